@@ -1,0 +1,122 @@
+use core::fmt;
+
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable as _, Kem, Serializable as _};
+use iot_core::KeyId;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::KeyError;
+use super::thumbprint::{Curve, Thumbprint};
+
+/// A secret X25519 key (RFC 7748 §5), to which others seal; wiped when dropped.
+pub struct AgreementSecret {
+    secret: <X25519HkdfSha256 as Kem>::PrivateKey,
+    public: AgreementKey,
+}
+
+impl AgreementSecret {
+    /// Octets of a secret.
+    pub const LEN: usize = 32;
+
+    /// Wraps 32 octets, which are clamped as RFC 7748 §5 says.
+    ///
+    /// # Panics
+    ///
+    /// Never: every string of 32 octets is an X25519 secret.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(bytes)
+            .expect("every string of 32 octets is an X25519 secret");
+        let public = <X25519HkdfSha256 as Kem>::sk_to_pk(&secret);
+        Self { public: AgreementKey(public.to_bytes().into()), secret }
+    }
+
+    /// Draws a new key from the caller's generator.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = Zeroizing::new([0; Self::LEN]);
+        rng.fill_bytes(&mut *bytes);
+        Self::from_bytes(&bytes)
+    }
+
+    /// The public half.
+    pub const fn public(&self) -> &AgreementKey {
+        &self.public
+    }
+
+    pub(crate) const fn as_hpke(&self) -> &<X25519HkdfSha256 as Kem>::PrivateKey {
+        &self.secret
+    }
+}
+
+impl fmt::Debug for AgreementSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgreementSecret").field("key_id", &self.public.key_id()).finish_non_exhaustive()
+    }
+}
+
+/// A public X25519 key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AgreementKey([u8; 32]);
+
+impl AgreementKey {
+    /// Octets of a key.
+    pub const LEN: usize = 32;
+
+    /// Wraps 32 octets.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::SmallOrder`] for the points with which every agreement yields the same secret (RFC 7748 §6.1).
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, KeyError> {
+        let probe = x25519_dalek::StaticSecret::from([1; 32]);
+        let agreed = probe.diffie_hellman(&x25519_dalek::PublicKey::from(*bytes));
+        if agreed.was_contributory() { Ok(Self(*bytes)) } else { Err(KeyError::SmallOrder) }
+    }
+
+    /// The 32 octets.
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// The thumbprint of the key as a COSE key (RFC 9679).
+    pub fn thumbprint(&self) -> Thumbprint {
+        Thumbprint::of_octet_key_pair(Curve::X25519, &self.0)
+    }
+
+    /// The identifier of this key on the wire.
+    pub fn key_id(&self) -> KeyId {
+        self.thumbprint().key_id()
+    }
+
+    pub(crate) fn to_hpke(self) -> <X25519HkdfSha256 as Kem>::PublicKey {
+        <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&self.0).expect("every string of 32 octets is an X25519 key")
+    }
+}
+
+impl fmt::Debug for AgreementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AgreementKey").field(&self.key_id()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::hex;
+
+    /// RFC 7748 §6.1, Alice's key pair.
+    #[test]
+    fn derives_the_public_key_as_the_rfc_does() {
+        let secret = hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ac177fba51db92c2a");
+        let public = hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+        assert_eq!(AgreementSecret::from_bytes(&secret).public().as_bytes(), &public);
+    }
+
+    #[test]
+    fn refuses_points_of_small_order() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        assert_eq!(AgreementKey::from_bytes(&[0; 32]), Err(KeyError::SmallOrder));
+        assert_eq!(AgreementKey::from_bytes(&one), Err(KeyError::SmallOrder));
+    }
+}
