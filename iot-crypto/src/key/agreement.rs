@@ -104,11 +104,11 @@ mod tests {
     use super::*;
     use crate::vectors::hex;
 
-    /// RFC 7748 §6.1, Alice's key pair.
+    /// RFC 7748 §5.2, the first iteration of the last vector: the scalar 9 times the base point.
     #[test]
     fn derives_the_public_key_as_the_rfc_does() {
-        let secret = hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ac177fba51db92c2a");
-        let public = hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+        let secret = hex("0900000000000000000000000000000000000000000000000000000000000000");
+        let public = hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
         assert_eq!(AgreementSecret::from_bytes(&secret).public().as_bytes(), &public);
     }
 
