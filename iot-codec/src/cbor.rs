@@ -1,0 +1,29 @@
+//! Deterministic CBOR: a writer, a borrowed strict cursor, and an iterative validator.
+
+mod coding;
+mod cursor;
+mod error;
+mod float;
+mod head;
+mod items;
+mod limits;
+mod output;
+mod raw;
+mod validate;
+mod writer;
+
+pub use coding::{Decode, Encode, encoded_len, from_slice, from_slice_within, to_slice};
+pub use cursor::Cursor;
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, LimitsError};
+pub use head::Kind;
+pub use items::{Items, ItemsIter};
+pub use limits::Limits;
+pub use output::{Buffer, Length, Output};
+pub use raw::RawItem;
+pub use validate::validate;
+pub use writer::Writer;
+
+pub(crate) use coding::unexpected_length;
+
+#[cfg(feature = "alloc")]
+pub use {coding::to_vec, items::List};

@@ -1,0 +1,245 @@
+use super::{Buffer, Cursor, DecodeError, DecodeErrorKind, EncodeError, Length, Limits, Output, Writer};
+
+/// A type that writes itself as one deterministic CBOR item.
+///
+/// [`record!`](crate::record!) implements it; by hand it is a line or two:
+///
+/// ```
+/// use iot_codec::cbor::{Encode, EncodeError, Output, Writer};
+/// struct KeyId([u8; 8]);
+/// impl Encode for KeyId {
+///     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+///         writer.bytes(&self.0)
+///     }
+/// }
+/// ```
+pub trait Encode {
+    /// Writes exactly one item.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError>;
+}
+
+/// A type that reads itself from one CBOR item, and may borrow from the input.
+///
+/// ```
+/// use iot_codec::cbor::{Cursor, Decode, DecodeError};
+/// struct KeyId([u8; 8]);
+/// impl<'b> Decode<'b> for KeyId {
+///     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+///         <[u8; 8]>::decode(cursor).map(Self)
+///     }
+/// }
+/// ```
+pub trait Decode<'b>: Sized {
+    /// Reads exactly one item.
+    ///
+    /// # Errors
+    /// What the cursor reports; [`Cursor::error`] makes an error of one's own.
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError>;
+}
+
+/// Encodes `value` into a vector of exactly its length.
+///
+/// # Errors
+/// None of the types of this crate fails here; an [`Encode`] written by hand may.
+#[cfg(feature = "alloc")]
+pub fn to_vec(value: &(impl Encode + ?Sized)) -> Result<alloc::vec::Vec<u8>, EncodeError> {
+    let mut writer = Writer::new(alloc::vec::Vec::with_capacity(encoded_len(value)));
+    value.encode(&mut writer)?;
+    Ok(writer.into_output())
+}
+
+/// Encodes `value` at the start of `space`, and returns the part that it fills.
+///
+/// # Errors
+/// [`EncodeError::BufferFull`] when `space` is too small.
+#[inline]
+pub fn to_slice<'s>(value: &(impl Encode + ?Sized), space: &'s mut [u8]) -> Result<&'s [u8], EncodeError> {
+    let mut writer = Writer::new(Buffer::new(space));
+    value.encode(&mut writer)?;
+    Ok(writer.into_output().into_written())
+}
+
+/// The length of the encoding of `value`, in bytes; for a value that cannot be encoded, of the part before the fault.
+#[inline]
+#[must_use]
+pub fn encoded_len(value: &(impl Encode + ?Sized)) -> usize {
+    let mut writer = Writer::new(Length::new());
+    // Counting itself never fails, and whoever then encodes the value meets its fault.
+    let _ = value.encode(&mut writer);
+    writer.into_output().len()
+}
+
+/// Decodes `input`, which is exactly one item, under the default [`Limits`].
+///
+/// # Errors
+/// Whatever is wrong first, bytes behind the item included.
+#[inline]
+pub fn from_slice<'b, T: Decode<'b>>(input: &'b [u8]) -> Result<T, DecodeError> {
+    from_slice_within(input, &Limits::default())
+}
+
+/// Decodes `input`, which is exactly one item, under `limits`.
+///
+/// # Errors
+/// Whatever is wrong first, bytes behind the item included.
+#[inline]
+pub fn from_slice_within<'b, T: Decode<'b>>(input: &'b [u8], limits: &Limits) -> Result<T, DecodeError> {
+    let mut cursor = Cursor::within(input, limits)?;
+    let value = T::decode(&mut cursor)?;
+    cursor.finish()?;
+    Ok(value)
+}
+
+impl<T: Encode + ?Sized> Encode for &T {
+    #[inline(always)]
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        (**self).encode(writer)
+    }
+}
+
+macro_rules! integers {
+    ($method:ident: $($integer:ty),*) => {$(
+        impl Encode for $integer {
+            #[inline(always)]
+            fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+                writer.$method((*self).into())
+            }
+        }
+
+        /// Fails with [`DecodeErrorKind::OutOfRange`] where the number does not fit.
+        impl<'b> Decode<'b> for $integer {
+            #[inline(always)]
+            fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+                let offset = cursor.position();
+                let value = cursor.$method()?;
+                Self::try_from(value).map_err(|_| DecodeError::new(DecodeErrorKind::OutOfRange, offset))
+            }
+        }
+    )*};
+}
+
+integers!(unsigned: u8, u16, u32, u64);
+integers!(int: i8, i16, i32, i64);
+
+macro_rules! scalars {
+    ($($method:ident: $scalar:ty),*) => {$(
+        impl Encode for $scalar {
+            #[inline(always)]
+            fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+                writer.$method(*self)
+            }
+        }
+
+        impl<'b> Decode<'b> for $scalar {
+            #[inline(always)]
+            fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+                cursor.$method()
+            }
+        }
+    )*};
+}
+
+scalars!(bool: bool, float32: f32, float: f64);
+
+impl Encode for str {
+    #[inline(always)]
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        writer.text(self)
+    }
+}
+
+impl<'b> Decode<'b> for &'b str {
+    #[inline(always)]
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        cursor.text()
+    }
+}
+
+/// A byte string.
+impl Encode for [u8] {
+    #[inline(always)]
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        writer.bytes(self)
+    }
+}
+
+/// A byte string.
+impl<'b> Decode<'b> for &'b [u8] {
+    #[inline(always)]
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        cursor.bytes()
+    }
+}
+
+/// A byte string of exactly this length.
+impl<const N: usize> Encode for [u8; N] {
+    #[inline(always)]
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        writer.bytes(self)
+    }
+}
+
+/// A byte string of exactly this length; else [`DecodeErrorKind::UnexpectedLength`].
+impl<'b, const N: usize> Decode<'b> for [u8; N] {
+    #[inline(always)]
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        <&[u8; N]>::decode(cursor).copied()
+    }
+}
+
+/// A byte string of exactly this length; else [`DecodeErrorKind::UnexpectedLength`].
+impl<'b, const N: usize> Decode<'b> for &'b [u8; N] {
+    #[inline(always)]
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        let offset = cursor.position();
+        let bytes = cursor.bytes()?;
+        bytes.try_into().map_err(|_| unexpected_length(N, bytes.len(), offset))
+    }
+}
+
+#[cold]
+pub(crate) fn unexpected_length(expected: usize, found: usize, offset: usize) -> DecodeError {
+    let expected = u32::try_from(expected).unwrap_or(u32::MAX);
+    let found = u32::try_from(found).unwrap_or(u32::MAX);
+    DecodeError::new(DecodeErrorKind::UnexpectedLength { expected, found }, offset)
+}
+
+#[cfg(feature = "alloc")]
+mod owned {
+    use alloc::{string::String, vec::Vec};
+
+    use super::{Cursor, Decode, DecodeError, Encode, EncodeError, Output, Writer};
+
+    impl Encode for String {
+        #[inline]
+        fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+            writer.text(self)
+        }
+    }
+
+    impl<'b> Decode<'b> for String {
+        #[inline]
+        fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+            cursor.text().map(Self::from)
+        }
+    }
+
+    /// A byte string.
+    impl Encode for Vec<u8> {
+        #[inline]
+        fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+            writer.bytes(self)
+        }
+    }
+
+    /// A byte string.
+    impl<'b> Decode<'b> for Vec<u8> {
+        #[inline]
+        fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+            cursor.bytes().map(Self::from)
+        }
+    }
+}

@@ -1,0 +1,424 @@
+use super::{
+    DecodeError, DecodeErrorKind, Kind, Limits, RawItem,
+    float::Shortest,
+    head::{self, argument, content},
+    validate::walk,
+};
+
+/// Reads deterministic CBOR from a borrowed slice, item by item, and refuses everything else.
+///
+/// Strings are borrowed from the input. What the cursor reads or [skips](Cursor::skip) is checked as
+/// [`validate`](super::validate) checks it, with one exception: the order of the keys of a map that the caller walks
+/// himself is the caller's to check, as [`record!`](crate::record!) does. A method that fails leaves the cursor where
+/// it was.
+///
+/// ```
+/// use iot_codec::cbor::Cursor;
+/// let mut cursor = Cursor::new(&[0x82, 0x01, 0x62, b'o', b'n']);
+/// assert_eq!(cursor.array()?, 2);
+/// assert_eq!(cursor.unsigned()?, 1);
+/// assert_eq!(cursor.text()?, "on");
+/// cursor.finish()?;
+/// # Ok::<(), iot_codec::cbor::DecodeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cursor<'b> {
+    rest: &'b [u8],
+    /// Where `rest` ends, from the start of the input.
+    end: usize,
+    items: u32,
+    depth: u8,
+}
+
+impl<'b> Cursor<'b> {
+    /// A cursor at the start of `input`, with the default limits of depth and items and no limit of bytes.
+    #[inline]
+    #[must_use]
+    pub fn new(input: &'b [u8]) -> Self {
+        let limits = Limits::default();
+        Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth }
+    }
+
+    /// A cursor at the start of `input`, under `limits`.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooManyBytes`].
+    #[inline]
+    pub fn within(input: &'b [u8], limits: &Limits) -> Result<Self, DecodeError> {
+        if input.len() > limits.bytes as usize {
+            return Err(DecodeError::new(DecodeErrorKind::TooManyBytes, limits.bytes as usize));
+        }
+        Ok(Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth })
+    }
+
+    /// An integer from 0 to 2^64-1.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], also for a negative integer; or the head is malformed.
+    #[inline]
+    pub fn unsigned(&mut self) -> Result<u64, DecodeError> {
+        self.head(head::UNSIGNED, Kind::Unsigned)
+    }
+
+    /// A negative integer `-1 - n`: its `n`, so that every integer down to -2^64 can be read.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], also for an integer from 0; or the head is malformed.
+    #[inline]
+    pub fn negative(&mut self) -> Result<u64, DecodeError> {
+        self.head(head::NEGATIVE, Kind::Negative)
+    }
+
+    /// An integer of either sign.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::OutOfRange`] beyond `i64`, [`DecodeErrorKind::UnexpectedType`], or the head is malformed.
+    #[inline]
+    pub fn int(&mut self) -> Result<i64, DecodeError> {
+        let before = self.rest;
+        let (is_negative, value) = self.integer()?;
+        match i64::try_from(value) {
+            Ok(value) => Ok(if is_negative { !value } else { value }),
+            Err(_) => {
+                self.rest = before;
+                Err(self.error(DecodeErrorKind::OutOfRange))
+            }
+        }
+    }
+
+    /// A byte string.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed.
+    #[inline]
+    pub fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
+        self.string(head::BYTES, Kind::Bytes)
+    }
+
+    /// A text string.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed, or its text is not UTF-8.
+    #[inline]
+    pub fn text(&mut self) -> Result<&'b str, DecodeError> {
+        let before = self.rest;
+        match core::str::from_utf8(self.string(head::TEXT, Kind::Text)?) {
+            Ok(text) => Ok(text),
+            Err(_) => {
+                self.rest = before;
+                Err(self.error(DecodeErrorKind::InvalidUtf8))
+            }
+        }
+    }
+
+    /// The head of an array: how many elements follow.
+    ///
+    /// No more than there are bytes left, and than the limit of items allows.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], a false claim, a limit, or the head is malformed.
+    #[inline]
+    pub fn array(&mut self) -> Result<usize, DecodeError> {
+        self.container(head::ARRAY, Kind::Array, 1)
+    }
+
+    /// The head of a map: how many pairs follow.
+    ///
+    /// No more than there are bytes left for, and than the limit of items allows.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], a false claim, a limit, or the head is malformed.
+    #[inline]
+    pub fn map(&mut self) -> Result<usize, DecodeError> {
+        self.container(head::MAP, Kind::Map, 2)
+    }
+
+    /// A tag; its content is the next item.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the head is malformed.
+    #[inline]
+    pub fn tag(&mut self) -> Result<u64, DecodeError> {
+        self.head(head::TAG, Kind::Tag)
+    }
+
+    /// `false` or `true`.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the input has ended.
+    #[inline]
+    pub fn bool(&mut self) -> Result<bool, DecodeError> {
+        match self.rest.split_first() {
+            Some((&initial @ (0xf4 | 0xf5), rest)) => {
+                self.rest = rest;
+                Ok(initial == 0xf5)
+            }
+            _ => Err(self.mismatch(Kind::Bool)),
+        }
+    }
+
+    /// `null`.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the input has ended.
+    #[inline]
+    pub fn null(&mut self) -> Result<(), DecodeError> {
+        self.exactly(0xf6, Kind::Null)
+    }
+
+    /// `undefined`.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the input has ended.
+    #[inline]
+    pub fn undefined(&mut self) -> Result<(), DecodeError> {
+        self.exactly(0xf7, Kind::Undefined)
+    }
+
+    /// Any simple value by its number, `false` (20) to `undefined` (23) included.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed.
+    pub fn simple(&mut self) -> Result<u8, DecodeError> {
+        let (value, rest) = match *self.rest {
+            [initial @ 0xe0..0xf8, ref rest @ ..] => (initial & 0x1f, rest),
+            [0xf8, value @ 32..=255, ref rest @ ..] => (value, rest),
+            [0xf8, _, ..] => return Err(self.error(DecodeErrorKind::InvalidSimple)),
+            [0xf8] => return Err(self.error(DecodeErrorKind::UnexpectedEnd)),
+            _ => return Err(self.mismatch(Kind::Simple)),
+        };
+        self.rest = rest;
+        Ok(value)
+    }
+
+    /// A float of any width.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedType`], also for an integer; or the item is malformed or longer than it needs.
+    #[inline]
+    pub fn float(&mut self) -> Result<f64, DecodeError> {
+        let (float, rest) = self.shortest()?;
+        self.rest = rest;
+        Ok(float.to_f64())
+    }
+
+    /// A float that a single gives back to the bit.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::OutOfRange`] for one that needs 64 bits; and as [`Cursor::float`].
+    #[inline]
+    pub fn float32(&mut self) -> Result<f32, DecodeError> {
+        let (float, rest) = self.shortest()?;
+        match float.to_f32() {
+            Some(value) => {
+                self.rest = rest;
+                Ok(value)
+            }
+            None => Err(self.error(DecodeErrorKind::OutOfRange)),
+        }
+    }
+
+    /// Passes over one item, whatever it holds, and validates it.
+    ///
+    /// # Errors
+    /// As [`validate`](super::validate).
+    pub fn skip(&mut self) -> Result<(), DecodeError> {
+        self.raw_item().map(drop)
+    }
+
+    /// One item as it stands, validated.
+    ///
+    /// # Errors
+    /// As [`validate`](super::validate).
+    pub fn raw_item(&mut self) -> Result<RawItem<'b>, DecodeError> {
+        let mut items = self.items;
+        match walk(self.rest, self.depth, &mut items) {
+            Ok(end) => {
+                let (item, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, &[]));
+                self.rest = rest;
+                self.items = items;
+                Ok(RawItem::validated(item))
+            }
+            Err(fault) => Err(DecodeError::new(fault.kind, self.position() + fault.offset)),
+        }
+    }
+
+    /// Goes one container deeper: for [`Decode`](super::Decode) written by hand for a type that can contain itself.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TooDeep`].
+    #[inline]
+    pub fn enter(&mut self) -> Result<(), DecodeError> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => {
+                self.depth = depth;
+                Ok(())
+            }
+            None => Err(self.error(DecodeErrorKind::TooDeep)),
+        }
+    }
+
+    /// Takes one [`enter`](Cursor::enter) back.
+    #[inline]
+    pub fn leave(&mut self) {
+        self.depth = self.depth.saturating_add(1);
+    }
+
+    /// The kind of the next item; nothing is consumed.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedEnd`] when the input has ended.
+    #[inline]
+    pub fn peek(&self) -> Result<Kind, DecodeError> {
+        match self.rest.first() {
+            Some(&initial) => Ok(Kind::of(initial)),
+            None => Err(self.error(DecodeErrorKind::UnexpectedEnd)),
+        }
+    }
+
+    /// Where the next item begins, in bytes from the start of the input.
+    #[inline]
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.end - self.rest.len()
+    }
+
+    /// Whether the input has ended.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// What has not been read.
+    #[inline]
+    #[must_use]
+    pub fn rest(&self) -> &'b [u8] {
+        self.rest
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TrailingBytes`] when something is left.
+    #[inline]
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::TrailingBytes)) }
+    }
+
+    /// An error about the next item: for [`Decode`](super::Decode) written by hand.
+    #[cold]
+    #[must_use]
+    pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError::new(kind, self.position())
+    }
+
+    /// An integer: whether it is negative, and its argument.
+    #[inline]
+    pub(crate) fn integer(&mut self) -> Result<(bool, u64), DecodeError> {
+        if let Some((&initial, rest)) = self.rest.split_first() {
+            if initial >> 5 <= head::NEGATIVE {
+                let (value, rest) = argument(initial, rest).map_err(|kind| self.error(kind))?;
+                self.rest = rest;
+                return Ok((initial >> 5 == head::NEGATIVE, value));
+            }
+        }
+        Err(self.mismatch(Kind::Unsigned))
+    }
+
+    /// Consumes the next byte if it is `byte`.
+    #[inline(always)]
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        match self.rest.split_first() {
+            Some((&first, rest)) if first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A cursor over the elements of the next item, which is an array, and their count; this one moves behind it.
+    pub(super) fn elements(&mut self) -> Result<(usize, Self), DecodeError> {
+        let mut elements = self.clone();
+        let count = elements.array()?;
+        elements.enter()?;
+        self.raw_item()?;
+        let len = elements.rest.len() - self.rest.len();
+        elements.rest = elements.rest.get(..len).unwrap_or_default();
+        elements.end = self.position();
+        Ok((count, elements))
+    }
+
+    #[inline(always)]
+    fn head(&mut self, major: u8, expected: Kind) -> Result<u64, DecodeError> {
+        if let Some((&initial, rest)) = self.rest.split_first() {
+            if initial >> 5 == major {
+                return match argument(initial, rest) {
+                    Ok((value, rest)) => {
+                        self.rest = rest;
+                        Ok(value)
+                    }
+                    Err(kind) => Err(self.error(kind)),
+                };
+            }
+        }
+        Err(self.mismatch(expected))
+    }
+
+    #[inline(always)]
+    fn string(&mut self, major: u8, expected: Kind) -> Result<&'b [u8], DecodeError> {
+        if let Some((&initial, rest)) = self.rest.split_first() {
+            if initial >> 5 == major {
+                return match argument(initial, rest).and_then(|(len, rest)| content(rest, len)) {
+                    Ok((bytes, rest)) => {
+                        self.rest = rest;
+                        Ok(bytes)
+                    }
+                    Err(kind) => Err(self.error(kind)),
+                };
+            }
+        }
+        Err(self.mismatch(expected))
+    }
+
+    #[inline(always)]
+    fn container(&mut self, major: u8, expected: Kind, items_each: u64) -> Result<usize, DecodeError> {
+        let before = self.rest;
+        let count = self.head(major, expected)?;
+        let kind = match count.checked_mul(items_each) {
+            Some(items) if items <= self.rest.len() as u64 => match u64::from(self.items).checked_sub(items) {
+                Some(left) => {
+                    self.items = left as u32;
+                    return Ok(count as usize);
+                }
+                None => DecodeErrorKind::TooManyItems,
+            },
+            _ => DecodeErrorKind::UnexpectedEnd,
+        };
+        self.rest = before;
+        Err(self.error(kind))
+    }
+
+    #[inline(always)]
+    fn shortest(&self) -> Result<(Shortest, &'b [u8]), DecodeError> {
+        match self.rest.split_first() {
+            Some((&initial @ 0xf9..=0xfb, rest)) => Shortest::read(initial, rest).map_err(|kind| self.error(kind)),
+            _ => Err(self.mismatch(Kind::Float)),
+        }
+    }
+
+    #[inline]
+    fn exactly(&mut self, byte: u8, expected: Kind) -> Result<(), DecodeError> {
+        if self.eat(byte) { Ok(()) } else { Err(self.mismatch(expected)) }
+    }
+
+    /// Why the next item is not of the `expected` kind.
+    #[cold]
+    fn mismatch(&self, expected: Kind) -> DecodeError {
+        self.error(match self.rest.first() {
+            Some(&initial) => DecodeErrorKind::UnexpectedType { expected, found: Kind::of(initial) },
+            None => DecodeErrorKind::UnexpectedEnd,
+        })
+    }
+}

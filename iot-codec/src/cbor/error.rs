@@ -1,0 +1,181 @@
+use core::fmt;
+
+use super::Kind;
+
+/// Why bytes were refused, where, and under which key of a record.
+///
+/// 24 bytes, so that a `Result` of it stays cheap to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    kind: DecodeErrorKind,
+    offset: u32,
+    key: i32,
+}
+
+/// Stands for "no key": [`record!`](crate::record!) refuses it as a key.
+pub(crate) const NO_KEY: i32 = i32::MIN;
+
+impl DecodeError {
+    /// An error about the item that begins at `offset`, for [`Decode`](super::Decode) written by hand.
+    ///
+    /// An offset above `u32::MAX` is kept as `u32::MAX`.
+    #[cold]
+    #[must_use]
+    pub fn new(kind: DecodeErrorKind, offset: usize) -> Self {
+        Self { kind, offset: u32::try_from(offset).unwrap_or(u32::MAX), key: NO_KEY }
+    }
+
+    /// Names the key under which the error happened, unless an inner record has already named one.
+    #[cold]
+    #[must_use]
+    pub fn or_key(mut self, key: i32) -> Self {
+        if self.key == NO_KEY {
+            self.key = key;
+        }
+        self
+    }
+
+    /// What was wrong.
+    #[must_use]
+    pub fn kind(&self) -> DecodeErrorKind {
+        self.kind
+    }
+
+    /// Where the item in question begins, in bytes from the start of the input.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset as usize
+    }
+
+    /// The key of the innermost [`record!`](crate::record!) field concerned, if there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<i32> {
+        (self.key != NO_KEY).then_some(self.key)
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at offset {}", self.kind, self.offset)?;
+        match self.key() {
+            Some(key) => write!(f, ", key {key}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// What was wrong with bytes that were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// The input ends inside an item, or an item claims more bytes or elements than there are bytes left.
+    #[error("input ends inside an item")]
+    UnexpectedEnd,
+    /// Bytes follow the last item that was expected.
+    #[error("bytes after the end of the item")]
+    TrailingBytes,
+    /// Additional information 28 to 30, or 31 where no item can have it (RFC 8949 §3).
+    #[error("reserved additional information")]
+    ReservedInformation,
+    /// A simple value below 32 in two bytes (RFC 8949 §3.3).
+    #[error("simple value below 32 in two bytes")]
+    InvalidSimple,
+    /// A text string that is not UTF-8.
+    #[error("text is not utf-8")]
+    InvalidUtf8,
+    /// An argument that is not in its shortest form (RFC 8949 §4.2.1).
+    #[error("argument is not in its shortest form")]
+    LongArgument,
+    /// A float that a shorter float gives back to the bit (RFC 8949 §4.2.1).
+    #[error("float is not in its shortest form")]
+    LongFloat,
+    /// A string, array or map of indefinite length (RFC 8949 §4.2.1).
+    #[error("indefinite length")]
+    IndefiniteLength,
+    /// A map key that sorts before its predecessor (RFC 8949 §4.2.1).
+    #[error("map keys are not sorted")]
+    UnsortedKeys,
+    /// A map key that equals its predecessor (RFC 8949 §5.6).
+    #[error("duplicate map key")]
+    DuplicateKey,
+    /// An item of another type than the reader expects.
+    #[error("found {found} in place of {expected}")]
+    UnexpectedType {
+        /// What the reader asked for.
+        expected: Kind,
+        /// What stands there.
+        found: Kind,
+    },
+    /// A number that does not fit the type that the reader asked for.
+    #[error("number out of range")]
+    OutOfRange,
+    /// A byte string, array or map of another length than the reader's type has.
+    #[error("length {found} in place of {expected}")]
+    UnexpectedLength {
+        /// What the reader's type has.
+        expected: u32,
+        /// What stands there; `u32::MAX` also stands for more.
+        found: u32,
+    },
+    /// A required key of a record is not there. The offset is the record's.
+    #[error("required key is missing")]
+    MissingKey,
+    /// A negative key that this version of the record does not know, and so must not ignore.
+    #[error("unknown critical key")]
+    UnknownKey,
+    /// A variant number that this version of the enum does not know.
+    #[error("unknown variant {number}")]
+    UnknownVariant {
+        /// The number that stands there.
+        number: i64,
+    },
+    /// A well-formed item whose value breaks a rule of its type: for [`Decode`](super::Decode) written by hand.
+    #[error("invalid value")]
+    InvalidValue,
+    /// The input is longer than [`Limits::bytes`](super::Limits::bytes).
+    #[error("input exceeds the limit of bytes")]
+    TooManyBytes,
+    /// The containers nest deeper than [`Limits::depth`](super::Limits::depth).
+    #[error("nesting exceeds the limit of depth")]
+    TooDeep,
+    /// The containers hold more than [`Limits::items`](super::Limits::items) in all.
+    #[error("containers exceed the limit of items")]
+    TooManyItems,
+}
+
+/// Why a value could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The caller's buffer is too small. What fits before this write stays in it.
+    #[error("buffer full: {needed} bytes needed, {available} available")]
+    BufferFull {
+        /// The length of this write, in bytes: the whole encoding may need more
+        /// (see [`encoded_len`](super::encoded_len)).
+        needed: usize,
+        /// The space that was left, in bytes.
+        available: usize,
+    },
+    /// Simple values 24 to 31 do not exist (RFC 8949 §3.3).
+    #[error("simple value {value} is reserved")]
+    ReservedSimple {
+        /// The value that was asked for.
+        value: u8,
+    },
+}
+
+/// A limit outside of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitsError {
+    /// The validator's stack is fixed, so the depth has a hard maximum.
+    #[error("depth {depth} exceeds the maximum of {maximum}")]
+    DepthAboveMaximum {
+        /// The depth that was asked for.
+        depth: usize,
+        /// [`Limits::MAX_DEPTH`](super::Limits::MAX_DEPTH).
+        maximum: usize,
+    },
+}

@@ -1,0 +1,131 @@
+use core::fmt;
+
+use super::DecodeErrorKind;
+
+/// The type of an item, as [`Cursor::peek`](super::Cursor::peek) tells it from the first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An integer from 0 to 2^64-1 (major type 0).
+    Unsigned,
+    /// An integer from -2^64 to -1 (major type 1).
+    Negative,
+    /// A byte string (major type 2).
+    Bytes,
+    /// A text string (major type 3).
+    Text,
+    /// An array (major type 4).
+    Array,
+    /// A map (major type 5).
+    Map,
+    /// A tag, with its content behind it (major type 6).
+    Tag,
+    /// `false` or `true`.
+    Bool,
+    /// `null`.
+    Null,
+    /// `undefined`.
+    Undefined,
+    /// Any other simple value.
+    Simple,
+    /// A float of 16, 32 or 64 bits.
+    Float,
+}
+
+impl Kind {
+    /// The kind that `initial`, the first byte of an item, announces.
+    pub(super) fn of(initial: u8) -> Self {
+        match initial {
+            0x00..=0x1f => Self::Unsigned,
+            0x20..=0x3f => Self::Negative,
+            0x40..=0x5f => Self::Bytes,
+            0x60..=0x7f => Self::Text,
+            0x80..=0x9f => Self::Array,
+            0xa0..=0xbf => Self::Map,
+            0xc0..=0xdf => Self::Tag,
+            0xf4 | 0xf5 => Self::Bool,
+            0xf6 => Self::Null,
+            0xf7 => Self::Undefined,
+            0xf9..=0xfb => Self::Float,
+            _ => Self::Simple,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsigned => "an unsigned integer",
+            Self::Negative => "a negative integer",
+            Self::Bytes => "a byte string",
+            Self::Text => "a text string",
+            Self::Array => "an array",
+            Self::Map => "a map",
+            Self::Tag => "a tag",
+            Self::Bool => "a boolean",
+            Self::Null => "null",
+            Self::Undefined => "undefined",
+            Self::Simple => "a simple value",
+            Self::Float => "a float",
+        })
+    }
+}
+
+pub(super) const UNSIGNED: u8 = 0;
+pub(super) const NEGATIVE: u8 = 1;
+pub(super) const BYTES: u8 = 2;
+pub(super) const TEXT: u8 = 3;
+pub(super) const ARRAY: u8 = 4;
+pub(super) const MAP: u8 = 5;
+pub(super) const TAG: u8 = 6;
+
+/// The argument of a head of major type 0 to 6 whose first byte is `initial`, and what follows it in `rest`.
+#[inline(always)]
+pub(super) fn argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
+    let information = initial & 0x1f;
+    if information < 24 { Ok((u64::from(information), rest)) } else { long_argument(initial, rest) }
+}
+
+#[inline]
+fn long_argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
+    let (value, least, rest) = match initial & 0x1f {
+        24 => {
+            let (bytes, rest) = chunk(rest)?;
+            (u64::from(u8::from_be_bytes(bytes)), 24, rest)
+        }
+        25 => {
+            let (bytes, rest) = chunk(rest)?;
+            (u64::from(u16::from_be_bytes(bytes)), 1 << 8, rest)
+        }
+        26 => {
+            let (bytes, rest) = chunk(rest)?;
+            (u64::from(u32::from_be_bytes(bytes)), 1 << 16, rest)
+        }
+        27 => {
+            let (bytes, rest) = chunk(rest)?;
+            (u64::from_be_bytes(bytes), 1 << 32, rest)
+        }
+        31 if (BYTES..=MAP).contains(&(initial >> 5)) => return Err(DecodeErrorKind::IndefiniteLength),
+        _ => return Err(DecodeErrorKind::ReservedInformation),
+    };
+    if value < least { Err(DecodeErrorKind::LongArgument) } else { Ok((value, rest)) }
+}
+
+/// The first `N` bytes of `rest`, and what follows them.
+#[inline(always)]
+pub(super) fn chunk<const N: usize>(rest: &[u8]) -> Result<([u8; N], &[u8]), DecodeErrorKind> {
+    match rest.split_first_chunk() {
+        Some((bytes, rest)) => Ok((*bytes, rest)),
+        None => Err(DecodeErrorKind::UnexpectedEnd),
+    }
+}
+
+/// The first `len` bytes of `rest`, and what follows them.
+#[inline(always)]
+pub(super) fn content(rest: &[u8], len: u64) -> Result<(&[u8], &[u8]), DecodeErrorKind> {
+    // A length beyond `usize` is also beyond `rest`, so the conversion can saturate.
+    match rest.split_at_checked(usize::try_from(len).unwrap_or(usize::MAX)) {
+        Some(split) => Ok(split),
+        None => Err(DecodeErrorKind::UnexpectedEnd),
+    }
+}

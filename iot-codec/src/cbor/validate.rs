@@ -1,0 +1,181 @@
+use super::{
+    DecodeError, DecodeErrorKind, Limits,
+    float::Shortest,
+    head::{self, argument, chunk, content},
+};
+
+/// Checks that `input` is exactly one well-formed, deterministic item (RFC 8949 §4.2.1) within `limits`.
+///
+/// It refuses whatever [`Writer`](super::Writer) and a sorted map would not produce: longer heads or floats than
+/// needed, indefinite lengths, keys that are unsorted or repeated, text that is not UTF-8, bytes behind the item. It
+/// loops instead of recursing: its frame is a fixed array of [`Limits::MAX_DEPTH`] levels and a few words, under 512
+/// bytes, whatever the input. It allocates nothing, and its time is linear in the input, except that long equal
+/// prefixes of neighbouring keys are read twice.
+///
+/// # Errors
+/// The first fault found, reading from the start.
+pub fn validate(input: &[u8], limits: &Limits) -> Result<(), DecodeError> {
+    if input.len() > limits.bytes as usize {
+        return Err(DecodeError::new(DecodeErrorKind::TooManyBytes, limits.bytes as usize));
+    }
+    let mut items = limits.items;
+    match walk(input, limits.depth, &mut items) {
+        Ok(end) if end == input.len() => Ok(()),
+        Ok(end) => Err(DecodeError::new(DecodeErrorKind::TrailingBytes, end)),
+        Err(fault) => Err(DecodeError::new(fault.kind, fault.offset)),
+    }
+}
+
+/// What is wrong with the item at `offset` of the bytes that were walked.
+pub(super) struct Fault {
+    pub(super) kind: DecodeErrorKind,
+    pub(super) offset: usize,
+}
+
+/// An open container.
+#[derive(Clone, Copy)]
+struct Frame {
+    /// Items still to come; for a map even before a key and odd before a value.
+    remaining: u32,
+    /// Where the latest key begins.
+    key: u32,
+    /// Where the key before it begins, [`FIRST_KEY`], or [`NOT_A_MAP`].
+    previous: u32,
+}
+
+const NOT_A_MAP: u32 = u32::MAX;
+const FIRST_KEY: u32 = u32::MAX - 1;
+const SEQUENCE: Frame = Frame { remaining: 1, key: 0, previous: NOT_A_MAP };
+
+/// Validates the first item of `input`, at most `depth` deep, charges `items` for what containers hold, and returns
+/// where the item ends.
+pub(super) fn walk(input: &[u8], depth: u8, items: &mut u32) -> Result<usize, Fault> {
+    // Offsets are kept in 32 bits, below the two markers.
+    let input = input.get(..FIRST_KEY as usize).unwrap_or(input);
+    let mut stack = [SEQUENCE; Limits::MAX_DEPTH];
+    let mut level = 0;
+    let mut top = SEQUENCE;
+    let mut rest = input;
+    loop {
+        let offset = input.len() - rest.len();
+        let fault = |kind| Fault { kind, offset };
+        if top.previous != NOT_A_MAP {
+            if top.remaining & 1 == 0 {
+                top.key = offset as u32;
+            } else {
+                if top.previous != FIRST_KEY {
+                    ascends(input, top.previous as usize, top.key as usize..offset)?;
+                }
+                top.previous = top.key;
+            }
+        }
+        top.remaining -= 1;
+        let Some((&initial, after)) = rest.split_first() else {
+            return Err(fault(DecodeErrorKind::UnexpectedEnd));
+        };
+        let major = initial >> 5;
+        if major > head::TAG {
+            rest = simple_or_float(initial, after).map_err(fault)?;
+        } else {
+            let (value, after) = argument(initial, after).map_err(fault)?;
+            rest = after;
+            if major == head::BYTES || major == head::TEXT {
+                let (bytes, after) = content(rest, value).map_err(fault)?;
+                rest = after;
+                if major == head::TEXT && !is_utf8(bytes) {
+                    return Err(fault(DecodeErrorKind::InvalidUtf8));
+                }
+            } else if major >= head::ARRAY {
+                let frame = open(major, value, rest.len(), items).map_err(fault)?;
+                let slot = stack.get_mut(level).filter(|_| level < usize::from(depth));
+                let Some(slot) = slot else {
+                    return Err(fault(DecodeErrorKind::TooDeep));
+                };
+                *slot = top;
+                level += 1;
+                top = frame;
+            }
+        }
+        while top.remaining == 0 {
+            if level == 0 {
+                return Ok(input.len() - rest.len());
+            }
+            level -= 1;
+            top = stack.get(level).copied().unwrap_or(SEQUENCE);
+        }
+    }
+}
+
+/// The frame of an array, map or tag whose head has the argument `value`, with `available` bytes behind it.
+#[inline(always)]
+fn open(major: u8, value: u64, available: usize, items: &mut u32) -> Result<Frame, DecodeErrorKind> {
+    let (count, previous) = match major {
+        head::ARRAY => (Some(value), NOT_A_MAP),
+        head::MAP => (value.checked_mul(2), FIRST_KEY),
+        _ => (Some(1), NOT_A_MAP),
+    };
+    // Every item takes at least a byte, so a larger claim is known to be false before it is followed.
+    let Some(count) = count.filter(|&count| count <= available as u64) else {
+        return Err(DecodeErrorKind::UnexpectedEnd);
+    };
+    let remaining = count as u32;
+    *items = items.checked_sub(remaining).ok_or(DecodeErrorKind::TooManyItems)?;
+    Ok(Frame { remaining, key: 0, previous })
+}
+
+/// Checks that the key at `range` sorts behind the key that begins at `previous`.
+///
+/// Both are well-formed, and no well-formed item is a prefix of another, so the bytes differ inside both keys or not
+/// at all: where the previous key ends need not be known.
+#[inline]
+fn ascends(input: &[u8], previous: usize, range: core::ops::Range<usize>) -> Result<(), Fault> {
+    let first = input.get(previous..).and_then(<[u8]>::first_chunk::<8>);
+    let second = input.get(range.start..).and_then(<[u8]>::first_chunk::<8>);
+    if let (Some(first), Some(second)) = (first, second) {
+        let (first, second) = (u64::from_be_bytes(*first), u64::from_be_bytes(*second));
+        let same_bytes = (first ^ second).leading_zeros() as usize / 8;
+        if first < second && same_bytes < range.len() {
+            return Ok(());
+        }
+    }
+    ascends_slowly(input, previous, range)
+}
+
+#[inline(never)]
+fn ascends_slowly(input: &[u8], previous: usize, range: core::ops::Range<usize>) -> Result<(), Fault> {
+    let offset = range.start;
+    let key = input.get(range).unwrap_or_default();
+    let previous = input.get(previous..).and_then(|bytes| bytes.get(..key.len())).unwrap_or_default();
+    match previous.cmp(key) {
+        core::cmp::Ordering::Less => Ok(()),
+        core::cmp::Ordering::Equal => Err(Fault { kind: DecodeErrorKind::DuplicateKey, offset }),
+        core::cmp::Ordering::Greater => Err(Fault { kind: DecodeErrorKind::UnsortedKeys, offset }),
+    }
+}
+
+/// Checks the item of major type 7 whose first byte is `initial`, and returns what follows it in `rest`.
+#[inline]
+pub(super) fn simple_or_float(initial: u8, rest: &[u8]) -> Result<&[u8], DecodeErrorKind> {
+    match initial & 0x1f {
+        0..24 => Ok(rest),
+        24 => match chunk(rest)? {
+            ([0..32], _) => Err(DecodeErrorKind::InvalidSimple),
+            (_, rest) => Ok(rest),
+        },
+        25..28 => Shortest::read(initial, rest).map(|(_, rest)| rest),
+        _ => Err(DecodeErrorKind::ReservedInformation),
+    }
+}
+
+/// As `str::from_utf8`, faster for the short ASCII strings that most are.
+#[inline]
+fn is_utf8(bytes: &[u8]) -> bool {
+    let mut tail = bytes;
+    let mut high = 0;
+    while let Some((chunk, rest)) = tail.split_first_chunk::<8>() {
+        high |= u64::from_ne_bytes(*chunk);
+        tail = rest;
+    }
+    let high = tail.iter().fold(high, |high, byte| high | u64::from(*byte));
+    high & 0x8080_8080_8080_8080 == 0 || core::str::from_utf8(bytes).is_ok()
+}
