@@ -1,0 +1,251 @@
+//! Records: a header of 32 octets, a body, and padding to the next multiple of 8.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use iot_core::{DeviceId, Incarnation, Position, StreamId};
+
+use super::octets;
+use crate::checksum::{self, Integrity};
+
+/// Octets of a record's header.
+pub(crate) const HEADER_LEN: u32 = 32;
+/// Octets of a position at the front of a message's metadata.
+pub(crate) const POSITION_LEN: u32 = 52;
+/// How many ranges one record of acknowledgements holds at the most.
+pub(crate) const MAX_RANGES: u32 = 1024;
+
+/// A record that holds a message.
+pub(crate) const MESSAGE: u8 = 1;
+/// A record that holds ranges of acknowledged messages.
+pub(crate) const ACKNOWLEDGEMENTS: u8 = 2;
+
+const HAS_POSITION: u8 = 1;
+
+/// The header of a record. Kinds and flags that this version does not know are carried and skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordHeader {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) metadata_len: u16,
+    pub(crate) payload_len: u32,
+    /// The commit mark: when this record was written, the last successful sync had covered the segment up to here.
+    pub(crate) mark: u32,
+    /// The number of the message; of another record, the number that the next message gets.
+    pub(crate) offset: u64,
+    pub(crate) body_crc: u32,
+}
+
+impl RecordHeader {
+    /// Reads a header that stands at `position` of a life with this seed, if it is intact and names a possible length.
+    pub(crate) fn decode(bytes: &[u8; HEADER_LEN as usize], seed: u32, position: u32) -> Option<Self> {
+        let plausible = octets(bytes, 0) == tag(seed).to_le_bytes();
+        (plausible && checksum::matches(bytes, place(seed, position))).then(|| Self::fields(bytes)).flatten()
+    }
+
+    /// Like [`decode`](Self::decode), but puts a single flipped bit right: for places where a record must stand.
+    pub(crate) fn decode_or_correct(bytes: &[u8; HEADER_LEN as usize], seed: u32, position: u32) -> Option<Self> {
+        let mut bytes = *bytes;
+        if (u32::from_le_bytes(octets(&bytes, 0)) ^ tag(seed)).count_ones() > 1 {
+            return None;
+        }
+        if checksum::check_or_correct(&mut bytes, place(seed, position)) == Integrity::Damaged {
+            return None;
+        }
+        (octets(&bytes, 0) == tag(seed).to_le_bytes()).then(|| Self::fields(&bytes)).flatten()
+    }
+
+    /// Octets of the body: metadata and payload.
+    pub(crate) fn body_len(&self) -> u32 {
+        u32::from(self.metadata_len) + self.payload_len
+    }
+
+    /// Octets of the whole record, padding included.
+    pub(crate) fn record_len(&self) -> u32 {
+        record_len(u32::from(self.metadata_len), self.payload_len)
+    }
+
+    fn fields(bytes: &[u8; HEADER_LEN as usize]) -> Option<Self> {
+        let header = Self {
+            kind: bytes[4],
+            flags: bytes[5],
+            metadata_len: u16::from_le_bytes(octets(bytes, 6)),
+            payload_len: u32::from_le_bytes(octets(bytes, 8)),
+            mark: u32::from_le_bytes(octets(bytes, 12)),
+            offset: u64::from_le_bytes(octets(bytes, 16)),
+            body_crc: u32::from_le_bytes(octets(bytes, 24)),
+        };
+        (header.payload_len <= i32::MAX as u32).then_some(header)
+    }
+}
+
+/// Octets of a record with these parts, padding included.
+pub(crate) const fn record_len(metadata_len: u32, payload_len: u32) -> u32 {
+    super::aligned(HEADER_LEN + metadata_len + payload_len)
+}
+
+/// Octets of a record that acknowledges `ranges` ranges.
+pub(crate) const fn acknowledgement_len(ranges: u32) -> u32 {
+    record_len(0, ranges * super::segment::RANGE_LEN)
+}
+
+/// Octets of the metadata of a message.
+pub(crate) fn metadata_len(position: Option<&Position>) -> u32 {
+    if position.is_some() { POSITION_LEN } else { 0 }
+}
+
+/// What the first four octets of every record of a life are: it lets a search pass quickly over everything else.
+pub(crate) fn tag(seed: u32) -> u32 {
+    seed | 1
+}
+
+/// Appends the record of a message to `out`, which stands at `at` of a life with this seed.
+pub(crate) fn encode_message(
+    seed: u32,
+    at: u32,
+    mark: u32,
+    offset: u64,
+    position: Option<&Position>,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.resize(start + HEADER_LEN as usize, 0);
+    if let Some(position) = position {
+        out.extend_from_slice(position.source.as_bytes());
+        out.extend_from_slice(&position.stream.number().to_le_bytes());
+        out.extend_from_slice(position.incarnation.as_bytes());
+        out.extend_from_slice(&position.sequence.to_le_bytes());
+    }
+    out.extend_from_slice(payload);
+    let header = RecordHeader {
+        kind: MESSAGE,
+        flags: if position.is_some() { HAS_POSITION } else { 0 },
+        metadata_len: metadata_len(position) as u16,
+        payload_len: payload.len() as u32,
+        mark,
+        offset,
+        body_crc: 0,
+    };
+    finish(header, seed, at, start, out);
+}
+
+/// Appends a record that acknowledges `ranges`, as [`encode_message`] does for a message.
+pub(crate) fn encode_acknowledgements(
+    seed: u32,
+    at: u32,
+    mark: u32,
+    offset: u64,
+    ranges: impl Iterator<Item = Range<u64>>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.resize(start + HEADER_LEN as usize, 0);
+    for range in ranges {
+        out.extend_from_slice(&range.start.to_le_bytes());
+        out.extend_from_slice(&(range.end - range.start).to_le_bytes());
+    }
+    let payload_len = (out.len() - start) as u32 - HEADER_LEN;
+    let header =
+        RecordHeader { kind: ACKNOWLEDGEMENTS, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
+    finish(header, seed, at, start, out);
+}
+
+/// Whether `body` is what the header's CRC was made of.
+pub(crate) fn body_matches(header: &RecordHeader, seed: u32, body: &[u8]) -> bool {
+    checksum::crc32c(seed, body) == header.body_crc
+}
+
+/// The position and the payload in the body of a message that [`body_matches`] found intact.
+pub(crate) fn decode_message<'b>(header: &RecordHeader, body: &'b [u8]) -> (Option<Position>, &'b [u8]) {
+    let (metadata, payload) = body.split_at(usize::from(header.metadata_len));
+    let has_position = header.flags & HAS_POSITION != 0 && metadata.len() >= POSITION_LEN as usize;
+    let position = has_position.then(|| Position {
+        source: DeviceId::from_bytes(octets(metadata, 0)),
+        stream: StreamId::new(u32::from_le_bytes(octets(metadata, 32))),
+        incarnation: Incarnation::from_bytes(octets(metadata, 36)),
+        sequence: u64::from_le_bytes(octets(metadata, 44)),
+    });
+    (position, payload)
+}
+
+/// The ranges in a body or footer; one that overflows ends where numbers end.
+pub(crate) fn decode_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<u64>> + '_ {
+    bytes.chunks_exact(16).map(|range| {
+        let start = u64::from_le_bytes(octets(range, 0));
+        start..start.saturating_add(u64::from_le_bytes(octets(range, 8)))
+    })
+}
+
+fn finish(header: RecordHeader, seed: u32, at: u32, start: usize, out: &mut Vec<u8>) {
+    let body = start + HEADER_LEN as usize;
+    let body_crc = checksum::crc32c(seed, &out[body..]);
+    let record = &mut out[start..];
+    record[..4].copy_from_slice(&tag(seed).to_le_bytes());
+    record[4] = header.kind;
+    record[5] = header.flags;
+    record[6..8].copy_from_slice(&header.metadata_len.to_le_bytes());
+    record[8..12].copy_from_slice(&header.payload_len.to_le_bytes());
+    record[12..16].copy_from_slice(&header.mark.to_le_bytes());
+    record[16..24].copy_from_slice(&header.offset.to_le_bytes());
+    record[24..28].copy_from_slice(&body_crc.to_le_bytes());
+    let header_crc = checksum::crc32c(place(seed, at), &record[..28]);
+    record[28..32].copy_from_slice(&header_crc.to_le_bytes());
+    out.resize(start + header.record_len() as usize, 0);
+}
+
+/// What a header's CRC begins from: the place counts too, so that a record copied elsewhere is none.
+fn place(seed: u32, position: u32) -> u32 {
+    checksum::crc32c(seed, &position.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let position = Position {
+            source: DeviceId::from_bytes([1; 32]),
+            stream: StreamId::new(2),
+            incarnation: Incarnation::from_bytes([3; 8]),
+            sequence: 4,
+        };
+        let mut out = Vec::new();
+        encode_message(77, 2048, 1024, 12, Some(&position), b"reading", &mut out);
+        out
+    }
+
+    #[test]
+    fn message_round_trips_with_its_position() {
+        let bytes = sample();
+        let header = RecordHeader::decode(&octets(&bytes, 0), 77, 2048).expect("it was just encoded");
+        assert_eq!((header.offset, header.mark, header.record_len() as usize), (12, 1024, bytes.len()));
+        let body = &bytes[32..][..header.body_len() as usize];
+        assert!(body_matches(&header, 77, body));
+        let (position, payload) = decode_message(&header, body);
+        assert_eq!(payload, b"reading");
+        assert_eq!(position.map(|position| position.sequence), Some(4));
+    }
+
+    #[test]
+    fn header_holds_only_in_its_own_life_and_place() {
+        let bytes = octets(&sample(), 0);
+        assert_eq!(RecordHeader::decode(&bytes, 78, 2048), None);
+        assert_eq!(RecordHeader::decode_or_correct(&bytes, 78, 2048), None);
+        assert_eq!(RecordHeader::decode(&bytes, 77, 2056), None);
+        assert_eq!(RecordHeader::decode_or_correct(&bytes, 77, 2056), None);
+    }
+
+    #[test]
+    fn each_flipped_bit_is_corrected_in_the_header_and_found_in_the_body() {
+        let bytes = sample();
+        let header = RecordHeader::decode(&octets(&bytes, 0), 77, 2048).expect("it was just encoded");
+        let end = 32 + header.body_len() as usize;
+        for bit in 0..end * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RecordHeader::decode_or_correct(&octets(&flipped, 0), 77, 2048), Some(header), "bit {bit}");
+            assert_eq!(body_matches(&header, 77, &flipped[32..end]), bit < 256, "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What frames the records of a segment: two copies of a header before them, and, once it is sealed, a footer behind.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::octets;
+use crate::checksum::{self, Integrity};
+use crate::offset::Epoch;
+
+/// Octets of one copy of the header, and of the trailer that ends a footer.
+pub(crate) const BLOCK_LEN: usize = 64;
+/// Where the second copy of the header stands: in another sector than the first, so that no one sector holds both.
+const SECOND_COPY: usize = 512;
+/// Where the first record stands.
+pub(crate) const RECORDS: u32 = 1024;
+/// Octets of a range of acknowledged messages.
+pub(crate) const RANGE_LEN: u32 = 16;
+
+const HEADER_MAGIC: [u8; 8] = *b"IOTQUEUE";
+const TRAILER_MAGIC: [u8; 8] = *b"IOTQSEAL";
+
+/// In an index: the message was damaged, although a sync had covered it.
+pub(crate) const DAMAGED: u32 = u32::MAX;
+/// In an index: the message is missing, and may never have been durable.
+pub(crate) const UNCERTAIN: u32 = u32::MAX - 1;
+
+/// What a segment says about one of its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) len: u32,
+    pub(crate) epoch: Epoch,
+    /// Counts the lives of all segments of a queue, so that it orders them, and no two lives share it.
+    pub(crate) generation: u64,
+    /// The number of the first message.
+    pub(crate) first: u64,
+    /// Every generation below this one had been retired when this life began.
+    pub(crate) retired_below: u64,
+}
+
+/// What the octets where a header should be turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderBlock {
+    Valid(SegmentHeader),
+    Newer { version: u16 },
+    Foreign,
+    Blank,
+    Unreadable,
+}
+
+impl SegmentHeader {
+    /// What the checksums of this life's records begin from.
+    ///
+    /// CRC32C is a bijection on any 4 octets of its input, so two generations of one epoch less than 2^32 apart never
+    /// share a seed.
+    pub(crate) fn seed(&self) -> u32 {
+        checksum::crc32c(checksum::crc32c(0, self.epoch.as_bytes()), &self.generation.to_le_bytes())
+    }
+
+    /// Everything before the first record.
+    pub(crate) fn encode(&self) -> [u8; RECORDS as usize] {
+        let mut block = [0; BLOCK_LEN];
+        block[..8].copy_from_slice(&HEADER_MAGIC);
+        block[8..10].copy_from_slice(&super::VERSION.to_le_bytes());
+        block[12..16].copy_from_slice(&self.len.to_le_bytes());
+        block[16..24].copy_from_slice(self.epoch.as_bytes());
+        block[24..32].copy_from_slice(&self.generation.to_le_bytes());
+        block[32..40].copy_from_slice(&self.first.to_le_bytes());
+        block[40..48].copy_from_slice(&self.retired_below.to_le_bytes());
+        seal(&mut block);
+        let mut bytes = [0; RECORDS as usize];
+        bytes[..BLOCK_LEN].copy_from_slice(&block);
+        bytes[SECOND_COPY..SECOND_COPY + BLOCK_LEN].copy_from_slice(&block);
+        bytes
+    }
+
+    /// Reads the first [`RECORDS`] octets of a segment. Of two valid copies the later generation counts: they differ
+    /// only when a crash interrupted the beginning of a life.
+    pub(crate) fn decode(bytes: &[u8; RECORDS as usize]) -> HeaderBlock {
+        let copies = [0, SECOND_COPY].map(|at| decode_copy(octets(bytes, at)));
+        match copies {
+            [HeaderBlock::Valid(left), HeaderBlock::Valid(right)] => {
+                HeaderBlock::Valid(if right.generation > left.generation { right } else { left })
+            }
+            [valid @ HeaderBlock::Valid(_), _] | [_, valid @ HeaderBlock::Valid(_)] => valid,
+            [newer @ HeaderBlock::Newer { .. }, _] | [_, newer @ HeaderBlock::Newer { .. }] => newer,
+            [HeaderBlock::Foreign, _] | [_, HeaderBlock::Foreign] => HeaderBlock::Foreign,
+            [HeaderBlock::Blank, HeaderBlock::Blank] => HeaderBlock::Blank,
+            _ => HeaderBlock::Unreadable,
+        }
+    }
+}
+
+/// The end of a sealed segment: where to find its index, and, should both copies of the header be lost, whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trailer {
+    pub(crate) epoch: Epoch,
+    pub(crate) generation: u64,
+    pub(crate) first: u64,
+    /// How many messages the index places.
+    pub(crate) messages: u32,
+    /// How many ranges of acknowledged messages follow the places.
+    pub(crate) ranges: u32,
+    /// Where the records end.
+    pub(crate) end: u32,
+    /// CRC32C of the places and ranges, begun from the life's seed.
+    pub(crate) index_crc: u32,
+}
+
+impl Trailer {
+    /// Reads the last [`BLOCK_LEN`] octets of a segment.
+    pub(crate) fn decode(mut block: [u8; BLOCK_LEN]) -> Option<Self> {
+        let near = differing_bits(&block[..8], &TRAILER_MAGIC) <= 1;
+        if !near || checksum::check_or_correct(&mut block, 0) == Integrity::Damaged || block[..8] != TRAILER_MAGIC {
+            return None;
+        }
+        Some(Self {
+            epoch: Epoch::from_bytes(octets(&block, 8)),
+            generation: u64::from_le_bytes(octets(&block, 16)),
+            first: u64::from_le_bytes(octets(&block, 24)),
+            messages: u32::from_le_bytes(octets(&block, 32)),
+            ranges: u32::from_le_bytes(octets(&block, 36)),
+            end: u32::from_le_bytes(octets(&block, 40)),
+            index_crc: u32::from_le_bytes(octets(&block, 44)),
+        })
+    }
+
+    /// Octets of the whole footer.
+    pub(crate) fn footer_len(&self) -> Option<u32> {
+        let places = self.messages.checked_mul(4)?.checked_next_multiple_of(super::ALIGNMENT)?;
+        self.ranges.checked_mul(RANGE_LEN)?.checked_add(places)?.checked_add(BLOCK_LEN as u32)
+    }
+}
+
+/// Octets of a footer that places `messages` and holds `ranges` of acknowledged messages.
+pub(crate) const fn footer_len(messages: u32, ranges: u32) -> u32 {
+    super::aligned(messages * 4) + ranges * RANGE_LEN + BLOCK_LEN as u32
+}
+
+/// The footer of the life that `header` began: `index` holds the place of each message or a reason why it has none.
+pub(crate) fn encode_footer(
+    header: &SegmentHeader,
+    index: &[u32],
+    ranges: impl ExactSizeIterator<Item = Range<u64>>,
+    end: u32,
+    out: &mut Vec<u8>,
+) {
+    out.clear();
+    let (messages, range_count) = (index.len() as u32, ranges.len() as u32);
+    out.extend(index.iter().flat_map(|place| place.to_le_bytes()));
+    out.resize(super::aligned(messages * 4) as usize, 0);
+    for range in ranges {
+        out.extend(range.start.to_le_bytes());
+        out.extend((range.end - range.start).to_le_bytes());
+    }
+    let index_crc = checksum::crc32c(header.seed(), out);
+    let mut block = [0; BLOCK_LEN];
+    block[..8].copy_from_slice(&TRAILER_MAGIC);
+    block[8..16].copy_from_slice(header.epoch.as_bytes());
+    block[16..24].copy_from_slice(&header.generation.to_le_bytes());
+    block[24..32].copy_from_slice(&header.first.to_le_bytes());
+    block[32..36].copy_from_slice(&messages.to_le_bytes());
+    block[36..40].copy_from_slice(&range_count.to_le_bytes());
+    block[40..44].copy_from_slice(&end.to_le_bytes());
+    block[44..48].copy_from_slice(&index_crc.to_le_bytes());
+    seal(&mut block);
+    out.extend(block);
+}
+
+fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
+    // Only what is intact to the bit may make the queue refuse to open.
+    if checksum::matches(&block, 0) {
+        if block[..8] != HEADER_MAGIC {
+            return HeaderBlock::Foreign;
+        }
+        let version = u16::from_le_bytes(octets(&block, 8));
+        if version != super::VERSION {
+            return HeaderBlock::Newer { version };
+        }
+    } else if block == [0; BLOCK_LEN] {
+        return HeaderBlock::Blank;
+    } else if checksum::check_or_correct(&mut block, 0) == Integrity::Damaged
+        || block[..8] != HEADER_MAGIC
+        || u16::from_le_bytes(octets(&block, 8)) != super::VERSION
+    {
+        return HeaderBlock::Unreadable;
+    }
+    HeaderBlock::Valid(SegmentHeader {
+        len: u32::from_le_bytes(octets(&block, 12)),
+        epoch: Epoch::from_bytes(octets(&block, 16)),
+        generation: u64::from_le_bytes(octets(&block, 24)),
+        first: u64::from_le_bytes(octets(&block, 32)),
+        retired_below: u64::from_le_bytes(octets(&block, 40)),
+    })
+}
+
+fn seal(block: &mut [u8; BLOCK_LEN]) {
+    let crc = checksum::crc32c(0, &block[..BLOCK_LEN - 4]);
+    block[BLOCK_LEN - 4..].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn differing_bits(left: &[u8], right: &[u8]) -> u32 {
+    left.iter().zip(right).map(|(left, right)| (left ^ right).count_ones()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: SegmentHeader =
+        SegmentHeader { len: 4096, epoch: Epoch::from_bytes([7; 8]), generation: 5, first: 900, retired_below: 3 };
+
+    #[test]
+    fn header_survives_each_flipped_bit_and_each_lost_sector() {
+        let bytes = HEADER.encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHeader::decode(&flipped), HeaderBlock::Valid(HEADER), "bit {bit}");
+        }
+        for sector in 0..2 {
+            let mut zeroed = bytes;
+            zeroed[sector * 512..(sector + 1) * 512].fill(0);
+            assert_eq!(SegmentHeader::decode(&zeroed), HeaderBlock::Valid(HEADER), "sector {sector}");
+        }
+    }
+
+    #[test]
+    fn tells_newer_foreign_blank_and_unreadable_apart() {
+        assert_eq!(SegmentHeader::decode(&[0; 1024]), HeaderBlock::Blank);
+        assert_eq!(SegmentHeader::decode(&[9; 1024]), HeaderBlock::Unreadable);
+        let altered = |change: &dyn Fn(&mut [u8; BLOCK_LEN])| {
+            let mut block = octets(&HEADER.encode(), 0);
+            change(&mut block);
+            seal(&mut block);
+            let mut bytes = [0; 1024];
+            bytes[..BLOCK_LEN].copy_from_slice(&block);
+            SegmentHeader::decode(&bytes)
+        };
+        assert_eq!(altered(&|block| block[8] = 2), HeaderBlock::Newer { version: 2 });
+        assert_eq!(altered(&|block| block[0] = b'J'), HeaderBlock::Foreign);
+    }
+
+    #[test]
+    fn footer_gives_back_its_trailer_after_any_flipped_bit_in_it() {
+        let mut footer = Vec::new();
+        let ranges = [900..902, 905..906];
+        encode_footer(&HEADER, &[1024, DAMAGED, 1100], ranges.into_iter(), 1200, &mut footer);
+        assert_eq!(footer.len(), footer_len(3, 2) as usize);
+        let trailer = Trailer::decode(octets(&footer, footer.len() - BLOCK_LEN)).expect("it was just sealed");
+        assert_eq!((trailer.messages, trailer.ranges, trailer.end, trailer.first), (3, 2, 1200, 900));
+        assert_eq!(trailer.footer_len(), Some(footer_len(3, 2)));
+        for bit in 0..BLOCK_LEN * 8 {
+            let mut block: [u8; BLOCK_LEN] = octets(&footer, footer.len() - BLOCK_LEN);
+            block[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Trailer::decode(block), Some(trailer), "bit {bit}");
+        }
+    }
+}

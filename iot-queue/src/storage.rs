@@ -1,0 +1,175 @@
+//! Where segments live: the trait that the log asks of a medium, and its failures.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+#[cfg(all(feature = "std", unix))]
+mod file;
+mod memory;
+
+#[cfg(all(feature = "std", unix))]
+pub use self::file::FileStorage;
+pub use self::memory::{Fate, Fault, MemoryStorage};
+
+/// The name of a segment: a place on the medium that is filled, emptied and filled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNumber(u32);
+
+impl SegmentNumber {
+    /// The segment with this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number of the segment.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A segment that a medium holds, as [`Storage::list`] finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentExtent {
+    /// Its name.
+    pub segment: SegmentNumber,
+    /// Its octets; less than were asked for when a crash interrupted [`Storage::allocate`].
+    pub len: u64,
+}
+
+/// A medium that holds numbered segments of a fixed length.
+///
+/// A write is durable after the [`sync`](Self::sync) of its segment, a segment's existence after
+/// [`sync_directory`](Self::sync_directory). Until then a crash may keep any part of any write, in any order. The log
+/// relies on nothing else: in particular not on the atomicity of a sector, nor on the order of two writes.
+///
+/// The log writes ahead through a segment, and writes over octets of the segment's present life in one case only: over
+/// what a crash tore.
+pub trait Storage {
+    /// The segments that exist, in any order.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn list(&self) -> Result<Vec<SegmentExtent>, StorageError>;
+
+    /// Makes `segment` exist with `len` octets, durably: those that it had stay, new ones are zero.
+    ///
+    /// # Errors
+    /// [`StorageError::NoSpace`] or [`StorageError::Denied`] when the medium cannot give them; otherwise when it fails.
+    fn allocate(&mut self, segment: SegmentNumber, len: u32) -> Result<(), StorageError>;
+
+    /// Fills `buffer` with the octets that begin at `position`. Octets past the end read as zeros.
+    ///
+    /// # Errors
+    /// When the segment does not exist or the medium fails.
+    fn read_at(&self, segment: SegmentNumber, position: u32, buffer: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Writes all of `bytes` from `position` on, within the length that was allocated.
+    ///
+    /// # Errors
+    /// When the segment does not exist or the medium fails; any part of the bytes may then have been written.
+    fn write_at(&mut self, segment: SegmentNumber, position: u32, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Returns once everything written to `segment` is durable.
+    ///
+    /// # Errors
+    /// When the medium fails. What was written since the last successful sync is then in doubt for good: the log never
+    /// calls again in the hope of better news.
+    fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError>;
+
+    /// Gives the octets of `segment` back to the medium.
+    ///
+    /// # Errors
+    /// When the segment does not exist or the medium fails.
+    fn remove(&mut self, segment: SegmentNumber) -> Result<(), StorageError>;
+
+    /// Returns once the existence of every segment that was allocated, and the absence of every one that was removed,
+    /// is durable.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn sync_directory(&mut self) -> Result<(), StorageError>;
+}
+
+/// Why a medium did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The path names nothing; the caller creates the directory or corrects the path.
+    #[error("the directory of the queue does not exist")]
+    MissingDirectory,
+    /// The path names something else; the caller corrects it.
+    #[error("the path of the queue is not a directory")]
+    NotADirectory,
+    /// A queue has one owner at a time.
+    #[error("the queue is in use by another process or another handle")]
+    Locked,
+    /// The log asked for a segment that is not there, for example because somebody removed its file.
+    #[error("segment {segment} does not exist")]
+    MissingSegment {
+        /// The segment that was asked for.
+        segment: SegmentNumber,
+    },
+    /// Permissions, or a medium mounted for reading only.
+    #[error("no permission to {operation}")]
+    Denied {
+        /// What was not permitted.
+        operation: Operation,
+    },
+    /// The medium is full, although the log stays within its budget: others fill it.
+    #[error("no space left on the medium to {operation}")]
+    NoSpace {
+        /// What there was no space for.
+        operation: Operation,
+    },
+    /// The medium failed.
+    #[error("the medium failed to {operation}, system error {code}")]
+    Io {
+        /// What failed.
+        operation: Operation,
+        /// The number that the system gave; 0 when it gave none.
+        code: i32,
+    },
+}
+
+/// What the log asked of the medium when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Open the directory and take its lock.
+    Lock,
+    /// Find the segments.
+    List,
+    /// Make a segment exist.
+    Allocate(SegmentNumber),
+    /// Read from a segment.
+    Read(SegmentNumber),
+    /// Write to a segment.
+    Write(SegmentNumber),
+    /// Make a segment's octets durable.
+    Sync(SegmentNumber),
+    /// Give a segment's octets back.
+    Remove(SegmentNumber),
+    /// Make the existence of segments durable.
+    SyncDirectory,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock => f.write_str("lock the directory"),
+            Self::List => f.write_str("list the directory"),
+            Self::Allocate(segment) => write!(f, "allocate segment {segment}"),
+            Self::Read(segment) => write!(f, "read segment {segment}"),
+            Self::Write(segment) => write!(f, "write segment {segment}"),
+            Self::Sync(segment) => write!(f, "sync segment {segment}"),
+            Self::Remove(segment) => write!(f, "remove segment {segment}"),
+            Self::SyncDirectory => f.write_str("sync the directory"),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
+
+/// Zeros are written in pieces of so many octets.
+const ZEROS: usize = 64 * 1024;
+
+/// Segments as files in a directory, `00000000.segment` and so on.
+///
+/// The directory is locked by `flock` for as long as this value lives, so that a second process, or a second handle in
+/// this one, is refused. The system drops the lock when the process ends, however it ends.
+///
+/// Files are filled with zeros when they are allocated, not only reserved: later writes then change no metadata, and
+/// `fdatasync` has only data to wait for. That holds on file systems that overwrite in place (ext4, xfs, f2fs), and not
+/// on those that copy (btrfs, zfs), where it costs time but no safety.
+#[derive(Debug)]
+pub struct FileStorage {
+    path: PathBuf,
+    /// Holds the lock, and is what a sync of the directory syncs.
+    directory: File,
+    files: BTreeMap<SegmentNumber, File>,
+}
+
+impl FileStorage {
+    /// Takes the directory at `path`, which must exist.
+    ///
+    /// # Errors
+    /// [`StorageError::MissingDirectory`], [`StorageError::NotADirectory`], [`StorageError::Locked`] or
+    /// [`StorageError::Denied`], which say what stands in the way; otherwise when the file system fails.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let path = path.as_ref().to_path_buf();
+        let fail = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => StorageError::MissingDirectory,
+            io::ErrorKind::NotADirectory => StorageError::NotADirectory,
+            _ => translate(Operation::Lock, &error),
+        };
+        let directory = File::open(&path).map_err(fail)?;
+        if !directory.metadata().map_err(fail)?.is_dir() {
+            return Err(StorageError::NotADirectory);
+        }
+        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StorageError::Locked),
+            Err(errno) => return Err(translate(Operation::Lock, &errno.into())),
+        }
+        let mut storage = Self { path, directory, files: BTreeMap::new() };
+        storage.open_files().map_err(|error| translate(Operation::List, &error))?;
+        Ok(storage)
+    }
+
+    /// Like [`open`](Self::open), but first makes the directory, readable by its owner only, if it does not exist. The
+    /// directory above it must exist.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let path = path.as_ref();
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let sync = File::open(parent).and_then(|parent| parent.sync_all());
+                sync.map_err(|error| translate(Operation::SyncDirectory, &error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StorageError::MissingDirectory),
+            Err(error) => return Err(translate(Operation::Lock, &error)),
+        }
+        Self::open(path)
+    }
+
+    /// The directory that holds the files.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open_files(&mut self) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.path)? {
+            if let Some(segment) = entry?.file_name().to_str().and_then(segment_of) {
+                let file = OpenOptions::new().read(true).write(true).open(self.path.join(file_name(segment)))?;
+                self.files.insert(segment, file);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, segment: SegmentNumber) -> Result<&File, StorageError> {
+        self.files.get(&segment).ok_or(StorageError::MissingSegment { segment })
+    }
+}
+
+impl Storage for FileStorage {
+    fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
+        let extent = |(&segment, file): (&SegmentNumber, &File)| {
+            let metadata = file.metadata().map_err(|error| translate(Operation::List, &error))?;
+            Ok(SegmentExtent { segment, len: metadata.len() })
+        };
+        self.files.iter().map(extent).collect()
+    }
+
+    fn allocate(&mut self, segment: SegmentNumber, len: u32) -> Result<(), StorageError> {
+        let fail = |error: io::Error| translate(Operation::Allocate(segment), &error);
+        let path = self.path.join(file_name(segment));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(fail)?;
+        fill_with_zeros(&file, u64::from(len)).map_err(fail)?;
+        self.files.insert(segment, file);
+        Ok(())
+    }
+
+    fn read_at(&self, segment: SegmentNumber, position: u32, mut buffer: &mut [u8]) -> Result<(), StorageError> {
+        let file = self.file(segment)?;
+        let mut position = u64::from(position);
+        while !buffer.is_empty() {
+            match file.read_at(buffer, position) {
+                Ok(0) => {
+                    buffer.fill(0);
+                    return Ok(());
+                }
+                Ok(octets) => {
+                    buffer = &mut buffer[octets..];
+                    position += octets as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(translate(Operation::Read(segment), &error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&mut self, segment: SegmentNumber, position: u32, bytes: &[u8]) -> Result<(), StorageError> {
+        let written = self.file(segment)?.write_all_at(bytes, u64::from(position));
+        written.map_err(|error| translate(Operation::Write(segment), &error))
+    }
+
+    fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
+        self.file(segment)?.sync_data().map_err(|error| translate(Operation::Sync(segment), &error))
+    }
+
+    fn remove(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
+        self.files.remove(&segment).ok_or(StorageError::MissingSegment { segment })?;
+        let removed = std::fs::remove_file(self.path.join(file_name(segment)));
+        removed.map_err(|error| translate(Operation::Remove(segment), &error))
+    }
+
+    fn sync_directory(&mut self) -> Result<(), StorageError> {
+        self.directory.sync_all().map_err(|error| translate(Operation::SyncDirectory, &error))
+    }
+}
+
+/// Lengthens `file` to `len` octets of zeros that stand on the disk. The length grows with what is written, so that a
+/// later call sees where an interrupted one stopped.
+fn fill_with_zeros(file: &File, len: u64) -> io::Result<()> {
+    let mut filled = file.metadata()?.len();
+    if filled >= len {
+        return Ok(());
+    }
+    // Asking for all of it first keeps the file in one piece, and finds a full disk before time is spent. File systems
+    // that cannot do it do without.
+    #[cfg(target_os = "linux")]
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, filled, len - filled) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let zeros = [0; ZEROS];
+    while filled < len {
+        let piece = usize::try_from(len - filled).map_or(ZEROS, |rest| rest.min(ZEROS));
+        file.write_all_at(&zeros[..piece], filled)?;
+        filled += piece as u64;
+    }
+    file.sync_all()
+}
+
+fn file_name(segment: SegmentNumber) -> String {
+    format!("{:08}.segment", segment.number())
+}
+
+fn segment_of(file_name: &str) -> Option<SegmentNumber> {
+    let digits = file_name.strip_suffix(".segment")?;
+    let canonical = digits.len() == 8 && digits.bytes().all(|octet| octet.is_ascii_digit());
+    canonical.then(|| digits.parse().ok().map(SegmentNumber::new)).flatten()
+}
+
+fn translate(operation: Operation, error: &io::Error) -> StorageError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StorageError::Denied { operation },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace { operation },
+        _ => StorageError::Io { operation, code: error.raw_os_error().unwrap_or(0) },
+    }
+}
