@@ -9,6 +9,7 @@ mod items;
 mod limits;
 mod output;
 mod raw;
+mod simple;
 mod validate;
 mod writer;
 
@@ -20,6 +21,7 @@ pub use items::{Items, ItemsIter};
 pub use limits::Limits;
 pub use output::{Buffer, Length, Output};
 pub use raw::RawItem;
+pub use simple::Simple;
 pub use validate::validate;
 pub use writer::Writer;
 

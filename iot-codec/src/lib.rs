@@ -6,5 +6,6 @@
 extern crate alloc;
 
 pub mod cbor;
+pub mod framing;
 #[doc(hidden)]
 pub mod record;

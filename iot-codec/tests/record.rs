@@ -23,13 +23,13 @@ record! { #[derive(Clone, Debug, PartialEq)] struct Id { 1 => id: [u8; 4], 2 => 
 #[test]
 fn round_trips() {
     let r = Reading { topic: "a/b", sequence: 70001, note: None, critical: Some(3) };
-    let b = to_vec(&r).unwrap();
+    let b = to_vec(&r);
     assert_eq!(from_slice::<Reading>(&b), Ok(r.clone()));
     let body = Body::Read(r);
-    let b = to_vec(&body).unwrap();
+    let b = to_vec(&body);
     assert_eq!(from_slice::<Body>(&b), Ok(body));
     let id = Id { id: [1; 4], quality: Quality::Stale, list: iot_codec::cbor::List(vec![Quality::Good]) };
-    let b = to_vec(&id).unwrap();
+    let b = to_vec(&id);
     assert_eq!(from_slice::<Id>(&b), Ok(id));
     assert_eq!(from_slice::<Quality>(&[5]).unwrap_err().kind(), DecodeErrorKind::UnknownVariant { number: 5 });
 }

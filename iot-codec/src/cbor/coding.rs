@@ -17,7 +17,7 @@ pub trait Encode {
     /// Writes exactly one item.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// What the writer reports, and nothing else.
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError>;
 }
 
@@ -42,13 +42,15 @@ pub trait Decode<'b>: Sized {
 
 /// Encodes `value` into a vector of exactly its length.
 ///
-/// # Errors
-/// None of the types of this crate fails here; an [`Encode`] written by hand may.
+/// # Panics
+/// When an [`Encode`] written by hand returns an error of its own making. A vector always has room, so the types of this
+/// crate and of [`record!`](crate::record!) never fail here.
 #[cfg(feature = "alloc")]
-pub fn to_vec(value: &(impl Encode + ?Sized)) -> Result<alloc::vec::Vec<u8>, EncodeError> {
+#[must_use]
+pub fn to_vec(value: &(impl Encode + ?Sized)) -> alloc::vec::Vec<u8> {
     let mut writer = Writer::new(alloc::vec::Vec::with_capacity(encoded_len(value)));
-    value.encode(&mut writer)?;
-    Ok(writer.into_output())
+    value.encode(&mut writer).expect("a vector always has room, and Encode adds no errors of its own");
+    writer.into_output()
 }
 
 /// Encodes `value` at the start of `space`, and returns the part that it fills.
@@ -62,12 +64,12 @@ pub fn to_slice<'s>(value: &(impl Encode + ?Sized), space: &'s mut [u8]) -> Resu
     Ok(writer.into_output().into_written())
 }
 
-/// The length of the encoding of `value`, in bytes; for a value that cannot be encoded, of the part before the fault.
+/// The length of the encoding of `value`, in bytes.
 #[inline]
 #[must_use]
 pub fn encoded_len(value: &(impl Encode + ?Sized)) -> usize {
     let mut writer = Writer::new(Length::new());
-    // Counting itself never fails, and whoever then encodes the value meets its fault.
+    // Counting never fails.
     let _ = value.encode(&mut writer);
     writer.into_output().len()
 }

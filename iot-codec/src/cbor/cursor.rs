@@ -1,5 +1,5 @@
 use super::{
-    DecodeError, DecodeErrorKind, Kind, Limits, RawItem,
+    DecodeError, DecodeErrorKind, Kind, Limits, RawItem, Simple,
     float::Shortest,
     head::{self, argument, content},
     validate::walk,
@@ -179,7 +179,7 @@ impl<'b> Cursor<'b> {
     ///
     /// # Errors
     /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed.
-    pub fn simple(&mut self) -> Result<u8, DecodeError> {
+    pub fn simple(&mut self) -> Result<Simple, DecodeError> {
         let (value, rest) = match *self.rest {
             [initial @ 0xe0..0xf8, ref rest @ ..] => (initial & 0x1f, rest),
             [0xf8, value @ 32..=255, ref rest @ ..] => (value, rest),
@@ -188,7 +188,7 @@ impl<'b> Cursor<'b> {
             _ => return Err(self.mismatch(Kind::Simple)),
         };
         self.rest = rest;
-        Ok(value)
+        Ok(Simple::checked(value))
     }
 
     /// A float of any width.

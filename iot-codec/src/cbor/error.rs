@@ -158,12 +158,6 @@ pub enum EncodeError {
         /// The space that was left, in bytes.
         available: usize,
     },
-    /// Simple values 24 to 31 do not exist (RFC 8949 §3.3).
-    #[error("simple value {value} is reserved")]
-    ReservedSimple {
-        /// The value that was asked for.
-        value: u8,
-    },
 }
 
 /// A limit outside of its range.

@@ -1,4 +1,4 @@
-use super::{EncodeError, Output, RawItem, float::Shortest, head};
+use super::{EncodeError, Output, RawItem, Simple, float::Shortest, head};
 
 /// Writes deterministic CBOR (RFC 8949 §4.2.1): shortest heads, shortest floats, definite lengths.
 ///
@@ -18,8 +18,7 @@ use super::{EncodeError, Output, RawItem, float::Shortest, head};
 /// # Ok::<(), iot_codec::cbor::EncodeError>(())
 /// ```
 ///
-/// Every method fails with [`EncodeError::BufferFull`] when the output has no room, and with nothing else unless it
-/// says so.
+/// Every method fails with [`EncodeError::BufferFull`] when the output has no room, and with nothing else.
 #[derive(Debug)]
 pub struct Writer<O> {
     output: O,
@@ -155,16 +154,15 @@ impl<O: Output> Writer<O> {
         self.output.put(&[0xf7])
     }
 
-    /// A simple value by its number (RFC 8949 §3.3); 20 to 23 are `false`, `true`, `null` and `undefined`.
+    /// A simple value by its number.
     ///
     /// # Errors
-    /// [`EncodeError::ReservedSimple`] for 24 to 31; and see [`Writer`].
+    /// See [`Writer`].
     #[inline]
-    pub fn simple(&mut self, value: u8) -> Result<(), EncodeError> {
-        match value {
-            0..24 => self.output.put(&[0xe0 | value]),
-            24..32 => Err(EncodeError::ReservedSimple { value }),
-            32.. => self.output.put(&[0xf8, value]),
+    pub fn simple(&mut self, value: Simple) -> Result<(), EncodeError> {
+        match value.number() {
+            number @ 0..24 => self.output.put(&[0xe0 | number]),
+            number => self.output.put(&[0xf8, number]),
         }
     }
 
