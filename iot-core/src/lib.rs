@@ -2,10 +2,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+
 mod id;
+pub mod limits;
 mod position;
 mod time;
 
-pub use crate::id::{DeviceId, Incarnation, KeyId, StreamId};
-pub use crate::position::Position;
-pub use crate::time::{Instant, Timestamp};
