@@ -8,4 +8,5 @@ mod id;
 pub mod limits;
 mod position;
 mod time;
+mod topic;
 
