@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 
+mod delivery;
+mod freshness;
 mod id;
 pub mod limits;
 mod position;
