@@ -1,16 +1,124 @@
-//! Under construction.
+//! Signed and sealed envelopes: what leaves a device can be read by one reader alone, and only as what it was.
+//!
+//! A message is signed by its source for one reader, under one topic and at one position, and then sealed for that
+//! reader. So nobody in between can read, forge or alter it; the reader itself cannot pass it on as if it had been
+//! meant for another; and moved to another topic, repeated, or put in another place, it is refused.
+//!
+//! # What it does not do
+//!
+//! It draws no randomness, reads no clock, stores nothing and sends nothing: the caller hands all of that in. It
+//! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when. Streams,
+//! groups, sessions and several readers of one message are not there yet.
+//!
+//! # Example
+//!
+//! ```
+//! use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+//! use iot_crypto::*;
+//! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//!
+//! // In the field, the operating system's or the microcontroller's generator stands here.
+//! let mut rng = ChaCha20Rng::from_seed([1; 32]);
+//! let now = Timestamp::from_secs(1_767_225_600);
+//!
+//! // A server has two keys and publishes them in a bundle, which whoever knows its identity can check.
+//! let server = SigningKey::generate(&mut rng);
+//! let secrets = [AgreementSecret::generate(&mut rng)];
+//! let bundle = KeyBundle::issue(&server, secrets[0].public(), 1, Timestamp::from_secs(1_770_000_000))?;
+//!
+//! // A device checks the bundle, signs a reading and seals it for the server.
+//! let device = SigningKey::generate(&mut rng);
+//! let source = device.verifying_key().device_id();
+//! let reader = KeyBundle::verify(&bundle, &server.verifying_key().device_id(), now)?;
+//! let incarnation = Incarnation::from_bytes(*b"a chance");
+//! let position = Position { source, stream: StreamId::new(0), incarnation, sequence: 0 };
+//! let topic = Topic::new("plant/7/boiler/12")?;
+//! let heading = Heading { topic, position };
+//! let mut message = Sealer::new(source, &device, reader).seal(&heading, b"21.5 Cel", now, &mut rng)?;
+//!
+//! // The server listens to one device, and remembers what it accepted.
+//! struct Known(VerifyingKey);
+//! impl Directory for Known {
+//!     fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
+//!         (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
+//!     }
+//! }
+//! struct Memory(Vec<Position>);
+//! impl ReplayGuard for Memory {
+//!     fn check(&self, position: &Position) -> Result<(), ReplayError> {
+//!         if self.0.contains(position) { Err(ReplayError::Repeated) } else { Ok(()) }
+//!     }
+//!     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
+//!         self.0.push(*position);
+//!         Ok(Freshness::Unproven)
+//!     }
+//! }
+//! let mut opener = Opener::new(&secrets, Known(device.verifying_key()), Memory(Vec::new()));
+//! let repeated = message.clone();
+//! let opened = opener.open(Some(topic), &mut message, &mut [0; 512])?;
+//! assert_eq!((opened.payload(), opened.position()), (&b"21.5 Cel"[..], &position));
+//! assert!(opener.open(Some(topic), &mut repeated.clone(), &mut [0; 512]).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How to drive it
+//!
+//! A sender checks the bundle of its reader with [`KeyBundle::verify`], makes a [`Sealer`], and gives each payload a
+//! new sequence number. A reader gives [`Opener::open`] the octets as they came, with the topic as the transport says
+//! it; a [`Verified`] comes back or nothing. [`RoutingHeader::parse`] tells a queue or a gateway where a message
+//! stands, without keys. [`cose::Sign1`] signs other things, each kind with external data of its own.
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! | --- | --- |
+//! | payload of a message | [`MAX_PAYLOAD_LEN`] octets |
+//! | topic in a routing header | [`RoutingHeader::MAX_TOPIC_LEN`] octets |
+//! | what a message adds to a payload of 20 octets | 165 octets (sequence number below 2²⁴, stream 0) |
+//! | key bundle | [`KeyBundle::MAX_LEN`] octets |
+//!
+//! # Features
+//!
+//! - `alloc` (default): functions that return a vector. Without it nothing here allocates.
+//!
+//! # Panics
+//!
+//! None on any input. An `expect` stands only where a length was computed before.
+//!
+//! # Standards
+//!
+//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2), RFC 9864 (Ed25519 as −19), RFC 9679
+//! (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4, number 42), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified
+//! strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 8949 §4.2.1 (deterministic CBOR).
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 #[cfg(iot_fault)]
 pub mod fault;
-mod key;
 
+pub mod cose;
+
+mod binding;
+mod bundle;
 mod error;
+mod key;
+mod opener;
+mod routing;
+mod sealer;
 #[cfg(test)]
 mod vectors;
+mod verified;
 
-pub use crate::error::SignatureError;
+pub use crate::binding::Heading;
+pub use crate::bundle::{BundleError, KeyBundle};
+pub use crate::error::{BufferTooSmall, SignatureError};
 pub use crate::key::{
     AgreementKey, AgreementSecret, KeyError, Signature, Signer, SignerError, SigningKey, Thumbprint, VerifyingKey,
 };
+pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
+pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
+pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer};
+pub use crate::verified::{Proof, Verified};

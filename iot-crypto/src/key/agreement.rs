@@ -13,6 +13,7 @@ use super::thumbprint::{Curve, Thumbprint};
 pub struct AgreementSecret {
     secret: <X25519HkdfSha256 as Kem>::PrivateKey,
     public: AgreementKey,
+    thumbprint: Thumbprint,
 }
 
 impl AgreementSecret {
@@ -28,7 +29,8 @@ impl AgreementSecret {
         let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(bytes)
             .expect("every string of 32 octets is an X25519 secret");
         let public = <X25519HkdfSha256 as Kem>::sk_to_pk(&secret);
-        Self { public: AgreementKey(public.to_bytes().into()), secret }
+        let public = AgreementKey(public.to_bytes().into());
+        Self { secret, public, thumbprint: public.thumbprint() }
     }
 
     /// Draws a new key from the caller's generator.
@@ -43,6 +45,16 @@ impl AgreementSecret {
         &self.public
     }
 
+    /// The thumbprint of the public half.
+    pub const fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
+    }
+
+    /// The identifier of the key on the wire.
+    pub fn key_id(&self) -> KeyId {
+        self.thumbprint.key_id()
+    }
+
     pub(crate) const fn as_hpke(&self) -> &<X25519HkdfSha256 as Kem>::PrivateKey {
         &self.secret
     }
@@ -50,7 +62,7 @@ impl AgreementSecret {
 
 impl fmt::Debug for AgreementSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AgreementSecret").field("key_id", &self.public.key_id()).finish_non_exhaustive()
+        f.debug_struct("AgreementSecret").field("key_id", &self.key_id()).finish_non_exhaustive()
     }
 }
 

@@ -112,7 +112,7 @@ impl VerifyingKey {
     }
 
     /// Verifies strictly: only canonical encodings, no points of small order, the cofactorless equation
-    /// (RFC 8032 §5.1.7 with the checks of "Taming the many EdDSAs", 2020).
+    /// (RFC 8032 §5.1.7 with the checks of Chalkias et al., 2020).
     ///
     /// # Errors
     ///

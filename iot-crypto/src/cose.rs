@@ -1,0 +1,87 @@
+//! COSE structures (RFC 9052), written and read without allocation.
+//!
+//! Reading is strict: deterministic CBOR, each label once, the algorithm in the protected header, no critical header
+//! that this crate does not know. The protected octets are kept as they were received, so a signature or a tag covers
+//! just what the sender wrote.
+
+mod encrypt0;
+mod header;
+mod sign1;
+
+pub use encrypt0::Encrypt0;
+pub use header::{Algorithm, Headers};
+pub use sign1::{Sign1, SignError, VerifyError};
+
+pub(crate) use encrypt0::EncStructure;
+pub(crate) use header::{EK, Protected};
+pub(crate) use sign1::{sign1_len, write_sign1};
+
+use iot_codec::cbor::{Cursor, DecodeError, Kind};
+
+/// Why octets are not a COSE structure that this crate reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CoseError {
+    /// They are not the deterministic CBOR of the structure.
+    #[error("the structure is malformed")]
+    Malformed(#[from] DecodeError),
+    /// The structure has another CBOR tag than the one of its kind (RFC 9052 §2, table 1).
+    #[error("the tag is {found} where {expected} is due")]
+    Tag {
+        /// The tag of the structure that was asked for.
+        expected: u64,
+        /// The tag that stands there.
+        found: u64,
+    },
+    /// The structure has more or fewer members than its kind.
+    #[error("the structure has {found} members where {expected} are due")]
+    Members {
+        /// The members of the structure that was asked for.
+        expected: usize,
+        /// The members that stand there.
+        found: usize,
+    },
+    /// No algorithm stands in the protected header.
+    #[error("the protected header names no algorithm")]
+    NoAlgorithm,
+    /// The algorithm stands in the unprotected header, where anyone can change it.
+    #[error("the algorithm stands in the unprotected header")]
+    UnprotectedAlgorithm,
+    /// The algorithm is not one that this crate implements.
+    #[error("the algorithm {0} is not supported")]
+    Algorithm(i64),
+    /// A label stands in both headers (RFC 9052 §3).
+    #[error("the label {0} stands in both headers")]
+    DuplicateLabel(i64),
+    /// The message demands an understanding of headers that this crate does not have (RFC 9052 §3.1, `crit`).
+    #[error("the message has critical headers")]
+    Critical,
+    /// A key, signature or tag is not as long as its algorithm says.
+    #[error("the value of {len} octets has the wrong length")]
+    Length {
+        /// Octets that stand there.
+        len: usize,
+    },
+}
+
+/// Steps into the array of a structure, past its tag if it has one.
+fn enter(cursor: &mut Cursor<'_>, tag: u64, members: usize) -> Result<(), CoseError> {
+    if cursor.peek()? == Kind::Tag {
+        let found = cursor.tag()?;
+        if found != tag {
+            return Err(CoseError::Tag { expected: tag, found });
+        }
+    }
+    let found = cursor.array()?;
+    if found == members { Ok(()) } else { Err(CoseError::Members { expected: members, found }) }
+}
+
+/// Octets of the head of a string or an array (RFC 8949 §3).
+pub(crate) const fn head_len(count: usize) -> usize {
+    match count {
+        0..=0x17 => 1,
+        0x18..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
+}

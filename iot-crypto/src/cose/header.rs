@@ -1,0 +1,148 @@
+use iot_codec::cbor::{Buffer, Cursor, Kind, Limits, RawItem, Writer};
+use iot_core::KeyId;
+
+use super::CoseError;
+
+/// The algorithms that this crate implements, by their COSE numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Ed25519, −19 (RFC 9864 §2.2). What this crate writes.
+    Ed25519,
+    /// `EdDSA`, −8 (RFC 9053 §2.2), the older number. Read, with Ed25519 keys only.
+    EdDsa,
+    /// HPKE-4 integrated encryption, 42: X25519, HKDF-SHA256, ChaCha20-Poly1305 (draft-ietf-cose-hpke-23 §4.1).
+    Hpke4,
+}
+
+impl Algorithm {
+    /// The number in the registry.
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Ed25519 => -19,
+            Self::EdDsa => -8,
+            Self::Hpke4 => 42,
+        }
+    }
+
+    fn from_number(number: i64) -> Result<Self, CoseError> {
+        let known = [Self::Ed25519, Self::EdDsa, Self::Hpke4];
+        known.into_iter().find(|algorithm| algorithm.number() == number).ok_or(CoseError::Algorithm(number))
+    }
+}
+
+/// The two headers of a COSE structure: what this crate needs of them (RFC 9052 §3.1). Other labels are passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers<'b> {
+    /// The octets of the protected header as received.
+    pub protected: &'b [u8],
+    /// `alg` (1), from the protected header.
+    pub algorithm: Algorithm,
+    /// `kid` (4), from either header: names a key, proves nothing.
+    pub kid: Option<&'b [u8]>,
+    /// `ek` (−4), the encapsulated key of HPKE, from either header (draft-ietf-cose-hpke-23 §3.1).
+    pub encapsulated_key: Option<&'b [u8]>,
+}
+
+const ALG: i64 = 1;
+const CRIT: i64 = 2;
+const KID: i64 = 4;
+pub(crate) const EK: i64 = -4;
+
+impl<'b> Headers<'b> {
+    pub(super) fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
+        let protected = cursor.bytes()?;
+        let inside = match protected {
+            // RFC 9052 §3: an empty map is written as a string without octets.
+            [] => Bucket::default(),
+            _ => Bucket::read(&RawItem::new(protected, &Limits::default())?)?,
+        };
+        let outside = Bucket::read(&cursor.raw_item()?)?;
+        if outside.algorithm.is_some() {
+            return Err(CoseError::UnprotectedAlgorithm);
+        }
+        Ok(Self {
+            protected,
+            algorithm: Algorithm::from_number(inside.algorithm.ok_or(CoseError::NoAlgorithm)?)?,
+            kid: either(KID, inside.kid, outside.kid)?,
+            encapsulated_key: either(EK, inside.encapsulated_key, outside.encapsulated_key)?,
+        })
+    }
+
+    /// The identifier of a key, if `kid` has its length.
+    pub fn key_id(&self) -> Option<KeyId> {
+        Some(KeyId::from_bytes(self.kid?.try_into().ok()?))
+    }
+}
+
+fn either<'b>(label: i64, a: Option<&'b [u8]>, b: Option<&'b [u8]>) -> Result<Option<&'b [u8]>, CoseError> {
+    if a.is_some() && b.is_some() { Err(CoseError::DuplicateLabel(label)) } else { Ok(a.or(b)) }
+}
+
+/// One of the two header maps.
+#[derive(Default)]
+struct Bucket<'b> {
+    algorithm: Option<i64>,
+    kid: Option<&'b [u8]>,
+    encapsulated_key: Option<&'b [u8]>,
+}
+
+impl<'b> Bucket<'b> {
+    /// `map` is validated: its labels ascend, so none stands in it twice.
+    fn read(map: &RawItem<'b>) -> Result<Self, CoseError> {
+        let mut bucket = Self::default();
+        let mut cursor = map.cursor();
+        for _ in 0..cursor.map()? {
+            if !matches!(cursor.peek()?, Kind::Unsigned | Kind::Negative) {
+                cursor.skip()?;
+                cursor.skip()?;
+                continue;
+            }
+            match cursor.int()? {
+                ALG => bucket.algorithm = Some(cursor.int()?),
+                CRIT => return Err(CoseError::Critical),
+                KID => bucket.kid = Some(cursor.bytes()?),
+                EK => bucket.encapsulated_key = Some(cursor.bytes()?),
+                _ => cursor.skip()?,
+            }
+        }
+        Ok(bucket)
+    }
+}
+
+/// The protected header `{1: algorithm, 4: key}` of a structure that this crate writes.
+pub(crate) struct Protected {
+    octets: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl Protected {
+    const MAX_LEN: usize = 14;
+
+    pub(crate) fn new(algorithm: Algorithm, key: &KeyId) -> Self {
+        let mut octets = [0; Self::MAX_LEN];
+        let mut writer = Writer::new(Buffer::new(&mut octets));
+        let written = (|| {
+            writer.map(2)?;
+            writer.int(ALG)?;
+            writer.int(algorithm.number())?;
+            writer.int(KID)?;
+            writer.bytes(key.as_bytes())
+        })();
+        written.expect("every header of an algorithm and a key fits");
+        let len = writer.into_output().len();
+        Self { octets, len }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+
+    /// Octets of the header of `algorithm`, whatever the key.
+    pub(crate) const fn len(algorithm: Algorithm) -> usize {
+        match algorithm {
+            Algorithm::Ed25519 | Algorithm::EdDsa => 13,
+            Algorithm::Hpke4 => 14,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+use hpke::aead::ChaCha20Poly1305;
+use hpke::inout::InOutBuf;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{OpModeS, Serializable as _};
+use iot_codec::cbor::{Buffer, Writer, encoded_len};
+use iot_core::{DeviceId, Timestamp};
+use rand_core::CryptoRng;
+
+use crate::binding::Binding;
+use crate::cose::{self, Algorithm, EncStructure, Protected, Sign1};
+use crate::routing::RoutingHeader;
+use crate::{BufferTooSmall, Heading, KeyBundle, Signer, SignerError};
+
+/// Signs messages of one source and seals them for one reader: `COSE_Sign1` inside `COSE_Encrypt0` with HPKE-4, behind
+/// a routing header. `docs/formats/envelope.md` draws the octets.
+#[derive(Debug)]
+pub struct Sealer<'k, S> {
+    source: DeviceId,
+    signer: &'k S,
+    reader: KeyBundle,
+    carries: Carries,
+}
+
+/// What the routing header of a message says in clear beside its position.
+///
+/// What it leaves out, the transport carries or the reader knows. All of it is bound by the signature either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carries {
+    /// Nothing more: 11 octets and the sequence number's.
+    #[default]
+    Position,
+    /// The source: 32 octets more.
+    Source,
+    /// The source and the topic: 33 octets more and the topic's.
+    SourceAndTopic,
+}
+
+/// Why nothing was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The reader's bundle has expired, so its key may be a thief's by now.
+    #[error("the key bundle of the reader expired at {} s", expires.as_secs())]
+    BundleExpired {
+        /// When.
+        expires: Timestamp,
+    },
+    /// The payload is longer than [`MAX_PAYLOAD_LEN`].
+    #[error("the payload has {len} octets, more than {max}", max = MAX_PAYLOAD_LEN)]
+    PayloadTooLong {
+        /// Its octets.
+        len: usize,
+    },
+    /// The topic is longer than a routing header carries.
+    #[error("the topic has {len} octets, more than {max}", max = RoutingHeader::MAX_TOPIC_LEN)]
+    TopicTooLong {
+        /// Its octets.
+        len: usize,
+    },
+    /// The position names another source than the sealer's.
+    #[error("the position is one of {found}")]
+    OtherSource {
+        /// The position's source.
+        found: DeviceId,
+    },
+    /// The holder of the signing key did not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The caller's buffer is too short.
+    #[error(transparent)]
+    Buffer(#[from] BufferTooSmall),
+    /// No key could be agreed with the reader's.
+    #[error("no key could be agreed")]
+    Agreement,
+}
+
+/// Octets of the longest payload of one message.
+pub const MAX_PAYLOAD_LEN: usize = 65_535;
+
+impl<'k, S: Signer> Sealer<'k, S> {
+    /// A sealer for messages of `source`, signed by `signer`, to the owner of `reader`.
+    pub const fn new(source: DeviceId, signer: &'k S, reader: KeyBundle) -> Self {
+        Self { source, signer, reader, carries: Carries::Position }
+    }
+
+    /// What routing headers carry beside the position. Default: nothing.
+    #[must_use]
+    pub const fn carrying(mut self, carries: Carries) -> Self {
+        self.carries = carries;
+        self
+    }
+
+    /// Octets that [`seal_into`](Self::seal_into) needs: the message, and behind it the octets that are signed.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::PayloadTooLong`], [`SealError::TopicTooLong`].
+    pub fn buffer_len(&self, heading: &Heading<'_>, payload_len: usize) -> Result<usize, SealError> {
+        let layout = self.layout(heading, payload_len)?;
+        Ok(layout.message_len + layout.signed_len)
+    }
+
+    /// Signs and seals `payload` under `heading`, and writes the message to the front of `buffer`, which must have
+    /// [`buffer_len`](Self::buffer_len) octets. Returns the octets of the message; what lies behind them is scratch.
+    ///
+    /// A position must never be used for two payloads: readers take the second for a repetition. `at` is compared
+    /// with the expiry of the reader's bundle; a device without a clock passes the latest time that it has seen signed.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`]; the buffer then holds nothing of use.
+    pub fn seal_into(
+        &self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        at: Timestamp,
+        rng: &mut impl CryptoRng,
+        buffer: &mut [u8],
+    ) -> Result<usize, SealError> {
+        let expired = |_| SealError::BundleExpired { expires: self.reader.expires() };
+        self.reader.check_expiry(at).map_err(expired)?;
+        let layout = self.layout(heading, payload.len())?;
+        let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.signed_len)?;
+        let (message, scratch) = buffer.split_at_mut(layout.message_len);
+        let (routing, envelope) = message.split_at_mut(layout.routing_len);
+        layout.routing.encode(routing).expect("the layout has room for the header");
+
+        let reader = self.reader.agreement_key().thumbprint();
+        let protected = Protected::new(Algorithm::Hpke4, &reader.key_id());
+        let (head, ciphertext) = envelope.split_at_mut(layout.envelope_head_len);
+        let (inner, tag) = ciphertext.split_at_mut(layout.inner_len);
+        let binding = Binding { reader: &reader, heading };
+        cose::write_sign1(self.signer, payload, &binding, inner, scratch)?;
+
+        let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new(protected.as_bytes(), routing)
+            .expect("the capacity suffices for the longest routing header");
+        let (encapsulated, computed_tag) =
+            hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+                &OpModeS::Base,
+                &self.reader.agreement_key().to_hpke(),
+                &[],
+                InOutBuf::from(inner),
+                authenticated.as_bytes(),
+                rng,
+            )
+            .map_err(|_| SealError::Agreement)?;
+        tag.copy_from_slice(&computed_tag.to_bytes());
+        let mut writer = Writer::new(Buffer::new(head));
+        let written = (|| {
+            writer.array(3)?;
+            writer.bytes(protected.as_bytes())?;
+            writer.map(1)?;
+            writer.int(cose::EK)?;
+            writer.bytes(&encapsulated.to_bytes())?;
+            writer.bytes_header((layout.inner_len + TAG_LEN) as u64)
+        })();
+        written.expect("the layout has room for the head");
+        Ok(layout.message_len)
+    }
+
+    /// [`seal_into`](Self::seal_into) a new vector.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    #[cfg(feature = "alloc")]
+    pub fn seal(
+        &self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        at: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<alloc::vec::Vec<u8>, SealError> {
+        let mut buffer = alloc::vec![0; self.buffer_len(heading, payload.len())?];
+        let len = self.seal_into(heading, payload, at, rng, &mut buffer)?;
+        buffer.truncate(len);
+        Ok(buffer)
+    }
+
+    /// The bundle of the reader.
+    pub const fn reader(&self) -> &KeyBundle {
+        &self.reader
+    }
+
+    fn layout<'a>(&self, heading: &Heading<'a>, payload_len: usize) -> Result<Layout<'a>, SealError> {
+        let position = &heading.position;
+        if position.source != self.source {
+            return Err(SealError::OtherSource { found: position.source });
+        }
+        if payload_len > MAX_PAYLOAD_LEN {
+            return Err(SealError::PayloadTooLong { len: payload_len });
+        }
+        let routing = RoutingHeader {
+            source: (self.carries != Carries::Position).then_some(self.source),
+            topic: (self.carries == Carries::SourceAndTopic).then_some(heading.topic),
+            stream: position.stream,
+            incarnation: position.incarnation,
+            sequence: position.sequence,
+        };
+        let topic_len = heading.topic.as_str().len();
+        if routing.topic.is_some() && topic_len > RoutingHeader::MAX_TOPIC_LEN {
+            return Err(SealError::TopicTooLong { len: topic_len });
+        }
+        let inner_len = cose::sign1_len(payload_len);
+        let protected_len = Protected::len(Algorithm::Hpke4);
+        let envelope_head_len =
+            1 + (1 + protected_len) + (1 + 1 + 2 + ENCAPSULATED_LEN) + cose::head_len(inner_len + TAG_LEN);
+        let routing_len = routing.encoded_len();
+        let binding = Binding { reader: &self.reader.agreement_key().thumbprint(), heading };
+        let signed_len = Sign1::buffer_len(payload_len, encoded_len(&binding)) - inner_len;
+        let message_len = routing_len + envelope_head_len + inner_len + TAG_LEN;
+        Ok(Layout { routing, routing_len, envelope_head_len, inner_len, message_len, signed_len })
+    }
+}
+
+/// Where the parts of a message lie.
+struct Layout<'a> {
+    routing: RoutingHeader<'a>,
+    routing_len: usize,
+    envelope_head_len: usize,
+    inner_len: usize,
+    message_len: usize,
+    /// Octets of the `Sig_structure`, which lies behind the message.
+    signed_len: usize,
+}
+
+/// Octets of an encapsulated X25519 key (RFC 9180 §7.1).
+pub(crate) const ENCAPSULATED_LEN: usize = 32;
+
+/// Octets of a Poly1305 tag.
+pub(crate) const TAG_LEN: usize = 16;
+
+/// Octets of the longest `Enc_structure`: `["Encrypt0", protected, routing header]`.
+pub(crate) const MAX_ENC_STRUCTURE_LEN: usize = 1 + 9 + 2 + 255 + 3 + RoutingHeader::MAX_LEN;

@@ -1,0 +1,56 @@
+use iot_core::{Freshness, KeyId, Position};
+
+use crate::Heading;
+
+/// A message that was opened, with its proof. Only [`Opener::open`](crate::Opener::open) makes one.
+///
+/// It says that the holder of the source's signing key wrote this payload, for this reader, under this topic and at
+/// this position, and that it was not accepted before.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified<'m> {
+    pub(crate) payload: &'m [u8],
+    pub(crate) heading: Heading<'m>,
+    pub(crate) key: KeyId,
+    pub(crate) proof: Proof,
+    pub(crate) freshness: Freshness,
+}
+
+/// What proves who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Proof {
+    /// A signature by the source's key, which the reader can show to others.
+    Signature,
+}
+
+impl<'m> Verified<'m> {
+    /// What the source wrote.
+    pub const fn payload(&self) -> &'m [u8] {
+        self.payload
+    }
+
+    /// The topic and the position.
+    pub const fn heading(&self) -> &Heading<'m> {
+        &self.heading
+    }
+
+    /// Where the message stands.
+    pub const fn position(&self) -> &Position {
+        &self.heading.position
+    }
+
+    /// The key that signed it.
+    pub const fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// What proves who wrote it.
+    pub const fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Whether the source has proved that its positions are current.
+    pub const fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+}
