@@ -1,5 +1,7 @@
 //! Other implementations read what this crate writes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,7 @@
 //! A sealed message from a device to a reader, and everything that may not happen to it on the way.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use iot_core::{Freshness, Position, Topic};
