@@ -27,7 +27,8 @@ pub struct Cursor<'b> {
     /// Where `rest` ends, from the start of the input.
     end: usize,
     items: u32,
-    depth: u8,
+    // As wide as `items`: padding would be copied with every cursor.
+    depth: u32,
 }
 
 impl<'b> Cursor<'b> {
@@ -36,7 +37,7 @@ impl<'b> Cursor<'b> {
     #[must_use]
     pub fn new(input: &'b [u8]) -> Self {
         let limits = Limits::default();
-        Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth }
+        Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth.into() }
     }
 
     /// A cursor at the start of `input`, under `limits`.
@@ -48,7 +49,7 @@ impl<'b> Cursor<'b> {
         if input.len() > limits.bytes as usize {
             return Err(DecodeError::new(DecodeErrorKind::TooManyBytes, limits.bytes as usize));
         }
-        Ok(Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth })
+        Ok(Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth.into() })
     }
 
     /// An integer from 0 to 2^64-1.
@@ -99,7 +100,7 @@ impl<'b> Cursor<'b> {
     ///
     /// # Errors
     /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed, or its text is not UTF-8.
-    #[inline]
+    #[inline(always)]
     pub fn text(&mut self) -> Result<&'b str, DecodeError> {
         let before = self.rest;
         match core::str::from_utf8(self.string(head::TEXT, Kind::Text)?) {
@@ -307,7 +308,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// An error about the next item: for [`Decode`](super::Decode) written by hand.
-    #[cold]
+    #[inline(always)]
     #[must_use]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::new(kind, self.position())
@@ -414,11 +415,19 @@ impl<'b> Cursor<'b> {
     }
 
     /// Why the next item is not of the `expected` kind.
-    #[cold]
+    #[inline(always)]
     fn mismatch(&self, expected: Kind) -> DecodeError {
-        self.error(match self.rest.first() {
-            Some(&initial) => DecodeErrorKind::UnexpectedType { expected, found: Kind::of(initial) },
-            None => DecodeErrorKind::UnexpectedEnd,
-        })
+        mismatch(expected, self.rest, self.position())
     }
+}
+
+// Errors are made from values, never from `&Cursor`: a cursor whose address goes to a function that is not inlined
+// lives in memory, and each item then waits for the store of the item before.
+#[cold]
+fn mismatch(expected: Kind, rest: &[u8], offset: usize) -> DecodeError {
+    let kind = match rest.first() {
+        Some(&initial) => DecodeErrorKind::UnexpectedType { expected, found: Kind::of(initial) },
+        None => DecodeErrorKind::UnexpectedEnd,
+    };
+    DecodeError::new(kind, offset)
 }

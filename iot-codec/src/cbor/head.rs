@@ -86,29 +86,34 @@ pub(super) fn argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeE
     if information < 24 { Ok((u64::from(information), rest)) } else { long_argument(initial, rest) }
 }
 
+/// Reads 8 bytes whatever the width, and shifts out what is too much: a jump by width would be mispredicted.
 #[inline]
 fn long_argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
-    let (value, least, rest) = match initial & 0x1f {
-        24 => {
-            let (bytes, rest) = chunk(rest)?;
-            (u64::from(u8::from_be_bytes(bytes)), 24, rest)
-        }
-        25 => {
-            let (bytes, rest) = chunk(rest)?;
-            (u64::from(u16::from_be_bytes(bytes)), 1 << 8, rest)
-        }
-        26 => {
-            let (bytes, rest) = chunk(rest)?;
-            (u64::from(u32::from_be_bytes(bytes)), 1 << 16, rest)
-        }
-        27 => {
-            let (bytes, rest) = chunk(rest)?;
-            (u64::from_be_bytes(bytes), 1 << 32, rest)
-        }
-        31 if (BYTES..=MAP).contains(&(initial >> 5)) => return Err(DecodeErrorKind::IndefiniteLength),
-        _ => return Err(DecodeErrorKind::ReservedInformation),
+    let information = initial & 0x1f;
+    if information > 27 {
+        return Err(match initial >> 5 {
+            BYTES..=MAP if information == 31 => DecodeErrorKind::IndefiniteLength,
+            _ => DecodeErrorKind::ReservedInformation,
+        });
+    }
+    let width = 1 << (information & 3);
+    let value = match rest.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes) >> (64 - 8 * width),
+        None => argument_near_end(width, rest)?,
     };
-    if value < least { Err(DecodeErrorKind::LongArgument) } else { Ok((value, rest)) }
+    // 24, 2^8, 2^16 or 2^32: what does not fit the next shorter width.
+    let least = if width == 1 { 24 } else { 1 << (4 * width) };
+    match rest.get(width..) {
+        Some(rest) if value >= least => Ok((value, rest)),
+        Some(_) => Err(DecodeErrorKind::LongArgument),
+        None => Err(DecodeErrorKind::UnexpectedEnd),
+    }
+}
+
+#[cold]
+fn argument_near_end(width: usize, rest: &[u8]) -> Result<u64, DecodeErrorKind> {
+    let (bytes, _) = content(rest, width as u64)?;
+    Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
 /// The first `N` bytes of `rest`, and what follows them.

@@ -19,7 +19,7 @@ pub fn validate(input: &[u8], limits: &Limits) -> Result<(), DecodeError> {
         return Err(DecodeError::new(DecodeErrorKind::TooManyBytes, limits.bytes as usize));
     }
     let mut items = limits.items;
-    match walk(input, limits.depth, &mut items) {
+    match walk(input, limits.depth.into(), &mut items) {
         Ok(end) if end == input.len() => Ok(()),
         Ok(end) => Err(DecodeError::new(DecodeErrorKind::TrailingBytes, end)),
         Err(fault) => Err(DecodeError::new(fault.kind, fault.offset)),
@@ -49,7 +49,7 @@ const SEQUENCE: Frame = Frame { remaining: 1, key: 0, previous: NOT_A_MAP };
 
 /// Validates the first item of `input`, at most `depth` deep, charges `items` for what containers hold, and returns
 /// where the item ends.
-pub(super) fn walk(input: &[u8], depth: u8, items: &mut u32) -> Result<usize, Fault> {
+pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, Fault> {
     // Offsets are kept in 32 bits, below the two markers.
     let input = input.get(..FIRST_KEY as usize).unwrap_or(input);
     let mut stack = [SEQUENCE; Limits::MAX_DEPTH];
@@ -87,7 +87,7 @@ pub(super) fn walk(input: &[u8], depth: u8, items: &mut u32) -> Result<usize, Fa
                 }
             } else if major >= head::ARRAY {
                 let frame = open(major, value, rest.len(), items).map_err(fault)?;
-                let slot = stack.get_mut(level).filter(|_| level < usize::from(depth));
+                let slot = stack.get_mut(level).filter(|_| level < depth as usize);
                 let Some(slot) = slot else {
                     return Err(fault(DecodeErrorKind::TooDeep));
                 };
@@ -170,12 +170,23 @@ pub(super) fn simple_or_float(initial: u8, rest: &[u8]) -> Result<&[u8], DecodeE
 /// As `str::from_utf8`, faster for the short ASCII strings that most are.
 #[inline]
 fn is_utf8(bytes: &[u8]) -> bool {
-    let mut tail = bytes;
-    let mut high = 0;
-    while let Some((chunk, rest)) = tail.split_first_chunk::<8>() {
-        high |= u64::from_ne_bytes(*chunk);
-        tail = rest;
+    is_ascii(bytes) || core::str::from_utf8(bytes).is_ok()
+}
+
+/// Whole words, of which the last two may overlap, in place of a loop over the bytes that are left.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk() {
+        let mut high = u64::from_ne_bytes(*last);
+        let mut rest = bytes;
+        while let Some((chunk, after)) = rest.split_first_chunk() {
+            high |= u64::from_ne_bytes(*chunk);
+            rest = after;
+        }
+        high & 0x8080_8080_8080_8080 == 0
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & 0x8080_8080 == 0
+    } else {
+        bytes.iter().all(u8::is_ascii)
     }
-    let high = tail.iter().fold(high, |high, byte| high | u64::from(*byte));
-    high & 0x8080_8080_8080_8080 == 0 || core::str::from_utf8(bytes).is_ok()
 }

@@ -40,49 +40,59 @@ impl<T: Encode> EncodeField for Option<T> {
 
 /// A field of a record as it is read: required, or optional.
 pub trait DecodeField<'b>: Sized {
-    fn decode_field(fields: &mut Fields<'_, 'b>, key: i32) -> Result<Self, DecodeError>;
+    fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError>;
 }
 
 impl<'b, T: Decode<'b>> DecodeField<'b> for T {
     #[inline(always)]
-    fn decode_field(fields: &mut Fields<'_, 'b>, key: i32) -> Result<Self, DecodeError> {
-        if fields.seek(key)? { fields.value(key) } else { Err(fields.missing(key)) }
+    fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError> {
+        if fields.seek(key)? { fields.value(key) } else { Err(missing(key, fields.start)) }
     }
 }
 
 impl<'b, T: Decode<'b>> DecodeField<'b> for Option<T> {
     #[inline(always)]
-    fn decode_field(fields: &mut Fields<'_, 'b>, key: i32) -> Result<Self, DecodeError> {
+    fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError> {
         if fields.seek(key)? { fields.value(key).map(Some) } else { Ok(None) }
     }
 }
 
+#[cold]
+fn missing(key: i32, offset: usize) -> DecodeError {
+    DecodeError::new(DecodeErrorKind::MissingKey, offset).or_key(key)
+}
+
 /// The pairs of a record's map, asked for in ascending order of their keys.
-#[derive(Debug)]
-pub struct Fields<'c, 'b> {
-    cursor: &'c mut Cursor<'b>,
+///
+/// It owns a copy of the cursor, and only values cross into functions that are not inlined, so that the position stays
+/// in registers from field to field.
+#[derive(Clone, Debug)]
+pub struct Fields<'b> {
+    cursor: Cursor<'b>,
     remaining: usize,
     start: usize,
+    /// The key that was asked for last: every key up to it has been read or is not there.
     last: Option<Key>,
 }
 
-impl<'c, 'b> Fields<'c, 'b> {
+impl<'b> Fields<'b> {
     #[inline(always)]
-    pub fn open(cursor: &'c mut Cursor<'b>) -> Result<Self, DecodeError> {
+    pub fn open(cursor: &Cursor<'b>) -> Result<Self, DecodeError> {
+        let mut cursor = cursor.clone();
         let start = cursor.position();
         let remaining = cursor.map()?;
-        cursor.enter()?;
+        cursor.enter().map_err(|error| DecodeError::new(error.kind(), start))?;
         Ok(Self { cursor, remaining, start, last: None })
     }
 
     /// Ends the record: what is left are keys that it does not know.
     #[inline(always)]
-    pub fn close(mut self) -> Result<(), DecodeError> {
+    pub fn close(mut self) -> Result<Cursor<'b>, DecodeError> {
         if self.remaining > 0 {
-            self.skip_unknown(None)?;
+            self.cursor = skip_unknown(self.cursor, self.remaining, self.last, None)?.cursor;
         }
         self.cursor.leave();
-        Ok(())
+        Ok(self.cursor)
     }
 
     /// Moves to the value of `key`, if it is there.
@@ -94,59 +104,68 @@ impl<'c, 'b> Fields<'c, 'b> {
         // The common case: the next key is the one that is asked for, in one byte. It ascends, because the keys asked
         // for do, and what was skipped lies between them.
         let wanted = Key::new(key);
-        match wanted.short() {
-            Some(byte) if self.cursor.eat(byte) => {
-                self.remaining -= 1;
-                self.last = Some(wanted);
-                Ok(true)
-            }
-            _ => self.skip_unknown(Some(wanted)),
+        let last = self.last.replace(wanted);
+        if wanted.short().is_some_and(|byte| self.cursor.eat(byte)) {
+            self.remaining -= 1;
+            return Ok(true);
         }
+        let rest = skip_unknown(self.cursor.clone(), self.remaining, last, Some(wanted))?;
+        self.cursor = rest.cursor;
+        self.remaining = rest.remaining;
+        Ok(rest.is_wanted)
     }
 
     #[inline(always)]
     fn value<T: Decode<'b>>(&mut self, key: i32) -> Result<T, DecodeError> {
-        T::decode(self.cursor).map_err(|error| error.or_key(key))
+        let mut cursor = self.cursor.clone();
+        let value = T::decode(&mut cursor).map_err(|error| error.or_key(key))?;
+        self.cursor = cursor;
+        Ok(value)
     }
+}
 
-    #[cold]
-    fn missing(&self, key: i32) -> DecodeError {
-        DecodeError::new(DecodeErrorKind::MissingKey, self.start).or_key(key)
-    }
-
-    /// Skips the keys before `wanted`, or all; whether `wanted` was found and read.
-    #[inline(never)]
-    fn skip_unknown(&mut self, wanted: Option<Key>) -> Result<bool, DecodeError> {
-        while self.remaining > 0 {
-            let before = self.cursor.clone();
-            let (is_negative, argument) = self.cursor.integer()?;
-            let key = Key::from_wire(is_negative, argument);
-            let fault = |kind| {
-                let error = before.error(kind);
-                key.number().map_or(error, |number| error.or_key(number))
-            };
-            if self.last == Some(key) {
-                return Err(fault(DecodeErrorKind::DuplicateKey));
-            }
-            if self.last.is_some_and(|last| key < last) {
-                return Err(fault(DecodeErrorKind::UnsortedKeys));
-            }
-            if wanted.is_some_and(|wanted| wanted < key) {
-                *self.cursor = before;
-                return Ok(false);
-            }
-            self.remaining -= 1;
-            self.last = Some(key);
-            if wanted == Some(key) {
-                return Ok(true);
-            }
-            if key.is_negative() {
-                return Err(fault(DecodeErrorKind::UnknownKey));
-            }
-            self.cursor.skip().map_err(|error| key.number().map_or(error, |number| error.or_key(number)))?;
+/// Skips, of the `remaining` pairs, those whose keys lie between `last` and `wanted`, or all behind `last`.
+///
+/// Returns what is left, and whether the next key is `wanted`, behind which the cursor then stands.
+#[inline(never)]
+fn skip_unknown<'b>(
+    mut cursor: Cursor<'b>,
+    mut remaining: usize,
+    mut last: Option<Key>,
+    wanted: Option<Key>,
+) -> Result<Rest<'b>, DecodeError> {
+    while remaining > 0 {
+        let before = cursor.clone();
+        let (is_negative, argument) = cursor.integer()?;
+        let key = Key::from_wire(is_negative, argument);
+        let name = |error: DecodeError| key.number().map_or(error, |number| error.or_key(number));
+        let fault = |kind| name(before.error(kind));
+        if last == Some(key) {
+            return Err(fault(DecodeErrorKind::DuplicateKey));
         }
-        Ok(false)
+        if last.is_some_and(|last| key < last) {
+            return Err(fault(DecodeErrorKind::UnsortedKeys));
+        }
+        if wanted.is_some_and(|wanted| wanted < key) {
+            return Ok(Rest { cursor: before, remaining, is_wanted: false });
+        }
+        remaining -= 1;
+        if wanted == Some(key) {
+            return Ok(Rest { cursor, remaining, is_wanted: true });
+        }
+        if key.is_negative() {
+            return Err(fault(DecodeErrorKind::UnknownKey));
+        }
+        last = Some(key);
+        cursor.skip().map_err(name)?;
     }
+    Ok(Rest { cursor, remaining, is_wanted: false })
+}
+
+struct Rest<'b> {
+    cursor: Cursor<'b>,
+    remaining: usize,
+    is_wanted: bool,
 }
 
 /// Reads the head of `[number, value]`, the encoding of an enum with data.

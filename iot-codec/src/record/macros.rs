@@ -30,7 +30,7 @@ macro_rules! record {
             #[allow(unused_mut)]
             let mut fields = $crate::record::Fields::open(cursor)?;
             $(let $field = $crate::record::DecodeField::decode_field(&mut fields, $key)?;)*
-            fields.close()?;
+            *cursor = fields.close()?;
             ::core::result::Result::Ok(Self { $($field),* })
         } }
     };
