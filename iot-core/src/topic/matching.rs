@@ -5,21 +5,20 @@ pub(super) fn matches(filter: &[u8], topic: &[u8]) -> bool {
     if topic.first() == Some(&b'$') && matches!(filter.first(), Some(b'+' | b'#')) {
         return false;
     }
-    let mut at = 0;
+    let mut rest = topic;
     for (index, &octet) in filter.iter().enumerate() {
-        match octet {
-            b'#' => return true,
-            b'+' => {
-                while at < topic.len() && topic[at] != b'/' {
-                    at += 1;
-                }
+        match (octet, rest) {
+            (b'#', _) => return true,
+            (b'+', _) => {
+                let end = rest.iter().position(|&octet| octet == b'/').unwrap_or(rest.len());
+                rest = &rest[end..];
             }
-            _ if topic.get(at) == Some(&octet) => at += 1,
+            (_, [first, after @ ..]) if *first == octet => rest = after,
             // `sport/#` matches `sport` too.
-            _ => return at == topic.len() && filter[index..] == *b"/#",
+            _ => return rest.is_empty() && filter[index..] == *b"/#",
         }
     }
-    at == topic.len()
+    rest.is_empty()
 }
 
 /// Whether every topic that `narrow` matches is matched by `wide`.
