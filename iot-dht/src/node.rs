@@ -1,0 +1,265 @@
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use iot_core::{Instant, Timestamp};
+use rand_core::CryptoRng;
+
+use crate::id::{Key, NodeId};
+use crate::lookup::Lookup;
+use crate::peer::Peer;
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::store::Store;
+use crate::table::{Entry, Table};
+use crate::wire::{Body, MAX_DATAGRAM_LEN, Message, Role, Transaction, VERSION};
+
+mod config;
+mod drive;
+mod event;
+mod limiter;
+mod operation;
+mod request;
+mod schedule;
+mod secrets;
+mod serve;
+mod stats;
+mod upkeep;
+
+pub use crate::node::config::NodeConfig;
+pub use crate::node::event::{Busy, Event, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
+pub use crate::node::stats::Stats;
+
+use crate::node::limiter::Limiter;
+use crate::node::operation::{Get, Kind, Operation, Origin, Put};
+use crate::node::request::{Purpose, Request, Requests};
+use crate::node::secrets::Secrets;
+use crate::node::upkeep::Upkeep;
+
+/// A node of the network: answers others, stores their records, and puts and gets records for its user.
+///
+/// It does no input or output and has no clock: hand it every datagram that arrives and call
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says. After each call, drain
+/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event), and read the next time-out. A late,
+/// repeated or early call does no harm.
+///
+/// `now` is the caller's monotonic clock and `wall` the time of day, against which records expire.
+///
+/// # Work and memory
+///
+/// A datagram costs at most one decoding and one verification of a signature, and as many datagrams in answer as one
+/// lookup has requests or a record has replicas. A new entry of the table costs a walk over the stored records. A
+/// time-out handles at most 64 requests. Everything that grows has a bound in [`NodeConfig`] or
+/// [`StoreConfig`](crate::StoreConfig).
+///
+/// # Whom it trusts
+///
+/// Nobody: a record counts only with its owner's signature, an answer only from the address that was asked and with the
+/// eight random octets of the question, and a node enters the table only after such an answer. That a sender owns the
+/// identifier that it names is not proved yet, so those who can have many addresses can surround a key.
+pub struct Node {
+    config: NodeConfig,
+    table: Table<32>,
+    store: Store,
+    secrets: Secrets,
+    limiter: Limiter,
+    requests: Requests,
+    operations: BTreeMap<OperationId, Operation>,
+    next_operation: u64,
+    /// Results that wait to be fetched; they count against the bound of operations.
+    results: usize,
+    upkeep: Upkeep,
+    transmits: VecDeque<(SocketAddr, Vec<u8>)>,
+    events: VecDeque<Event>,
+    stats: Stats,
+}
+
+impl Node {
+    /// A node with the identifier [`Id::of_node`](crate::Id::of_node) of its key. Draws its secrets from `rng`, and
+    /// nothing later.
+    pub fn new(config: NodeConfig, id: NodeId, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        let slots = match config.role {
+            Role::Server => config.rate_slots,
+            Role::Client => 1,
+        };
+        Self {
+            table: Table::new(id, config.table),
+            store: Store::new(id, config.store),
+            secrets: Secrets::new(rng),
+            limiter: Limiter::new(config.rate, config.burst, slots, now),
+            requests: Requests::default(),
+            operations: BTreeMap::new(),
+            next_operation: 0,
+            results: 0,
+            upkeep: Upkeep::new(&config, now),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            config,
+        }
+    }
+
+    /// Joins the network through nodes at these addresses, of which the first 32 are kept. [`Event::Bootstrapped`]
+    /// follows, or [`Event::BootstrapFailed`] until one answers.
+    pub fn bootstrap(&mut self, now: Instant, addresses: &[SocketAddr]) {
+        self.upkeep.set_addresses(addresses);
+        self.ask_bootstrap(now);
+    }
+
+    /// Puts a record to the nodes closest to its key. [`Event::PutDone`] follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub fn put(&mut self, now: Instant, wall: Timestamp, record: Record) -> Result<OperationId, Busy> {
+        self.check_operations()?;
+        let key = *record.key();
+        Ok(self.start(now, wall, key, Kind::Put(Put::new(record, Origin::Command))))
+    }
+
+    /// Asks the network for the record at a key. [`Event::GetDone`] follows. What this node stores itself counts too.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub fn get(&mut self, now: Instant, wall: Timestamp, key: Key, mode: GetMode) -> Result<OperationId, Busy> {
+        self.check_operations()?;
+        let mut get = Get::new(key, mode);
+        let held = self.store.get(wall, &key).filter(|record| match mode {
+            GetMode::Newest => true,
+            GetMode::Matching(hash) => record.value_hash() == hash,
+        });
+        held.cloned().into_iter().for_each(|record| get.offer(record));
+        Ok(self.start(now, wall, key, Kind::Get(get)))
+    }
+
+    /// Takes in a datagram.
+    pub fn handle_datagram(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, datagram: &[u8]) {
+        self.stats.datagrams_in += 1;
+        self.stats.octets_in += datagram.len() as u64;
+        let Ok(message) = Message::decode(datagram) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if message.overlay != self.config.overlay {
+            self.stats.other_overlay += 1;
+        } else if message.body.is_answer() {
+            self.handle_answer(now, wall, from, message);
+        } else {
+            self.handle_request(now, wall, from, message);
+        }
+        self.start_upkeep(now, wall);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, wall: Timestamp) {
+        self.handle_overdue_requests(now, wall);
+        self.drive_all(now, wall);
+        self.handle_upkeep(now, wall);
+    }
+
+    /// The next datagram to send, written to the front of `buffer`.
+    pub fn poll_transmit(&mut self, buffer: &mut [u8; MAX_DATAGRAM_LEN]) -> Option<Transmit> {
+        let (to, datagram) = self.transmits.pop_front()?;
+        buffer[..datagram.len()].copy_from_slice(&datagram);
+        self.stats.datagrams_out += 1;
+        self.stats.octets_out += datagram.len() as u64;
+        Some(Transmit { to, len: datagram.len() })
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if matches!(event, Event::PutDone(_) | Event::GetDone(_)) {
+            self.results -= 1;
+        }
+        Some(event)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next, if nothing else happens before.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let slow = self.operations.values().filter_map(|operation| operation.lookup.poll_timeout(now)).min();
+        [self.requests.next_deadline(), slow, self.next_upkeep()].into_iter().flatten().min()
+    }
+
+    /// Its identifier.
+    pub fn id(&self) -> &NodeId {
+        self.table.own()
+    }
+
+    /// The nodes that it knows.
+    pub fn table(&self) -> &Table<32> {
+        &self.table
+    }
+
+    /// The records that it keeps for others.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What it has counted.
+    pub fn stats(&self) -> Stats {
+        Stats { records: self.store.len(), record_octets: self.store.octets(), nodes: self.table.len(), ..self.stats }
+    }
+
+    fn check_operations(&self) -> Result<(), Busy> {
+        let commands = self.operations.values().filter(|operation| operation.origin() == Origin::Command).count();
+        let limit = self.config.operations;
+        if commands + self.results < limit { Ok(()) } else { Err(Busy { limit }) }
+    }
+
+    fn start(&mut self, now: Instant, wall: Timestamp, target: Key, kind: Kind) -> OperationId {
+        let id = OperationId(self.next_operation);
+        self.next_operation += 1;
+        let lookup = Lookup::new(*self.id(), target, self.config.lookup, self.closest_hopeful(&target));
+        self.operations.insert(id, Operation::new(kind, lookup));
+        self.drive(now, wall, id);
+        id
+    }
+
+    /// The closest entries that have not failed of late, or, if all have, the closest.
+    fn closest_hopeful(&self, target: &Key) -> Vec<Peer<32>> {
+        let failures = self.config.table.failures_to_replace();
+        let replicas = self.config.replicas;
+        let hopeful = self.table.closest(target).filter(|entry| entry.failures() < failures);
+        let start: Vec<_> = hopeful.take(replicas).map(Entry::peer).collect();
+        if start.is_empty() { self.table.closest(target).take(replicas).map(Entry::peer).collect() } else { start }
+    }
+
+    /// Sends a request, if as many as configured are not yet under way.
+    fn request(&mut self, now: Instant, to: SocketAddr, id: Option<NodeId>, purpose: Purpose, body: Body<'_>) {
+        let transaction = self.secrets.transaction();
+        let datagram = self.message(transaction, body).encode();
+        let deadline = now.saturating_add(self.config.request_timeout);
+        self.stats.requests += 1;
+        self.transmit(to, datagram.clone());
+        let attempts_left = self.config.attempts - 1;
+        self.requests.push(Request { transaction, to, id, purpose, datagram, deadline, attempts_left });
+    }
+
+    fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {
+        let (overlay, role) = (self.config.overlay, self.config.role);
+        Message { version: VERSION, overlay, transaction, sender: *self.id(), role, body }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>) {
+        if self.transmits.len() < self.config.transmits {
+            self.transmits.push_back((to, datagram));
+        } else {
+            self.stats.transmits_dropped += 1;
+        }
+    }
+
+    fn reject(&mut self, from: SocketAddr, key: Option<Key>, side: Side, reason: Rejection) {
+        match side {
+            Side::Reader => self.stats.rejected_as_reader.add(reason),
+            Side::Store => self.stats.rejected_as_store.add(reason),
+        }
+        // Results are bounded by the operations, so only these can pile up.
+        if self.events.len() < self.config.events + self.results {
+            self.events.push_back(Event::Rejected(Rejected { from, key, side, reason }));
+        } else {
+            self.stats.events_dropped += 1;
+        }
+    }
+}

@@ -1,0 +1,174 @@
+use core::time::Duration;
+
+use crate::lookup::LookupConfig;
+use crate::store::StoreConfig;
+use crate::table::TableConfig;
+use crate::wire::Role;
+
+/// How a [`Node`](crate::Node) behaves, and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    pub(super) overlay: u64,
+    pub(super) role: Role,
+    pub(super) replicas: usize,
+    pub(super) table: TableConfig,
+    pub(super) store: StoreConfig,
+    pub(super) lookup: LookupConfig,
+    pub(super) request_timeout: Duration,
+    pub(super) attempts: u8,
+    pub(super) operations: usize,
+    pub(super) requests: usize,
+    pub(super) transmits: usize,
+    pub(super) events: usize,
+    pub(super) rate: u32,
+    pub(super) burst: u32,
+    pub(super) rate_slots: usize,
+    pub(super) maintenance: usize,
+    pub(super) replication_interval: Duration,
+    pub(super) liveness_interval: Duration,
+    pub(super) refresh_interval: Duration,
+    pub(super) bootstrap_interval: Duration,
+}
+
+macro_rules! durations {
+    ($($(#[$meta:meta])* $name:ident),*) => {$(
+        $(#[$meta])*
+        ///
+        /// # Panics
+        /// When the duration is zero.
+        pub fn $name(mut self, duration: Duration) -> Self {
+            assert!(!duration.is_zero(), concat!(stringify!($name), " of zero"));
+            self.$name = duration;
+            self
+        }
+    )*};
+}
+
+macro_rules! counts {
+    ($($(#[$meta:meta])* $name:ident: $type:ty = $least:literal),*) => {$(
+        $(#[$meta])*
+        ///
+        /// # Panics
+        /// When the number is smaller than the least.
+        pub fn $name(mut self, count: $type) -> Self {
+            assert!(count >= $least, concat!("at least ", stringify!($least), " ", stringify!($name)));
+            self.$name = count;
+            self
+        }
+    )*};
+}
+
+impl NodeConfig {
+    /// Which network the node belongs to; it ignores the messages of all others. 0 by default.
+    pub fn overlay(mut self, overlay: u64) -> Self {
+        self.overlay = overlay;
+        self
+    }
+
+    /// Whether the node stores and answers; [`Role::Server`] by default.
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// On how many nodes a record is put and how many are asked for it: the `k` of Kademlia, 1 to 20; 20 by default.
+    /// Sets the size of a bucket and the end of a lookup with it.
+    ///
+    /// # Panics
+    /// When the number is out of range.
+    pub fn replicas(mut self, nodes: usize) -> Self {
+        assert!((1..=crate::wire::MAX_NODES).contains(&nodes), "1 to 20 replicas, not {nodes}");
+        self.replicas = nodes;
+        self.table = self.table.bucket_size(nodes);
+        self.lookup = self.lookup.closest(nodes);
+        self
+    }
+
+    /// The routing table. Set after [`replicas`](Self::replicas), which sets the size of its buckets.
+    pub fn table(mut self, table: TableConfig) -> Self {
+        self.table = table;
+        self
+    }
+
+    /// The record store.
+    pub fn store(mut self, store: StoreConfig) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Lookups. Set before [`replicas`](Self::replicas), which sets with how many nodes they end.
+    pub fn lookup(mut self, lookup: LookupConfig) -> Self {
+        self.lookup = lookup;
+        self
+    }
+
+    durations! {
+        /// How long an answer may take before the request is sent again, or given up after the last attempt; 1 s by
+        /// default.
+        request_timeout,
+        /// About how often the node puts each record that it stores to the nodes closest to it, unless somebody else
+        /// did meanwhile; 1 hour by default. Spread by a quarter either way.
+        replication_interval,
+        /// How often the entry of the table that was heard from least recently is asked whether it lives; 30 s by
+        /// default.
+        liveness_interval,
+        /// How often each bucket is refreshed by a lookup; 15 min by default.
+        refresh_interval,
+        /// How long after a failed bootstrap, or after every entry failed, the bootstrap addresses are asked again; 5 s
+        /// by default.
+        bootstrap_interval
+    }
+
+    counts! {
+        /// How often a request is sent before it is given up; 3 by default, at least 1.
+        attempts: u8 = 1,
+        /// How many operations of the user are under way at once, those whose result was not yet fetched included; 64
+        /// by default, at least 1. Beyond it, commands are refused.
+        operations: usize = 1,
+        /// How many requests are under way at once; 256 by default, at least 16. At the bound operations wait.
+        requests: usize = 16,
+        /// How many datagrams wait to be sent; 1,024 by default, at least 16. At the bound a datagram is dropped and
+        /// counted; a request among them is sent again when its time-out comes.
+        transmits: usize = 16,
+        /// How many [`Event::Rejected`](crate::Event::Rejected) wait to be fetched; 1,024 by default, at least 1. At
+        /// the bound one is dropped and counted. Results of operations are never dropped.
+        events: usize = 1,
+        /// How many requests a second are served of one address; 100 by default, at least 1. What exceeds it is
+        /// dropped and counted.
+        rate: u32 = 1,
+        /// How many requests of one address are served at once after a pause; 200 by default, at least 1.
+        burst: u32 = 1,
+        /// Over how many counters the addresses are spread by a secret hash; 1,024 by default, at least 1, of 40
+        /// octets each. Addresses that meet in one counter share its rate.
+        rate_slots: usize = 1,
+        /// How many lookups of the node's own upkeep are under way at once; 4 by default, at least 1.
+        maintenance: usize = 1
+    }
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            overlay: 0,
+            role: Role::Server,
+            replicas: 20,
+            table: TableConfig::default(),
+            store: StoreConfig::default(),
+            lookup: LookupConfig::default(),
+            request_timeout: Duration::from_secs(1),
+            attempts: 3,
+            operations: 64,
+            requests: 256,
+            transmits: 1024,
+            events: 1024,
+            rate: 100,
+            burst: 200,
+            rate_slots: 1024,
+            maintenance: 4,
+            replication_interval: Duration::from_secs(3600),
+            liveness_interval: Duration::from_secs(30),
+            refresh_interval: Duration::from_secs(900),
+            bootstrap_interval: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use iot_core::{Instant, Timestamp};
+
+use crate::id::NodeId;
+use crate::node::Node;
+use crate::node::event::{Event, GetDone, GetMode, OperationId, PutDone, Side};
+use crate::node::operation::{Get, Kind, Operation, Origin, Phase};
+use crate::node::request::{Purpose, Request};
+use crate::peer::Peer;
+use crate::record::{Record, UnverifiedRecord};
+use crate::rejection::Rejection;
+use crate::wire::{self, Body, FindNode, MAX_NODES, Message, Nodes, Role};
+
+/// The most requests that one time-out gives up or sends again.
+const MAX_OVERDUE: usize = 64;
+
+/// What came of a question.
+enum Answer {
+    Nodes(Nodes),
+    Record(Result<Record, Rejection>),
+    Stored,
+    Refused(Rejection),
+    None,
+}
+
+impl Node {
+    /// Takes in an answer, if it was asked for.
+    pub(super) fn handle_answer(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, message: Message<'_>) {
+        let Some(request) = self.requests.take(&message.transaction, from) else {
+            self.stats.unsolicited += 1;
+            return;
+        };
+        if request.id.is_some_and(|id| id != message.sender) {
+            self.stats.impostors += 1;
+            self.settle(now, wall, &request, Answer::None);
+            return;
+        }
+        if message.role == Role::Server {
+            self.learn(now, wall, Peer { id: message.sender, address: from });
+        }
+        let answer = match message.body {
+            Body::Nodes(nodes) => Answer::Nodes(nodes),
+            Body::Value(value) => Answer::Record(self.check(wall, &request, value.record)),
+            Body::Stored(_) => Answer::Stored,
+            Body::Refused(refused) => Answer::Refused(refused.reason),
+            Body::Pong(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) | Body::Put(_) => Answer::None,
+        };
+        self.settle(now, wall, &request, answer);
+    }
+
+    /// Sends again, or gives up, requests whose time is over.
+    pub(super) fn handle_overdue_requests(&mut self, now: Instant, wall: Timestamp) {
+        for _ in 0..MAX_OVERDUE {
+            let Some(mut request) = self.requests.take_due(now) else { return };
+            if request.attempts_left > 0 {
+                request.attempts_left -= 1;
+                request.deadline = now.saturating_add(self.config.request_timeout);
+                self.stats.retransmits += 1;
+                self.transmit(request.to, request.datagram.clone());
+                self.requests.push(request);
+                continue;
+            }
+            if request.purpose != Purpose::Abandoned {
+                self.stats.timeouts += 1;
+                if let Some(id) = &request.id {
+                    self.table.failed(id);
+                }
+            }
+            self.settle(now, wall, &request, Answer::None);
+        }
+    }
+
+    /// Gives every operation the chance to go on.
+    pub(super) fn drive_all(&mut self, now: Instant, wall: Timestamp) {
+        let ids: Vec<_> = self.operations.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.drive(now, wall, id));
+    }
+
+    /// Takes an operation as far as it goes without another answer.
+    pub(super) fn drive(&mut self, now: Instant, wall: Timestamp, id: OperationId) {
+        let Some(mut operation) = self.operations.remove(&id) else { return };
+        if operation.phase == Phase::Searching {
+            while self.requests.len() < self.config.requests {
+                let Some(peer) = operation.lookup.next(now) else { break };
+                let body = self.question(&mut operation);
+                self.request(now, peer.address, Some(peer.id), Purpose::Search(id), body);
+            }
+            if operation.lookup.is_done() {
+                self.stats.lookups += 1;
+                self.requests.abandon(id);
+                operation.phase = Phase::Asking(self.ask_closest(now, wall, id, &mut operation));
+            }
+        }
+        if operation.phase == Phase::Asking(0) {
+            self.finish(now, operation, id);
+        } else {
+            self.operations.insert(id, operation);
+        }
+    }
+
+    fn question(&self, operation: &mut Operation) -> Body<'static> {
+        let target = *operation.lookup.target();
+        if !operation.searches_for_value() {
+            return Body::FindNode(FindNode { target });
+        }
+        if let Kind::Get(get) = &mut operation.kind {
+            get.asked += 1;
+        }
+        Body::Get(wire::Get { key: target })
+    }
+
+    /// Asks the closest nodes what the lookup was for, and returns how many were asked.
+    fn ask_closest(&mut self, now: Instant, wall: Timestamp, id: OperationId, operation: &mut Operation) -> usize {
+        let closest: Vec<_> = operation.lookup.closest().collect();
+        let purpose = Purpose::Final(id);
+        match &mut operation.kind {
+            Kind::Join | Kind::Refresh => 0,
+            Kind::Get(Get { mode: GetMode::Matching(_), .. }) => 0,
+            Kind::Get(get) => {
+                get.asked = closest.len();
+                let body = Body::Get(wire::Get { key: get.key });
+                closest.iter().for_each(|peer| self.request(now, peer.address, Some(peer.id), purpose, body.clone()));
+                closest.len()
+            }
+            Kind::Put(put) => {
+                let mut peers: Vec<_> = closest.iter().map(|peer| (peer.id, Some(peer.address))).collect();
+                if self.config.role == Role::Server {
+                    let target = put.record.key();
+                    let own = (*self.id(), None);
+                    let place = peers.partition_point(|(id, _)| id.distance(target) < own.0.distance(target));
+                    peers.insert(place, own);
+                    peers.truncate(self.config.replicas);
+                }
+                put.asked = peers.len();
+                let mut waiting = 0;
+                for (peer, address) in peers {
+                    let token = put.tokens.iter().find(|(of, _)| *of == peer).map(|(_, token)| *token);
+                    match (address, token) {
+                        (None, _) => match self.store.put(wall, put.record.clone()) {
+                            Ok(_) => {
+                                put.stored += 1;
+                                let interval = self.secrets.about(self.config.replication_interval);
+                                self.upkeep.replicate_at(*put.record.key(), now.saturating_add(interval));
+                            }
+                            Err(reason) => {
+                                put.refused += 1;
+                                put.reason = Some(reason);
+                            }
+                        },
+                        (Some(address), Some(token)) => {
+                            let body = Body::Put(wire::Put { token, record: put.record.as_bytes() });
+                            self.request(now, address, Some(peer), purpose, body);
+                            waiting += 1;
+                        }
+                        // It answered the lookup with something else than nodes; that it does not store is counted.
+                        (Some(_), None) => {}
+                    }
+                }
+                waiting
+            }
+        }
+    }
+
+    /// Verifies a record that came as an answer, against what its request asked for.
+    fn check(&mut self, wall: Timestamp, request: &Request, octets: &[u8]) -> Result<Record, Rejection> {
+        let (Purpose::Search(id) | Purpose::Final(id)) = request.purpose else { return Err(Rejection::WrongKey) };
+        let Some(Kind::Get(get)) = self.operations.get(&id).map(|operation| &operation.kind) else {
+            return Err(Rejection::WrongKey);
+        };
+        let (key, mode) = (get.key, get.mode);
+        let verified = UnverifiedRecord::parse(octets).and_then(|record| record.verify_for(&key, wall));
+        let result = match (verified, mode) {
+            (Err(error), _) => Err(Rejection::from(&error)),
+            (Ok(record), GetMode::Matching(hash)) if record.value_hash() != hash => Err(Rejection::WrongHash),
+            (Ok(record), _) => Ok(record),
+        };
+        if let Err(reason) = result {
+            self.reject(request.to, Some(key), Side::Reader, reason);
+        }
+        result
+    }
+
+    /// Tells whoever asked what came of it.
+    fn settle(&mut self, now: Instant, wall: Timestamp, request: &Request, answer: Answer) {
+        match request.purpose {
+            Purpose::Abandoned | Purpose::Liveness => {}
+            Purpose::Bootstrap => self.settle_bootstrap(now, wall, matches!(answer, Answer::Nodes(_))),
+            Purpose::Search(id) => {
+                if let (Some(operation), Some(peer)) = (self.operations.get_mut(&id), &request.id) {
+                    search(operation, peer, request.to, answer);
+                }
+                self.drive(now, wall, id);
+            }
+            Purpose::Final(id) => {
+                if let Some(operation) = self.operations.get_mut(&id) {
+                    conclude(operation, request.to, answer);
+                }
+                self.drive(now, wall, id);
+            }
+        }
+        if self.requests.len() + 1 >= self.config.requests {
+            self.drive_all(now, wall);
+        }
+    }
+
+    fn finish(&mut self, now: Instant, operation: Operation, id: OperationId) {
+        match operation.kind {
+            Kind::Refresh => {}
+            Kind::Join => self.finish_join(now, operation.lookup.summary().answered),
+            Kind::Put(put) if put.origin == Origin::Upkeep => {}
+            Kind::Put(put) => {
+                self.results += 1;
+                self.events.push_back(Event::PutDone(PutDone {
+                    operation: id,
+                    key: *put.record.key(),
+                    stored: put.stored,
+                    refused: put.refused,
+                    asked: put.asked,
+                    reason: put.reason,
+                }));
+            }
+            Kind::Get(get) => {
+                let done = self.conclude_get(get, id);
+                self.results += 1;
+                self.events.push_back(Event::GetDone(done));
+            }
+        }
+    }
+
+    fn conclude_get(&mut self, get: Get, operation: OperationId) -> GetDone {
+        let (mut superseded, mut conflicting) = (0, 0);
+        if let Some(best) = &get.best {
+            let value_hash = best.value_hash();
+            for copy in &get.copies {
+                let reason = if copy.sequence < best.sequence() {
+                    superseded += 1;
+                    Rejection::Superseded
+                } else if copy.value_hash != value_hash {
+                    conflicting += 1;
+                    Rejection::Conflict
+                } else {
+                    continue;
+                };
+                self.reject(copy.from, Some(get.key), Side::Reader, reason);
+            }
+        }
+        GetDone {
+            operation,
+            key: get.key,
+            record: get.best,
+            asked: get.asked,
+            answered: get.answered,
+            rejected: get.rejected,
+            superseded,
+            conflicting,
+        }
+    }
+}
+
+/// An answer, or none, to a step of a lookup.
+fn search(operation: &mut Operation, peer: &NodeId, from: SocketAddr, answer: Answer) {
+    match (answer, &mut operation.kind) {
+        (Answer::Nodes(nodes), kind) => {
+            match kind {
+                Kind::Put(put) => put.tokens.push((*peer, nodes.token)),
+                Kind::Get(get) => get.answered += 1,
+                Kind::Join | Kind::Refresh => {}
+            }
+            operation.lookup.handle_response(peer, nodes.nodes.0.into_iter().take(MAX_NODES));
+        }
+        (Answer::Record(Ok(record)), Kind::Get(get)) => {
+            get.answered += 1;
+            get.take(from, record);
+            operation.lookup.handle_response(peer, []);
+            operation.lookup.stop();
+        }
+        (answer, kind) => {
+            if let (Answer::Record(Err(_)), Kind::Get(get)) = (answer, kind) {
+                get.answered += 1;
+                get.rejected += 1;
+            }
+            operation.lookup.handle_failure(peer);
+        }
+    }
+}
+
+/// An answer, or none, of one of the closest.
+fn conclude(operation: &mut Operation, from: SocketAddr, answer: Answer) {
+    if let Phase::Asking(waiting) = &mut operation.phase {
+        *waiting = waiting.saturating_sub(1);
+    }
+    match (answer, &mut operation.kind) {
+        (Answer::Stored, Kind::Put(put)) => put.stored += 1,
+        (Answer::Refused(reason), Kind::Put(put)) => {
+            put.refused += 1;
+            put.reason = Some(reason);
+        }
+        (Answer::Nodes(_), Kind::Get(get)) => get.answered += 1,
+        (Answer::Record(Ok(record)), Kind::Get(get)) => {
+            get.answered += 1;
+            get.take(from, record);
+        }
+        (Answer::Record(Err(_)), Kind::Get(get)) => {
+            get.answered += 1;
+            get.rejected += 1;
+        }
+        _ => {}
+    }
+}

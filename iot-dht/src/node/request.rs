@@ -1,0 +1,80 @@
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use iot_core::Instant;
+
+use crate::id::NodeId;
+use crate::node::event::OperationId;
+use crate::wire::Transaction;
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) transaction: Transaction,
+    pub(super) to: SocketAddr,
+    /// Who should answer; unknown of a bootstrap address.
+    pub(super) id: Option<NodeId>,
+    pub(super) purpose: Purpose,
+    pub(super) datagram: Vec<u8>,
+    pub(super) deadline: Instant,
+    pub(super) attempts_left: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Bootstrap,
+    Liveness,
+    /// A step of an operation's lookup.
+    Search(OperationId),
+    /// What an operation asks of the closest nodes once its lookup is over.
+    Final(OperationId),
+    /// Of an operation that is over: whether it is answered no longer matters.
+    Abandoned,
+}
+
+/// All requests under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests(Vec<Request>);
+
+impl Requests {
+    pub(super) fn push(&mut self, request: Request) {
+        self.0.push(request);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes the request that an answer with this transaction from this address belongs to.
+    pub(super) fn take(&mut self, transaction: &Transaction, from: SocketAddr) -> Option<Request> {
+        let place = self.0.iter().position(|request| request.transaction == *transaction && request.to == from)?;
+        Some(self.0.swap_remove(place))
+    }
+
+    /// Takes a request whose deadline has passed, the earliest first.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Request> {
+        let earliest = (0..self.0.len()).min_by_key(|place| self.0[*place].deadline)?;
+        (self.0[earliest].deadline <= now).then(|| self.0.swap_remove(earliest))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.0.iter().map(|request| request.deadline).min()
+    }
+
+    pub(super) fn abandon(&mut self, operation: OperationId) {
+        for request in &mut self.0 {
+            if matches!(request.purpose, Purpose::Search(of) | Purpose::Final(of) if of == operation) {
+                request.purpose = Purpose::Abandoned;
+                request.attempts_left = 0;
+            }
+        }
+    }
+
+    pub(super) fn asks(&self, id: &NodeId) -> bool {
+        self.0.iter().any(|request| request.id.as_ref() == Some(id))
+    }
+
+    pub(super) fn count(&self, purpose: Purpose) -> usize {
+        self.0.iter().filter(|request| request.purpose == purpose).count()
+    }
+}

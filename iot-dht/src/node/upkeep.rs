@@ -1,0 +1,235 @@
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use iot_core::{Instant, Timestamp};
+
+use crate::id::{Id, Key};
+use crate::node::Node;
+use crate::node::config::NodeConfig;
+use crate::node::event::Event;
+use crate::node::operation::{Kind, Origin, Put};
+use crate::node::request::Purpose;
+use crate::node::schedule::Schedule;
+use crate::peer::Peer;
+use crate::table::{Entry, Insert};
+use crate::wire::{Body, Empty, FindNode, Role};
+
+/// The most strangers and doubtful entries that are asked at once whether they live.
+pub(super) const MAX_PINGS: usize = 16;
+/// The most bootstrap addresses that are kept.
+const MAX_ADDRESSES: usize = 32;
+/// The most buckets that one refresh goes through.
+const MAX_REFRESHES: usize = 32;
+/// How often expired records are looked for.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// The most records that one call removes.
+const MAX_EXPIRED: usize = 64;
+
+/// What a node does of its own accord, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Upkeep {
+    addresses: Vec<SocketAddr>,
+    /// Bootstrap addresses that have neither answered nor failed.
+    waiting: usize,
+    joined: Joined,
+    bootstrap_at: Option<Instant>,
+    liveness_at: Instant,
+    refresh_at: Instant,
+    expiry_at: Instant,
+    refreshes: VecDeque<Id<32>>,
+    replication: Schedule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joined {
+    No,
+    UnderWay,
+    Yes,
+}
+
+impl Upkeep {
+    pub(super) fn new(config: &NodeConfig, now: Instant) -> Self {
+        Self {
+            addresses: Vec::new(),
+            waiting: 0,
+            joined: Joined::No,
+            bootstrap_at: None,
+            liveness_at: now.saturating_add(config.liveness_interval),
+            refresh_at: now.saturating_add(config.refresh_interval),
+            expiry_at: now.saturating_add(EXPIRY_INTERVAL),
+            refreshes: VecDeque::new(),
+            replication: Schedule::default(),
+        }
+    }
+
+    pub(super) fn set_addresses(&mut self, addresses: &[SocketAddr]) {
+        self.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
+    }
+
+    pub(super) fn replicate_at(&mut self, key: Key, at: Instant) {
+        self.replication.set(key, at);
+    }
+}
+
+impl Node {
+    /// Asks every bootstrap address for the nodes closest to this one.
+    pub(super) fn ask_bootstrap(&mut self, now: Instant) {
+        let target = *self.id();
+        self.upkeep.bootstrap_at = None;
+        self.upkeep.joined = Joined::No;
+        for address in self.upkeep.addresses.clone() {
+            self.upkeep.waiting += 1;
+            self.request(now, address, None, Purpose::Bootstrap, Body::FindNode(FindNode { target }));
+        }
+    }
+
+    /// A bootstrap address answered, and is in the table already, or did not.
+    pub(super) fn settle_bootstrap(&mut self, now: Instant, wall: Timestamp, answered: bool) {
+        self.upkeep.waiting = self.upkeep.waiting.saturating_sub(1);
+        if answered && self.upkeep.joined == Joined::No {
+            self.upkeep.joined = Joined::UnderWay;
+            let target = *self.id();
+            self.start(now, wall, target, Kind::Join);
+        } else if self.upkeep.waiting == 0 && self.upkeep.joined == Joined::No {
+            self.bootstrap_failed(now);
+        }
+    }
+
+    /// The lookup of the own identifier is over.
+    pub(super) fn finish_join(&mut self, now: Instant, answered: usize) {
+        if answered == 0 {
+            self.upkeep.joined = Joined::No;
+            self.bootstrap_failed(now);
+            return;
+        }
+        self.upkeep.joined = Joined::Yes;
+        self.events.push_back(Event::Bootstrapped { nodes: self.table.len() });
+        self.queue_refreshes();
+    }
+
+    /// Offers a node that has just answered to the table.
+    pub(super) fn learn(&mut self, now: Instant, wall: Timestamp, peer: Peer<32>) {
+        match self.table.insert(now, peer) {
+            Insert::Added | Insert::Replaced(_) => self.hand_over(now, wall, &peer),
+            Insert::Waiting(doubtful) | Insert::Elsewhere(doubtful) => {
+                let quiet = self.table.entry(&doubtful.id).map(|entry| now.saturating_since(entry.seen()));
+                if quiet.is_some_and(|quiet| quiet >= self.config.liveness_interval)
+                    && !self.requests.asks(&doubtful.id)
+                {
+                    self.ping(now, doubtful);
+                }
+            }
+            Insert::Refreshed | Insert::SubnetFull | Insert::Own => {}
+        }
+    }
+
+    pub(super) fn ping(&mut self, now: Instant, peer: Peer<32>) {
+        if self.requests.count(Purpose::Liveness) < MAX_PINGS {
+            self.request(now, peer.address, Some(peer.id), Purpose::Liveness, Body::Ping(Empty {}));
+        }
+    }
+
+    /// Does everything of its own accord that is due.
+    pub(super) fn handle_upkeep(&mut self, now: Instant, wall: Timestamp) {
+        let joined = self.upkeep.joined == Joined::Yes;
+        if self.upkeep.expiry_at <= now {
+            self.upkeep.expiry_at = now.saturating_add(EXPIRY_INTERVAL);
+            for _ in 0..MAX_EXPIRED {
+                let Some(key) = self.store.expire(wall) else { break };
+                self.upkeep.replication.remove(&key);
+            }
+        }
+        if self.upkeep.liveness_at <= now {
+            self.upkeep.liveness_at = now.saturating_add(self.config.liveness_interval);
+            let stalest = self.table.stalest().map(Entry::peer);
+            stalest.filter(|peer| !self.requests.asks(&peer.id)).into_iter().for_each(|peer| self.ping(now, peer));
+            let failures = self.config.table.failures_to_replace();
+            let alone = self.table.entries().iter().all(|entry| entry.failures() >= failures);
+            if joined && alone && !self.upkeep.addresses.is_empty() {
+                self.upkeep.joined = Joined::No;
+                self.upkeep.bootstrap_at.get_or_insert(now.saturating_add(self.config.bootstrap_interval));
+            }
+        }
+        if self.upkeep.refresh_at <= now {
+            self.upkeep.refresh_at = now.saturating_add(self.secrets.about(self.config.refresh_interval));
+            self.queue_refreshes();
+        }
+        if self.upkeep.bootstrap_at.is_some_and(|at| at <= now) {
+            self.ask_bootstrap(now);
+        }
+        self.start_upkeep(now, wall);
+    }
+
+    /// Starts lookups of the upkeep as far as their budget allows.
+    pub(super) fn start_upkeep(&mut self, now: Instant, wall: Timestamp) {
+        while self.maintenance_allows() {
+            if let Some(key) = self.upkeep.replication.first().filter(|(at, _)| *at <= now).map(|(_, key)| key) {
+                let interval = self.secrets.about(self.config.replication_interval);
+                self.upkeep.replicate_at(key, now.saturating_add(interval));
+                match self.store.get(wall, &key).cloned() {
+                    Some(record) => drop(self.start(now, wall, key, Kind::Put(Put::new(record, Origin::Upkeep)))),
+                    None => self.upkeep.replication.remove(&key),
+                }
+            } else if let Some(target) = self.upkeep.refreshes.pop_front() {
+                self.start(now, wall, target, Kind::Refresh);
+            } else {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn next_upkeep(&self) -> Option<Instant> {
+        let replication = self.upkeep.replication.first().filter(|_| self.maintenance_allows()).map(|(at, _)| at);
+        let expiry = (!self.store.is_empty()).then_some(self.upkeep.expiry_at);
+        let always = [self.upkeep.liveness_at, self.upkeep.refresh_at];
+        always.into_iter().chain(replication).chain(expiry).chain(self.upkeep.bootstrap_at).min()
+    }
+
+    fn maintenance_allows(&self) -> bool {
+        let under_way = self.operations.values().filter(|operation| operation.origin() == Origin::Upkeep).count();
+        under_way < self.config.maintenance && self.requests.len() < self.config.requests / 2
+    }
+
+    fn bootstrap_failed(&mut self, now: Instant) {
+        self.upkeep.bootstrap_at = Some(now.saturating_add(self.config.bootstrap_interval));
+        self.events.push_back(Event::BootstrapFailed { asked: self.upkeep.addresses.len() });
+    }
+
+    /// Plans a lookup in each bucket, from the farthest to that of the closest neighbour, and one of the own identifier.
+    fn queue_refreshes(&mut self) {
+        let own = *self.id();
+        let deepest = self.table.buckets().map(|(index, _)| index).max().unwrap_or(0);
+        self.upkeep.refreshes.clear();
+        self.upkeep.refreshes.push_back(own);
+        for index in 0..=deepest.min(MAX_REFRESHES) {
+            let target = own.with_shared_prefix(index, self.secrets.octets());
+            self.upkeep.refreshes.push_back(target);
+        }
+    }
+
+    /// Puts again what a new neighbour should store. Only the closest node that has a record does so, so that the
+    /// neighbour receives it once.
+    fn hand_over(&mut self, now: Instant, wall: Timestamp, new: &Peer<32>) {
+        if self.config.role == Role::Client {
+            return;
+        }
+        let own = *self.id();
+        let mut due = Vec::new();
+        for record in self.store.records().filter(|record| record.expires() > wall) {
+            let key = record.key();
+            let mut others = self.table.closest(key).filter(|entry| *entry.id() != new.id).take(self.config.replicas);
+            let closest = others.next().is_none_or(|entry| own.distance(key) < entry.id().distance(key));
+            if !closest {
+                continue;
+            }
+            let farthest = others.last();
+            let full = self.table.len() > self.config.replicas;
+            if !full || farthest.is_none_or(|entry| new.id.distance(key) < entry.id().distance(key)) {
+                due.push(*key);
+            }
+        }
+        due.into_iter().for_each(|key| self.upkeep.replicate_at(key, now));
+    }
+}

@@ -1,0 +1,81 @@
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use crate::id::Id;
+
+/// A node and where it can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer<const N: usize> {
+    /// Who it is.
+    pub id: Id<N>,
+    /// Where its datagrams go.
+    pub address: SocketAddr,
+}
+
+/// A socket address in 24 octets: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2).
+///
+/// An IPv4-mapped IPv6 address comes back as the IPv4 address that it means. A flow label is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Address {
+    ip: [u8; 16],
+    scope: u32,
+    port: u16,
+}
+
+impl Address {
+    /// The network that a limit counts by: an IPv4 /24 or an IPv6 /64.
+    pub(crate) fn subnet(&self) -> Subnet {
+        let mut network = self.ip;
+        let kept = if self.is_ipv4() { 15 } else { 8 };
+        network[kept..].fill(0);
+        Subnet(network)
+    }
+
+    fn is_ipv4(&self) -> bool {
+        Ipv6Addr::from(self.ip).to_ipv4_mapped().is_some()
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(v4) => Self { ip: v4.ip().to_ipv6_mapped().octets(), scope: 0, port: v4.port() },
+            SocketAddr::V6(v6) => Self { ip: v6.ip().octets(), scope: v6.scope_id(), port: v6.port() },
+        }
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> Self {
+        let ip = Ipv6Addr::from(address.ip);
+        match ip.to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), address.port),
+            None => SocketAddrV6::new(ip, address.port, 0, address.scope).into(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subnet([u8; 16]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_survives_its_compact_form() {
+        for text in ["127.0.0.1:4000", "255.1.2.3:65535", "[2001:db8::7]:1", "[fe80::1%3]:9"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(SocketAddr::from(Address::from(address)), address, "{text}");
+        }
+        assert!(size_of::<Address>() <= 24);
+    }
+
+    #[test]
+    fn neighbours_of_a_subnet_are_one() {
+        let subnet = |text: &str| Address::from(text.parse::<SocketAddr>().unwrap()).subnet();
+        assert_eq!(subnet("10.1.2.3:1"), subnet("10.1.2.200:9"));
+        assert_ne!(subnet("10.1.2.3:1"), subnet("10.1.3.3:1"));
+        assert_eq!(subnet("[2001:db8:0:1::7]:1"), subnet("[2001:db8:0:1:ffff::7]:1"));
+        assert_ne!(subnet("[2001:db8:0:1::7]:1"), subnet("[2001:db8:0:2::7]:1"));
+    }
+}

@@ -1,0 +1,58 @@
+/// How much a [`Store`](crate::Store) keeps, in all and of one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    pub(super) records: usize,
+    pub(super) octets: usize,
+    pub(super) owner_records: usize,
+    pub(super) owner_octets: usize,
+}
+
+impl StoreConfig {
+    /// How many records the store keeps, at least 1; 4,096 by default.
+    ///
+    /// # Panics
+    /// When the number is 0.
+    pub fn records(mut self, records: usize) -> Self {
+        assert!(records > 0, "a store keeps at least one record");
+        self.records = records;
+        self
+    }
+
+    /// How many octets of records the store keeps, at least [`Record::MAX_LEN`](crate::Record::MAX_LEN); 4 MiB by
+    /// default.
+    ///
+    /// # Panics
+    /// When the number is too small for one record.
+    pub fn octets(mut self, octets: usize) -> Self {
+        assert!(octets >= crate::Record::MAX_LEN, "{octets} octets cannot hold a record");
+        self.octets = octets;
+        self
+    }
+
+    /// How many records of one owner the store keeps, at least 1; 1,024 by default.
+    ///
+    /// # Panics
+    /// When the number is 0.
+    pub fn owner_records(mut self, records: usize) -> Self {
+        assert!(records > 0, "an owner has at least one record");
+        self.owner_records = records;
+        self
+    }
+
+    /// How many octets of one owner's records the store keeps, at least
+    /// [`Record::MAX_LEN`](crate::Record::MAX_LEN); 1 MiB by default.
+    ///
+    /// # Panics
+    /// When the number is too small for one record.
+    pub fn owner_octets(mut self, octets: usize) -> Self {
+        assert!(octets >= crate::Record::MAX_LEN, "{octets} octets cannot hold a record");
+        self.owner_octets = octets;
+        self
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { records: 4096, octets: 4 << 20, owner_records: 1024, owner_octets: 1 << 20 }
+    }
+}
