@@ -137,10 +137,21 @@ impl<'b> Cursor<'b> {
     /// A tag; its content is the next item.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::UnexpectedType`], or the head is malformed.
+    /// [`DecodeErrorKind::UnexpectedType`], the limit of items, or the head is malformed.
     #[inline]
     pub fn tag(&mut self) -> Result<u64, DecodeError> {
-        self.head(head::TAG, Kind::Tag)
+        let before = self.rest;
+        let tag = self.head(head::TAG, Kind::Tag)?;
+        match self.items.checked_sub(1) {
+            Some(items) => {
+                self.items = items;
+                Ok(tag)
+            }
+            None => {
+                self.rest = before;
+                Err(self.error(DecodeErrorKind::TooManyItems))
+            }
+        }
     }
 
     /// `false` or `true`.
@@ -186,6 +197,7 @@ impl<'b> Cursor<'b> {
             [0xf8, value @ 32..=255, ref rest @ ..] => (value, rest),
             [0xf8, _, ..] => return Err(self.error(DecodeErrorKind::InvalidSimple)),
             [0xf8] => return Err(self.error(DecodeErrorKind::UnexpectedEnd)),
+            [0xfc..=0xff, ..] => return Err(self.error(DecodeErrorKind::ReservedInformation)),
             _ => return Err(self.mismatch(Kind::Simple)),
         };
         self.rest = rest;
@@ -244,7 +256,10 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// Goes one container deeper: for [`Decode`](super::Decode) written by hand for a type that can contain itself.
+    /// Counts one more level of nesting, up to the limit of depth: for [`Decode`](super::Decode) written by hand.
+    ///
+    /// It is called before the head of an array, a map or a tag is read, and undone by [`leave`](Cursor::leave). A type
+    /// that can contain itself needs it, or hostile input overflows the stack.
     ///
     /// # Errors
     /// [`DecodeErrorKind::TooDeep`].
@@ -342,8 +357,8 @@ impl<'b> Cursor<'b> {
     /// A cursor over the elements of the next item, which is an array, and their count; this one moves behind it.
     pub(super) fn elements(&mut self) -> Result<(usize, Self), DecodeError> {
         let mut elements = self.clone();
-        let count = elements.array()?;
         elements.enter()?;
+        let count = elements.array()?;
         self.raw_item()?;
         let len = elements.rest.len() - self.rest.len();
         elements.rest = elements.rest.get(..len).unwrap_or_default();

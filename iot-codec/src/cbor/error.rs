@@ -5,7 +5,7 @@ use super::Kind;
 /// Why bytes were refused, where, and under which key of a record.
 ///
 /// 24 bytes, so that a `Result` of it stays cheap to return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError {
     kind: DecodeErrorKind,
     offset: u32,
@@ -61,6 +61,13 @@ impl fmt::Display for DecodeError {
             Some(key) => write!(f, ", key {key}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("DecodeError");
+        fields.field("kind", &self.kind).field("offset", &self.offset).field("key", &self.key()).finish()
     }
 }
 

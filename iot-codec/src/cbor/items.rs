@@ -154,8 +154,8 @@ impl<T: Encode> Encode for List<T> {
 #[cfg(feature = "alloc")]
 impl<'b, T: Decode<'b>> Decode<'b> for List<T> {
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
-        let count = cursor.array()?;
         cursor.enter()?;
+        let count = cursor.array()?;
         let mut elements = alloc::vec::Vec::new();
         for _ in 0..count {
             elements.push(T::decode(cursor)?);

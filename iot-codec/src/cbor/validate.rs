@@ -77,6 +77,9 @@ pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, F
         if major > head::TAG {
             rest = simple_or_float(initial, after).map_err(fault)?;
         } else {
+            if major >= head::ARRAY && level >= depth as usize {
+                return Err(fault(DecodeErrorKind::TooDeep));
+            }
             let (value, after) = argument(initial, after).map_err(fault)?;
             rest = after;
             if major == head::BYTES || major == head::TEXT {
@@ -87,8 +90,7 @@ pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, F
                 }
             } else if major >= head::ARRAY {
                 let frame = open(major, value, rest.len(), items).map_err(fault)?;
-                let slot = stack.get_mut(level).filter(|_| level < depth as usize);
-                let Some(slot) = slot else {
+                let Some(slot) = stack.get_mut(level) else {
                     return Err(fault(DecodeErrorKind::TooDeep));
                 };
                 *slot = top;
@@ -109,16 +111,17 @@ pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, F
 /// The frame of an array, map or tag whose head has the argument `value`, with `available` bytes behind it.
 #[inline(always)]
 fn open(major: u8, value: u64, available: usize, items: &mut u32) -> Result<Frame, DecodeErrorKind> {
-    let (count, previous) = match major {
+    let (claim, previous) = match major {
         head::ARRAY => (Some(value), NOT_A_MAP),
         head::MAP => (value.checked_mul(2), FIRST_KEY),
-        _ => (Some(1), NOT_A_MAP),
+        // A missing content is reported where it should begin.
+        _ => (Some(0), NOT_A_MAP),
     };
     // Every item takes at least a byte, so a larger claim is known to be false before it is followed.
-    let Some(count) = count.filter(|&count| count <= available as u64) else {
+    let Some(claim) = claim.filter(|&claim| claim <= available as u64) else {
         return Err(DecodeErrorKind::UnexpectedEnd);
     };
-    let remaining = count as u32;
+    let remaining = if major == head::TAG { 1 } else { claim as u32 };
     *items = items.checked_sub(remaining).ok_or(DecodeErrorKind::TooManyItems)?;
     Ok(Frame { remaining, key: 0, previous })
 }

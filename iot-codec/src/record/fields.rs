@@ -80,8 +80,8 @@ impl<'b> Fields<'b> {
     pub fn open(cursor: &Cursor<'b>) -> Result<Self, DecodeError> {
         let mut cursor = cursor.clone();
         let start = cursor.position();
+        cursor.enter()?;
         let remaining = cursor.map()?;
-        cursor.enter().map_err(|error| DecodeError::new(error.kind(), start))?;
         Ok(Self { cursor, remaining, start, last: None })
     }
 

@@ -95,8 +95,8 @@ macro_rules! record {
         }
 
         $crate::record! { @decode [$name] [$($life)?] cursor {
-            $crate::record::variant_pair(cursor)?;
             cursor.enter()?;
+            $crate::record::variant_pair(cursor)?;
             let offset = cursor.position();
             let value = match cursor.int()? {
                 $($number => Self::$variant($crate::cbor::Decode::decode(cursor)?),)+

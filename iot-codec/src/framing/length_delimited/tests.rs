@@ -120,7 +120,7 @@ fn refuses_a_header_for_more_than_32_bits() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
     #[test]
     fn any_pieces_of_any_frames_give_the_frames(
         payloads in proptest::collection::vec(proptest::collection::vec(0u8.., 0..40), 0..8),

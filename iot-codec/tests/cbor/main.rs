@@ -1,0 +1,7 @@
+//! The writer, the cursor and the validator, against published vectors, damage, and another implementation.
+
+mod appendix_a;
+mod differential;
+mod hostile;
+mod limits;
+mod value;
