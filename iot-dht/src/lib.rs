@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod feed;
 mod id;
 mod lookup;
 mod node;
