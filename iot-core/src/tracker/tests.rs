@@ -306,6 +306,18 @@ fn a_refused_first_message_opens_no_incarnation() {
 }
 
 #[test]
+fn a_tracker_without_room_refuses_everything() {
+    let mut tracker: Tracker<Ranges<0>, 0, 0> = Tracker::new();
+    let too_many = ObserveError::TooManyIncarnations { incarnation: incarnation(1), max: 0 };
+    assert_eq!(tracker.observe(incarnation(1), 0), Err(too_many));
+    assert_eq!(tracker.skip(incarnation(1), 0..1), Err(too_many));
+    assert_eq!(tracker.prove(incarnation(1), 0), Err(too_many));
+    let full = CloseError::TooManyTombstones { incarnation: incarnation(1), max: 0 };
+    assert_eq!(tracker.close(incarnation(1)), Err(full));
+    assert_eq!((tracker.current(), tracker.give_up(incarnation(1))), (None, None));
+}
+
+#[test]
 fn a_window_serves_live_traffic() {
     let mut tracker: Tracker<Window<2>> = Tracker::new();
     tracker.observe(incarnation(1), 1_000).unwrap();
