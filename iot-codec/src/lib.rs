@@ -1,4 +1,66 @@
 //! Strict, deterministic, allocation-free CBOR, records with integer keys, and framing for devices and servers.
+//!
+//! It does not read CBOR that others wrote loosely: anything but the one deterministic encoding of a value is refused,
+//! so equal values have equal bytes and a signature over one covers the other. It has no schema language, no
+//! reflection and no JSON, and it knows no transport.
+//!
+//! # Example
+//! ```
+//! use iot_codec::{
+//!     cbor::{from_slice, to_slice},
+//!     record,
+//! };
+//!
+//! record! {
+//!     #[derive(Debug, PartialEq)]
+//!     pub struct Reading<'b> {
+//!         1 => pub topic: &'b str,
+//!         2 => pub sequence: u64,
+//!         3 => pub celsius: f32,
+//!         4 => pub note: Option<&'b str>,
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let reading = Reading { topic: "plant/7", sequence: 70_001, celsius: 21.5, note: None };
+//!
+//!     let mut space = [0; 64];
+//!     let bytes = to_slice(&reading, &mut space)?;
+//!     assert_eq!(bytes.len(), 20);
+//!     assert_eq!(from_slice::<Reading>(bytes)?, reading);
+//!
+//!     // Every error says what is wrong, where, and under which key.
+//!     let error = from_slice::<Reading>(&bytes[..19]).unwrap_err();
+//!     assert_eq!(error.to_string(), "input ends inside an item at offset 17, key 3");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How to use it
+//! - For messages of your own, declare a [`record!`], write it with [`cbor::to_slice`] (or `cbor::to_vec`), and read
+//!   it, borrowed, with [`cbor::from_slice`]. The rules by which a record may change are with the macro.
+//! - For formats that others define, such as COSE, write with [`cbor::Writer`] and read with [`cbor::Cursor`].
+//!   [`cbor::RawItem`] keeps the bytes of an item as they came, for a signature or for later.
+//! - To check bytes without reading them, call [`cbor::validate`].
+//! - On a byte stream, put [`framing::frame_header`] before each message, and give what arrives to
+//!   [`framing::LengthDelimited`].
+//!
+//! # Limits
+//! [`cbor::Limits`] bounds bytes, depth and items; every entry point for untrusted input has a form that takes it, and
+//! the defaults stand in its setters. Nothing recurses and nothing is allocated while CBOR is validated or borrowed;
+//! owned values take memory as their elements arrive, never for a length that is only claimed. A frame is at most as
+//! long as the buffer that the caller gave.
+//!
+//! # Features
+//! - `alloc` (default): `cbor::to_vec`, `cbor::List`, a `Vec<u8>` as an output, and `Vec<u8>` and `String` as fields.
+//!   Without it the crate needs no allocator. It never needs `std`.
+//!
+//! # Panics
+//! No input makes it panic. `cbor::to_vec` panics when an `Encode` written by hand invents an error.
+//!
+//! # Standards
+//! - RFC 8949 (CBOR): §3 (encoding), §4.1 (preferred serialization), §4.2.1 (core deterministic encoding), §4.2.2
+//!   (NaNs keep their payload), §5.3.1 and §5.6 (strings and keys are checked); Appendix A is tested row by row.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -9,3 +71,8 @@ pub mod cbor;
 pub mod framing;
 #[doc(hidden)]
 pub mod record;
+
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,80 @@
-/// Declares a struct or an enum together with its encoding.
+/// Declares a struct or an enum together with its [`Encode`](crate::cbor::Encode) and [`Decode`](crate::cbor::Decode).
+///
+/// **A struct** is a map with integer keys. A field whose type is an `Option` is left out when it is `None`; all others
+/// are required. A field's type is anything that implements both traits: numbers, `bool`, `&str`, `&[u8]` and
+/// `[u8; N]` (byte strings), [`Items`](crate::cbor::Items), [`RawItem`](crate::cbor::RawItem), other records, with
+/// `alloc` also `String`, `Vec<u8>` (a byte string) and [`List`](crate::cbor::List), and types of your own. A type that
+/// borrows has one lifetime, that of the input.
+///
+/// **An enum** of bare variants is their number. An enum whose variants each hold a value is the array
+/// `[number, value]`.
+///
+/// ```
+/// use iot_codec::{cbor::{from_slice, to_slice}, record};
+///
+/// record! {
+///     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///     pub enum Quality { 0 => Good, 1 => Stale }
+/// }
+///
+/// record! {
+///     /// Attributes and documentation pass through.
+///     #[derive(Clone, Debug, PartialEq)]
+///     pub struct Reading<'b> {
+///         1 => pub topic: &'b str,
+///         2 => pub value: f32,
+///         3 => pub quality: Option<Quality>,
+///         // A reader that does not know this key must refuse the reading.
+///         -1 => pub calibration: Option<u32>,
+///     }
+/// }
+///
+/// record! {
+///     #[derive(Clone, Debug, PartialEq)]
+///     pub enum Message<'b> { 1 => Reading(Reading<'b>), 2 => Blob(&'b [u8]) }
+/// }
+///
+/// let reading = Reading { topic: "a/b", value: 21.5, quality: None, calibration: None };
+/// let message = Message::Reading(reading);
+/// let mut space = [0; 32];
+/// let bytes = to_slice(&message, &mut space)?;
+/// assert_eq!(bytes, b"\x82\x01\xa2\x01\x63a/b\x02\xf9\x4d\x60");
+/// assert_eq!(from_slice::<Message>(bytes)?, message);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Evolution
+/// - A number is never reused, and a field or variant that goes leaves its number behind.
+/// - What is added to a struct is an `Option`, so that older input still decodes.
+/// - A reader skips a non-negative key that it does not know, after validating its value under the limits.
+/// - A reader refuses a negative key that it does not know
+///   ([`UnknownKey`](crate::cbor::DecodeErrorKind::UnknownKey)): what must not be ignored gets a negative key.
+/// - An unknown variant is refused ([`UnknownVariant`](crate::cbor::DecodeErrorKind::UnknownVariant)).
+///
+/// Keys that are not integers are refused: a later version of a record cannot bring them. An error names the innermost
+/// key concerned.
+///
+/// # Order
+/// Keys and numbers are literals of `i32`, in the order in which CBOR sorts their encodings: 0, 1, 2, ... and then -1,
+/// -2, ... The compiler checks it:
+///
+/// ```compile_fail
+/// iot_codec::record! {
+///     struct Unsorted { 2 => first: u8, 1 => second: u8 }
+/// }
+/// ```
+///
+/// ```compile_fail
+/// iot_codec::record! {
+///     struct NegativeFirst { -1 => first: u8, 1 => second: u8 }
+/// }
+/// ```
+///
+/// ```compile_fail
+/// iot_codec::record! {
+///     enum Twice { 1 => First, 1 => Second }
+/// }
+/// ```
 #[macro_export]
 macro_rules! record {
     (

@@ -7,8 +7,8 @@ use iot_codec::cbor::{DecodeErrorKind, Limits, from_slice, to_vec, validate};
 use super::value::Value::{self, *};
 
 pub fn hex(hex: &str) -> Vec<u8> {
-    assert!(hex.len() % 2 == 0, "odd number of digits in {hex}");
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    assert!(hex.len().is_multiple_of(2), "odd number of digits in {hex}");
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal")).collect()
 }
 
 fn float(value: f64) -> Value {

@@ -32,7 +32,7 @@ fn theirs(value: &Value) -> Option<Theirs> {
 
 fn write(value: &Theirs) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ciborium::into_writer(value, &mut bytes).unwrap();
+    ciborium::into_writer(value, &mut bytes).expect("a vector has room");
     bytes
 }
 
