@@ -10,8 +10,8 @@ pub(crate) const VERSION: u16 = 1;
 pub(crate) const ALIGNMENT: u32 = 8;
 
 /// Octets that acknowledgements need, at the most, for one message that nobody acknowledged yet: a record of its own,
-/// and its range in the footer. See [`record::acknowledgement_len`] and [`segment::footer_len`].
-pub(crate) const ACKNOWLEDGEMENT_COST: u32 = record::acknowledgement_len(1) + segment::RANGE_LEN;
+/// and its range in the footer. See [`record::ranges_len`] and [`segment::footer_len`].
+pub(crate) const ACKNOWLEDGEMENT_COST: u32 = record::ranges_len(1) + segment::RANGE_LEN;
 
 /// `len`, lengthened to the next multiple of [`ALIGNMENT`].
 pub(crate) const fn aligned(len: u32) -> u32 {

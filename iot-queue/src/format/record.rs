@@ -12,13 +12,15 @@ use crate::checksum::{self, Integrity};
 pub(crate) const HEADER_LEN: u32 = 32;
 /// Octets of a position at the front of a message's metadata.
 pub(crate) const POSITION_LEN: u32 = 52;
-/// How many ranges one record of acknowledgements holds at the most.
+/// How many ranges one record holds at the most.
 pub(crate) const MAX_RANGES: u32 = 1024;
 
 /// A record that holds a message.
 pub(crate) const MESSAGE: u8 = 1;
 /// A record that holds ranges of acknowledged messages.
 pub(crate) const ACKNOWLEDGEMENTS: u8 = 2;
+/// A record that holds ranges of messages that a recovery missed where no sync is known to have covered them.
+pub(crate) const UNCERTAINTIES: u8 = 3;
 
 const HAS_POSITION: u8 = 1;
 
@@ -65,7 +67,8 @@ impl RecordHeader {
         record_len(u32::from(self.metadata_len), self.payload_len)
     }
 
-    fn fields(bytes: &[u8; HEADER_LEN as usize]) -> Option<Self> {
+    /// What the octets say, whether or not they can be believed.
+    pub(crate) fn fields(bytes: &[u8; HEADER_LEN as usize]) -> Option<Self> {
         let header = Self {
             kind: bytes[4],
             flags: bytes[5],
@@ -84,8 +87,8 @@ pub(crate) const fn record_len(metadata_len: u32, payload_len: u32) -> u32 {
     super::aligned(HEADER_LEN + metadata_len + payload_len)
 }
 
-/// Octets of a record that acknowledges `ranges` ranges.
-pub(crate) const fn acknowledgement_len(ranges: u32) -> u32 {
+/// Octets of a record that holds `ranges` ranges.
+pub(crate) const fn ranges_len(ranges: u32) -> u32 {
     record_len(0, ranges * super::segment::RANGE_LEN)
 }
 
@@ -130,8 +133,9 @@ pub(crate) fn encode_message(
     finish(header, seed, at, start, out);
 }
 
-/// Appends a record that acknowledges `ranges`, as [`encode_message`] does for a message.
-pub(crate) fn encode_acknowledgements(
+/// Appends a record of this kind that holds `ranges`, as [`encode_message`] does for a message.
+pub(crate) fn encode_ranges(
+    kind: u8,
     seed: u32,
     at: u32,
     mark: u32,
@@ -146,8 +150,7 @@ pub(crate) fn encode_acknowledgements(
         out.extend_from_slice(&(range.end - range.start).to_le_bytes());
     }
     let payload_len = (out.len() - start) as u32 - HEADER_LEN;
-    let header =
-        RecordHeader { kind: ACKNOWLEDGEMENTS, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
+    let header = RecordHeader { kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
     finish(header, seed, at, start, out);
 }
 

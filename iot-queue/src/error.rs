@@ -1,0 +1,144 @@
+//! What can go wrong, by what was asked of the queue.
+
+use crate::log::LogError;
+use crate::offset::Offset;
+use crate::storage::{SegmentNumber, StorageError};
+
+/// Why a queue could not be opened. Damage to messages is never a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A later version of this crate wrote the segment; use that one.
+    #[error("segment {segment} has format version {version}, which this version of iot-queue cannot read")]
+    NewerFormat {
+        /// The segment that says so.
+        segment: SegmentNumber,
+        /// The version that it names.
+        version: u16,
+    },
+    /// The segment is intact and belongs to something else: another program, or another queue.
+    #[error("segment {segment} does not belong to this queue")]
+    Foreign {
+        /// The segment that says so.
+        segment: SegmentNumber,
+    },
+    /// The medium failed.
+    #[error("the storage of the queue failed")]
+    Storage(#[from] StorageError),
+}
+
+/// Why messages were not appended. Unless the storage failed, none of them was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The caller asks for more than the queue was configured to take.
+    #[error("a payload of {len} octets is longer than the limit of {limit}")]
+    TooLarge {
+        /// Octets of the payload.
+        len: usize,
+        /// The limit: the configured one, or what fits in a segment if that is less.
+        limit: u32,
+    },
+    /// A limit was reached: what is free is kept for acknowledging what the queue holds. Acknowledge, then append again.
+    #[error("the queue is full: its budget is {budget} octets")]
+    Full {
+        /// Octets of all segments.
+        budget: u64,
+    },
+    /// The storage failed earlier, and what it holds since the last commit is in doubt. Open the queue again.
+    #[error("the queue is read-only since its storage failed")]
+    ReadOnly(#[source] StorageError),
+    /// The storage failed just now; the queue is read-only from here on.
+    #[error("the storage of the queue failed")]
+    Storage(#[source] StorageError),
+}
+
+/// Why the queue could not make durable what it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// There is no room for the records of acknowledgements. Only after damage that lost many such records.
+    #[error("the queue has no room left for acknowledgements: its budget is {budget} octets")]
+    Full {
+        /// Octets of all segments.
+        budget: u64,
+    },
+    /// The storage failed earlier, and what it holds since the last commit is in doubt. Open the queue again.
+    #[error("the queue is read-only since its storage failed")]
+    ReadOnly(#[source] StorageError),
+    /// The storage failed just now; the queue is read-only from here on.
+    #[error("the storage of the queue failed")]
+    Storage(#[source] StorageError),
+}
+
+/// Why messages were not handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// The storage failed earlier, so that no acknowledgement would last. Open the queue again.
+    #[error("the queue is read-only since its storage failed")]
+    ReadOnly(#[source] StorageError),
+    /// The storage could not be read.
+    #[error("the storage of the queue failed")]
+    Storage(#[source] StorageError),
+}
+
+/// Why a lease could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// The caller no longer holds the message: it was acknowledged or released, somebody else has it, or the queue was
+    /// opened anew.
+    #[error("the lease on message {offset} has ended")]
+    Stale {
+        /// The message that it was for.
+        offset: Offset,
+    },
+    /// The storage failed earlier, so that no acknowledgement would last. Open the queue again.
+    #[error("the queue is read-only since its storage failed")]
+    ReadOnly(#[source] StorageError),
+}
+
+/// Why a configuration is not possible; the caller corrects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The value lies outside of its range.
+    #[error("{setting} of {value} is not between {least} and {most}")]
+    OutOfRange {
+        /// The setter that refused.
+        setting: &'static str,
+        /// What it was given.
+        value: u64,
+        /// The least that it takes.
+        least: u64,
+        /// The most that it takes, with the other settings as they are.
+        most: u64,
+    },
+    /// Segments consist of whole words of 8 octets.
+    #[error("segment_len of {value} is not a multiple of 8")]
+    Unaligned {
+        /// What the setter was given.
+        value: u32,
+    },
+}
+
+impl AppendError {
+    pub(crate) fn from_log(error: LogError, budget: u64) -> Self {
+        match error {
+            LogError::Full => Self::Full { budget },
+            LogError::ReadOnly(cause) => Self::ReadOnly(cause),
+            LogError::Storage(cause) => Self::Storage(cause),
+        }
+    }
+}
+
+impl CommitError {
+    pub(crate) fn from_log(error: LogError, budget: u64) -> Self {
+        match error {
+            LogError::Full => Self::Full { budget },
+            LogError::ReadOnly(cause) => Self::ReadOnly(cause),
+            LogError::Storage(cause) => Self::Storage(cause),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Opening a log: finding out what the medium holds, whatever happened to it.
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::ranges::Ranges;
+use super::scan::{Age, Findings, scan};
+use super::segment_state::{Phase, Segment};
+use super::{Log, Traffic, begin};
+use crate::checksum;
+use crate::error::OpenError;
+use crate::format::segment::{self, BLOCK_LEN, HeaderBlock, SegmentHeader, Trailer, UNCERTAIN};
+use crate::format::{octets, record};
+use crate::offset::Epoch;
+use crate::storage::{SegmentExtent, SegmentNumber, Storage, StorageError};
+
+/// What a new log is made like. A log that exists keeps its segment length and its epoch, and never has fewer segments
+/// than it had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) segment_len: u32,
+    pub(crate) segments: u32,
+    pub(crate) epoch: Epoch,
+}
+
+/// How many generations are tried, latest first, on a segment that does not say its own: each costs reading it once.
+const GUESSES: usize = 8;
+
+/// What the segments on the medium turned out to be.
+#[derive(Debug, Default)]
+struct Survey {
+    lives: Vec<(SegmentNumber, SegmentHeader)>,
+    unreadable: Vec<SegmentNumber>,
+    blank: Vec<SegmentNumber>,
+}
+
+impl<S: Storage> Log<S> {
+    /// Opens the log that `storage` holds, or begins one where there is none.
+    pub(crate) fn open(mut storage: S, shape: Shape) -> Result<Self, OpenError> {
+        let extents = storage.list()?;
+        let mut survey = survey(&storage, &extents)?;
+        if let Some(&(_, header)) = survey.lives.first() {
+            salvage(&storage, &mut survey, header)?;
+            allocate(&mut storage, &extents, header.len, shape.segments)?;
+            return Self::recover(storage, survey, header, numbers(&extents, shape.segments));
+        }
+        let unreadable = count_with_content(&storage, &survey.unreadable)?;
+        allocate(&mut storage, &extents, shape.segment_len, shape.segments)?;
+        let header =
+            SegmentHeader { len: shape.segment_len, epoch: shape.epoch, generation: 1, first: 0, retired_below: 0 };
+        let number = SegmentNumber::new(0);
+        begin(&mut storage, number, &header)?;
+        let free = numbers(&extents, shape.segments).into_iter().filter(|other| *other != number).collect();
+        let mut log = Self::assemble(storage, header, VecDeque::from([Segment::new(number, header)]), free);
+        log.traffic.unreadable = unreadable;
+        Ok(log)
+    }
+
+    fn recover(
+        storage: S,
+        mut survey: Survey,
+        any: SegmentHeader,
+        numbers: BTreeSet<SegmentNumber>,
+    ) -> Result<Self, OpenError> {
+        survey.lives.sort_unstable_by_key(|(_, header)| header.generation);
+        // A copy of a segment's file under another number would be a second segment of the same generation.
+        survey.lives.dedup_by_key(|(_, header)| header.generation);
+        let retired_below = survey.lives.iter().map(|(_, header)| header.retired_below).max().unwrap_or(0);
+        let (retired, live): (Vec<_>, Vec<_>) =
+            survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
+        let mut acknowledged = Vec::new();
+        let mut used = VecDeque::new();
+        let mut findings = Findings::default();
+        for (at, &(number, header)) in live.iter().enumerate() {
+            let age = if at + 1 == live.len() { Age::Newest } else { Age::Past };
+            let mut segment = Segment::new(number, header);
+            // The newest segment is read in full even when it has a footer: the sync behind a footer may not have happened.
+            if age == Age::Newest || !load_footer(&storage, &mut segment)? {
+                findings = scan(&storage, &mut segment, age, header.len - BLOCK_LEN as u32)?;
+                segment.phase = if age == Age::Newest { Phase::Open } else { Phase::Sealed };
+                let mut recorded = Ranges::default();
+                findings.acknowledged.iter().for_each(|range| recorded.insert_range(range.clone()));
+                segment.recorded = recorded;
+            }
+            acknowledged.extend(segment.recorded.iter());
+            used.push_back(segment);
+        }
+        let occupied = |number| used.iter().any(|segment: &Segment| segment.number == number);
+        let mut free: VecDeque<_> = retired.iter().map(|(number, _)| *number).collect();
+        for number in numbers {
+            if !occupied(number) && !free.contains(&number) {
+                free.push_back(number);
+            }
+        }
+        let mut log = Self::assemble(storage, any, used, free);
+        acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
+        log.settle_in(&findings)?;
+        Ok(log)
+    }
+
+    fn assemble(storage: S, any: SegmentHeader, segments: VecDeque<Segment>, free: VecDeque<SegmentNumber>) -> Self {
+        let newest = segments.back().map_or(0, |segment| segment.header.generation);
+        let mut log = Self {
+            storage,
+            epoch: any.epoch,
+            segment_len: any.len,
+            free,
+            next_generation: newest + 1,
+            unrecorded: Ranges::default(),
+            unsettled: segments.iter().map(Segment::unsettled).sum(),
+            durable: segments.back().map_or(0, Segment::next),
+            outbox: Vec::new(),
+            failed: None,
+            traffic: Traffic::default(),
+            segments,
+        };
+        log.traffic.recovered = log.unsettled;
+        log
+    }
+
+    fn apply_acknowledged(&mut self, range: Range<u64>) {
+        for segment in &mut self.segments {
+            let known = range.start.max(segment.header.first)..range.end.min(segment.next());
+            for number in known {
+                self.unsettled -= u64::from(segment.settle(number));
+            }
+        }
+    }
+
+    /// Makes what was found durable: a process that was killed leaves writes behind that no sync has covered, and they
+    /// count from now on. Then frees what the acknowledgements allow.
+    fn settle_in(&mut self, findings: &Findings) -> Result<(), StorageError> {
+        self.traffic.cut = u64::from(findings.torn);
+        self.traffic.recovered = self.unsettled;
+        self.traffic.quarantined = self.losses().map(|gap| gap.until.number() - gap.from.number()).sum();
+        let tail = self.tail();
+        let number = tail.number;
+        let uncertain = findings.uncertain.len().min(record::MAX_RANGES as usize) as u32;
+        if uncertain > 0 && tail.takes_ranges(self.segment_len) >= uncertain {
+            self.enter_ranges(record::UNCERTAINTIES, findings.uncertain[..uncertain as usize].to_vec());
+            let tail = self.tail();
+            self.storage.write_at(number, tail.written, &self.outbox)?;
+            self.traffic.written += self.outbox.len() as u64;
+            self.outbox.clear();
+        }
+        self.storage.sync(number)?;
+        self.traffic.syncs += 1;
+        let tail = self.tail_mut();
+        tail.written = tail.end;
+        tail.synced = tail.end;
+        self.retire();
+        Ok(())
+    }
+}
+
+/// Reads what each segment says about itself. Only an intact header that says so makes the log refuse to open.
+fn survey<S: Storage>(storage: &S, extents: &[SegmentExtent]) -> Result<Survey, OpenError> {
+    let mut survey = Survey::default();
+    let mut start = [0; segment::RECORDS as usize];
+    for &SegmentExtent { segment, .. } in extents {
+        storage.read_at(segment, 0, &mut start)?;
+        match SegmentHeader::decode(&start) {
+            HeaderBlock::Valid(header) if is_possible(&header) => survey.lives.push((segment, header)),
+            HeaderBlock::Newer { version } => return Err(OpenError::NewerFormat { segment, version }),
+            HeaderBlock::Foreign => return Err(OpenError::Foreign { segment }),
+            HeaderBlock::Blank => survey.blank.push(segment),
+            HeaderBlock::Valid(_) | HeaderBlock::Unreadable => survey.unreadable.push(segment),
+        }
+    }
+    if let Some((_, first)) = survey.lives.first() {
+        let (epoch, len) = (first.epoch, first.len);
+        if let Some(&(segment, _)) = survey.lives.iter().find(|(_, life)| life.epoch != epoch || life.len != len) {
+            return Err(OpenError::Foreign { segment });
+        }
+    }
+    Ok(survey)
+}
+
+/// Tries to find out which life a segment with no readable header is in: from its footer, or by looking for records of
+/// each generation that is missing. One that holds no such record is as good as blank.
+fn salvage<S: Storage>(storage: &S, survey: &mut Survey, any: SegmentHeader) -> Result<(), StorageError> {
+    for &number in survey.unreadable.iter().chain(&survey.blank) {
+        let candidate = |generation, first| SegmentHeader { generation, first, retired_below: 0, ..any };
+        if let Some(trailer) = read_trailer(storage, number, any.len)?.filter(|trailer| trailer.epoch == any.epoch) {
+            if !survey.lives.iter().any(|(_, life)| life.generation == trailer.generation) {
+                survey.lives.push((number, candidate(trailer.generation, trailer.first)));
+            }
+            continue;
+        }
+        if survey.blank.contains(&number) {
+            continue;
+        }
+        let generations = survey.lives.iter().map(|(_, life)| life.generation);
+        let (lowest, highest) = (generations.clone().min().unwrap_or(1), generations.clone().max().unwrap_or(1));
+        let missing = (lowest.saturating_sub(1).max(1)..=highest + 1).rev();
+        let missing = missing.filter(|generation| generations.clone().all(|known| known != *generation));
+        let missing: Vec<_> = missing.take(GUESSES).collect();
+        for generation in missing {
+            if let Some(first) = first_number(storage, number, candidate(generation, 0))? {
+                survey.lives.push((number, candidate(generation, first)));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The number that the first intact record of this life carries.
+fn first_number<S: Storage>(
+    storage: &S,
+    number: SegmentNumber,
+    header: SegmentHeader,
+) -> Result<Option<u64>, StorageError> {
+    let segment = Segment::new(number, header);
+    super::scan::first_intact(storage, &segment, header.len - BLOCK_LEN as u32)
+}
+
+/// Fills `segment` from its footer, if it has an intact one of its present life.
+fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, StorageError> {
+    let header = segment.header;
+    let own = |trailer: &Trailer| {
+        let same_life = trailer.epoch == header.epoch && trailer.generation == header.generation;
+        same_life && trailer.first == header.first && trailer.end >= segment::RECORDS
+    };
+    let Some(trailer) = read_trailer(storage, segment.number, header.len)?.filter(own) else { return Ok(false) };
+    let fits = |footer_len: &u32| footer_len.checked_add(trailer.end).is_some_and(|end| end <= header.len);
+    let Some(footer_len) = trailer.footer_len().filter(fits) else { return Ok(false) };
+    let mut index = vec![0; footer_len as usize - BLOCK_LEN];
+    storage.read_at(segment.number, header.len - footer_len, &mut index)?;
+    if checksum::crc32c(segment.seed, &index) != trailer.index_crc {
+        return Ok(false);
+    }
+    let (places, ranges) = index.split_at(index.len() - (trailer.ranges * segment::RANGE_LEN) as usize);
+    for place in places.chunks_exact(4).take(trailer.messages as usize) {
+        match u32::from_le_bytes(octets(place, 0)) {
+            segment::DAMAGED => segment.push_lost(crate::GapCause::Damaged),
+            UNCERTAIN => segment.push_lost(crate::GapCause::Uncertain),
+            position => segment.push(position),
+        }
+    }
+    record::decode_ranges(ranges).for_each(|range| segment.recorded.insert_range(range));
+    segment.end = trailer.end;
+    segment.written = trailer.end;
+    segment.synced = trailer.end;
+    segment.phase = Phase::Sealed;
+    Ok(true)
+}
+
+fn read_trailer<S: Storage>(storage: &S, number: SegmentNumber, len: u32) -> Result<Option<Trailer>, StorageError> {
+    let mut block = [0; BLOCK_LEN];
+    storage.read_at(number, len - BLOCK_LEN as u32, &mut block)?;
+    Ok(Trailer::decode(block))
+}
+
+/// Makes every segment exist at its full length. What this call made goes again when not all can be had.
+fn allocate<S: Storage>(
+    storage: &mut S,
+    extents: &[SegmentExtent],
+    len: u32,
+    segments: u32,
+) -> Result<(), StorageError> {
+    let mut made = Vec::new();
+    for number in numbers(extents, segments) {
+        let extent = extents.iter().find(|extent| extent.segment == number);
+        if extent.is_some_and(|extent| extent.len >= u64::from(len)) {
+            continue;
+        }
+        if extent.is_none() {
+            made.push(number);
+        }
+        if let Err(error) = storage.allocate(number, len) {
+            // The allocation is what failed; that a piece of it cannot be given back changes nothing for the caller.
+            for number in made {
+                let _ = storage.remove(number);
+            }
+            return Err(error);
+        }
+    }
+    storage.sync_directory()
+}
+
+/// The segments that there are to be: as many as asked for, and all that exist.
+fn numbers(extents: &[SegmentExtent], segments: u32) -> BTreeSet<SegmentNumber> {
+    (0..segments).map(SegmentNumber::new).chain(extents.iter().map(|extent| extent.segment)).collect()
+}
+
+/// How many segments without a readable header hold something where their first record would stand.
+fn count_with_content<S: Storage>(storage: &S, unreadable: &[SegmentNumber]) -> Result<u64, StorageError> {
+    let mut count = 0;
+    for &number in unreadable {
+        let mut start = [0; record::HEADER_LEN as usize];
+        storage.read_at(number, segment::RECORDS, &mut start)?;
+        count += u64::from(start != [0; record::HEADER_LEN as usize]);
+    }
+    Ok(count)
+}
+
+fn is_possible(header: &SegmentHeader) -> bool {
+    use crate::config::{MAX_SEGMENT_LEN, MIN_SEGMENT_LEN};
+    (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&header.len) && header.len.is_multiple_of(crate::format::ALIGNMENT)
+}

@@ -1,0 +1,156 @@
+//! Reading a segment that has no index: record by record, and past damage to the next record that is sound.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::segment_state::Segment;
+use super::window::Window;
+use crate::format::record::{self, RecordHeader};
+use crate::format::{ALIGNMENT, segment};
+use crate::offset::GapCause;
+use crate::storage::{Storage, StorageError};
+
+/// What reading a segment brought to light besides its messages.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// Messages that records here acknowledge.
+    pub(crate) acknowledged: Vec<Range<u64>>,
+    /// Octets of a record at the end that was begun and is cut off.
+    pub(crate) torn: u32,
+    /// Losses that no earlier recovery has recorded as uncertain, and that are.
+    pub(crate) uncertain: Vec<Range<u64>>,
+}
+
+/// Whether the whole segment is known to have been synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// A later segment exists, or a footer: yes.
+    Past,
+    /// Only as far as the commit marks in it say.
+    Newest,
+}
+
+/// Fills `segment`, which knows no messages yet, from its records before `limit`.
+///
+/// A record with a sound header stands, whatever became of its body: then the message is lost, and named. Between two
+/// sound headers everything is passed over, and the numbers say which messages that cost. What follows the last sound
+/// header is no part of the log.
+pub(crate) fn scan<S: Storage>(
+    storage: &S,
+    segment: &mut Segment,
+    age: Age,
+    limit: u32,
+) -> Result<Findings, StorageError> {
+    let mut window = Window::default();
+    let mut findings = Findings::default();
+    let mut known_uncertain = Vec::new();
+    let mut lost: Vec<(Range<u64>, u32)> = Vec::new();
+    let mut mark = 0;
+    let mut at = segment::RECORDS;
+    loop {
+        let next = segment.next();
+        let (found, header) = match stands_at(storage, segment, &mut window, at, limit)? {
+            Some(header) => (at, header),
+            None => match find_after(storage, segment, &mut window, at, limit, |header, found| {
+                let at_most = u64::from((found - at) / record::HEADER_LEN);
+                header.offset.checked_sub(next).is_some_and(|missing| missing <= at_most)
+            })? {
+                Some(found) => found,
+                None => break,
+            },
+        };
+        if header.offset > next {
+            (next..header.offset).for_each(|_| segment.push_lost(GapCause::Damaged));
+            lost.push((next..header.offset, at));
+        }
+        mark = mark.max(header.mark);
+        let body = window.get(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
+        let sound = record::body_matches(&header, segment.seed, body);
+        match header.kind {
+            record::MESSAGE if sound => segment.push(found),
+            record::MESSAGE => {
+                segment.push_lost(GapCause::Damaged);
+                lost.push((header.offset..header.offset + 1, found));
+            }
+            record::ACKNOWLEDGEMENTS if sound => findings.acknowledged.extend(record::decode_ranges(body)),
+            record::UNCERTAINTIES if sound => known_uncertain.extend(record::decode_ranges(body)),
+            _ => {}
+        }
+        at = found + header.record_len();
+    }
+    let torn = torn_at(window.get(storage, segment, at, record::HEADER_LEN, limit)?, segment.seed, limit - at);
+    if age == Age::Newest {
+        findings.torn = torn;
+        findings.uncertain = lost.into_iter().filter(|&(_, at)| at >= mark).map(|(numbers, _)| numbers).collect();
+    }
+    for numbers in known_uncertain.iter().chain(&findings.uncertain) {
+        segment.reclassify(numbers.clone(), GapCause::Uncertain);
+    }
+    findings.uncertain.retain(|numbers| !known_uncertain.iter().any(|known| known.contains(&numbers.start)));
+    segment.end = at;
+    segment.written = at;
+    segment.synced = if age == Age::Past { at } else { mark.clamp(segment::RECORDS, at) };
+    Ok(findings)
+}
+
+/// The record right where the one before it ended. Nothing can be missing in between.
+fn stands_at<S: Storage>(
+    storage: &S,
+    segment: &Segment,
+    window: &mut Window,
+    at: u32,
+    limit: u32,
+) -> Result<Option<RecordHeader>, StorageError> {
+    let Ok(bytes) = window.get(storage, segment, at, record::HEADER_LEN, limit)?.try_into() else { return Ok(None) };
+    let header = RecordHeader::decode_or_correct(bytes, segment.seed, at);
+    Ok(header.filter(|header| header.record_len() <= limit - at && header.offset == segment.next()))
+}
+
+/// The number that the first intact record of the segment's life carries, if it holds any.
+pub(crate) fn first_intact<S: Storage>(
+    storage: &S,
+    segment: &Segment,
+    limit: u32,
+) -> Result<Option<u64>, StorageError> {
+    let found = find_after(storage, segment, &mut Window::default(), segment::RECORDS, limit, |_, _| true)?;
+    Ok(found.map(|(_, header)| header.offset))
+}
+
+/// The first intact record from `from` on that `believe` takes: as many messages must fit in between as its number says
+/// are missing.
+fn find_after<S: Storage>(
+    storage: &S,
+    segment: &Segment,
+    window: &mut Window,
+    from: u32,
+    limit: u32,
+    believe: impl Fn(&RecordHeader, u32) -> bool,
+) -> Result<Option<(u32, RecordHeader)>, StorageError> {
+    let tag = record::tag(segment.seed).to_le_bytes();
+    let mut at = from;
+    while limit.saturating_sub(at) >= record::HEADER_LEN {
+        window.get(storage, segment, at, record::HEADER_LEN, limit)?;
+        let rest = window.rest(at);
+        let other = rest.chunks_exact(ALIGNMENT as usize).take_while(|word| word[..4] != tag).count();
+        if other > 0 {
+            at += other as u32 * ALIGNMENT;
+            continue;
+        }
+        let bytes = rest.first_chunk().expect("the window was asked for a header");
+        let fits = |header: &RecordHeader| header.record_len() <= limit - at && believe(header, at);
+        if let Some(header) = RecordHeader::decode(bytes, segment.seed, at).filter(fits) {
+            return Ok(Some((at, header)));
+        }
+        at += ALIGNMENT;
+    }
+    Ok(None)
+}
+
+/// How many octets the record claims that was begun where the log ends, if one was.
+fn torn_at(bytes: &[u8], seed: u32, rest: u32) -> u32 {
+    let Some(bytes) = bytes.first_chunk::<{ record::HEADER_LEN as usize }>() else { return 0 };
+    if bytes[..4] != record::tag(seed).to_le_bytes() {
+        return 0;
+    }
+    RecordHeader::fields(bytes).map_or(rest, |header| header.record_len().min(rest))
+}

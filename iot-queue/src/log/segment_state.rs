@@ -1,0 +1,194 @@
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::ranges::Ranges;
+use crate::format::segment::{self, DAMAGED, SegmentHeader, UNCERTAIN};
+use crate::offset::GapCause;
+use crate::storage::SegmentNumber;
+
+/// What the log knows of a segment in its present life: where each message stands and which are acknowledged, 4 octets
+/// and a bit a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) number: SegmentNumber,
+    pub(crate) header: SegmentHeader,
+    pub(crate) seed: u32,
+    /// Where each message from `header.first` on stands, or why it does not.
+    index: Vec<u32>,
+    /// A bit a message: set when nobody needs the message any more, be it acknowledged or lost.
+    settled: Vec<u64>,
+    unsettled: u64,
+    /// Acknowledged messages, of whatever segment, that records of this one name; a footer repeats them.
+    pub(crate) recorded: Ranges,
+    /// Where the next record goes, and up to where the medium has seen writes and syncs.
+    pub(crate) end: u32,
+    pub(crate) written: u32,
+    pub(crate) synced: u32,
+    pub(crate) phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Takes records.
+    Open,
+    /// Has a footer.
+    Sealed,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(u32),
+    Lost(GapCause),
+}
+
+impl Segment {
+    pub(crate) fn new(number: SegmentNumber, header: SegmentHeader) -> Self {
+        Self {
+            number,
+            header,
+            seed: header.seed(),
+            index: Vec::new(),
+            settled: Vec::new(),
+            unsettled: 0,
+            recorded: Ranges::default(),
+            end: segment::RECORDS,
+            written: segment::RECORDS,
+            synced: segment::RECORDS,
+            phase: Phase::Open,
+        }
+    }
+
+    /// Enters the next message, which stands at `position`.
+    pub(crate) fn push(&mut self, position: u32) {
+        self.push_place(position);
+        self.unsettled += 1;
+    }
+
+    /// Enters the next message as lost.
+    pub(crate) fn push_lost(&mut self, cause: GapCause) {
+        self.push_place(entry(cause));
+        self.set(self.index.len() - 1);
+    }
+
+    /// Notes that nobody needs the message any more. Says whether anybody did.
+    pub(crate) fn settle(&mut self, number: u64) -> bool {
+        let Some(at) = self.slot(number).filter(|&at| !self.is_set(at)) else { return false };
+        self.set(at);
+        self.unsettled -= 1;
+        true
+    }
+
+    /// Notes that the medium does not hold the message. Says whether anybody needed it.
+    pub(crate) fn lose(&mut self, number: u64) -> bool {
+        let needed = self.settle(number);
+        if let Some(at) = self.slot(number) {
+            self.index[at] = DAMAGED;
+        }
+        needed
+    }
+
+    /// Forgets what was entered but never reached the medium.
+    pub(crate) fn forget_unwritten(&mut self) {
+        while self.index.last().is_some_and(|&place| place < UNCERTAIN && place >= self.written) {
+            self.settle(self.next() - 1);
+            self.index.pop();
+        }
+        self.end = self.written;
+    }
+
+    /// The number of the message that would come next.
+    pub(crate) fn next(&self) -> u64 {
+        self.header.first + self.index.len() as u64
+    }
+
+    /// How many messages are neither acknowledged nor lost.
+    pub(crate) fn unsettled(&self) -> u64 {
+        self.unsettled
+    }
+
+    /// The first message at or after `number` that somebody needs.
+    pub(crate) fn next_unsettled(&self, number: u64) -> Option<u64> {
+        let mut at = usize::try_from(number.saturating_sub(self.header.first)).ok()?;
+        while at < self.index.len() {
+            let word = !self.settled[at / 64] >> (at % 64);
+            if word != 0 {
+                let found = at + word.trailing_zeros() as usize;
+                return (found < self.index.len()).then(|| self.header.first + found as u64);
+            }
+            at = (at / 64 + 1) * 64;
+        }
+        None
+    }
+
+    pub(crate) fn place(&self, number: u64) -> Option<Place> {
+        self.slot(number).map(|at| place(self.index[at]))
+    }
+
+    /// Runs of lost messages, as ranges of numbers.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = (Range<u64>, GapCause)> + '_ {
+        let mut at = 0;
+        core::iter::from_fn(move || {
+            at += self.index[at..].iter().position(|&place| place >= UNCERTAIN)?;
+            let (start, kind) = (at, self.index[at]);
+            at += self.index[at..].iter().take_while(|&&place| place == kind).count();
+            let Place::Lost(cause) = place(kind) else { return None };
+            Some((self.header.first + start as u64..self.header.first + at as u64, cause))
+        })
+    }
+
+    /// Calls what is lost in `numbers` by its `cause`.
+    pub(crate) fn reclassify(&mut self, numbers: Range<u64>, cause: GapCause) {
+        for number in numbers.start.max(self.header.first)..numbers.end.min(self.next()) {
+            let at = (number - self.header.first) as usize;
+            if self.index[at] >= UNCERTAIN {
+                self.index[at] = entry(cause);
+            }
+        }
+    }
+
+    pub(crate) fn index(&self) -> &[u32] {
+        &self.index
+    }
+
+    /// Octets of the footer that sealing now would write.
+    pub(crate) fn footer_len(&self) -> u32 {
+        segment::footer_len(self.index.len() as u32, self.recorded.count())
+    }
+
+    fn push_place(&mut self, place: u32) {
+        self.index.push(place);
+        self.settled.resize(self.index.len().div_ceil(64), 0);
+        // A message that was entered and forgotten leaves its bit behind.
+        let at = self.index.len() - 1;
+        self.settled[at / 64] &= !(1 << (at % 64));
+    }
+
+    fn slot(&self, number: u64) -> Option<usize> {
+        let at = usize::try_from(number.checked_sub(self.header.first)?).ok()?;
+        (at < self.index.len()).then_some(at)
+    }
+
+    fn is_set(&self, at: usize) -> bool {
+        self.settled[at / 64] >> (at % 64) & 1 == 1
+    }
+
+    fn set(&mut self, at: usize) {
+        self.settled[at / 64] |= 1 << (at % 64);
+    }
+}
+
+fn entry(cause: GapCause) -> u32 {
+    match cause {
+        GapCause::Damaged => DAMAGED,
+        GapCause::Uncertain => UNCERTAIN,
+    }
+}
+
+fn place(entry: u32) -> Place {
+    match entry {
+        DAMAGED => Place::Lost(GapCause::Damaged),
+        UNCERTAIN => Place::Lost(GapCause::Uncertain),
+        position => Place::At(position),
+    }
+}

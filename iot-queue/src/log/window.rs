@@ -1,0 +1,50 @@
+use alloc::vec::Vec;
+
+use super::segment_state::Segment;
+use crate::storage::{Storage, StorageError};
+
+/// Octets that are read at a time, unless one record needs more.
+const READ_AHEAD: u32 = 64 * 1024;
+
+/// A piece of a segment in memory, so that reading in order asks the medium once for many records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    generation: u64,
+    start: u32,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The octets of `segment` from `position` to `position + len`; `limit`, where what can be read ends, may cut them
+    /// short.
+    pub(crate) fn get<S: Storage>(
+        &mut self,
+        storage: &S,
+        segment: &Segment,
+        position: u32,
+        len: u32,
+        limit: u32,
+    ) -> Result<&[u8], StorageError> {
+        let until = position.saturating_add(len).min(limit).max(position);
+        if !self.holds(segment, position, until) {
+            let read = position.saturating_add(READ_AHEAD.max(len)).min(limit).max(until) - position;
+            // What a failed read leaves behind is nobody's octets.
+            self.generation = 0;
+            self.bytes.resize(read as usize, 0);
+            storage.read_at(segment.number, position, &mut self.bytes)?;
+            self.start = position;
+            self.generation = segment.header.generation;
+        }
+        Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
+    }
+
+    /// Whatever is in memory from `position` on; call [`get`](Self::get) first.
+    pub(crate) fn rest(&self, position: u32) -> &[u8] {
+        self.bytes.get(position.wrapping_sub(self.start) as usize..).unwrap_or_default()
+    }
+
+    fn holds(&self, segment: &Segment, position: u32, until: u32) -> bool {
+        let end = u64::from(self.start) + self.bytes.len() as u64;
+        self.generation == segment.header.generation && position >= self.start && u64::from(until) <= end
+    }
+}
