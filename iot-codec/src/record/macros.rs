@@ -3,7 +3,7 @@
 /// **A struct** is a map with integer keys. A field whose type is an `Option` is left out when it is `None`; all others
 /// are required. A field's type is anything that implements both traits: numbers, `bool`, `&str`, `&[u8]` and
 /// `[u8; N]` (byte strings), [`Items`](crate::cbor::Items), [`RawItem`](crate::cbor::RawItem), other records, with
-/// `alloc` also `String`, `Vec<u8>` (a byte string) and [`List`](crate::cbor::List), and types of your own. A type that
+/// `alloc` also `String`, `Vec<u8>` (a byte string) and `cbor::List`, and types of your own. A type that
 /// borrows has one lifetime, that of the input.
 ///
 /// **An enum** of bare variants is their number. An enum whose variants each hold a value is the array

@@ -38,7 +38,7 @@ fn a_depth_beyond_the_maximum_is_refused_by_the_setter() {
     let depth = Limits::MAX_DEPTH + 1;
     let expected = LimitsError::DepthAboveMaximum { depth, maximum: Limits::MAX_DEPTH };
     assert_eq!(Limits::default().depth(depth), Err(expected));
-    assert_eq!(expected.to_string(), "depth 25 exceeds the maximum of 24");
+    assert_eq!(expected.to_string(), "depth 21 exceeds the maximum of 20");
 }
 
 #[test]
