@@ -265,8 +265,9 @@ fn search(operation: &mut Operation, peer: &NodeId, from: SocketAddr, answer: An
         (Answer::Nodes(nodes), kind) => {
             match kind {
                 Kind::Put(put) => put.tokens.push((*peer, nodes.token)),
+                // To find the newest, the lookup only finds whom to ask.
+                Kind::Get(Get { mode: GetMode::Newest, .. }) | Kind::Join | Kind::Refresh => {}
                 Kind::Get(get) => get.answered += 1,
-                Kind::Join | Kind::Refresh => {}
             }
             operation.lookup.handle_response(peer, nodes.nodes.0.into_iter().take(MAX_NODES));
         }

@@ -1,0 +1,184 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use iot_core::Timestamp;
+use iot_crypto::SigningKey;
+use iot_dht::wire::{Body, Empty, FindNode, Message, Role, VERSION, Value};
+use iot_dht::{Event, GetMode, Id, NodeId, Record, Rejection, Side};
+
+use crate::network::{EPOCH, Lie, Network, REPLICAS};
+
+pub fn answer(question: &Message<'_>, sender: NodeId, body: Body<'_>) -> Vec<u8> {
+    Message {
+        version: VERSION,
+        overlay: question.overlay,
+        transaction: question.transaction,
+        sender,
+        role: Role::Server,
+        body,
+    }
+    .encode()
+}
+
+/// Answers every get with these octets, whatever was asked for.
+fn serves(octets: Vec<u8>) -> Lie {
+    Box::new(move |message, id| {
+        let Body::Get(_) = message.body else { return None };
+        Some(answer(message, id, Body::Value(Value { record: &octets })))
+    })
+}
+
+struct Scene {
+    network: Network,
+    owner: SigningKey,
+    /// The record in force, with sequence 2.
+    truth: Record,
+    /// The same record's predecessor, still alive.
+    old: Record,
+    reader: SocketAddr,
+}
+
+/// A record on its eight nodes, of which the three closest then turn dishonest.
+fn scene(seed: u64, lie: impl Fn(&Scene) -> Lie) -> Scene {
+    let (mut network, all) = Network::joined(seed, 100);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let old = Record::sign(&owner, b"head", 1, expires, b"old").unwrap();
+    let truth = Record::sign(&owner, b"head", 2, expires, b"truth").unwrap();
+    network.put(all[0], truth.clone());
+    let closest = network.truly_closest(truth.key(), REPLICAS);
+    let address_of =
+        |id: &NodeId| network.nodes().find(|(_, node)| node.id() == id).map(|(address, _)| address).unwrap();
+    let liars: Vec<_> = closest[..3].iter().map(address_of).collect();
+    let reader = all.iter().copied().find(|address| !closest.iter().any(|id| address_of(id) == *address)).unwrap();
+    let mut scene = Scene { network, owner, truth, old, reader };
+    for liar in liars {
+        let lie = lie(&scene);
+        scene.network.corrupt(liar, lie);
+    }
+    scene
+}
+
+/// The truth is found in both modes, and every lie of the three is refused for this reason.
+fn truth_wins(scene: &mut Scene, newest: Rejection, matching: Rejection) {
+    let (key, reader) = (*scene.truth.key(), scene.reader);
+    let done = scene.network.get(reader, key, GetMode::Newest);
+    assert_eq!(done.record.as_ref(), Some(&scene.truth));
+    assert_eq!(done.rejected + done.superseded, 3);
+    let count =
+        |scene: &mut Scene, reason| scene.network.member(scene.reader).node.stats().rejected_as_reader.count(reason);
+    assert_eq!(count(scene, newest), 3);
+    let told = scene.network.member(reader).events.iter().filter(
+        |event| matches!(event, Event::Rejected(rejected) if rejected.reason == newest && rejected.side == Side::Reader && rejected.key == Some(key)),
+    );
+    assert_eq!(told.count(), 3);
+    let done = scene.network.get(reader, key, GetMode::Matching(scene.truth.value_hash()));
+    assert_eq!(done.record.as_ref(), Some(&scene.truth));
+    let rejected = done.rejected as u64;
+    let before = if newest == matching { 3 } else { 0 };
+    assert_eq!(count(scene, matching), before + rejected);
+}
+
+#[test]
+fn forged_records_are_refused() {
+    let mut scene = scene(21, |scene| {
+        let forger = SigningKey::from_seed(&[66; 32]);
+        serves(Record::sign(&forger, b"head", 9, scene.truth.expires(), b"forged").unwrap().as_bytes().to_vec())
+    });
+    truth_wins(&mut scene, Rejection::WrongKey, Rejection::WrongKey);
+}
+
+#[test]
+fn altered_records_are_refused() {
+    let mut scene = scene(22, |scene| {
+        let mut octets = scene.truth.as_bytes().to_vec();
+        let value = octets.windows(5).position(|window| window == b"truth").unwrap();
+        octets[value] ^= 1;
+        serves(octets)
+    });
+    truth_wins(&mut scene, Rejection::Signature, Rejection::Signature);
+}
+
+#[test]
+fn replayed_records_lose_against_the_newest() {
+    let mut scene = scene(23, |scene| serves(scene.old.as_bytes().to_vec()));
+    truth_wins(&mut scene, Rejection::Superseded, Rejection::WrongHash);
+}
+
+#[test]
+fn expired_records_are_refused() {
+    let mut scene = scene(24, |scene| {
+        let expired = Timestamp::from_secs(EPOCH.as_secs() - 1);
+        serves(Record::sign(&scene.owner, b"head", 9, expired, b"stale").unwrap().as_bytes().to_vec())
+    });
+    truth_wins(&mut scene, Rejection::Expired, Rejection::Expired);
+}
+
+#[test]
+fn nodes_do_not_store_what_they_would_not_believe() {
+    let (mut network, all) = Network::joined(25, 30);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let record = Record::sign(&owner, b"r", 1, expires, b"value").unwrap();
+    let sender = NodeId::from_bytes([9; 32]);
+    let from = SocketAddr::from(([127, 0, 0, 1], 9));
+    let put = |token, record: &[u8]| {
+        let body = Body::Put(iot_dht::wire::Put { token, record });
+        let (version, overlay, transaction, role) = (VERSION, 0, [1; 8], Role::Client);
+        Message { version, overlay, transaction, sender, role, body }.encode()
+    };
+    let victim = all[4];
+    network.inject(from, victim, put([0; 16], record.as_bytes()));
+    network.inject(from, victim, put([0; 16], &record.as_bytes()[1..]));
+    network.run_for(Duration::from_secs(1));
+    let refused = network.member(victim).node.stats().rejected_as_store;
+    assert_eq!((refused.count(Rejection::Token), refused.count(Rejection::Malformed)), (1, 1));
+    assert!(network.member(victim).node.store().is_empty());
+}
+
+#[test]
+fn a_flooded_node_still_answers_others() {
+    let (mut network, all) = Network::joined(26, 40);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let record = Record::sign(&owner, b"r", 1, expires, b"value").unwrap();
+    network.put(all[0], record.clone());
+    let victim = *network.truly_closest(record.key(), 1).first().unwrap();
+    let victim = network.nodes().find(|(_, node)| *node.id() == victim).unwrap().0;
+    let flooder = SocketAddr::from(([127, 0, 0, 1], 9));
+    let served = network.member(victim).node.stats().served;
+    for n in 0..5000_u64 {
+        let question = Message {
+            version: VERSION,
+            overlay: 0,
+            transaction: n.to_be_bytes(),
+            sender: NodeId::from_bytes([9; 32]),
+            role: Role::Client,
+            body: Body::FindNode(FindNode { target: Id::from_bytes([n as u8; 32]) }),
+        };
+        network.inject(flooder, victim, question.encode());
+    }
+    let done = network.get(all[20], *record.key(), GetMode::Newest);
+    assert_eq!((done.record, done.answered), (Some(record), REPLICAS));
+    let stats = network.member(victim).node.stats();
+    assert!(stats.rate_limited > 4500 && stats.served - served < 500, "{stats:?}");
+}
+
+#[test]
+fn answers_nobody_asked_for_teach_nothing() {
+    let (mut network, all) = Network::joined(27, 20);
+    let from = SocketAddr::from(([127, 0, 0, 1], 9));
+    let sender = NodeId::from_bytes([9; 32]);
+    let body = Body::Pong(Empty {});
+    let pong = Message { version: VERSION, overlay: 0, transaction: [3; 8], sender, role: Role::Server, body };
+    network.inject(from, all[2], pong.encode());
+    network.inject(from, all[2], Message { overlay: 7, ..pong }.encode());
+    network.inject(from, all[2], b"noise".to_vec());
+    let before = network.member(all[2]).node.stats();
+    network.run_for(Duration::from_millis(2));
+    let after = network.member(all[2]).node.stats();
+    assert_eq!(after.unsolicited - before.unsolicited, 1);
+    assert_eq!(after.other_overlay - before.other_overlay, 1);
+    assert_eq!(after.malformed - before.malformed, 1);
+    assert!(network.member(all[2]).node.table().entry(&sender).is_none());
+}

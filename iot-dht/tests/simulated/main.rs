@@ -1,0 +1,7 @@
+//! Whole networks of nodes in virtual time: the same seed gives the same trace.
+
+mod adversaries;
+mod feeds;
+mod lookups;
+mod network;
+mod records;
