@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use iot_core::Position;
 
-use crate::format::record::{self, RecordHeader};
+use crate::format::record::{self, Life, RecordHeader};
 use crate::format::segment::{self, SegmentHeader};
 use crate::message::Message;
 use crate::offset::{Epoch, Gap, GapCause, Offset};
@@ -32,6 +32,8 @@ const WRITE_AT: usize = 1024 * 1024;
 pub(crate) struct Log<S> {
     storage: S,
     epoch: Epoch,
+    /// Drawn for this opening; see [`record::Life`].
+    opening: u32,
     segment_len: u32,
     /// In the order of their generations; never empty.
     segments: VecDeque<Segment>,
@@ -256,9 +258,11 @@ impl<S: Storage> Log<S> {
     fn enter(&mut self, message: &Message<'_>, len: u32) {
         let number = self.next();
         let mut outbox = core::mem::take(&mut self.outbox);
+        let opening = self.opening;
         let tail = self.tail_mut();
+        let life = Life { seed: tail.seed, opening };
         let (position, payload) = (message.position(), message.payload());
-        record::encode_message(tail.seed, tail.end, tail.synced, number, position, payload, &mut outbox);
+        record::encode_message(life, tail.end, tail.synced, number, position, payload, &mut outbox);
         tail.push(tail.end);
         tail.end += len;
         self.outbox = outbox;
@@ -284,8 +288,10 @@ impl<S: Storage> Log<S> {
         let number = self.next();
         let len = record::ranges_len(ranges.len() as u32);
         let mut outbox = core::mem::take(&mut self.outbox);
+        let opening = self.opening;
         let tail = self.tail_mut();
-        record::encode_ranges(kind, tail.seed, tail.end, tail.synced, number, ranges.into_iter(), &mut outbox);
+        let life = Life { seed: tail.seed, opening };
+        record::encode_ranges(kind, life, tail.end, tail.synced, number, ranges.into_iter(), &mut outbox);
         tail.end += len;
         self.outbox = outbox;
     }
@@ -309,7 +315,7 @@ impl<S: Storage> Log<S> {
     fn rotate(&mut self) -> Result<(), LogError> {
         let next = *self.free.front().ok_or(LogError::Full)?;
         self.write()?;
-        if self.tail().phase == Phase::Open {
+        if self.tail().phase != Phase::Sealed {
             let mut footer = core::mem::take(&mut self.outbox);
             let tail = self.tail();
             segment::encode_footer(&tail.header, tail.index(), tail.recorded.iter(), tail.end, &mut footer);
@@ -329,6 +335,7 @@ impl<S: Storage> Log<S> {
         }
         self.durable = self.next();
         let header = SegmentHeader {
+            opening: self.opening,
             len: self.segment_len,
             epoch: self.epoch,
             generation: self.next_generation,

@@ -31,18 +31,18 @@ impl<S: Storage> Queue<S> {
     /// Opens the queue that `storage` holds, or makes one where there is none. Whatever happened to the messages, it
     /// opens: what cannot be read becomes a [gap](Self::gaps).
     ///
-    /// `random` are 8 octets freshly drawn by the caller. They name a new queue; and they tell the leases of this
-    /// opening from those of earlier ones.
+    /// `random` are 8 octets that the caller draws anew for each opening. They become the [`Epoch`] of a new queue; and
+    /// they tell the leases and the torn writes of this opening from those of earlier ones.
     ///
     /// Reads the newest segment and the footers of the others, whatever the number of messages; keeps 4 octets and a bit
     /// a stored message in memory.
     ///
     /// # Errors
     /// When an intact header says that the storage holds something else, or when the storage fails.
-    pub fn open(storage: S, config: QueueConfig, random: Epoch) -> Result<Self, OpenError> {
+    pub fn open(storage: S, config: QueueConfig, random: [u8; 8]) -> Result<Self, OpenError> {
         let (segment_len, segments) = config.shape();
-        let log = Log::open(storage, Shape { segment_len, segments, epoch: random })?;
-        let leases = Leases::new(u64::from_le_bytes(*random.as_bytes()));
+        let log = Log::open(storage, Shape { segment_len, segments, random })?;
+        let leases = Leases::new(u64::from_le_bytes(random));
         Ok(Self { log, config, leases, window: Window::default(), appended: 0, acknowledged: 0 })
     }
 

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use iot_core::Instant;
 use iot_queue::{
-    AppendError, Durability, Entry, Epoch, Fate, Fault, GapCause, Leased, MemoryStorage, Message, Offset, OpenError,
-    Queue, QueueConfig, SegmentExtent, SegmentNumber, Storage, StorageError,
+    AppendError, Durability, Entry, Fate, Fault, GapCause, Leased, MemoryStorage, Message, Offset, OpenError, Queue,
+    QueueConfig, SegmentExtent, SegmentNumber, Storage, StorageError,
 };
 use proptest::prelude::*;
 
@@ -156,7 +156,7 @@ impl World {
     fn try_open(&mut self) -> Result<Queue<Disk>, OpenError> {
         self.openings = self.openings.wrapping_add(1);
         self.held.clear();
-        Queue::open(self.disk.clone(), self.config, Epoch::from_bytes([self.openings; 8]))
+        Queue::open(self.disk.clone(), self.config, [self.openings; 8])
     }
 
     fn queue(&mut self) -> &mut Queue<Disk> {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 use iot_queue::{
-    AppendError, Durability, Entry, Epoch, Fault, LeaseError, MemoryStorage, Message, Offset, Queue, QueueConfig,
+    AppendError, Durability, Entry, Fault, LeaseError, MemoryStorage, Message, Offset, Queue, QueueConfig,
     ReserveError, StorageError,
 };
 
@@ -17,13 +17,12 @@ fn small() -> QueueConfig {
 }
 
 fn open(storage: MemoryStorage) -> Queue<MemoryStorage> {
-    Queue::open(storage, small(), Epoch::from_bytes(*b"testtest")).expect("nothing is wrong with the storage")
+    Queue::open(storage, small(), *b"testtest").expect("nothing is wrong with the storage")
 }
 
 fn reopen(queue: Queue<MemoryStorage>) -> Queue<MemoryStorage> {
     let (segment_len, next) = (4096, queue.next_offset());
-    let queue =
-        Queue::open(queue.into_storage(), small(), Epoch::from_bytes(*b"TESTTEST")).expect("it was open before");
+    let queue = Queue::open(queue.into_storage(), small(), *b"TESTTEST").expect("it was open before");
     assert_eq!((queue.stats().budget, queue.next_offset()), (4 * segment_len, next));
     queue
 }
@@ -89,7 +88,7 @@ fn a_lease_of_an_earlier_opening_is_stale() {
 #[test]
 fn leases_no_more_than_configured() {
     let config = small().max_leases(2).expect("in range");
-    let mut queue = Queue::open(MemoryStorage::new(), config, Epoch::from_bytes([1; 8])).expect("a new queue");
+    let mut queue = Queue::open(MemoryStorage::new(), config, [1; 8]).expect("a new queue");
     queue.append_batch(&[Message::new(b"x"); 5]).expect("there is room");
     let held = queue.reserve(NOW, MINUTE, 9).expect("the storage works");
     assert_eq!(held.len(), 2);
@@ -235,6 +234,6 @@ fn a_failed_sync_makes_the_queue_read_only_for_good() {
 fn a_medium_without_room_is_named_and_left_as_it_was() {
     let mut storage = MemoryStorage::new();
     storage.inject(Fault::Space, 2);
-    let error = Queue::open(storage.clone(), small(), Epoch::from_bytes([1; 8])).expect_err("two of four segments fit");
+    let error = Queue::open(storage.clone(), small(), [1; 8]).expect_err("two of four segments fit");
     assert!(matches!(error, iot_queue::OpenError::Storage(StorageError::NoSpace { .. })), "{error:?}");
 }

@@ -24,6 +24,16 @@ pub(crate) const UNCERTAINTIES: u8 = 3;
 
 const HAS_POSITION: u8 = 1;
 
+/// What every record of a segment's life that one opening writes has in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    /// Where checksums begin; see [`SegmentHeader::seed`](super::segment::SegmentHeader::seed).
+    pub(crate) seed: u32,
+    /// The opening that writes, of which 24 bits count. Where a crash tore a record, the next opening writes over it,
+    /// and may be torn in turn: this keeps the front of one and the back of the other from making a header together.
+    pub(crate) opening: u32,
+}
+
 /// The header of a record. Kinds and flags that this version does not know are carried and skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
@@ -41,20 +51,20 @@ pub(crate) struct RecordHeader {
 impl RecordHeader {
     /// Reads a header that stands at `position` of a life with this seed, if it is intact and names a possible length.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN as usize], seed: u32, position: u32) -> Option<Self> {
-        let plausible = octets(bytes, 0) == tag(seed).to_le_bytes();
-        (plausible && checksum::matches(bytes, place(seed, position))).then(|| Self::fields(bytes)).flatten()
+        (bytes[0] == tag(seed) && checksum::matches(bytes, place(seed, position)))
+            .then(|| Self::fields(bytes))
+            .flatten()
     }
 
     /// Like [`decode`](Self::decode), but puts a single flipped bit right: for places where a record must stand.
     pub(crate) fn decode_or_correct(bytes: &[u8; HEADER_LEN as usize], seed: u32, position: u32) -> Option<Self> {
         let mut bytes = *bytes;
-        if (u32::from_le_bytes(octets(&bytes, 0)) ^ tag(seed)).count_ones() > 1 {
+        if (bytes[0] ^ tag(seed)).count_ones() > 1
+            || checksum::check_or_correct(&mut bytes, place(seed, position)) == Integrity::Damaged
+        {
             return None;
         }
-        if checksum::check_or_correct(&mut bytes, place(seed, position)) == Integrity::Damaged {
-            return None;
-        }
-        (octets(&bytes, 0) == tag(seed).to_le_bytes()).then(|| Self::fields(&bytes)).flatten()
+        (bytes[0] == tag(seed)).then(|| Self::fields(&bytes)).flatten()
     }
 
     /// Octets of the body: metadata and payload.
@@ -97,14 +107,14 @@ pub(crate) fn metadata_len(position: Option<&Position>) -> u32 {
     if position.is_some() { POSITION_LEN } else { 0 }
 }
 
-/// What the first four octets of every record of a life are: it lets a search pass quickly over everything else.
-pub(crate) fn tag(seed: u32) -> u32 {
-    seed | 1
+/// What the first octet of every record of a life is: it lets a search pass quickly over almost everything else.
+pub(crate) const fn tag(seed: u32) -> u8 {
+    seed as u8 | 1
 }
 
-/// Appends the record of a message to `out`, which stands at `at` of a life with this seed.
+/// Appends the record of a message to `out`, which stands at `at`.
 pub(crate) fn encode_message(
-    seed: u32,
+    life: Life,
     at: u32,
     mark: u32,
     offset: u64,
@@ -130,13 +140,13 @@ pub(crate) fn encode_message(
         offset,
         body_crc: 0,
     };
-    finish(header, seed, at, start, out);
+    finish(header, life, at, start, out);
 }
 
 /// Appends a record of this kind that holds `ranges`, as [`encode_message`] does for a message.
 pub(crate) fn encode_ranges(
     kind: u8,
-    seed: u32,
+    life: Life,
     at: u32,
     mark: u32,
     offset: u64,
@@ -151,7 +161,7 @@ pub(crate) fn encode_ranges(
     }
     let payload_len = (out.len() - start) as u32 - HEADER_LEN;
     let header = RecordHeader { kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
-    finish(header, seed, at, start, out);
+    finish(header, life, at, start, out);
 }
 
 /// Whether `body` is what the header's CRC was made of.
@@ -180,11 +190,12 @@ pub(crate) fn decode_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<u64>> + 
     })
 }
 
-fn finish(header: RecordHeader, seed: u32, at: u32, start: usize, out: &mut Vec<u8>) {
+fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec<u8>) {
     let body = start + HEADER_LEN as usize;
-    let body_crc = checksum::crc32c(seed, &out[body..]);
+    let body_crc = checksum::crc32c(life.seed, &out[body..]);
     let record = &mut out[start..];
-    record[..4].copy_from_slice(&tag(seed).to_le_bytes());
+    record[0] = tag(life.seed);
+    record[1..4].copy_from_slice(&life.opening.to_le_bytes()[..3]);
     record[4] = header.kind;
     record[5] = header.flags;
     record[6..8].copy_from_slice(&header.metadata_len.to_le_bytes());
@@ -192,7 +203,7 @@ fn finish(header: RecordHeader, seed: u32, at: u32, start: usize, out: &mut Vec<
     record[12..16].copy_from_slice(&header.mark.to_le_bytes());
     record[16..24].copy_from_slice(&header.offset.to_le_bytes());
     record[24..28].copy_from_slice(&body_crc.to_le_bytes());
-    let header_crc = checksum::crc32c(place(seed, at), &record[..28]);
+    let header_crc = checksum::crc32c(place(life.seed, at), &record[..28]);
     record[28..32].copy_from_slice(&header_crc.to_le_bytes());
     out.resize(start + header.record_len() as usize, 0);
 }
@@ -214,7 +225,7 @@ mod tests {
             sequence: 4,
         };
         let mut out = Vec::new();
-        encode_message(77, 2048, 1024, 12, Some(&position), b"reading", &mut out);
+        encode_message(Life { seed: 77, opening: 0x0055_aa11 }, 2048, 1024, 12, Some(&position), b"reading", &mut out);
         out
     }
 
@@ -237,6 +248,23 @@ mod tests {
         assert_eq!(RecordHeader::decode_or_correct(&bytes, 78, 2048), None);
         assert_eq!(RecordHeader::decode(&bytes, 77, 2056), None);
         assert_eq!(RecordHeader::decode_or_correct(&bytes, 77, 2056), None);
+    }
+
+    /// A crash tore a record, the next opening wrote one like it in its place, and a second crash tore that: front and
+    /// back made the first record whole again, and acknowledgements came back that nobody had committed.
+    #[test]
+    fn fronts_and_backs_of_two_openings_make_no_header() {
+        let encode = |opening, payload: &[u8]| {
+            let mut out = Vec::new();
+            encode_message(Life { seed: 77, opening }, 2048, 1024, 12, None, payload, &mut out);
+            out
+        };
+        for (first, second) in [(encode(1, b"old"), encode(2, b"new")), (encode(2, b"new"), encode(1, b"old"))] {
+            for cut in 2..32 {
+                let mixed: Vec<_> = first[..cut].iter().chain(&second[cut..]).copied().collect();
+                assert_eq!(RecordHeader::decode(&octets(&mixed, 0), 77, 2048), None, "cut at {cut}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) const UNCERTAIN: u32 = u32::MAX - 1;
 /// What a segment says about one of its lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    /// The opening that began this life: as for records, it keeps two torn headers from making one.
+    pub(crate) opening: u32,
     pub(crate) len: u32,
     pub(crate) epoch: Epoch,
     /// Counts the lives of all segments of a queue, so that it orders them, and no two lives share it.
@@ -61,11 +63,12 @@ impl SegmentHeader {
         let mut block = [0; BLOCK_LEN];
         block[..8].copy_from_slice(&HEADER_MAGIC);
         block[8..10].copy_from_slice(&super::VERSION.to_le_bytes());
-        block[12..16].copy_from_slice(&self.len.to_le_bytes());
+        block[12..16].copy_from_slice(&self.opening.to_le_bytes());
         block[16..24].copy_from_slice(self.epoch.as_bytes());
         block[24..32].copy_from_slice(&self.generation.to_le_bytes());
         block[32..40].copy_from_slice(&self.first.to_le_bytes());
         block[40..48].copy_from_slice(&self.retired_below.to_le_bytes());
+        block[48..52].copy_from_slice(&self.len.to_le_bytes());
         seal(&mut block);
         let mut bytes = [0; RECORDS as usize];
         bytes[..BLOCK_LEN].copy_from_slice(&block);
@@ -185,7 +188,8 @@ fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
         return HeaderBlock::Unreadable;
     }
     HeaderBlock::Valid(SegmentHeader {
-        len: u32::from_le_bytes(octets(&block, 12)),
+        opening: u32::from_le_bytes(octets(&block, 12)),
+        len: u32::from_le_bytes(octets(&block, 48)),
         epoch: Epoch::from_bytes(octets(&block, 16)),
         generation: u64::from_le_bytes(octets(&block, 24)),
         first: u64::from_le_bytes(octets(&block, 32)),
@@ -206,8 +210,14 @@ fn differing_bits(left: &[u8], right: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    const HEADER: SegmentHeader =
-        SegmentHeader { len: 4096, epoch: Epoch::from_bytes([7; 8]), generation: 5, first: 900, retired_below: 3 };
+    const HEADER: SegmentHeader = SegmentHeader {
+        opening: 8,
+        len: 4096,
+        epoch: Epoch::from_bytes([7; 8]),
+        generation: 5,
+        first: 900,
+        retired_below: 3,
+    };
 
     #[test]
     fn header_survives_each_flipped_bit_and_each_lost_sector() {

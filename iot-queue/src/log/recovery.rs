@@ -22,7 +22,8 @@ use crate::storage::{SegmentExtent, SegmentNumber, Storage, StorageError};
 pub(crate) struct Shape {
     pub(crate) segment_len: u32,
     pub(crate) segments: u32,
-    pub(crate) epoch: Epoch,
+    /// Names a new log, and this opening of an existing one.
+    pub(crate) random: [u8; 8],
 }
 
 /// How many generations are tried, latest first, on a segment that does not say its own: each costs reading it once.
@@ -39,21 +40,28 @@ struct Survey {
 impl<S: Storage> Log<S> {
     /// Opens the log that `storage` holds, or begins one where there is none.
     pub(crate) fn open(mut storage: S, shape: Shape) -> Result<Self, OpenError> {
+        let opening = u32::from_le_bytes(octets(&shape.random, 0));
         let extents = storage.list()?;
         let mut survey = survey(&storage, &extents)?;
         if let Some(&(_, header)) = survey.lives.first() {
             salvage(&storage, &mut survey, header)?;
             allocate(&mut storage, &extents, header.len, shape.segments)?;
-            return Self::recover(storage, survey, header, numbers(&extents, shape.segments));
+            return Self::recover(storage, survey, header, opening, numbers(&extents, shape.segments));
         }
         let unreadable = count_with_content(&storage, &survey.unreadable)?;
         allocate(&mut storage, &extents, shape.segment_len, shape.segments)?;
-        let header =
-            SegmentHeader { len: shape.segment_len, epoch: shape.epoch, generation: 1, first: 0, retired_below: 0 };
+        let header = SegmentHeader {
+            opening,
+            len: shape.segment_len,
+            epoch: Epoch::from_bytes(shape.random),
+            generation: 1,
+            first: 0,
+            retired_below: 0,
+        };
         let number = SegmentNumber::new(0);
         begin(&mut storage, number, &header)?;
         let free = numbers(&extents, shape.segments).into_iter().filter(|other| *other != number).collect();
-        let mut log = Self::assemble(storage, header, VecDeque::from([Segment::new(number, header)]), free);
+        let mut log = Self::assemble(storage, header, opening, VecDeque::from([Segment::new(number, header)]), free);
         log.traffic.unreadable = unreadable;
         Ok(log)
     }
@@ -62,6 +70,7 @@ impl<S: Storage> Log<S> {
         storage: S,
         mut survey: Survey,
         any: SegmentHeader,
+        opening: u32,
         numbers: BTreeSet<SegmentNumber>,
     ) -> Result<Self, OpenError> {
         survey.lives.sort_unstable_by_key(|(_, header)| header.generation);
@@ -94,17 +103,24 @@ impl<S: Storage> Log<S> {
                 free.push_back(number);
             }
         }
-        let mut log = Self::assemble(storage, any, used, free);
+        let mut log = Self::assemble(storage, any, opening, used, free);
         acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
         log.settle_in(&findings)?;
         Ok(log)
     }
 
-    fn assemble(storage: S, any: SegmentHeader, segments: VecDeque<Segment>, free: VecDeque<SegmentNumber>) -> Self {
+    fn assemble(
+        storage: S,
+        any: SegmentHeader,
+        opening: u32,
+        segments: VecDeque<Segment>,
+        free: VecDeque<SegmentNumber>,
+    ) -> Self {
         let newest = segments.back().map_or(0, |segment| segment.header.generation);
         let mut log = Self {
             storage,
             epoch: any.epoch,
+            opening,
             segment_len: any.len,
             free,
             next_generation: newest + 1,
@@ -144,6 +160,9 @@ impl<S: Storage> Log<S> {
             self.storage.write_at(number, tail.written, &self.outbox)?;
             self.traffic.written += self.outbox.len() as u64;
             self.outbox.clear();
+        } else if uncertain > 0 {
+            // The footer will say so. Until there is one nothing may carry a mark past the loss.
+            self.tail_mut().phase = Phase::Closing;
         }
         self.storage.sync(number)?;
         self.traffic.syncs += 1;

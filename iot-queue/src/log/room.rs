@@ -32,7 +32,7 @@ impl<S: Storage> Log<S> {
         for message in messages {
             let len = record::record_len(record::metadata_len(message.position()), message.payload().len() as u32);
             let fits = end + len + segment::footer_len(count + 1, ranges) <= self.segment_len;
-            if phase == Phase::Sealed || !fits {
+            if phase != Phase::Open || !fits {
                 let Some(rest) = free.checked_sub(1) else { return false };
                 free = rest;
                 (end, count, ranges, phase) = (segment::RECORDS, 0, 0, Phase::Open);
@@ -42,7 +42,7 @@ impl<S: Storage> Log<S> {
         }
         let rest = match phase {
             Phase::Open => self.segment_len - end - segment::footer_len(count, ranges),
-            Phase::Sealed => 0,
+            Phase::Closing | Phase::Sealed => 0,
         };
         let acknowledgements = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
         let needed = self.unsettled + self.unrecorded.numbers() + messages.len() as u64 + SLACK;
@@ -59,7 +59,7 @@ impl Segment {
 
     /// How many ranges fit in one record, counted as if the footer could join none of them.
     pub(super) fn takes_ranges(&self, segment_len: u32) -> u32 {
-        if self.phase == Phase::Sealed {
+        if self.phase != Phase::Open {
             return 0;
         }
         let rest = (segment_len - self.end).saturating_sub(self.footer_len());

@@ -126,12 +126,12 @@ fn find_after<S: Storage>(
     limit: u32,
     believe: impl Fn(&RecordHeader, u32) -> bool,
 ) -> Result<Option<(u32, RecordHeader)>, StorageError> {
-    let tag = record::tag(segment.seed).to_le_bytes();
+    let tag = record::tag(segment.seed);
     let mut at = from;
     while limit.saturating_sub(at) >= record::HEADER_LEN {
         window.get(storage, segment, at, record::HEADER_LEN, limit)?;
         let rest = window.rest(at);
-        let other = rest.chunks_exact(ALIGNMENT as usize).take_while(|word| word[..4] != tag).count();
+        let other = rest.chunks_exact(ALIGNMENT as usize).take_while(|word| word[0] != tag).count();
         if other > 0 {
             at += other as u32 * ALIGNMENT;
             continue;
@@ -149,7 +149,7 @@ fn find_after<S: Storage>(
 /// How many octets the record claims that was begun where the log ends, if one was.
 fn torn_at(bytes: &[u8], seed: u32, rest: u32) -> u32 {
     let Some(bytes) = bytes.first_chunk::<{ record::HEADER_LEN as usize }>() else { return 0 };
-    if bytes[..4] != record::tag(seed).to_le_bytes() {
+    if bytes[0] != record::tag(seed) {
         return 0;
     }
     RecordHeader::fields(bytes).map_or(rest, |header| header.record_len().min(rest))

@@ -31,6 +31,8 @@ pub(crate) struct Segment {
 pub(crate) enum Phase {
     /// Takes records.
     Open,
+    /// Takes a footer and nothing else.
+    Closing,
     /// Has a footer.
     Sealed,
 }

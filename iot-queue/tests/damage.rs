@@ -1,0 +1,162 @@
+//! Storage that changed what it held: the queue opens, gives nothing that was not appended, and names what is lost.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use iot_core::Instant;
+use iot_queue::{Durability, MemoryStorage, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber, Storage};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SEGMENT_LEN: u32 = 4096;
+const SEGMENTS: u32 = 6;
+const RANDOM: [u8; 8] = *b"damaged?";
+
+/// What a damaged queue gave: messages handed out, and numbers that it named as lost.
+struct Outcome {
+    given: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+}
+
+fn config() -> QueueConfig {
+    let config = QueueConfig::default().max_payload(1024).and_then(|config| config.segment_len(SEGMENT_LEN));
+    config.and_then(|config| config.segments(SEGMENTS)).expect("in range").durability(Durability::Manual)
+}
+
+fn payload(number: u64) -> Vec<u8> {
+    (0..30 + number % 40).map(|index| (number * 7 + index) as u8).collect()
+}
+
+/// A queue with two sealed segments, a third in use, and every third of its messages acknowledged.
+fn sample() -> (MemoryStorage, BTreeSet<u64>, u64) {
+    let mut queue = Queue::open(MemoryStorage::new(), config(), RANDOM).expect("a new queue");
+    let mut acked = BTreeSet::new();
+    for number in 0..80 {
+        let offset = queue.append(&Message::new(&payload(number))).expect("there is room");
+        assert_eq!(offset.number(), number);
+        let leased = queue.reserve(Instant::START, MINUTE, 1).expect("the storage works");
+        if number % 3 == 1 {
+            queue.ack(leased[0].lease).expect("it is held");
+            acked.insert(number);
+        }
+        if number % 5 == 4 {
+            queue.commit().expect("the storage works");
+        }
+    }
+    queue.commit().expect("the storage works");
+    assert_eq!(queue.stats().segments_used, 3, "{:?}", queue.stats());
+    (queue.into_storage(), acked, 80)
+}
+
+/// Opens, drains, and holds what comes to what was appended.
+fn drain(storage: MemoryStorage, what: &str) -> Outcome {
+    let mut queue = Queue::open(storage, config(), [9; 8]).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let leased = queue.reserve(Instant::START, MINUTE, usize::MAX).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut given = BTreeSet::new();
+    for leased in leased {
+        assert_eq!(leased.payload, payload(leased.offset.number()), "{what}");
+        assert!(given.insert(leased.offset.number()), "{what}");
+        queue.ack(leased.lease).expect("it is held");
+    }
+    let lost = queue.gaps().flat_map(|gap| gap.from.number()..gap.until.number()).collect();
+    queue.commit().unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(queue.stats().depth, 0, "{what}");
+    queue.append(&Message::new(b"on it goes")).unwrap_or_else(|error| panic!("{what}: {error}"));
+    Outcome { given, lost }
+}
+
+#[test]
+fn an_undamaged_sample_is_whole() {
+    let (storage, acked, count) = sample();
+    let outcome = drain(storage, "undamaged");
+    assert_eq!(outcome.given, (0..count).filter(|number| !acked.contains(number)).collect());
+    assert!(outcome.lost.is_empty());
+}
+
+#[test]
+fn any_flipped_bit_costs_at_most_the_message_it_hit_and_names_it() {
+    let (storage, acked, count) = sample();
+    let unacked: BTreeSet<_> = (0..count).filter(|number| !acked.contains(number)).collect();
+    let mut hits = BTreeSet::new();
+    for segment in 0..SEGMENTS {
+        for octet in 0..SEGMENT_LEN as usize {
+            for bit in 0..8 {
+                let what = format!("segment {segment}, octet {octet}, bit {bit}");
+                let mut damaged = storage.clone();
+                damaged.damage(SegmentNumber::new(segment), |octets| octets[octet] ^= 1 << bit);
+                let outcome = drain(damaged, &what);
+                let missing: BTreeSet<_> = unacked.difference(&outcome.given).copied().collect();
+                assert!(missing.len() <= 1 && missing.is_subset(&outcome.lost), "{what}: {missing:?} missing");
+                assert!(outcome.lost.len() <= 1, "{what}: {:?} named", outcome.lost);
+                hits.extend(missing);
+            }
+        }
+    }
+    assert_eq!(hits, unacked, "a bit of each message was flipped");
+}
+
+#[test]
+fn a_lost_sector_costs_at_most_the_messages_in_it_and_names_them_below_the_last_mark() {
+    let (storage, acked, count) = sample();
+    for segment in 0..SEGMENTS {
+        for sector in 0..SEGMENT_LEN as usize / 512 {
+            let what = format!("segment {segment}, sector {sector}");
+            let mut damaged = storage.clone();
+            damaged.damage(SegmentNumber::new(segment), |octets| octets[sector * 512..][..512].fill(0));
+            let outcome = drain(damaged, &what);
+            let missing: Vec<_> =
+                (0..count).filter(|number| !acked.contains(number) && !outcome.given.contains(number)).collect();
+            assert!(missing.len() <= 512 / 64 + 2, "{what}: {missing:?} missing");
+            // What stood last in the log leaves nobody behind who could tell that it was there.
+            let at_the_end =
+                missing.iter().rev().enumerate().take_while(|&(back, &number)| number + 1 + back as u64 == count);
+            let named = missing.len() - at_the_end.count();
+            assert!(missing[..named].iter().all(|number| outcome.lost.contains(number)), "{what}: {missing:?} missing");
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_is_gone_altogether_leaves_a_gap() {
+    let (mut storage, _, count) = sample();
+    storage.remove(SegmentNumber::new(1)).expect("it is there");
+    let outcome = drain(storage, "without segment 1");
+    let last_given = outcome.given.last().copied();
+    assert!(last_given.is_some_and(|last| last == count - 1));
+    assert!(outcome.lost.len() > 5, "{:?}", outcome.lost);
+    let numbers: Vec<_> = outcome.lost.iter().copied().collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "one run: {numbers:?}");
+}
+
+#[test]
+fn octets_of_nobody_in_place_of_everything_open_as_an_empty_queue() {
+    let (mut storage, _, _) = sample();
+    for segment in 0..SEGMENTS {
+        storage.damage(SegmentNumber::new(segment), |octets| octets.fill(0xa5));
+    }
+    let mut queue = Queue::open(storage, config(), [9; 8]).expect("damage never keeps a queue shut");
+    assert_eq!((queue.stats().depth, queue.stats().unreadable_segments), (0, u64::from(SEGMENTS)));
+    assert_eq!(queue.append(&Message::new(b"on it goes")), Ok(Offset::START));
+}
+
+#[test]
+fn refuses_a_segment_of_another_queue_and_a_newer_format() {
+    let (mut storage, _, _) = sample();
+    let other = Queue::open(MemoryStorage::new(), config(), [5; 8]).expect("a new queue").into_storage();
+    let segment = SegmentNumber::new(2);
+    let mut start = [0; 1024];
+    other.read_at(SegmentNumber::new(0), 0, &mut start).expect("it is there");
+    storage.damage(segment, |octets| octets[..1024].copy_from_slice(&start));
+    let error = Queue::open(storage, config(), RANDOM).expect_err("two queues in one place");
+    assert_eq!(error, OpenError::Foreign { segment });
+
+    let (mut storage, _, _) = sample();
+    storage.damage(segment, |octets| {
+        for copy in [0, 512] {
+            octets[copy + 8..copy + 10].copy_from_slice(&7_u16.to_le_bytes());
+            let crc = crc32c::crc32c(&octets[copy..copy + 60]);
+            octets[copy + 60..copy + 64].copy_from_slice(&crc.to_le_bytes());
+        }
+    });
+    let error = Queue::open(storage, config(), RANDOM).expect_err("a newer format");
+    assert_eq!(error, OpenError::NewerFormat { segment, version: 7 });
+}
