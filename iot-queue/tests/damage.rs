@@ -9,6 +9,7 @@ use iot_queue::{Durability, MemoryStorage, Message, Offset, OpenError, Queue, Qu
 const MINUTE: Duration = Duration::from_secs(60);
 const SEGMENT_LEN: u32 = 4096;
 const SEGMENTS: u32 = 6;
+const USED: u32 = 3;
 const RANDOM: [u8; 8] = *b"damaged?";
 
 /// What a damaged queue gave: messages handed out, and numbers that it named as lost.
@@ -30,7 +31,7 @@ fn payload(number: u64) -> Vec<u8> {
 fn sample() -> (MemoryStorage, BTreeSet<u64>, u64) {
     let mut queue = Queue::open(MemoryStorage::new(), config(), RANDOM).expect("a new queue");
     let mut acked = BTreeSet::new();
-    for number in 0..80 {
+    for number in 0..81 {
         let offset = queue.append(&Message::new(&payload(number))).expect("there is room");
         assert_eq!(offset.number(), number);
         let leased = queue.reserve(Instant::START, MINUTE, 1).expect("the storage works");
@@ -43,8 +44,8 @@ fn sample() -> (MemoryStorage, BTreeSet<u64>, u64) {
         }
     }
     queue.commit().expect("the storage works");
-    assert_eq!(queue.stats().segments_used, 3, "{:?}", queue.stats());
-    (queue.into_storage(), acked, 80)
+    assert_eq!(queue.stats().segments_used, USED, "{:?}", queue.stats());
+    (queue.into_storage(), acked, 81)
 }
 
 /// Opens, drains, and holds what comes to what was appended.
@@ -78,7 +79,9 @@ fn any_flipped_bit_costs_at_most_the_message_it_hit_and_names_it() {
     let unacked: BTreeSet<_> = (0..count).filter(|number| !acked.contains(number)).collect();
     let mut hits = BTreeSet::new();
     for segment in 0..SEGMENTS {
-        for octet in 0..SEGMENT_LEN as usize {
+        // In a segment that was never used a few bits stand for all.
+        let step = if segment < USED { 1 } else { 61 };
+        for octet in (0..SEGMENT_LEN as usize).step_by(step) {
             for bit in 0..8 {
                 let what = format!("segment {segment}, octet {octet}, bit {bit}");
                 let mut damaged = storage.clone();
@@ -107,10 +110,9 @@ fn a_lost_sector_costs_at_most_the_messages_in_it_and_names_them_below_the_last_
                 (0..count).filter(|number| !acked.contains(number) && !outcome.given.contains(number)).collect();
             assert!(missing.len() <= 512 / 64 + 2, "{what}: {missing:?} missing");
             // What stood last in the log leaves nobody behind who could tell that it was there.
-            let at_the_end =
-                missing.iter().rev().enumerate().take_while(|&(back, &number)| number + 1 + back as u64 == count);
-            let named = missing.len() - at_the_end.count();
-            assert!(missing[..named].iter().all(|number| outcome.lost.contains(number)), "{what}: {missing:?} missing");
+            let last = outcome.given.last().copied().unwrap_or(0);
+            let unnamed = missing.iter().find(|&&number| number < last && !outcome.lost.contains(&number));
+            assert_eq!(unnamed, None, "{what}: {missing:?} missing");
         }
     }
 }
