@@ -203,8 +203,9 @@ fn salvage<S: Storage>(storage: &S, survey: &mut Survey, any: SegmentHeader) -> 
     for &number in survey.unreadable.iter().chain(&survey.blank) {
         let candidate = |generation, first| SegmentHeader { generation, first, retired_below: 0, ..any };
         if let Some(trailer) = read_trailer(storage, number, any.len)?.filter(|trailer| trailer.epoch == any.epoch) {
-            if !survey.lives.iter().any(|(_, life)| life.generation == trailer.generation) {
-                survey.lives.push((number, candidate(trailer.generation, trailer.first)));
+            let header = candidate(trailer.generation, trailer.first);
+            if is_possible(&header) && !survey.lives.iter().any(|(_, life)| life.generation == header.generation) {
+                survey.lives.push((number, header));
             }
             continue;
         }
@@ -256,7 +257,8 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
         match u32::from_le_bytes(octets(place, 0)) {
             segment::DAMAGED => segment.push_lost(crate::GapCause::Damaged),
             UNCERTAIN => segment.push_lost(crate::GapCause::Uncertain),
-            position => segment.push(position),
+            position if (segment::RECORDS..trailer.end).contains(&position) => segment.push(position),
+            _ => segment.push_lost(crate::GapCause::Damaged),
         }
     }
     record::decode_ranges(ranges).for_each(|range| segment.recorded.insert_range(range));
@@ -318,5 +320,7 @@ fn count_with_content<S: Storage>(storage: &S, unreadable: &[SegmentNumber]) -> 
 
 fn is_possible(header: &SegmentHeader) -> bool {
     use crate::config::{MAX_SEGMENT_LEN, MIN_SEGMENT_LEN};
-    (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&header.len) && header.len.is_multiple_of(crate::format::ALIGNMENT)
+    let countable = header.first.max(header.generation) < 1 << 62;
+    let len = header.len;
+    countable && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len) && len.is_multiple_of(crate::format::ALIGNMENT)
 }
