@@ -129,7 +129,7 @@ impl Node {
             GetMode::Newest => true,
             GetMode::Matching(hash) => record.value_hash() == hash,
         });
-        held.cloned().into_iter().for_each(|record| get.offer(record));
+        get.best = held.cloned();
         Ok(self.start(now, wall, key, Kind::Get(get)))
     }
 
@@ -211,8 +211,12 @@ impl Node {
     fn start(&mut self, now: Instant, wall: Timestamp, target: Key, kind: Kind) -> OperationId {
         let id = OperationId(self.next_operation);
         self.next_operation += 1;
-        let lookup = Lookup::new(*self.id(), target, self.config.lookup, self.closest_hopeful(&target));
-        self.operations.insert(id, Operation::new(kind, lookup));
+        let start = self.closest_hopeful(&target);
+        let mut operation = Operation::new(kind, Lookup::new(*self.id(), target, self.config.lookup, start));
+        if operation.searches_for_value() && operation.has_record() {
+            operation.lookup.stop();
+        }
+        self.operations.insert(id, operation);
         self.drive(now, wall, id);
         id
     }
@@ -255,9 +259,13 @@ impl Node {
             Side::Reader => self.stats.rejected_as_reader.add(reason),
             Side::Store => self.stats.rejected_as_store.add(reason),
         }
-        // Results are bounded by the operations, so only these can pile up.
+        self.notify(Event::Rejected(Rejected { from, key, side, reason }));
+    }
+
+    /// Tells what is no result: results are bounded by the operations, so only the rest can pile up.
+    fn notify(&mut self, event: Event) {
         if self.events.len() < self.config.events + self.results {
-            self.events.push_back(Event::Rejected(Rejected { from, key, side, reason }));
+            self.events.push_back(event);
         } else {
             self.stats.events_dropped += 1;
         }

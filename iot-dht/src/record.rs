@@ -183,6 +183,21 @@ impl<'b> UnverifiedRecord<'b> {
         &self.owner
     }
 
+    /// The key that is said to have signed it.
+    pub fn verifying_key(&self) -> VerifyingKey {
+        self.signer
+    }
+
+    /// What its owner is said to call it.
+    pub fn name(&self) -> &'b [u8] {
+        self.body.name
+    }
+
+    /// When it claims to cease to be in force.
+    pub fn expires(&self) -> Timestamp {
+        Timestamp::from_micros(self.body.expires)
+    }
+
     /// Which version it claims to be.
     pub fn sequence(&self) -> u64 {
         self.body.sequence
@@ -194,8 +209,7 @@ impl<'b> UnverifiedRecord<'b> {
     ///
     /// [`RecordError::Signature`], [`RecordError::Expired`], [`RecordError::ExpiryTooFar`].
     pub fn verify(self, now: Timestamp) -> Result<Record, RecordError> {
-        let mut scratch = [0; Record::MAX_LEN + 64];
-        self.envelope.verify(&self.signer, EXTERNAL, &mut scratch).map_err(|_| RecordError::Signature)?;
+        self.check_signature()?;
         self.check_expiry(now)?;
         Ok(self.into_record())
     }
@@ -212,9 +226,16 @@ impl<'b> UnverifiedRecord<'b> {
         self.verify(now)
     }
 
-    /// Takes octets that this process signed itself, and kept, for verified.
-    pub(crate) fn trust(self) -> Record {
-        self.into_record()
+    /// Verifies the signature alone, for an owner that reads back what it signed.
+    pub(crate) fn verify_own(self) -> Result<Record, RecordError> {
+        self.check_signature()?;
+        Ok(self.into_record())
+    }
+
+    fn check_signature(&self) -> Result<(), RecordError> {
+        let mut scratch = [0; Record::MAX_LEN + 64];
+        let verified = self.envelope.verify(&self.signer, EXTERNAL, &mut scratch);
+        verified.map(drop).map_err(|_| RecordError::Signature)
     }
 
     fn check_expiry(&self, now: Timestamp) -> Result<(), RecordError> {

@@ -105,6 +105,7 @@ pub struct Place {
 pub struct Publisher {
     config: PublisherConfig,
     state: State,
+    outbox: Vec<Record>,
     open: Vec<Vec<u8>>,
     open_len: usize,
 }
@@ -121,7 +122,14 @@ record! {
         6 => tail: List<Entry>,
         /// Of each page that still counts, the oldest first: when its last segment expires.
         7 => page_expiries: List<u64>,
-        8 => outbox: List<Vec<u8>>,
+    }
+}
+
+record! {
+    /// What is stored: the state, and the octets of the records that wait to be confirmed.
+    struct Snapshot {
+        0 => state: State,
+        1 => outbox: List<Vec<u8>>,
     }
 }
 
@@ -148,9 +156,8 @@ impl Publisher {
             last_page: None,
             tail: List(Vec::new()),
             page_expiries: List(Vec::new()),
-            outbox: List(Vec::new()),
         };
-        Self { config, state, open: Vec::new(), open_len: 0 }
+        Self { config, state, outbox: Vec::new(), open: Vec::new(), open_len: 0 }
     }
 
     /// The publisher as it was when [`state`](Self::state) was called.
@@ -159,15 +166,15 @@ impl Publisher {
     ///
     /// [`RestoreError`] when the octets are not such a state.
     pub fn restore(state: &[u8], config: PublisherConfig) -> Result<Self, RestoreError> {
-        let state: State = cbor::from_slice(state)?;
-        if state.feed.len() > MAX_NAME_LEN || state.tail.0.len() as u64 >= PAGE {
+        let Snapshot { state, outbox } = cbor::from_slice(state)?;
+        let (tail, pages) = (state.tail.0.len() as u64, state.page_expiries.0.len() as u64);
+        let indexed = state.pages.checked_mul(PAGE).and_then(|paged| paged.checked_add(tail));
+        if state.feed.len() > MAX_NAME_LEN || tail >= PAGE || pages > state.pages || indexed != Some(state.next) {
             return Err(RestoreError::Inconsistent);
         }
-        if state.pages * PAGE + state.tail.0.len() as u64 != state.next {
-            return Err(RestoreError::Inconsistent);
-        }
-        state.outbox.0.iter().try_for_each(|record| UnverifiedRecord::parse(record).map(drop))?;
-        Ok(Self { config, state, open: Vec::new(), open_len: 0 })
+        let outbox = outbox.0.iter().map(|octets| UnverifiedRecord::parse(octets)?.verify_own());
+        let outbox = outbox.collect::<Result<_, RecordError>>()?;
+        Ok(Self { config, state, outbox, open: Vec::new(), open_len: 0 })
     }
 
     /// Adds a message to the open segment, and says where it will stand.
@@ -202,23 +209,24 @@ impl Publisher {
             self.state.mark = mark;
             return Ok(());
         }
-        let mut state = self.state.clone();
         let limit = self.config.outbox;
-        if state.outbox.0.len() + 3 > limit {
+        if self.outbox.len() + 3 > limit {
             return Err(SealError::OutboxFull { limit });
         }
+        let mut state = self.state.clone();
+        let mut signed = Vec::new();
         let expires = whole_seconds(now.saturating_add(self.config.life));
         let value = cbor::to_vec(&List(self.open.clone()));
         let segment = Part::Segment(state.next).name(&state.feed);
-        state.outbox.0.push(Record::sign(signer, &segment, 0, expires, &value)?.as_bytes().to_vec());
+        signed.push(Record::sign(signer, &segment, 0, expires, &value)?);
         state.tail.0.push(Entry { hash: Sha256::digest(&value).into(), expires: expires.as_secs() });
         state.next += 1;
         state.mark = mark;
         if state.tail.0.len() as u64 == PAGE {
-            self.close_page(&mut state, signer, expires)?;
+            signed.push(close_page(&mut state, signer, expires)?);
         }
-        self.sign_head(&mut state, signer, now)?;
-        self.state = state;
+        signed.push(self.sign_head(&mut state, signer, now)?);
+        self.take(state, signed);
         self.open.clear();
         self.open_len = 0;
         Ok(())
@@ -228,32 +236,28 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`SealError`]; nothing has changed then.
+    /// [`SealError::Record`]; nothing has changed then.
     pub fn renew(&mut self, signer: &impl Signer, now: Timestamp) -> Result<(), SealError> {
         let mut state = self.state.clone();
-        self.sign_head(&mut state, signer, now)?;
-        self.state = state;
+        let head = self.sign_head(&mut state, signer, now)?;
+        self.take(state, alloc::vec![head]);
         Ok(())
     }
 
     /// The records that are not confirmed, the oldest first. A new head takes the place of an unconfirmed older one.
-    pub fn outbox(&self) -> impl Iterator<Item = Record> + '_ {
-        self.state.outbox.0.iter().map(|octets| {
-            let record = UnverifiedRecord::parse(octets).expect("the outbox holds what this publisher signed");
-            record.trust()
-        })
+    pub fn outbox(&self) -> impl Iterator<Item = &Record> + '_ {
+        self.outbox.iter()
     }
 
     /// Takes a record off the outbox: enough nodes store it. Confirming an older head changes nothing.
     pub fn confirm(&mut self, key: &Key, sequence: u64) {
-        self.state.outbox.0.retain(|octets| {
-            UnverifiedRecord::parse(octets).is_ok_and(|record| record.key() != key || record.sequence() != sequence)
-        });
+        self.outbox.retain(|record| record.key() != key || record.sequence() != sequence);
     }
 
     /// Everything that a publisher must remember, open messages excepted.
     pub fn state(&self) -> Vec<u8> {
-        cbor::to_vec(&self.state)
+        let outbox = self.outbox.iter().map(|record| record.as_bytes().to_vec()).collect();
+        cbor::to_vec(&Snapshot { state: self.state.clone(), outbox: List(outbox) })
     }
 
     /// What the last [`seal`](Self::seal) was given.
@@ -281,18 +285,7 @@ impl Publisher {
         Part::Segment(segment).name(&self.state.feed)
     }
 
-    fn close_page(&self, state: &mut State, signer: &impl Signer, expires: Timestamp) -> Result<(), SealError> {
-        let entries = core::mem::take(&mut state.tail.0);
-        let page = cbor::to_vec(&Page { previous: state.last_page, entries: List(entries) });
-        let name = Part::Page(state.pages).name(&state.feed);
-        state.outbox.0.push(Record::sign(signer, &name, 0, expires, &page)?.as_bytes().to_vec());
-        state.last_page = Some(Sha256::digest(&page).into());
-        state.pages += 1;
-        state.page_expiries.0.push(expires.as_secs());
-        Ok(())
-    }
-
-    fn sign_head(&self, state: &mut State, signer: &impl Signer, now: Timestamp) -> Result<(), SealError> {
+    fn sign_head(&self, state: &mut State, signer: &impl Signer, now: Timestamp) -> Result<Record, SealError> {
         let expired = state.page_expiries.0.iter().take_while(|expires| **expires <= now.as_secs()).count();
         let given_up = state.page_expiries.0.len().saturating_sub(self.config.pages);
         state.page_expiries.0.drain(..expired.max(given_up));
@@ -314,12 +307,27 @@ impl Publisher {
         // The head outlives its promise, so that a reader learns that the promise was not kept.
         let expires =
             now.saturating_add(self.config.life.max(self.config.renewal.saturating_mul(2)).min(MAX_HEAD_LIFE));
-        let record = Record::sign(signer, &name, state.head_sequence, whole_seconds(expires), &cbor::to_vec(&head))?;
-        let key = *record.key();
-        state.outbox.0.retain(|octets| UnverifiedRecord::parse(octets).is_ok_and(|other| *other.key() != key));
-        state.outbox.0.push(record.as_bytes().to_vec());
-        Ok(())
+        let value = cbor::to_vec(&head);
+        Ok(Record::sign(signer, &name, state.head_sequence, whole_seconds(expires), &value)?)
     }
+
+    /// Makes what was signed the state; a new head takes the place of an older one that nobody needs any more.
+    fn take(&mut self, state: State, signed: Vec<Record>) {
+        self.outbox.retain(|old| signed.iter().all(|new| new.key() != old.key()));
+        self.outbox.extend(signed);
+        self.state = state;
+    }
+}
+
+fn close_page(state: &mut State, signer: &impl Signer, expires: Timestamp) -> Result<Record, SealError> {
+    let entries = core::mem::take(&mut state.tail.0);
+    let page = cbor::to_vec(&Page { previous: state.last_page, entries: List(entries) });
+    let name = Part::Page(state.pages).name(&state.feed);
+    let record = Record::sign(signer, &name, 0, expires, &page)?;
+    state.last_page = Some(Sha256::digest(&page).into());
+    state.pages += 1;
+    state.page_expiries.0.push(expires.as_secs());
+    Ok(record)
 }
 
 const MAX_HEAD_LIFE: Duration = Duration::from_secs(29 * 24 * 60 * 60);

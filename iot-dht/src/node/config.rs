@@ -125,13 +125,14 @@ impl NodeConfig {
         /// How many operations of the user are under way at once, those whose result was not yet fetched included; 64
         /// by default, at least 1. Beyond it, commands are refused.
         operations: usize = 1,
-        /// How many requests are under way at once; 256 by default, at least 16. At the bound operations wait.
+        /// How many requests of lookups are under way at once; 256 by default, at least 16. At the bound lookups wait.
+        /// Each operation may have one request to each replica beside these.
         requests: usize = 16,
         /// How many datagrams wait to be sent; 1,024 by default, at least 16. At the bound a datagram is dropped and
         /// counted; a request among them is sent again when its time-out comes.
         transmits: usize = 16,
-        /// How many [`Event::Rejected`](crate::Event::Rejected) wait to be fetched; 1,024 by default, at least 1. At
-        /// the bound one is dropped and counted. Results of operations are never dropped.
+        /// How many events that are no results of operations wait to be fetched; 1,024 by default, at least 1. At the
+        /// bound one is dropped and counted. Results are never dropped.
         events: usize = 1,
         /// How many requests a second are served of one address; 100 by default, at least 1. What exceeds it is
         /// dropped and counted.

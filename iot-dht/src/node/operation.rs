@@ -84,6 +84,10 @@ impl Operation {
         }
     }
 
+    pub(super) fn has_record(&self) -> bool {
+        matches!(&self.kind, Kind::Get(Get { best: Some(_), .. }))
+    }
+
     /// Whether its lookup asks for the record itself, because the first that matches ends it.
     pub(super) fn searches_for_value(&self) -> bool {
         matches!(&self.kind, Kind::Get(Get { mode: GetMode::Matching(_), .. }))
@@ -104,10 +108,6 @@ impl Get {
     /// Takes in a valid record. Of two with one sequence the first stands.
     pub(super) fn take(&mut self, from: SocketAddr, record: Record) {
         self.copies.push(Copy { from, sequence: record.sequence(), value_hash: record.value_hash() });
-        self.offer(record);
-    }
-
-    pub(super) fn offer(&mut self, record: Record) {
         if self.best.as_ref().is_none_or(|best| best.sequence() < record.sequence()) {
             self.best = Some(record);
         }

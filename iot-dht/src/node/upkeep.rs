@@ -105,7 +105,7 @@ impl Node {
             return;
         }
         self.upkeep.joined = Joined::Yes;
-        self.events.push_back(Event::Bootstrapped { nodes: self.table.len() });
+        self.notify(Event::Bootstrapped { nodes: self.table.len() });
         self.queue_refreshes();
     }
 
@@ -194,7 +194,7 @@ impl Node {
 
     fn bootstrap_failed(&mut self, now: Instant) {
         self.upkeep.bootstrap_at = Some(now.saturating_add(self.config.bootstrap_interval));
-        self.events.push_back(Event::BootstrapFailed { asked: self.upkeep.addresses.len() });
+        self.notify(Event::BootstrapFailed { asked: self.upkeep.addresses.len() });
     }
 
     /// Plans a lookup in each bucket, from the farthest to that of the closest neighbour, and one of the own identifier.

@@ -15,10 +15,17 @@ pub struct Closest<'t, const N: usize> {
     pass: Pass,
     /// The next bucket to look at in the first pass; one past it in the second.
     bucket: usize,
-    sorted: [(u64, u32); TableConfig::MAX_BUCKET_SIZE],
+    /// Where the sorted bucket's entries begin.
+    start: usize,
+    /// Of each of its entries, the first bits of the distance and, in the last, its place in the bucket.
+    sorted: [u64; TableConfig::MAX_BUCKET_SIZE],
     taken: usize,
     len: usize,
 }
+
+/// Bits of a place in a bucket.
+const PLACE_BITS: u32 = TableConfig::MAX_BUCKET_SIZE.ilog2();
+const PLACE: u64 = TableConfig::MAX_BUCKET_SIZE as u64 - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
@@ -34,7 +41,8 @@ impl<'t, const N: usize> Closest<'t, N> {
             relative: Id::from_bytes(*table.own.distance(target).as_bytes()),
             pass: Pass::Near,
             bucket: 0,
-            sorted: [(0, 0); TableConfig::MAX_BUCKET_SIZE],
+            start: 0,
+            sorted: [0; TableConfig::MAX_BUCKET_SIZE],
             taken: 0,
             len: 0,
         }
@@ -71,16 +79,16 @@ impl<'t, const N: usize> Closest<'t, N> {
     fn sort(&mut self, start: usize, len: usize) {
         let target = self.target.prefix();
         let entries = &self.table.entries[start..start + len];
-        for (slot, (index, entry)) in self.sorted.iter_mut().zip(entries.iter().enumerate()) {
-            *slot = (entry.id.prefix() ^ target, (start + index) as u32);
+        for (place, (slot, entry)) in self.sorted.iter_mut().zip(entries).enumerate() {
+            *slot = (entry.id.prefix() ^ target) & !PLACE | place as u64;
         }
         let sorted = &mut self.sorted[..len];
         sorted.sort_unstable();
-        // Identifiers that share eight octets are made by an attacker, not met by chance, and must still be in order.
-        if sorted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            let all = &self.table.entries;
-            sorted.sort_unstable_by_key(|(_, index)| all[*index as usize].id.distance(&self.target));
+        // Identifiers that share so many bits are made by an attacker, not met by chance, and must still be in order.
+        if sorted.windows(2).any(|pair| pair[0] >> PLACE_BITS == pair[1] >> PLACE_BITS) {
+            sorted.sort_unstable_by_key(|slot| entries[(*slot & PLACE) as usize].id.distance(&self.target));
         }
+        self.start = start;
         self.taken = 0;
         self.len = len;
     }
@@ -93,8 +101,8 @@ impl<'t, const N: usize> Iterator for Closest<'t, N> {
         if self.taken == self.len {
             self.advance()?;
         }
-        let (_, index) = self.sorted[self.taken];
+        let place = (self.sorted[self.taken] & PLACE) as usize;
         self.taken += 1;
-        Some(&self.table.entries[index as usize])
+        Some(&self.table.entries[self.start + place])
     }
 }

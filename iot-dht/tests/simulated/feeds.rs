@@ -27,7 +27,7 @@ fn message(n: u32) -> Vec<u8> {
 
 /// Puts the whole outbox, and confirms what enough nodes store.
 fn publish(network: &mut Network, at: SocketAddr, publisher: &mut Publisher) {
-    let records: Vec<Record> = publisher.outbox().collect();
+    let records: Vec<Record> = publisher.outbox().cloned().collect();
     for record in records {
         let done = network.put(at, record.clone());
         assert!(done.stored >= 4, "{done:?}");
@@ -97,10 +97,10 @@ fn a_reader_follows_a_publisher_that_crashes_and_resumes_where_it_was() {
     push_and_seal(&mut publisher, &owner, &network, 100..150);
     publisher.seal(&owner, network.wall(), 150).unwrap();
     let state = publisher.state();
-    let sealed: Vec<Record> = publisher.outbox().collect();
+    let sealed: Vec<Record> = publisher.outbox().cloned().collect();
     drop(publisher);
     let mut publisher = Publisher::restore(&state, publisher_config()).unwrap();
-    assert_eq!(publisher.outbox().collect::<Vec<_>>(), sealed);
+    assert_eq!(publisher.outbox().cloned().collect::<Vec<_>>(), sealed);
     assert_eq!(publisher.mark(), 150);
     publish(&mut network, gateway, &mut publisher);
     push_and_seal(&mut publisher, &owner, &network, 150..152);
@@ -125,7 +125,7 @@ fn a_missing_segment_is_reported_and_reading_goes_on() {
         publisher.push(&message(n)).unwrap();
         publisher.seal(&owner, network.wall(), 0).unwrap();
         let withheld = publisher.segment_name(7);
-        let records: Vec<Record> = publisher.outbox().collect();
+        let records: Vec<Record> = publisher.outbox().cloned().collect();
         for record in records {
             publisher.confirm(record.key(), record.sequence());
             // The head is put once, at the end.

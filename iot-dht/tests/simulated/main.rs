@@ -1,4 +1,5 @@
 //! Whole networks of nodes in virtual time: the same seed gives the same trace.
+#![allow(clippy::unwrap_used)]
 
 mod adversaries;
 mod feeds;

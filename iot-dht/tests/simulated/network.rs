@@ -21,6 +21,9 @@ pub const REPLICAS: usize = 8;
 /// What an attacker answers instead of the honest node that it runs on: nothing, or a datagram.
 pub type Lie = Box<dyn FnMut(&Message<'_>, NodeId) -> Option<Vec<u8>>>;
 
+/// A datagram under way: when it arrives, how many were sent before it, from where, to where, what.
+type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
+
 pub struct Member {
     pub node: Node,
     pub events: Vec<Event>,
@@ -33,7 +36,7 @@ pub struct Network {
     pub now: Instant,
     pub loss_permille: u64,
     members: BTreeMap<SocketAddr, Member>,
-    in_flight: BinaryHeap<Reverse<(Instant, u64, SocketAddr, SocketAddr, Vec<u8>)>>,
+    in_flight: BinaryHeap<Reverse<Flight>>,
     deadlines: BTreeSet<(Instant, SocketAddr)>,
     sent: u64,
     rng: ChaCha20Rng,

@@ -24,7 +24,7 @@ fn seal_one(publisher: &mut Publisher, now: Timestamp) {
 }
 
 fn drain(publisher: &mut Publisher) -> Vec<Record> {
-    let records: Vec<_> = publisher.outbox().collect();
+    let records: Vec<_> = publisher.outbox().cloned().collect();
     records.iter().for_each(|record| publisher.confirm(record.key(), record.sequence()));
     records
 }

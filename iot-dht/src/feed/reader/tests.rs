@@ -34,7 +34,7 @@ impl World {
                 self.publisher.push(&number.to_be_bytes()).unwrap();
             }
             self.publisher.seal(&owner(), WALL, 0).unwrap();
-            let records: Vec<_> = self.publisher.outbox().collect();
+            let records: Vec<_> = self.publisher.outbox().cloned().collect();
             for record in records {
                 self.publisher.confirm(record.key(), record.sequence());
                 self.records.insert(*record.key(), record);
@@ -191,7 +191,7 @@ fn a_head_that_contradicts_itself_is_refused() {
         Head { pages: u64::MAX, last_page: Some([0; 32]), ..good.clone() },
         Head { last_page: Some([0; 32]), ..good.clone() },
     ];
-    let values = bad.iter().map(|head| cbor::to_vec(head)).chain([b"noise".to_vec()]);
+    let values = bad.iter().map(cbor::to_vec).chain([b"noise".to_vec()]);
     for value in values {
         let mut reader = world.reader(Cursor::default(), ReaderConfig::default());
         let fetch = reader.poll_fetch(Instant::START, WALL).unwrap();
