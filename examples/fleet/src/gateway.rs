@@ -1,0 +1,387 @@
+//! The gateway's process: takes what devices hand in, keeps it in a persistent queue, and publishes it as a feed.
+//!
+//! It cannot read what it forwards. Every step is stored before it has effects outside, so it can be killed anywhere:
+//! a message is answered when the queue is durable; a segment is sealed once, its state is durable before it is put
+//! into the network, and only then the messages that are in it are acknowledged to the queue.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use iot_codec::cbor::{self, List};
+use iot_core::{Position, Timestamp};
+use iot_crypto::RoutingHeader;
+use iot_dht::feed::{Publisher, PublisherConfig, PushError};
+use iot_dht::wire::Role;
+use iot_dht::{Event, Key, Node, NodeId, OperationId, Record, UnverifiedRecord};
+use iot_driver::{Driver, Link};
+use iot_queue::{Durability, FileStorage, Leased, Message, Offset, Queue, QueueConfig};
+use rand_core::Rng as _;
+
+use crate::cast::Party;
+use crate::link::{FrameReader, write_frame, write_record};
+use crate::network;
+use crate::words::{Empty, GatewayConfig, GatewayStatus, GatewayWord, Order};
+
+/// The name of the feed.
+pub const FEED: &[u8] = b"readings";
+
+/// On so many nodes a record must be stored before it counts as published: half of the replicas.
+const QUORUM: usize = 4;
+
+/// Records that may wait for their confirmation. What exceeds them waits in the queue.
+const OUTBOX: usize = 12;
+
+/// How long a segment that is not full waits for more.
+const LINGER: Duration = Duration::from_millis(150);
+
+/// How long after a put failed it is tried again.
+const RETRY: Duration = Duration::from_millis(150);
+
+type Files = Queue<FileStorage>;
+
+/// Runs the gateway out of `folder` until its standard input ends.
+pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let config: GatewayConfig = cbor::from_slice(&std::fs::read(folder.join("gateway.cbor"))?)?;
+    let mut party = Party::from(&config.secrets);
+    // Each start is another one: the operating system adds what no seed can know.
+    party.rng.set_stream(u64::from(std::process::id()));
+    let mut random = || {
+        let mut octets = [0; 8];
+        party.rng.fill_bytes(&mut octets);
+        octets
+    };
+    let queue = open_queue(&folder.join("queue"), QueueConfig::default(), random())?;
+    let journal = open_queue(&folder.join("journal"), QueueConfig::default(), random())?;
+    let recovered = queue.stats().depth;
+    let (intake, taken_in) = mpsc::channel();
+    let queue = Arc::new(Mutex::new(queue));
+    let listener = TcpListener::bind(("127.0.0.1", config.port))?;
+    let door = Door { queue: queue.clone(), intake, clock: config.clock };
+    std::thread::spawn(move || door.keep(&listener));
+
+    let mut gateway = Gateway::new(config, party, queue, journal, taken_in)?;
+    gateway.status.recovered = recovered;
+    say(&GatewayWord::Ready(Empty {}))?;
+    gateway.run(orders())
+}
+
+fn open_queue(path: &Path, config: QueueConfig, random: [u8; 8]) -> Result<Files, Box<dyn Error>> {
+    Ok(Queue::open(FileStorage::create(path)?, config.durability(Durability::Manual), random)?)
+}
+
+fn say(word: &GatewayWord) -> io::Result<()> {
+    write_record(&mut io::stdout().lock(), word)
+}
+
+/// What the run asks for, from standard input; ends with it.
+fn orders() -> Receiver<Order> {
+    let (order, orders) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut input = FrameReader::new(io::stdin());
+        while let Ok(Some(word)) = input.record() {
+            if order.send(word).is_err() {
+                return;
+            }
+        }
+    });
+    orders
+}
+
+/// Where devices hand in.
+#[derive(Clone)]
+struct Door {
+    queue: Arc<Mutex<Files>>,
+    /// Signed records that devices want published, and the octets of messages.
+    intake: Sender<Intake>,
+    clock: crate::clock::Clock,
+}
+
+enum Intake {
+    Record(Record),
+    Octets(usize),
+}
+
+impl Door {
+    fn keep(self, listener: &TcpListener) {
+        for stream in listener.incoming().flatten() {
+            let door = self.clone();
+            std::thread::spawn(move || {
+                // A device that breaks the rules, or whose link breaks, is gone; it comes again.
+                let _ = door.serve(stream);
+            });
+        }
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
+        stream.set_nodelay(true)?;
+        let mut frames = FrameReader::new(stream.try_clone()?);
+        while let Some(frame) = frames.frame()? {
+            // The first bit tells a message from everything else (docs/formats/envelope.md).
+            match frame.first() {
+                Some(first) if first & 0x80 == 0 => self.take_message(&frame)?,
+                _ => self.intake.send(Intake::Record(UnverifiedRecord::parse(&frame)?.verify(self.clock.now())?))?,
+            }
+            write_frame(&mut stream, &[])?;
+        }
+        Ok(())
+    }
+
+    fn take_message(&self, message: &[u8]) -> Result<(), Box<dyn Error>> {
+        let (header, _) = RoutingHeader::parse(message)?;
+        let RoutingHeader { stream, incarnation, sequence, .. } = header;
+        let source = header.source.ok_or("the message names no source")?;
+        let position = Position { source, stream, incarnation, sequence };
+        if message.len() > Publisher::max_message_len(FEED) {
+            return Err("the message fits no segment".into());
+        }
+        let mut queue = self.queue.lock().map_err(|_| "the gateway is going down")?;
+        queue.append(&Message::new(message).at(position))?;
+        queue.commit()?;
+        drop(queue);
+        self.intake.send(Intake::Octets(message.len()))?;
+        Ok(())
+    }
+}
+
+struct Gateway {
+    config: GatewayConfig,
+    party: Party,
+    queue: Arc<Mutex<Files>>,
+    journal: Files,
+    taken_in: Receiver<Intake>,
+    driver: Driver,
+    publisher: Publisher,
+    /// Messages that were reserved and not yet sealed.
+    open: Vec<Leased>,
+    opened: Instant,
+    renewed: Timestamp,
+    announcements: Vec<Record>,
+    /// What is being put, since when, and how many messages it confirms.
+    puts: BTreeMap<OperationId, Put>,
+    retry: BTreeMap<Key, Instant>,
+    status: GatewayStatus,
+    started: Instant,
+}
+
+struct Put {
+    key: Key,
+    sequence: u64,
+    since: Instant,
+}
+
+impl Gateway {
+    fn new(
+        config: GatewayConfig,
+        mut party: Party,
+        queue: Arc<Mutex<Files>>,
+        journal: Files,
+        taken_in: Receiver<Intake>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let publishing = PublisherConfig::default().outbox(OUTBOX).renewal(Duration::from_secs(3600));
+        let publisher = match journal.entries_from(journal.oldest()).last() {
+            Some(Ok(iot_queue::Entry::Message(last))) => Publisher::restore(&last.payload, publishing)?,
+            Some(Ok(iot_queue::Entry::Gap(_))) => return Err("the newest state in the journal is damaged".into()),
+            Some(Err(error)) => return Err(error.into()),
+            None => Publisher::new(FEED, publishing),
+        };
+        // What was sealed before the last stop is in the publisher's state, and needs no second place in the feed.
+        let sealed = Offset::new(publisher.mark());
+        {
+            let mut queue = queue.lock().map_err(|_| "a thread of the door panicked")?;
+            queue.ack_before(sealed)?;
+            queue.commit()?;
+        }
+        let id = NodeId::of_node(&party.signing.verifying_key());
+        let node = Node::new(network::config().role(Role::Client), id, iot_core::Instant::START, &mut party.rng);
+        let clock = config.clock;
+        let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
+        let bootstrap: Vec<SocketAddr> =
+            config.bootstrap.0.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        driver.call(move |node, now, _| node.bootstrap(now, &bootstrap));
+        Ok(Self {
+            renewed: config.clock.now(),
+            config,
+            party,
+            queue,
+            journal,
+            taken_in,
+            driver,
+            publisher,
+            open: Vec::new(),
+            opened: Instant::now(),
+            announcements: Vec::new(),
+            puts: BTreeMap::new(),
+            retry: BTreeMap::new(),
+            status: GatewayStatus::default(),
+            started: Instant::now(),
+        })
+    }
+
+    fn run(&mut self, orders: Receiver<Order>) -> Result<(), Box<dyn Error>> {
+        let mut reported = Instant::now();
+        let mut finishing = false;
+        loop {
+            loop {
+                match orders.try_recv() {
+                    Ok(Order::LinkDown) => self.driver.set_link(Link::Down),
+                    Ok(Order::LinkUp) => self.driver.set_link(Link::Up),
+                    Ok(Order::Finish) => finishing = true,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
+            }
+            self.take_in();
+            self.handle_events()?;
+            self.fill_segments()?;
+            self.put_records();
+            if reported.elapsed() > Duration::from_millis(100) {
+                reported = Instant::now();
+                self.report(finishing)?;
+            }
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    }
+
+    fn take_in(&mut self) {
+        for intake in self.taken_in.try_iter() {
+            match intake {
+                Intake::Record(record) => self.announcements.push(record),
+                Intake::Octets(len) => self.status.message_octets += len as u64,
+            }
+        }
+    }
+
+    fn handle_events(&mut self) -> Result<(), Box<dyn Error>> {
+        while let Ok(event) = self.driver.events().try_recv() {
+            let Event::PutDone(done) = event else { continue };
+            let Some(put) = self.puts.remove(&done.operation) else { continue };
+            if done.stored < QUORUM {
+                self.retry.insert(put.key, Instant::now() + RETRY);
+                continue;
+            }
+            self.status.put_us.0.push(u64::try_from(put.since.elapsed().as_micros())?);
+            self.announcements.retain(|record| record.key() != &put.key);
+            let segments = self.publisher.outbox().filter(|record| is_segment(record)).count();
+            self.publisher.confirm(&put.key, put.sequence);
+            let left = self.publisher.outbox().filter(|record| is_segment(record)).count();
+            self.status.segments += (segments - left) as u64;
+        }
+        Ok(())
+    }
+
+    /// Moves messages from the queue into segments, as long as there is room for more.
+    fn fill_segments(&mut self) -> Result<(), Box<dyn Error>> {
+        // What was sealed before is published first, its head included: so readers see the feed move on.
+        if self.publisher.outbox().count() > 0 {
+            return Ok(());
+        }
+        let now = self.config.clock.now();
+        let mut sealed = 0;
+        while self.has_room() {
+            if self.open.is_empty() {
+                self.opened = Instant::now();
+            }
+            let reserved = {
+                let mut queue = self.queue.lock().map_err(|_| "a thread of the door panicked")?;
+                let now = iot_core::Instant::from_micros(u64::try_from(self.started.elapsed().as_micros())?);
+                queue.reserve(now, Duration::from_secs(3600), 1)?
+            };
+            let Some(message) = reserved.into_iter().next() else { break };
+            if self.publisher.push(&message.payload) == Err(PushError::SegmentFull) {
+                sealed += self.seal(now)?;
+                self.publisher.push(&message.payload)?;
+            }
+            self.open.push(message);
+        }
+        if self.has_room() && !self.open.is_empty() && (self.opened.elapsed() > LINGER || sealed > 0) {
+            sealed += self.seal(now)?;
+        }
+        let is_overdue = now.saturating_since(self.renewed) > Duration::from_secs(1800);
+        if sealed == 0 && is_overdue && self.publisher.next_segment() > 0 {
+            self.publisher.renew(&self.party.signing, now)?;
+            self.renewed = now;
+            self.store_state()?;
+        }
+        Ok(())
+    }
+
+    /// Sealing adds a segment, sometimes a page, and a head.
+    fn has_room(&self) -> bool {
+        self.publisher.outbox().count() + 3 <= OUTBOX
+    }
+
+    /// Seals the open segment, stores that, and only then acknowledges its messages to the queue.
+    fn seal(&mut self, now: Timestamp) -> Result<usize, Box<dyn Error>> {
+        let Some(last) = self.open.iter().map(|message| message.offset).max() else { return Ok(0) };
+        self.publisher.seal(&self.party.signing, now, last.next().number())?;
+        self.renewed = now;
+        self.store_state()?;
+        let octets: usize = self
+            .publisher
+            .outbox()
+            .filter(|record| is_segment(record))
+            .last()
+            .map_or(0, |record| record.as_bytes().len());
+        self.status.record_octets += octets as u64;
+        let mut queue = self.queue.lock().map_err(|_| "a thread of the door panicked")?;
+        for message in self.open.drain(..) {
+            queue.ack(message.lease)?;
+            self.status.messages += 1;
+        }
+        queue.commit()?;
+        Ok(1)
+    }
+
+    fn store_state(&mut self) -> Result<(), Box<dyn Error>> {
+        let place = self.journal.append(&Message::new(&self.publisher.state()))?;
+        self.journal.commit()?;
+        self.journal.ack_before(place)?;
+        Ok(())
+    }
+
+    /// Puts what is not yet confirmed: segments and pages first, and the head that names them when they are stored.
+    fn put_records(&mut self) {
+        let bodies = self.publisher.outbox().filter(|record| record.sequence() == 0);
+        let mut due: Vec<Record> = bodies.chain(&self.announcements).cloned().collect();
+        if self.publisher.outbox().all(|record| record.sequence() > 0) {
+            due.extend(self.publisher.outbox().cloned());
+        }
+        for record in due {
+            let (key, sequence) = (*record.key(), record.sequence());
+            let is_under_way = self.puts.values().any(|put| put.key == key && put.sequence == sequence);
+            let waits = self.retry.get(&key).is_some_and(|until| Instant::now() < *until);
+            if is_under_way || waits {
+                continue;
+            }
+            let operation = self.driver.call(move |node, now, wall| node.put(now, wall, record));
+            if let Some(Ok(operation)) = operation {
+                self.puts.insert(operation, Put { key, sequence, since: Instant::now() });
+            }
+        }
+    }
+
+    fn report(&mut self, finishing: bool) -> Result<(), Box<dyn Error>> {
+        let depth = self.queue.lock().map_err(|_| "a thread of the door panicked")?.stats().depth;
+        let stats = self.driver.call(|node, _, _| node.stats()).ok_or("the node has stopped")?;
+        self.status.at_us = self.config.clock.now().as_micros();
+        self.status.depth = depth;
+        self.status.datagram_octets = stats.octets_in + stats.octets_out;
+        let status = self.status.clone();
+        self.status.put_us = List(Vec::new());
+        let is_done = finishing && depth == 0 && self.announcements.is_empty() && self.publisher.outbox().count() == 0;
+        say(&if is_done { GatewayWord::Done(status) } else { GatewayWord::Status(status) })?;
+        io::stdout().flush()?;
+        Ok(())
+    }
+}
+
+/// Heads count up from 1; what never changes stays at 0. Pages have names of their own.
+fn is_segment(record: &Record) -> bool {
+    record.sequence() == 0 && record.name().starts_with(&[FEED, b"/s/"].concat())
+}
