@@ -140,8 +140,15 @@ impl<T> fmt::Debug for ItemsIter<'_, T> {
 /// A type of its own because a `Vec<u8>` is a byte string here. An array from a peer holds at most
 /// [`Limits::items`](super::Limits::items) elements, and memory is taken as they are decoded, never for a claim.
 #[cfg(feature = "alloc")]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct List<T>(pub alloc::vec::Vec<T>);
+
+#[cfg(feature = "alloc")]
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(alloc::vec::Vec::new())
+    }
+}
 
 #[cfg(feature = "alloc")]
 impl<T: Encode> Encode for List<T> {
