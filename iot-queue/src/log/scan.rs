@@ -49,15 +49,12 @@ pub(crate) fn scan<S: Storage>(
     let mut at = segment::RECORDS;
     loop {
         let next = segment.next();
-        let (found, header) = match stands_at(storage, segment, &mut window, at, limit)? {
-            Some(header) => (at, header),
-            None => match find_after(storage, segment, &mut window, at, limit, |header, found| {
-                let at_most = u64::from((found - at) / record::HEADER_LEN);
-                header.offset.checked_sub(next).is_some_and(|missing| missing <= at_most)
-            })? {
-                Some(found) => found,
-                None => break,
-            },
+        let (found, header) = match next_record(storage, segment, &mut window, at, limit)? {
+            Next::Record(found, header) => (found, header),
+            Next::End { torn } => {
+                findings.torn = torn;
+                break;
+            }
         };
         if header.offset > next {
             (next..header.offset).for_each(|_| segment.push_lost(GapCause::Damaged));
@@ -78,9 +75,7 @@ pub(crate) fn scan<S: Storage>(
         }
         at = found + header.record_len();
     }
-    let torn = torn_at(window.get(storage, segment, at, record::HEADER_LEN, limit)?, segment.seed, limit - at);
     if age == Age::Newest {
-        findings.torn = torn;
         findings.uncertain = lost.into_iter().filter(|&(_, at)| at >= mark).map(|(numbers, _)| numbers).collect();
     }
     for numbers in known_uncertain.iter().chain(&findings.uncertain) {
@@ -91,6 +86,32 @@ pub(crate) fn scan<S: Storage>(
     segment.written = at;
     segment.synced = if age == Age::Past { at } else { mark.clamp(segment::RECORDS, at) };
     Ok(findings)
+}
+
+/// What comes where a record ended.
+enum Next {
+    Record(u32, RecordHeader),
+    End { torn: u32 },
+}
+
+/// The next record from `at` on, past damage if there is any. It is believed only if as many messages fit in between as
+/// its number says are missing.
+fn next_record<S: Storage>(
+    storage: &S,
+    segment: &Segment,
+    window: &mut Window,
+    at: u32,
+    limit: u32,
+) -> Result<Next, StorageError> {
+    if let Some(header) = stands_at(storage, segment, window, at, limit)? {
+        return Ok(Next::Record(at, header));
+    }
+    let torn = torn_at(window.get(storage, segment, at, record::HEADER_LEN, limit)?, segment.seed, limit - at);
+    let found = find_after(storage, segment, window, at, limit, |header, found| {
+        let at_most = u64::from((found - at) / record::HEADER_LEN);
+        header.offset.checked_sub(segment.next()).is_some_and(|missing| missing <= at_most)
+    })?;
+    Ok(found.map_or(Next::End { torn }, |(found, header)| Next::Record(found, header)))
 }
 
 /// The record right where the one before it ended. Nothing can be missing in between.
@@ -116,8 +137,7 @@ pub(crate) fn first_intact<S: Storage>(
     Ok(found.map(|(_, header)| header.offset))
 }
 
-/// The first intact record from `from` on that `believe` takes: as many messages must fit in between as its number says
-/// are missing.
+/// The first intact record from `from` on that `believe` takes.
 fn find_after<S: Storage>(
     storage: &S,
     segment: &Segment,
