@@ -1,4 +1,82 @@
-//! A sans-IO Kademlia for devices and their servers.
+//! A distributed hash table that devices can trust: Kademlia without sockets or clocks, records that only their owner
+//! can change, and feeds from which a server pulls what it missed.
+//!
+//! It does not send or receive anything: a driver of a few lines around a UDP socket does. It does not hide what is
+//! stored, so seal values before they go in. It does not yet prove that a node owns its identifier, nor resist those
+//! who surround a key with many nodes; admit only nodes that you trust that far.
+//!
+//! # Example
+//! Two nodes, and a user who carries the datagrams from one to the other:
+//! ```
+//! use iot_core::{Instant, Timestamp};
+//! use iot_crypto::SigningKey;
+//! use iot_dht::{Event, GetMode, Id, Node, NodeConfig, Record, wire::MAX_DATAGRAM_LEN};
+//! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//!
+//! let (now, wall) = (Instant::START, Timestamp::from_secs(1_767_225_600));
+//! let mut rng = ChaCha20Rng::seed_from_u64(1);
+//! let addresses: [std::net::SocketAddr; 2] = [([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 4000).into()];
+//! let mut nodes = [1, 2].map(|seed| {
+//!     let key = SigningKey::from_seed(&[seed; 32]);
+//!     Node::new(NodeConfig::default(), Id::of_node(&key.verifying_key()), now, &mut rng)
+//! });
+//! let carry = |nodes: &mut [Node; 2]| {
+//!     let mut datagram = [0; MAX_DATAGRAM_LEN];
+//!     let mut moved = true;
+//!     while std::mem::take(&mut moved) {
+//!         for from in 0..2 {
+//!             while let Some(transmit) = nodes[from].poll_transmit(&mut datagram) {
+//!                 nodes[1 - from].handle_datagram(now, wall, addresses[from], &datagram[..transmit.len]);
+//!                 moved = true;
+//!             }
+//!         }
+//!     }
+//! };
+//!
+//! nodes[0].bootstrap(now, &addresses[1..]);
+//! carry(&mut nodes);
+//! assert_eq!(nodes[0].poll_event(), Some(Event::Bootstrapped { nodes: 1 }));
+//!
+//! // A device signs a record; any node may put it, and any may ask for it.
+//! let device = SigningKey::from_seed(&[3; 32]);
+//! let record = Record::sign(&device, b"status", 1, Timestamp::from_secs(1_767_229_200), b"running")?;
+//! nodes[0].put(now, wall, record.clone())?;
+//! carry(&mut nodes);
+//! let key = Id::of_record(&device.verifying_key().device_id(), b"status");
+//! nodes[1].get(now, wall, key, GetMode::Newest)?;
+//! carry(&mut nodes);
+//! let Some(Event::GetDone(done)) = nodes[1].poll_event() else { panic!("the get is over") };
+//! assert_eq!(done.record, Some(record));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How to drive it
+//! - A [`Node`] takes a datagram ([`Node::handle_datagram`]), a command ([`Node::bootstrap`], [`Node::put`],
+//!   [`Node::get`]) or the passing of time ([`Node::handle_timeout`]). After each, drain [`Node::poll_transmit`], then
+//!   [`Node::poll_event`], and read [`Node::poll_timeout`]. The same inputs give the same outputs, to the octet.
+//! - A [`feed::Publisher`] turns messages into records to put; a [`feed::Reader`] says what to get, and gives messages
+//!   in order and gaps that it can prove.
+//! - [`Table`], [`Lookup`], [`Record`] and [`Store`] stand alone, for those who build another node. [`wire`] reads and
+//!   writes each datagram, for tests and tools.
+//!
+//! On one machine or in one subnet, switch the limits by subnet off: [`SubnetLimit::Off`].
+//!
+//! # Limits
+//! A record has at most [`Record::MAX_LEN`] octets, name and value together [`Record::MAX_CONTENT_LEN`], and lives at
+//! most [`Record::MAX_LIFE`]. A datagram has at most [`wire::MAX_DATAGRAM_LEN`]. [`NodeConfig`], [`TableConfig`] and
+//! [`StoreConfig`] bound everything that grows, and say what happens at each bound; [`Stats`] counts what was dropped.
+//!
+//! # Features
+//! None. The crate needs `alloc` and never `std`.
+//!
+//! # Panics
+//! No input makes it panic. Setters panic on values out of the range that they document, and so does
+//! [`feed::Publisher::new`].
+//!
+//! # Standards
+//! - Maymounkov and Mazières, *Kademlia*, 2002: §2.1 to §2.5.
+//! - COSE: RFC 9052 §4.2 and §4.4 (records); CBOR: RFC 8949 §4.2.1. `docs/formats/dht.md` holds every octet.
+//! - SipHash-2-4 with 128 bits (Aumasson and Bernstein) for write tokens and transactions.
 #![no_std]
 #![forbid(unsafe_code)]
 

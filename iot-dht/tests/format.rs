@@ -1,0 +1,84 @@
+//! The vectors of `docs/formats/dht.md`.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use iot_codec::cbor::List;
+use iot_core::Timestamp;
+use iot_crypto::SigningKey;
+use iot_dht::feed::{Publisher, PublisherConfig};
+use iot_dht::wire::{Body, Empty, FindNode, Get, Message, Nodes, Put, Refused, Role, VERSION, Value};
+use iot_dht::{Id, Key, Peer, Record, Rejection, UnverifiedRecord};
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// What the library writes for each vector that the text describes.
+fn written() -> BTreeMap<&'static str, Vec<u8>> {
+    let owner = SigningKey::from_seed(&[7; 32]);
+    let device = owner.verifying_key().device_id();
+    let expires = Timestamp::from_secs(1_767_229_200);
+    let record = Record::sign(&owner, b"name", 5, expires, b"the value").unwrap();
+    let mut vectors = BTreeMap::from([
+        ("node-id", Id::of_node(&owner.verifying_key()).as_bytes().to_vec()),
+        ("record-key", Key::of_record(&device, b"name").as_bytes().to_vec()),
+        ("record", record.as_bytes().to_vec()),
+    ]);
+
+    let (point, token) = (Id::from_bytes([1; 32]), [4; 16]);
+    let peers = [("10.0.0.1:4000", 0), ("[2001:db8::1]:4001", 1)];
+    let nodes =
+        peers.map(|(address, id)| Peer { id: Id::from_bytes([id; 32]), address: address.parse().unwrap() }).to_vec();
+    let bodies = [
+        ("ping", Body::Ping(Empty {})),
+        ("pong", Body::Pong(Empty {})),
+        ("find-node", Body::FindNode(FindNode { target: point })),
+        ("nodes", Body::Nodes(Nodes { token, nodes: List(nodes) })),
+        ("get", Body::Get(Get { key: point })),
+        ("value", Body::Value(Value { record: record.as_bytes() })),
+        ("put", Body::Put(Put { token, record: record.as_bytes() })),
+        ("stored", Body::Stored(Empty {})),
+        ("refused", Body::Refused(Refused { reason: Rejection::Superseded })),
+    ];
+    for (name, body) in bodies {
+        let (sender, role) = (Id::from_bytes([2; 32]), Role::Server);
+        let message = Message { version: VERSION, overlay: 3, transaction: *b"transact", sender, role, body };
+        let datagram = message.encode();
+        assert_eq!(Message::decode(&datagram), Ok(message));
+        vectors.insert(name, datagram);
+    }
+
+    let config = PublisherConfig::default().life(Duration::from_secs(3600)).renewal(Duration::from_secs(60));
+    let mut publisher = Publisher::new(b"feed", config);
+    publisher.push(b"one").unwrap();
+    publisher.push(b"two").unwrap();
+    publisher.seal(&owner, Timestamp::from_secs(1_767_225_600), 0).unwrap();
+    let values: Vec<_> = publisher.outbox().map(|record| record.value().to_vec()).collect();
+    vectors.extend(["segment-value", "head-value"].into_iter().zip(values));
+    vectors
+}
+
+fn published() -> BTreeMap<String, String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats/dht.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let block = text.split("```vectors\n").nth(1).unwrap().split("```").next().unwrap();
+    block.lines().map(|line| line.split_once(": ").unwrap()).map(|(name, hex)| (name.into(), hex.into())).collect()
+}
+
+#[test]
+fn the_published_vectors_are_what_the_library_writes() {
+    let written: BTreeMap<_, _> =
+        written().into_iter().map(|(name, octets)| (name.to_string(), hex(&octets))).collect();
+    assert_eq!(published(), written);
+}
+
+#[test]
+fn the_published_record_verifies() {
+    let hex = published().remove("record").unwrap();
+    let octets: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let record = UnverifiedRecord::parse(&octets).unwrap().verify(Timestamp::from_secs(1_767_225_600)).unwrap();
+    assert_eq!((record.name(), record.value(), record.sequence()), (&b"name"[..], &b"the value"[..], 5));
+}
