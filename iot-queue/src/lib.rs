@@ -72,7 +72,7 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`FileStorage`], on Unix, and CRC32C by the processor's instructions. Without it the crate needs
+//! - `std` (default): `FileStorage`, on Unix, and CRC32C by the processor's instructions. Without it the crate needs
 //!   `alloc` only, and computes CRC32C by a table.
 //!
 //! # Panics

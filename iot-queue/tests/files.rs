@@ -1,5 +1,5 @@
 //! Queues in real files: other processes, other owners, and kill -9.
-#![cfg(unix)]
+#![cfg(all(feature = "std", unix))]
 
 use core::time::Duration;
 use std::collections::BTreeSet;

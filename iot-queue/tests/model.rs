@@ -332,3 +332,41 @@ proptest! {
         world.crash(1);
     }
 }
+
+/// Acknowledgements were written and torn by a power cut; the next opening wrote others in their place, and a second cut
+/// tore those: the front of the one and the back of the other were a whole record, and messages counted as acknowledged
+/// that somebody held again. Each opening now signs its records with a number of its own.
+#[test]
+fn two_torn_writes_make_no_record_together() {
+    let append = |lens: &[usize]| Step::Append { lens: lens.to_vec() };
+    let program = vec![
+        append(&[209]),
+        append(&[137, 177, 233]),
+        Step::Reserve { max: 4 },
+        Step::AckAll,
+        append(&[361]),
+        Step::Commit,
+        append(&[73, 361]),
+        append(&[209, 201, 281, 145, 89]),
+        Step::Crash { seed: 0 },
+        append(&[137, 329, 217]),
+        append(&[185, 17, 313]),
+        append(&[329, 217, 145, 281, 225]),
+        append(&[265, 233, 145, 113, 185]),
+        append(&[273, 97, 121]),
+        Step::CutPowerAfter { operations: 1 },
+        Step::Reserve { max: 2 },
+        Step::Reserve { max: 4 },
+        Step::AckAll,
+        append(&[41, 297, 73]),
+        Step::Crash { seed: 1_358_204_900_666_476_413 },
+        Step::Reserve { max: 2 },
+        Step::CutPowerAfter { operations: 0 },
+        append(&[137, 329]),
+        Step::Ack { which: 0 },
+        append(&[369, 97]),
+        Step::CrashWhileOpening { seed: 1_996_708_969_458_740_299, operations: 0 },
+    ];
+    let mut world = World::new(Durability::EachMessage);
+    program.into_iter().for_each(|step| world.step(step));
+}

@@ -235,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn lives_and_queues_have_seeds_of_their_own() {
+        let seed = |generation, epoch| SegmentHeader { generation, epoch, ..HEADER }.seed();
+        let mut seeds: Vec<_> = (1..=1000).map(|generation| seed(generation, HEADER.epoch)).collect();
+        seeds.extend((0..100).map(|queue| seed(5, Epoch::from_bytes([0, 0, 0, 0, 0, 0, 0, queue]))));
+        seeds.sort_unstable();
+        seeds.dedup();
+        assert_eq!(seeds.len(), 1100);
+    }
+
+    #[test]
     fn tells_newer_foreign_blank_and_unreadable_apart() {
         assert_eq!(SegmentHeader::decode(&[0; 1024]), HeaderBlock::Blank);
         assert_eq!(SegmentHeader::decode(&[9; 1024]), HeaderBlock::Unreadable);

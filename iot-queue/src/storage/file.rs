@@ -157,6 +157,14 @@ impl Storage for FileStorage {
     }
 }
 
+impl Drop for FileStorage {
+    /// Gives the lock back by name: a child that another thread is starting may hold a copy of the descriptor for a
+    /// moment, and closing ours alone would leave the lock with it.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
+    }
+}
+
 /// Lengthens `file` to `len` octets of zeros that stand on the disk. The length grows with what is written, so that a
 /// later call sees where an interrupted one stopped.
 fn fill_with_zeros(file: &File, len: u64) -> io::Result<()> {
