@@ -105,3 +105,8 @@ pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};
 pub use crate::rejection::{Rejection, Rejections};
 pub use crate::store::{Store, StoreConfig, Stored};
 pub use crate::table::{Closest, Entry, Insert, SubnetLimit, Table, TableConfig};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 
 use crate::id::{Key, NodeId};
 use crate::lookup::Lookup;
-use crate::peer::Peer;
+use crate::peer::{Address, Peer};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::store::Store;
@@ -32,7 +32,7 @@ pub use crate::node::stats::Stats;
 
 use crate::node::limiter::Limiter;
 use crate::node::operation::{Get, Kind, Operation, Origin, Put};
-use crate::node::request::{Purpose, Request, Requests};
+use crate::node::request::{Purpose, Question, Request, Requests};
 use crate::node::secrets::Secrets;
 use crate::node::upkeep::Upkeep;
 
@@ -133,8 +133,10 @@ impl Node {
         Ok(self.start(now, wall, key, Kind::Get(get)))
     }
 
-    /// Takes in a datagram.
+    /// Takes in a datagram. An IPv4-mapped IPv6 address counts as the IPv4 address that it means, and that is where
+    /// answers go.
     pub fn handle_datagram(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, datagram: &[u8]) {
+        let from = Address::from(from).into();
         self.stats.datagrams_in += 1;
         self.stats.octets_in += datagram.len() as u64;
         let Ok(message) = Message::decode(datagram) else {
@@ -232,13 +234,14 @@ impl Node {
 
     /// Sends a request, if as many as configured are not yet under way.
     fn request(&mut self, now: Instant, to: SocketAddr, id: Option<NodeId>, purpose: Purpose, body: Body<'_>) {
+        let Some(question) = Question::of(&body) else { return };
         let transaction = self.secrets.transaction();
         let datagram = self.message(transaction, body).encode();
         let deadline = now.saturating_add(self.config.request_timeout);
         self.stats.requests += 1;
         self.transmit(to, datagram.clone());
         let attempts_left = self.config.attempts - 1;
-        self.requests.push(Request { transaction, to, id, purpose, datagram, deadline, attempts_left });
+        self.requests.push(Request { transaction, to, id, purpose, question, datagram, deadline, attempts_left });
     }
 
     fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {

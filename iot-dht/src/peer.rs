@@ -11,6 +11,17 @@ pub struct Peer<const N: usize> {
     pub address: SocketAddr,
 }
 
+impl<const N: usize> Peer<N> {
+    /// The peer with its address in canonical form, unless nothing can be sent there: a stranger's claim.
+    pub(crate) fn usable(self) -> Option<Self> {
+        let address = SocketAddr::from(Address::from(self.address));
+        let ip = address.ip();
+        let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+        let usable = address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast;
+        usable.then_some(Self { address, ..self })
+    }
+}
+
 /// A socket address in 24 octets: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2).
 ///
 /// An IPv4-mapped IPv6 address comes back as the IPv4 address that it means. A flow label is not kept.
@@ -68,6 +79,19 @@ mod tests {
             assert_eq!(SocketAddr::from(Address::from(address)), address, "{text}");
         }
         assert!(size_of::<Address>() <= 24);
+    }
+
+    #[test]
+    fn nothing_is_sent_where_nobody_can_be() {
+        let usable = |text: &str| {
+            let peer = Peer { id: Id::from_bytes([0; 4]), address: text.parse().unwrap() };
+            peer.usable().map(|peer| peer.address)
+        };
+        for nowhere in ["10.0.0.1:0", "0.0.0.0:7", "255.255.255.255:7", "224.0.0.1:7", "[::]:7", "[ff02::1]:7"] {
+            assert_eq!(usable(nowhere), None, "{nowhere}");
+        }
+        assert_eq!(usable("10.0.0.1:7"), Some("10.0.0.1:7".parse().unwrap()));
+        assert_eq!(usable("[::ffff:10.0.0.1]:7"), Some("10.0.0.1:7".parse().unwrap()));
     }
 
     #[test]

@@ -24,13 +24,13 @@ pub struct PublisherConfig {
 }
 
 impl PublisherConfig {
-    /// How long a segment lives, 1 minute to 29 days; 7 days by default.
+    /// How long a segment lives, 1 second to 29 days; 7 days by default.
     ///
     /// # Panics
     /// When the duration is out of range.
     pub fn life(mut self, life: Duration) -> Self {
         let longest = Record::MAX_LIFE - Duration::from_secs(24 * 60 * 60);
-        assert!((Duration::from_secs(60)..=longest).contains(&life), "a segment lives 1 minute to 29 days");
+        assert!((Duration::from_secs(1)..=longest).contains(&life), "a segment lives 1 second to 29 days");
         self.life = life;
         self
     }

@@ -265,7 +265,8 @@ impl Reader {
         }
     }
 
-    /// The next record that is needed now. Call until it returns nothing.
+    /// The next record that is needed now. Call until it returns nothing. Each is named once: when a node is busy, keep it
+    /// and ask later. At most two more than [`parallel`](ReaderConfig::parallel) wait for their results.
     pub fn poll_fetch(&mut self, now: Instant, wall: Timestamp) -> Option<Fetch> {
         if self.head_at <= now && !self.under_way.values().any(|part| *part == Part::Head) {
             self.head_at = now.saturating_add(self.config.poll_interval);

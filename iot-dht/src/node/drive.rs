@@ -37,6 +37,11 @@ impl Node {
             self.settle(now, wall, &request, Answer::None);
             return;
         }
+        if !request.question.fits(&message.body) {
+            self.stats.mismatched += 1;
+            self.settle(now, wall, &request, Answer::None);
+            return;
+        }
         if message.role == Role::Server {
             self.learn(now, wall, Peer { id: message.sender, address: from });
         }
@@ -269,7 +274,7 @@ fn search(operation: &mut Operation, peer: &NodeId, from: SocketAddr, answer: An
                 Kind::Get(Get { mode: GetMode::Newest, .. }) | Kind::Join | Kind::Refresh => {}
                 Kind::Get(get) => get.answered += 1,
             }
-            operation.lookup.handle_response(peer, nodes.nodes.0.into_iter().take(MAX_NODES));
+            operation.lookup.handle_response(peer, nodes.nodes.0.into_iter().take(MAX_NODES).filter_map(Peer::usable));
         }
         (Answer::Record(Ok(record)), Kind::Get(get)) => {
             get.answered += 1;

@@ -5,7 +5,7 @@ use iot_core::Instant;
 
 use crate::id::NodeId;
 use crate::node::event::OperationId;
-use crate::wire::Transaction;
+use crate::wire::{Body, Transaction};
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub(super) struct Request {
     /// Who should answer; unknown of a bootstrap address.
     pub(super) id: Option<NodeId>,
     pub(super) purpose: Purpose,
+    pub(super) question: Question,
     pub(super) datagram: Vec<u8>,
     pub(super) deadline: Instant,
     pub(super) attempts_left: u8,
@@ -30,6 +31,36 @@ pub(super) enum Purpose {
     Final(OperationId),
     /// Of an operation that is over: whether it is answered no longer matters.
     Abandoned,
+}
+
+/// What was asked, so that an answer to something else is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    Ping,
+    FindNode,
+    Get,
+    Put,
+}
+
+impl Question {
+    pub(super) fn of(body: &Body<'_>) -> Option<Self> {
+        match body {
+            Body::Ping(_) => Some(Self::Ping),
+            Body::FindNode(_) => Some(Self::FindNode),
+            Body::Get(_) => Some(Self::Get),
+            Body::Put(_) => Some(Self::Put),
+            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) => None,
+        }
+    }
+
+    pub(super) fn fits(self, answer: &Body<'_>) -> bool {
+        match self {
+            Self::Ping => matches!(answer, Body::Pong(_)),
+            Self::FindNode => matches!(answer, Body::Nodes(_)),
+            Self::Get => matches!(answer, Body::Nodes(_) | Body::Value(_)),
+            Self::Put => matches!(answer, Body::Stored(_) | Body::Refused(_)),
+        }
+    }
 }
 
 /// All requests under way.

@@ -18,6 +18,7 @@ impl Node {
     /// Answers a request, unless its address has sent too many.
     pub(super) fn handle_request(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, message: Message<'_>) {
         if self.config.role == Role::Client {
+            self.stats.ignored += 1;
             return;
         }
         let slot = self.secrets.slot(from, self.limiter.slots());

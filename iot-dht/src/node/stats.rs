@@ -30,6 +30,10 @@ pub struct Stats {
     pub unsolicited: u64,
     /// Answers whose sender was not the node that was asked.
     pub impostors: u64,
+    /// Answers to something else than was asked.
+    pub mismatched: u64,
+    /// Requests that came to this node though it is a client.
+    pub ignored: u64,
     /// Requests dropped because their address sent too many.
     pub rate_limited: u64,
     /// Datagrams dropped because too many waited to be sent.

@@ -12,7 +12,7 @@ use crate::node::event::Event;
 use crate::node::operation::{Kind, Origin, Put};
 use crate::node::request::Purpose;
 use crate::node::schedule::Schedule;
-use crate::peer::Peer;
+use crate::peer::{Address, Peer};
 use crate::table::{Entry, Insert};
 use crate::wire::{Body, Empty, FindNode, Role};
 
@@ -65,7 +65,7 @@ impl Upkeep {
     }
 
     pub(super) fn set_addresses(&mut self, addresses: &[SocketAddr]) {
-        self.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
+        self.addresses = addresses.iter().map(|address| Address::from(*address).into()).take(MAX_ADDRESSES).collect();
     }
 
     pub(super) fn replicate_at(&mut self, key: Key, at: Instant) {

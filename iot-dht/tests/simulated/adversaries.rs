@@ -114,6 +114,21 @@ fn expired_records_are_refused() {
     truth_wins(&mut scene, Rejection::Expired, Rejection::Expired);
 }
 
+/// A liar that answers the search itself with an old record must not end it before the others are heard.
+#[test]
+fn a_record_in_answer_to_another_question_counts_as_none() {
+    let mut scene = scene(28, |scene| {
+        let old = scene.old.as_bytes().to_vec();
+        Box::new(move |message, id| {
+            let (Body::Get(_) | Body::FindNode(_)) = message.body else { return None };
+            Some(answer(message, id, Body::Value(Value { record: &old })))
+        })
+    });
+    let done = scene.network.get(scene.reader, *scene.truth.key(), GetMode::Newest);
+    assert_eq!((done.record, done.asked, done.answered), (Some(scene.truth), REPLICAS, REPLICAS));
+    assert!(scene.network.member(scene.reader).node.stats().mismatched > 0);
+}
+
 #[test]
 fn nodes_do_not_store_what_they_would_not_believe() {
     let (mut network, all) = Network::joined(25, 30);
