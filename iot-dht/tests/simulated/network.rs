@@ -7,7 +7,8 @@ use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_dht::wire::{MAX_DATAGRAM_LEN, Message, Role};
 use iot_dht::{
-    Event, GetDone, GetMode, Id, Key, LookupConfig, Node, NodeConfig, NodeId, PutDone, Record, SubnetLimit, TableConfig,
+    Busy, Event, GetDone, GetMode, Id, Key, LookupConfig, Node, NodeConfig, NodeId, OperationId, PutDone, Record,
+    SubnetLimit, TableConfig,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -157,7 +158,15 @@ impl Network {
         })
     }
 
-    pub fn start_get(&mut self, address: SocketAddr, key: Key, mode: GetMode) -> iot_dht::OperationId {
+    /// Starts a put without waiting for its end.
+    pub fn start_put(&mut self, address: SocketAddr, record: Record) -> Result<OperationId, Busy> {
+        let (now, wall) = (self.now, self.wall());
+        let operation = self.member(address).node.put(now, wall, record);
+        self.pump(address);
+        operation
+    }
+
+    pub fn start_get(&mut self, address: SocketAddr, key: Key, mode: GetMode) -> OperationId {
         let (now, wall) = (self.now, self.wall());
         let operation = self.member(address).node.get(now, wall, key, mode).expect("not busy");
         self.pump(address);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use iot_dht::wire::{Body, Empty, Role, Value};
-use iot_dht::{Event, GetMode, Record, Rejection};
+use iot_dht::{Busy, Event, GetMode, Record, Rejection};
 
 use crate::adversaries::answer;
 use crate::network::{Network, REPLICAS};
@@ -115,6 +115,35 @@ fn survives_the_replacement_of_a_quarter_of_the_nodes() {
         closest.iter().all(has)
     });
     assert!(closest_have_it.count() >= 19);
+}
+
+#[test]
+fn many_operations_at_once_all_end_and_one_more_is_refused() {
+    let mut network = Network::new(16);
+    let first = network.add(Role::Server);
+    let others: Vec<_> = (0..60).map(|_| network.add(Role::Server)).collect();
+    others.iter().for_each(|address| network.bootstrap(*address, &[first]));
+    network.run_for(Duration::from_secs(10));
+    // So few requests at once that most of the operations must wait for each other.
+    network.config = network.config.requests(16).operations(40);
+    network.loss_permille = 50;
+    let busy = network.add(Role::Client);
+    network.bootstrap(busy, &[first]);
+    network.run_for(Duration::from_secs(5));
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let record = |n: u8| Record::sign(&owner, &[n], 1, expires, b"value").unwrap();
+    assert!((0..40).all(|n| network.start_put(busy, record(n)).is_ok()));
+    assert_eq!(network.start_put(busy, record(40)), Err(Busy { limit: 40 }));
+    network.run_for(Duration::from_secs(60));
+    let done = network.member(busy).events.iter().filter_map(|event| match event {
+        Event::PutDone(done) => Some(done.stored),
+        _ => None,
+    });
+    let stored: Vec<_> = done.collect();
+    assert_eq!(stored.len(), 40);
+    assert!(stored.iter().all(|stored| *stored >= REPLICAS - 1), "{stored:?}");
+    assert!(network.start_put(busy, record(40)).is_ok());
 }
 
 #[test]
