@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use iot_core::Instant;
-use iot_queue::{Durability, Entry, Epoch, MemoryStorage, Message, Offset, Queue, QueueConfig, SegmentNumber, Storage};
+use iot_queue::{Durability, Entry, MemoryStorage, Message, Offset, Queue, QueueConfig, SegmentNumber, Storage};
 use libfuzzer_sys::fuzz_target;
 
 const SEGMENT_LEN: u32 = 4096;
@@ -47,7 +47,7 @@ fn open(storage: MemoryStorage, opening: u8) -> Result<Queue<MemoryStorage>, iot
         .and_then(|config| config.segments(SEGMENTS))
         .expect("within limits")
         .durability(Durability::Manual);
-    Queue::open(storage, config, Epoch::from_bytes([opening; 8]))
+    Queue::open(storage, config, [opening; 8])
 }
 
 /// Everything that the queue gives, up to more than a queue of this size can hold.
