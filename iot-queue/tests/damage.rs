@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use iot_core::Instant;
-use iot_queue::{Durability, MemoryStorage, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber, Storage};
+use iot_queue::{
+    Durability, Gap, GapCause, MemoryStorage, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber, Storage,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SEGMENT_LEN: u32 = 4096;
@@ -114,6 +116,24 @@ fn a_lost_sector_costs_at_most_the_messages_in_it_and_names_them_below_the_last_
             let unnamed = missing.iter().find(|&&number| number < last && !outcome.lost.contains(&number));
             assert_eq!(unnamed, None, "{what}: {missing:?} missing");
         }
+    }
+}
+
+#[test]
+fn damage_below_a_commit_mark_is_told_from_a_write_that_may_have_been_torn() {
+    let mut queue = Queue::open(MemoryStorage::new(), config(), RANDOM).expect("a new queue");
+    for number in 0..3 {
+        queue.append(&Message::new(&[number; 8])).expect("there is room");
+        queue.commit().expect("the storage works");
+    }
+    // The record of message 2 says that a sync had covered messages 0 and 1; nothing says that of message 2.
+    let storage = queue.into_storage();
+    for (number, cause) in [GapCause::Damaged, GapCause::Damaged, GapCause::Uncertain].into_iter().enumerate() {
+        let mut damaged = storage.clone();
+        damaged.damage(SegmentNumber::new(0), |octets| octets[1024 + number * 40 + 32] ^= 1);
+        let queue = Queue::open(damaged, config(), RANDOM).expect("damage never keeps a queue shut");
+        let from = Offset::new(number as u64);
+        assert_eq!(queue.gaps().collect::<Vec<_>>(), [Gap { from, until: from.next(), cause }]);
     }
 }
 
