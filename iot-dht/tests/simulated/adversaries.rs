@@ -40,6 +40,10 @@ struct Scene {
 
 /// A record on its eight nodes, of which the three closest then turn dishonest.
 fn scene(seed: u64, lie: impl Fn(&Scene) -> Lie) -> Scene {
+    scene_of(seed, 3, lie)
+}
+
+fn scene_of(seed: u64, liars: usize, lie: impl Fn(&Scene) -> Lie) -> Scene {
     let (mut network, all) = Network::joined(seed, 100);
     let owner = network.key();
     let expires = network.wall().saturating_add(Duration::from_secs(3600));
@@ -49,7 +53,7 @@ fn scene(seed: u64, lie: impl Fn(&Scene) -> Lie) -> Scene {
     let closest = network.truly_closest(truth.key(), REPLICAS);
     let address_of =
         |id: &NodeId| network.nodes().find(|(_, node)| node.id() == id).map(|(address, _)| address).unwrap();
-    let liars: Vec<_> = closest[..3].iter().map(address_of).collect();
+    let liars: Vec<_> = closest[..liars].iter().map(address_of).collect();
     let reader = all.iter().copied().find(|address| !closest.iter().any(|id| address_of(id) == *address)).unwrap();
     let mut scene = Scene { network, owner, truth, old, reader };
     for liar in liars {
@@ -103,6 +107,16 @@ fn altered_records_are_refused() {
 fn replayed_records_lose_against_the_newest() {
     let mut scene = scene(23, |scene| serves(scene.old.as_bytes().to_vec()));
     truth_wins(&mut scene, Rejection::Superseded, Rejection::WrongHash);
+}
+
+#[test]
+fn one_honest_holder_among_seven_that_serve_another_version_is_found() {
+    let mut scene = scene_of(29, 7, |scene| serves(scene.old.as_bytes().to_vec()));
+    let (key, hash) = (*scene.truth.key(), scene.truth.value_hash());
+    let done = scene.network.get(scene.reader, key, GetMode::Matching(hash));
+    assert_eq!(done.record, Some(scene.truth));
+    let refused = scene.network.member(scene.reader).node.stats().rejected_as_reader.count(Rejection::WrongHash);
+    assert!(done.rejected >= 1 && refused == done.rejected as u64, "{} rejected", done.rejected);
 }
 
 #[test]

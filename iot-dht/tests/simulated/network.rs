@@ -75,7 +75,11 @@ impl Network {
 
     /// A network of `count` servers that joined through the first, ten at a time.
     pub fn joined(seed: u64, count: usize) -> (Self, Vec<SocketAddr>) {
-        let mut network = Self::new(seed);
+        Self::with_config(seed, count, test_config())
+    }
+
+    pub fn with_config(seed: u64, count: usize, config: NodeConfig) -> (Self, Vec<SocketAddr>) {
+        let mut network = Self { config, ..Self::new(seed) };
         let first = network.add(Role::Server);
         let mut all = vec![first];
         while all.len() < count {

@@ -4,7 +4,7 @@ use iot_dht::wire::{Body, Empty, Role, Value};
 use iot_dht::{Busy, Event, GetMode, Record, Rejection};
 
 use crate::adversaries::answer;
-use crate::network::{Network, REPLICAS};
+use crate::network::{Network, REPLICAS, test_config};
 
 fn record(network: &mut Network, sequence: u64, value: &[u8], owner: &iot_crypto::SigningKey) -> Record {
     let expires = network.wall().saturating_add(Duration::from_secs(3600));
@@ -144,6 +144,26 @@ fn many_operations_at_once_all_end_and_one_more_is_refused() {
     assert_eq!(stored.len(), 40);
     assert!(stored.iter().all(|stored| *stored >= REPLICAS - 1), "{stored:?}");
     assert!(network.start_put(busy, record(40)).is_ok());
+}
+
+/// Long before anything is replicated in its turn, whoever is closest passes records on to new neighbours.
+#[test]
+fn a_new_neighbour_receives_what_it_is_now_closest_to() {
+    let (mut network, all) =
+        Network::with_config(17, 40, test_config().replication_interval(Duration::from_secs(3000)));
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let records: Vec<_> = (0..40).map(|n| Record::sign(&owner, &[n], 1, expires, b"value").unwrap()).collect();
+    records.iter().for_each(|record| assert_eq!(network.put(all[3], record.clone()).stored, REPLICAS));
+    let new = network.add(Role::Server);
+    network.bootstrap(new, &all[..2]);
+    network.run_for(Duration::from_secs(20));
+    let id = *network.member(new).node.id();
+    let due: Vec<_> = records.iter().filter(|record| network.truly_closest(record.key(), 4).contains(&id)).collect();
+    assert!(due.len() >= 2, "the seed gives the newcomer something to receive");
+    let wall = network.wall();
+    let store = network.member(new).node.store();
+    assert!(due.iter().all(|record| store.get(wall, record.key()).is_some()), "{} of {}", store.len(), due.len());
 }
 
 #[test]
