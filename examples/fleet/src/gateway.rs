@@ -40,6 +40,9 @@ const OUTBOX: usize = 12;
 /// How long a segment that is not full waits for more.
 const LINGER: Duration = Duration::from_millis(150);
 
+/// How soon after one head of the feed the gateway promises the next.
+const RENEWAL: Duration = Duration::from_secs(1);
+
 /// How long after a put failed it is tried again.
 const RETRY: Duration = Duration::from_millis(150);
 
@@ -56,8 +59,8 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
         party.rng.fill_bytes(&mut octets);
         octets
     };
-    let queue = open_queue(&folder.join("queue"), QueueConfig::default(), random())?;
-    let journal = open_queue(&folder.join("journal"), QueueConfig::default(), random())?;
+    let queue = open_queue(&folder.join("queue"), random())?;
+    let journal = open_queue(&folder.join("journal"), random())?;
     let recovered = queue.stats().depth;
     let (intake, taken_in) = mpsc::channel();
     let queue = Arc::new(Mutex::new(queue));
@@ -71,8 +74,10 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     gateway.run(orders())
 }
 
-fn open_queue(path: &Path, config: QueueConfig, random: [u8; 8]) -> Result<Files, Box<dyn Error>> {
-    Ok(Queue::open(FileStorage::create(path)?, config.durability(Durability::Manual), random)?)
+/// A queue of 4 MiB: more than a day of messages, and quickly allocated.
+fn open_queue(path: &Path, random: [u8; 8]) -> Result<Files, Box<dyn Error>> {
+    let config = QueueConfig::default().segment_len(512 << 10)?.segments(8)?.durability(Durability::Manual);
+    Ok(Queue::open(FileStorage::create(path)?, config, random)?)
 }
 
 fn say(word: &GatewayWord) -> io::Result<()> {
@@ -183,7 +188,9 @@ impl Gateway {
         journal: Files,
         taken_in: Receiver<Intake>,
     ) -> Result<Self, Box<dyn Error>> {
-        let publishing = PublisherConfig::default().outbox(OUTBOX).renewal(Duration::from_secs(3600));
+        let renewal = config.clock.stretched(RENEWAL);
+        let publishing =
+            PublisherConfig::default().outbox(OUTBOX).renewal(renewal).life(Duration::from_secs(28 * 86_400));
         let publisher = match journal.entries_from(journal.oldest()).last() {
             Some(Ok(iot_queue::Entry::Message(last))) => Publisher::restore(&last.payload, publishing)?,
             Some(Ok(iot_queue::Entry::Gap(_))) => return Err("the newest state in the journal is damaged".into()),
@@ -302,7 +309,7 @@ impl Gateway {
         if self.has_room() && !self.open.is_empty() && (self.opened.elapsed() > LINGER || sealed > 0) {
             sealed += self.seal(now)?;
         }
-        let is_overdue = now.saturating_since(self.renewed) > Duration::from_secs(1800);
+        let is_overdue = now.saturating_since(self.renewed) > self.config.clock.stretched(RENEWAL) / 2;
         if sealed == 0 && is_overdue && self.publisher.next_segment() > 0 {
             self.publisher.renew(&self.party.signing, now)?;
             self.renewed = now;

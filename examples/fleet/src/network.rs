@@ -33,7 +33,7 @@ pub fn config() -> NodeConfig {
         .request_timeout(Duration::from_millis(150))
         .attempts(2)
         .replication_interval(Duration::from_secs(8))
-        .liveness_interval(Duration::from_millis(100))
+        .liveness_interval(Duration::from_millis(250))
         .bootstrap_interval(Duration::from_secs(1))
 }
 

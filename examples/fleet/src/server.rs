@@ -54,7 +54,7 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     let reading = ReaderConfig::default()
         .poll_interval(Duration::from_millis(300))
         .retry_delay(Duration::from_millis(300))
-        .grace(Duration::from_secs(4 * 3600))
+        .grace(clock.stretched(Duration::from_secs(20)))
         .parallel(16)
         .attempts(5);
     let mut server = Server {
@@ -228,7 +228,7 @@ impl Server<'_> {
                     continue;
                 }
             };
-            let expires = now.saturating_add(Duration::from_secs(7 * 86_400));
+            let expires = now.saturating_add(Duration::from_secs(28 * 86_400));
             let record = Record::sign(signing, &receipt::name(&device), 0, expires, &sealed)?;
             self.put(record)?;
             self.status.receipts += 1;
