@@ -30,6 +30,11 @@ use iot_core::{Instant, Timestamp};
 use iot_dht::wire::MAX_DATAGRAM_LEN;
 use iot_dht::{Event, Node};
 
+/// The quick start of the workspace, kept true.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// A node that runs. Dropping it stops the thread.
 pub struct Driver {
     address: SocketAddr,
