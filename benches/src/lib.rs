@@ -5,5 +5,6 @@
 pub mod allocation;
 pub mod cli;
 pub mod codec;
+pub mod crypto;
 pub mod measure;
 pub mod report;
