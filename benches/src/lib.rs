@@ -7,4 +7,5 @@ pub mod cli;
 pub mod codec;
 pub mod crypto;
 pub mod measure;
+pub mod queue;
 pub mod report;

@@ -4,10 +4,20 @@ use std::process::ExitCode;
 
 use iot_benches::cli::{self, Command};
 use iot_benches::measure::Effort;
+use iot_benches::queue::child;
 use iot_benches::report::{Line, RowSpec, Verdict};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((child::ARGUMENT, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return match child::main(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("scoreboard: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match cli::parse(arguments) {
         Ok(Command::Help) => {
             print!("{}", cli::HELP);
