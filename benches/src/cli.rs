@@ -2,7 +2,7 @@
 
 use crate::measure::Effort;
 use crate::report::RowSpec;
-use crate::{codec, crypto, queue};
+use crate::{codec, crypto, dht, queue};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -65,7 +65,7 @@ impl std::fmt::Display for UsageError {
 
 /// The areas and their rows.
 const AREAS: &[(&str, &[RowSpec])] =
-    &[("codec", codec::ROWS), ("crypto", crypto::ROWS), ("queue", queue::ROWS),];
+    &[("codec", codec::ROWS), ("crypto", crypto::ROWS), ("queue", queue::ROWS), ("dht", dht::ROWS)];
 
 /// Reads the arguments, the program's name left out.
 ///

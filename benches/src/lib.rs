@@ -6,6 +6,7 @@ pub mod allocation;
 pub mod cli;
 pub mod codec;
 pub mod crypto;
+pub mod dht;
 pub mod measure;
 pub mod queue;
 pub mod report;
