@@ -16,7 +16,7 @@ use crate::cast::{Role, party};
 use crate::clock::Clock;
 
 /// Which network all of them belong to.
-pub const OVERLAY: u64 = 0x666c_6565_74;
+pub const OVERLAY: u64 = 0x0066_6c65_6574;
 
 /// On how many nodes a record is stored.
 pub const REPLICAS: usize = 8;

@@ -77,15 +77,16 @@ impl Report<'_> {
         let points: Vec<_> = self.depth.iter().map(|&(x, y)| (x, Some(y))).collect();
         let Some(plot) = Plot::around(&points, 180.0) else { return "<p>nothing was reported</p>".into() };
         let mut svg = plot.open();
-        for outage in self.outages {
+        for (index, outage) in self.outages.iter().enumerate() {
             let (from, to) = (plot.x(outage.span.0), plot.x(outage.span.1));
             let _ = write!(
                 svg,
                 "<rect class=\"outage\" x=\"{from:.1}\" y=\"10\" width=\"{:.1}\" height=\"{:.1}\"/>\
-                 <text x=\"{:.1}\" y=\"20\">{}</text>",
+                 <text x=\"{:.1}\" y=\"{}\">{}</text>",
                 (to - from).max(2.0),
                 plot.height - 30.0,
                 from + 3.0,
+                20 + 13 * index,
                 outage.what
             );
         }

@@ -352,6 +352,7 @@ impl Story {
             if share > START_SERVER && self.server.is_none() {
                 self.findings.server_started = self.seconds();
                 self.server = Some(Process::start("server", &self.folder)?);
+                self.outage("server down", 0.0);
                 words = "the server is up, and pulls what it missed";
             }
             self.intrude();
