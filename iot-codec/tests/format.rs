@@ -1,5 +1,6 @@
 //! The vectors of `docs/formats/codec.md` are what this crate writes and reads.
 
+#![cfg(feature = "alloc")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use iot_codec::cbor;
