@@ -171,7 +171,7 @@ impl Ratio {
 
     /// By the bootstrap over rounds: as many rounds as there were are drawn with replacement, both sides' samples of a
     /// round together (so what disturbed both cancels), and the ratio of the medians is taken; the interval reaches
-    /// from the 2.5th to the 97.5th percentile of [`Self::RESAMPLES`] such ratios. The draws are seeded, so the same
+    /// from the 2.5th to the 97.5th percentile of `RESAMPLES` such ratios. The draws are seeded, so the same
     /// samples give the same interval.
     pub fn of(ours: &Samples, peer: &Samples) -> Self {
         let rounds = ours.seconds.len().min(peer.seconds.len());
