@@ -1,0 +1,253 @@
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use super::*;
+
+const CHECKSUMS: [Checksum; 3] = [Checksum::None, Checksum::Crc16, Checksum::Crc32];
+
+fn encode(payload: &[u8], checksum: Checksum) -> Vec<u8> {
+    let mut space = vec![0xaa; max_cobs_len(payload.len(), checksum)];
+    let frame = encode_cobs(payload, checksum, &mut space).unwrap();
+    let (zero, stuffed) = frame.split_last().unwrap();
+    assert!(*zero == 0 && !stuffed.contains(&0), "a zero ends a frame and stands nowhere else");
+    frame.to_vec()
+}
+
+fn line(payloads: &[&[u8]], checksum: Checksum) -> Vec<u8> {
+    payloads.iter().flat_map(|payload| encode(payload, checksum)).collect()
+}
+
+fn feed<B: AsRef<[u8]> + AsMut<[u8]>>(decoder: &mut Cobs<B>, mut input: &[u8], frames: &mut Vec<Vec<u8>>) {
+    while !input.is_empty() {
+        let consumed = decoder.push(input);
+        assert!(consumed > 0, "no progress");
+        input = &input[consumed..];
+        if let Some(frame) = decoder.next_frame() {
+            frames.push(frame.to_vec());
+        }
+    }
+}
+
+fn decode(line: &[u8], checksum: Checksum) -> (Vec<Vec<u8>>, LineStats) {
+    let mut decoder = Cobs::new([0; 24], checksum);
+    let mut frames = Vec::new();
+    feed(&mut decoder, line, &mut frames);
+    let stats = decoder.stats();
+    assert_eq!((stats.bytes, stats.frames), (line.len() as u64, frames.len() as u64));
+    (frames, stats)
+}
+
+const PAYLOADS: [&[u8]; 5] = [b"first", b"", b"\0\0mid\0dle\0", &[0xff; 20], b"last"];
+
+#[test]
+fn encodes_the_published_examples() {
+    // The examples of Wikipedia, "Consistent Overhead Byte Stuffing", less the zero at their end.
+    let up = |from: u8, to: u8| (from..=to).collect::<Vec<_>>();
+    let rows: [(Vec<u8>, Vec<u8>); 11] = [
+        (vec![], vec![1]),
+        (vec![0], vec![1, 1]),
+        (vec![0, 0], vec![1, 1, 1]),
+        (vec![0, 0x11, 0], vec![1, 2, 0x11, 1]),
+        (vec![0x11, 0x22, 0, 0x33], vec![3, 0x11, 0x22, 2, 0x33]),
+        (vec![0x11, 0x22, 0x33, 0x44], vec![5, 0x11, 0x22, 0x33, 0x44]),
+        (vec![0x11, 0, 0, 0], vec![2, 0x11, 1, 1, 1]),
+        (up(1, 0xfe), [vec![0xff], up(1, 0xfe)].concat()),
+        (up(0, 0xfe), [vec![1, 0xff], up(1, 0xfe)].concat()),
+        (up(1, 0xff), [vec![0xff], up(1, 0xfe), vec![2, 0xff]].concat()),
+        ([up(2, 0xff), vec![0]].concat(), [vec![0xff], up(2, 0xff), vec![1, 1]].concat()),
+    ];
+    for (payload, stuffed) in rows {
+        assert_eq!(encode(&payload, Checksum::None), [stuffed.as_slice(), &[0]].concat());
+    }
+}
+
+#[test]
+fn every_split_into_three_gives_the_same_frames() {
+    for checksum in CHECKSUMS {
+        let line = line(&PAYLOADS, checksum);
+        for first in 0..=line.len() {
+            for second in first..=line.len() {
+                let mut decoder = Cobs::new([0; 24], checksum);
+                let mut frames = Vec::new();
+                for piece in [&line[..first], &line[first..second], &line[second..]] {
+                    feed(&mut decoder, piece, &mut frames);
+                }
+                assert_eq!(frames, PAYLOADS, "split at {first} and {second}");
+                assert_eq!(decoder.finish(), Ok(()));
+                let expected = LineStats { frames: 5, bytes: line.len() as u64, ..LineStats::default() };
+                assert_eq!(decoder.stats(), expected);
+            }
+        }
+    }
+}
+
+/// The frames that damage at `range` of the line may cost.
+fn touched(lens: &[usize], range: core::ops::Range<usize>) -> Vec<bool> {
+    let mut start = 0;
+    let mut joins_next = false;
+    lens.iter()
+        .map(|len| {
+            let end = start + len;
+            let is_touched = joins_next || (range.start < end && start < range.end);
+            joins_next = range.contains(&(end - 1));
+            start = end;
+            is_touched
+        })
+        .collect()
+}
+
+fn check_damage(line: &[u8], lens: &[usize], range: core::ops::Range<usize>) {
+    // A zero behind it all, so that a frame whose own was hit is counted too.
+    let (frames, stats) = decode(&[line, &[0]].concat(), Checksum::Crc32);
+    let touched = touched(lens, range.clone());
+    let mut kept = frames.iter();
+    for (payload, is_touched) in PAYLOADS.iter().zip(touched) {
+        if !is_touched {
+            assert!(kept.any(|frame| frame == payload), "lost {payload:?} by damage at {range:?}");
+        }
+    }
+    assert!(frames.iter().all(|frame| PAYLOADS.contains(&frame.as_slice())), "made up a frame, {range:?}");
+    assert!(stats.skipped > 0 || frames.len() == PAYLOADS.len() || range.len() > 1);
+}
+
+#[test]
+fn damage_costs_at_most_the_frames_that_it_touches() {
+    let lens = PAYLOADS.map(|payload| encode(payload, Checksum::Crc32).len());
+    let line = line(&PAYLOADS, Checksum::Crc32);
+    for at in 0..line.len() {
+        for byte in 0..=u8::MAX {
+            let mut line = line.clone();
+            line[at] = byte;
+            check_damage(&line, &lens, at..at + 1);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_the_line_drops_or_adds_cost_at_most_the_frames_that_they_touch() {
+    let lens = PAYLOADS.map(|payload| encode(payload, Checksum::Crc32).len());
+    let line = line(&PAYLOADS, Checksum::Crc32);
+    for start in 0..line.len() {
+        for end in start + 1..=line.len() {
+            let dropped = [&line[..start], &line[end..]].concat();
+            check_damage(&dropped, &lens, start..end);
+        }
+        for byte in 0..=u8::MAX {
+            let added = [&line[..start], &[byte], &line[start..]].concat();
+            check_damage(&added, &lens, start..start + 1);
+        }
+    }
+}
+
+#[test]
+fn a_zero_in_front_saves_a_frame_from_the_noise_before_it() {
+    for noise in 0..=u8::MAX {
+        let line = [&[noise, noise, 0], encode(b"frame", Checksum::Crc16).as_slice()].concat();
+        let (frames, stats) = decode(&line, Checksum::Crc16);
+        assert_eq!(frames, [b"frame"]);
+        assert_eq!(stats.skipped, if noise == 0 { 0 } else { 3 });
+    }
+}
+
+#[test]
+fn what_is_thrown_away_is_counted_by_its_reason() {
+    let good = encode(b"good", Checksum::Crc32);
+    let expect = |bad: &[u8], reason: fn(&mut LineStats) -> &mut u64| {
+        let line = [&good, bad, &good].concat();
+        let (frames, stats) = decode(&line, Checksum::Crc32);
+        assert_eq!(frames, [b"good", b"good"]);
+        let mut expected =
+            LineStats { frames: 2, bytes: line.len() as u64, skipped: bad.len() as u64, ..LineStats::default() };
+        *reason(&mut expected) = 1;
+        assert_eq!(stats, expected, "{bad:?}");
+    };
+    let mut wrong = good.clone();
+    wrong[2] ^= 0x40;
+    expect(&wrong, |stats| &mut stats.checksum_failures);
+    expect(&[3, 9, 9, 0], |stats| &mut stats.checksum_failures);
+    expect(&[9, 9, 9, 0], |stats| &mut stats.malformed);
+    expect(&encode(&[7; 21], Checksum::Crc32), |stats| &mut stats.oversized);
+    expect(&encode(&[7; 600], Checksum::Crc32), |stats| &mut stats.oversized);
+    let (frames, stats) = decode(&[0, 0, 0], Checksum::Crc32);
+    assert_eq!((frames.len(), stats.skipped), (0, 0));
+}
+
+#[test]
+fn takes_nothing_while_a_frame_waits() {
+    let line = line(&[b"first", b"second"], Checksum::Crc32);
+    let mut decoder = Cobs::new(vec![0; 24], Checksum::Crc32);
+    let consumed = decoder.push(&line);
+    assert_eq!(consumed, encode(b"first", Checksum::Crc32).len());
+    assert_eq!((decoder.push(&line[consumed..]), decoder.finish()), (0, Ok(())));
+    assert_eq!(decoder.next_frame(), Some(&b"first"[..]));
+    assert_eq!(decoder.next_frame(), None);
+    assert_eq!(decoder.push(&line[consumed..]), line.len() - consumed);
+    decoder.reset();
+    assert_eq!(decoder.next_frame(), None);
+    assert_eq!(decoder.stats().skipped, (line.len() - consumed) as u64);
+}
+
+#[test]
+fn every_truncation_is_told_from_an_end_between_frames() {
+    let line = line(&PAYLOADS, Checksum::Crc16);
+    let ends: Vec<_> = (0..=line.len()).filter(|len| *len == 0 || line[len - 1] == 0).collect();
+    for len in 0..=line.len() {
+        let mut decoder = Cobs::new([0; 24], Checksum::Crc16);
+        feed(&mut decoder, &line[..len], &mut Vec::new());
+        assert_eq!(decoder.finish().is_ok(), ends.contains(&len), "cut at {len}");
+        // The next frame is lost with the one that was cut, the one behind it is not.
+        let mut frames = Vec::new();
+        feed(&mut decoder, &[0], &mut frames);
+        feed(&mut decoder, &encode(b"next", Checksum::Crc16), &mut frames);
+        assert_eq!(frames.last().unwrap(), b"next");
+    }
+}
+
+#[test]
+fn a_buffer_that_is_too_small_is_refused_at_every_length() {
+    let payload = [1, 2, 0, 3, 0, 0];
+    let frame = encode(&payload, Checksum::Crc32);
+    let mut space = [0; 32];
+    for available in 0..frame.len() {
+        let result = encode_cobs(&payload, Checksum::Crc32, &mut space[..available]);
+        assert_eq!(result, Err(FrameEncodeError::BufferFull { available }));
+    }
+    assert_eq!(encode_cobs(&payload, Checksum::Crc32, &mut space[..frame.len()]), Ok(frame.as_slice()));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn any_frames_in_any_pieces_come_back(
+        payloads in proptest::collection::vec(
+            proptest::collection::vec(proptest::prop_oneof![proptest::prelude::Just(0u8), 0u8..], 0..600),
+            0..4,
+        ),
+        piece_len in 1usize..300,
+        checksum in proptest::sample::select(&CHECKSUMS[..]),
+    ) {
+        let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+        let mut decoder = Cobs::new([0; 604], checksum);
+        let mut frames = Vec::new();
+        for piece in line(&slices, checksum).chunks(piece_len) {
+            feed(&mut decoder, piece, &mut frames);
+        }
+        proptest::prop_assert_eq!(frames, payloads);
+        proptest::prop_assert_eq!(decoder.finish(), Ok(()));
+    }
+
+    #[test]
+    fn any_noise_is_accounted_for_and_the_frame_behind_it_is_read(
+        noise in proptest::collection::vec(proptest::prop_oneof![proptest::prelude::Just(0u8), 0u8..], 0..80),
+    ) {
+        let frame = encode(b"frame", Checksum::Crc32);
+        let line = [noise.as_slice(), &[0], &frame].concat();
+        let (frames, stats) = decode(&line, Checksum::Crc32);
+        proptest::prop_assert_eq!(frames, [b"frame"]);
+        let idle = line.len() as u64 - stats.skipped - frame.len() as u64;
+        let zeros = noise.iter().filter(|byte| **byte == 0).count() as u64 + 1;
+        let ended = stats.checksum_failures + stats.malformed + stats.oversized;
+        proptest::prop_assert_eq!(ended + idle, zeros);
+    }
+}
