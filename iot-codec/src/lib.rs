@@ -68,6 +68,7 @@
 extern crate alloc;
 
 pub mod cbor;
+pub mod fec;
 pub mod framing;
 #[doc(hidden)]
 pub mod record;
