@@ -1,4 +1,6 @@
-use iot_codec::cbor::{Buffer, Cursor, Kind, Limits, RawItem, Writer};
+use core::cmp::Ordering;
+
+use iot_codec::cbor::{Buffer, Cursor, DecodeErrorKind, Kind, Writer};
 use iot_core::KeyId;
 
 use super::CoseError;
@@ -25,9 +27,13 @@ impl Algorithm {
         }
     }
 
-    fn from_number(number: i64) -> Result<Self, CoseError> {
-        let known = [Self::Ed25519, Self::EdDsa, Self::Hpke4];
-        known.into_iter().find(|algorithm| algorithm.number() == number).ok_or(CoseError::Algorithm(number))
+    const fn from_number(number: i64) -> Result<Self, CoseError> {
+        match number {
+            -19 => Ok(Self::Ed25519),
+            -8 => Ok(Self::EdDsa),
+            42 => Ok(Self::Hpke4),
+            _ => Err(CoseError::Algorithm(number)),
+        }
     }
 }
 
@@ -55,9 +61,14 @@ impl<'b> Headers<'b> {
         let inside = match protected {
             // RFC 9052 §3: an empty map is written as a string without octets.
             [] => Bucket::default(),
-            _ => Bucket::read(&RawItem::new(protected, &Limits::default())?)?,
+            _ => {
+                let mut map = Cursor::new(protected);
+                let inside = Bucket::read(&mut map)?;
+                map.finish()?;
+                inside
+            }
         };
-        let outside = Bucket::read(&cursor.raw_item()?)?;
+        let outside = Bucket::read(cursor)?;
         if outside.algorithm.is_some() {
             return Err(CoseError::UnprotectedAlgorithm);
         }
@@ -88,26 +99,63 @@ struct Bucket<'b> {
 }
 
 impl<'b> Bucket<'b> {
-    /// `map` is validated: its labels ascend, so none stands in it twice.
-    fn read(map: &RawItem<'b>) -> Result<Self, CoseError> {
+    #[inline]
+    fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
         let mut bucket = Self::default();
-        let mut cursor = map.cursor();
-        for _ in 0..cursor.map()? {
-            if !matches!(cursor.peek()?, Kind::Unsigned | Kind::Negative) {
-                cursor.skip()?;
-                cursor.skip()?;
-                continue;
+        let mut count = cursor.map()?;
+        let mut least = 0;
+        // Labels ascend in their encoding (RFC 8949 §4.2.1), so none stands twice: first the numbers, then all others.
+        while count > 0 {
+            let Ok(label) = cursor.int() else { break };
+            let rank = rank(label);
+            if rank < least {
+                let kind =
+                    if rank + 1 == least { DecodeErrorKind::DuplicateKey } else { DecodeErrorKind::UnsortedKeys };
+                return Err(cursor.error(kind).into());
             }
-            match cursor.int()? {
+            least = rank + 1;
+            match label {
                 ALG => bucket.algorithm = Some(cursor.int()?),
                 CRIT => return Err(CoseError::Critical),
                 KID => bucket.kid = Some(cursor.bytes()?),
                 EK => bucket.encapsulated_key = Some(cursor.bytes()?),
                 _ => cursor.skip()?,
             }
+            count -= 1;
+        }
+        if count > 0 {
+            skip_other_labels(cursor, count)?;
         }
         Ok(bucket)
     }
+}
+
+/// The place of a numeric label in the order of encodings: 0, 1, 2, … and then −1, −2, …
+const fn rank(label: i64) -> u64 {
+    if label >= 0 { label as u64 } else { !label as u64 | 1 << 63 }
+}
+
+/// Passes over labels that are no numbers, each with its value.
+#[cold]
+fn skip_other_labels(cursor: &mut Cursor<'_>, count: usize) -> Result<(), CoseError> {
+    let mut previous: &[u8] = &[];
+    for _ in 0..count {
+        let rest = cursor.rest();
+        if matches!(cursor.peek()?, Kind::Unsigned | Kind::Negative) {
+            // Either the number itself is at fault, or its place.
+            cursor.int()?;
+            return Err(cursor.error(DecodeErrorKind::UnsortedKeys).into());
+        }
+        cursor.skip()?;
+        let encoded = &rest[..rest.len() - cursor.rest().len()];
+        match previous.cmp(encoded) {
+            Ordering::Less => previous = encoded,
+            Ordering::Equal => return Err(cursor.error(DecodeErrorKind::DuplicateKey).into()),
+            Ordering::Greater => return Err(cursor.error(DecodeErrorKind::UnsortedKeys).into()),
+        }
+        cursor.skip()?;
+    }
+    Ok(())
 }
 
 /// The protected header `{1: algorithm, 4: key}` of a structure that this crate writes.

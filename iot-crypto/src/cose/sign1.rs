@@ -13,7 +13,7 @@ use crate::{BufferTooSmall, Signature, SignatureError, Signer, SignerError, Veri
 pub struct Sign1<'b> {
     headers: Headers<'b>,
     payload: &'b [u8],
-    signature: Signature,
+    signature: &'b [u8; Signature::LEN],
 }
 
 /// Why nothing was signed.
@@ -48,7 +48,7 @@ impl<'b> Sign1<'b> {
         let signature = cursor.bytes()?;
         cursor.finish()?;
         let len = signature.len();
-        let signature = Signature::from_bytes(signature.try_into().map_err(|_| CoseError::Length { len })?);
+        let signature = signature.try_into().map_err(|_| CoseError::Length { len })?;
         Ok(Self { headers, payload, signature })
     }
 
@@ -111,7 +111,7 @@ impl<'b> Sign1<'b> {
     ) -> Result<&'b [u8], VerifyError> {
         let scratch = BufferTooSmall::check(scratch, self.scratch_len(encoded_len(external)))?;
         let signed = write_to_be_signed(self.headers.protected, external, self.payload, scratch);
-        key.verify(signed, &self.signature)?;
+        key.verify(signed, &Signature::from_bytes(*self.signature))?;
         Ok(self.payload)
     }
 
