@@ -1,5 +1,6 @@
 //! Deterministic CBOR: a writer, a borrowed strict cursor, and an iterative validator.
 
+mod bignum;
 mod coding;
 mod cursor;
 mod error;
@@ -13,6 +14,7 @@ mod simple;
 mod validate;
 mod writer;
 
+pub use bignum::{Bignum, Sign};
 pub use coding::{Decode, Encode, encoded_len, from_slice, from_slice_within, to_slice};
 pub use cursor::Cursor;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, LimitsError};

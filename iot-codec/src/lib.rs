@@ -54,6 +54,7 @@
 //! # Features
 //! - `alloc` (default): `cbor::to_vec`, `cbor::List`, a `Vec<u8>` as an output, and `Vec<u8>` and `String` as fields.
 //!   Without it the crate needs no allocator. It never needs `std`.
+//! - `serde`: `serde::to_vec_det` and `serde::from_slice_strict` for any type that has `serde`; it needs `alloc`.
 //!
 //! # Panics
 //! No input makes it panic. `cbor::to_vec` panics when an `Encode` written by hand invents an error.
@@ -72,6 +73,8 @@ pub mod fec;
 pub mod framing;
 #[doc(hidden)]
 pub mod record;
+#[cfg(feature = "serde")]
+pub mod serde;
 
 /// Runs the example of the README.
 #[cfg(doctest)]
