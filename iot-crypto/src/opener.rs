@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 use crate::binding::Binding;
 use crate::cose::{Algorithm, CoseError, EncStructure, Encrypt0, Sign1, VerifyError};
 use crate::routing::{RoutingError, RoutingHeader};
-use crate::sealer::{ENCAPSULATED_LEN, MAX_ENC_STRUCTURE_LEN, TAG_LEN};
+use crate::sealer::{ENCAPSULATED_LEN, MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN, TAG_LEN};
 use crate::{
     AgreementSecret, BufferTooSmall, Heading, Proof, Signature, SignatureError, Thumbprint, Verified, VerifyingKey,
 };
@@ -62,7 +62,7 @@ pub enum ReplayError {
     /// It lies too far back to know, or in an incarnation that is closed.
     #[error("the position is too old to tell")]
     TooOld,
-    /// The memory for positions is full. Nothing is lost: the same message can be offered again later.
+    /// The memory for positions is full. A copy of the message can be offered again later.
     #[error("there is no room to remember the position")]
     Full,
 }
@@ -129,7 +129,12 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
     /// position, and that it was not accepted before.
     ///
     /// `topic` is what the transport says; it may be `None` if the routing header carries the topic, and must agree
-    /// with it if both do. `scratch` takes the octets that were signed: [`scratch_len`] octets suffice. When opening fails, `message` holds nothing that was decrypted.
+    /// with it if both do. `scratch` takes the octets that were signed, and must have [`scratch_len`] octets. It is
+    /// overwritten before this returns, and so is what was decrypted when opening fails.
+    ///
+    /// **Opening consumes the message**: after a failure it cannot be opened again, unless the error is
+    /// [`Routing`](OpenError::Routing), [`Buffer`](OpenError::Buffer), or, where the header names the source,
+    /// [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was full, keeps a copy.
     ///
     /// # Errors
     ///
@@ -149,8 +154,15 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
             (Some(topic), _) | (None, Some(topic)) => topic,
             (None, None) => return Err(OpenError::NoTopic),
         };
+        let needed = scratch_len(routing_octets.len() + envelope.len(), topic.as_str().len());
+        let scratch = BufferTooSmall::check(scratch, needed)?;
+        if let Some(source) = routing.source {
+            self.check_replay(&position(source, &routing))?;
+        }
         let (reader, plaintext) = self.decrypt(routing_octets, envelope)?;
-        match self.verify(&reader, &routing, topic, plaintext, scratch) {
+        let verified = self.verify(&reader, &routing, topic, plaintext, scratch);
+        scratch.zeroize();
+        match verified {
             Ok((payload, heading, key, freshness)) => {
                 let plaintext: &'m [u8] = plaintext;
                 let payload = &plaintext[payload];
@@ -182,6 +194,9 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
         }
         let encapsulated =
             <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| OpenError::Decryption)?;
+        if headers.protected.len() > MAX_PROTECTED_LEN {
+            return Err(CoseError::Length { len: headers.protected.len() }.into());
+        }
         let authenticated =
             EncStructure::<MAX_ENC_STRUCTURE_LEN>::new(headers.protected, routing).ok_or(OpenError::Decryption)?;
         let ciphertext_len = sealed.ciphertext().len();
@@ -216,8 +231,7 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
         if let Some(found) = routing.source.filter(|found| *found != source) {
             return Err(OpenError::OtherSource { found });
         }
-        let RoutingHeader { stream, incarnation, sequence, .. } = *routing;
-        let heading = Heading { topic, position: Position { source, stream, incarnation, sequence } };
+        let heading = Heading { topic, position: position(source, routing) };
         self.check_replay(&heading.position)?;
         let binding = Binding { reader, heading: &heading };
         let payload = signed.verify_bound(&verifying_key, &binding, scratch).map_err(|refused| match refused {
@@ -245,4 +259,10 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
         }
         self.replay.accept(position)
     }
+}
+
+/// Where a message of `source` with this header stands.
+fn position(source: DeviceId, routing: &RoutingHeader<'_>) -> Position {
+    let RoutingHeader { stream, incarnation, sequence, .. } = *routing;
+    Position { source, stream, incarnation, sequence }
 }

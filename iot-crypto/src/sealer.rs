@@ -6,6 +6,7 @@ use hpke::{OpModeS, Serializable as _};
 use iot_codec::cbor::{Buffer, Writer, encoded_len};
 use iot_core::{DeviceId, Timestamp};
 use rand_core::CryptoRng;
+use zeroize::Zeroize as _;
 
 use crate::binding::Binding;
 use crate::cose::{self, Algorithm, EncStructure, Protected, Sign1};
@@ -103,7 +104,8 @@ impl<'k, S: Signer> Sealer<'k, S> {
     }
 
     /// Signs and seals `payload` under `heading`, and writes the message to the front of `buffer`, which must have
-    /// [`buffer_len`](Self::buffer_len) octets. Returns the octets of the message; what lies behind them is scratch.
+    /// [`buffer_len`](Self::buffer_len) octets. Returns the octets of the message; what lies behind them is
+    /// overwritten.
     ///
     /// A position must never be used for two payloads: readers take the second for a repetition. `at` is compared
     /// with the expiry of the reader's bundle; a device without a clock passes the latest time that it has seen signed.
@@ -132,7 +134,10 @@ impl<'k, S: Signer> Sealer<'k, S> {
         let (head, ciphertext) = envelope.split_at_mut(layout.envelope_head_len);
         let (inner, tag) = ciphertext.split_at_mut(layout.inner_len);
         let binding = Binding { reader: &reader, heading };
-        cose::write_sign1(self.signer, payload, &binding, inner, scratch)?;
+        let signed = cose::write_sign1(self.signer, payload, &binding, inner, scratch);
+        // It holds the payload.
+        scratch.zeroize();
+        signed?;
 
         let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new(protected.as_bytes(), routing)
             .expect("the capacity suffices for the longest routing header");
@@ -141,11 +146,14 @@ impl<'k, S: Signer> Sealer<'k, S> {
                 &OpModeS::Base,
                 &self.reader.agreement_key().to_hpke(),
                 &[],
-                InOutBuf::from(inner),
+                InOutBuf::from(&mut *inner),
                 authenticated.as_bytes(),
                 rng,
             )
-            .map_err(|_| SealError::Agreement)?;
+            .map_err(|_| {
+                inner.zeroize();
+                SealError::Agreement
+            })?;
         tag.copy_from_slice(&computed_tag.to_bytes());
         let mut writer = Writer::new(Buffer::new(head));
         let written = (|| {
@@ -233,4 +241,7 @@ pub(crate) const ENCAPSULATED_LEN: usize = 32;
 pub(crate) const TAG_LEN: usize = 16;
 
 /// Octets of the longest `Enc_structure`: `["Encrypt0", protected, routing header]`.
-pub(crate) const MAX_ENC_STRUCTURE_LEN: usize = 1 + 9 + 2 + 255 + 3 + RoutingHeader::MAX_LEN;
+pub(crate) const MAX_ENC_STRUCTURE_LEN: usize = 1 + 9 + 2 + MAX_PROTECTED_LEN + 3 + RoutingHeader::MAX_LEN;
+
+/// Octets of the longest protected header that is read.
+pub(crate) const MAX_PROTECTED_LEN: usize = 255;

@@ -189,11 +189,48 @@ fn what_cannot_be_sealed_is_refused_before_anything_is_written() {
 #[test]
 fn short_scratch_is_refused_and_loses_nothing() {
     let (device, reader) = (Party::new(1), Party::new(2));
-    let message = sealed(&device, &reader, Carries::Position, b"21.5");
+    let mut message = sealed(&device, &reader, Carries::Position, b"21.5");
+    let needed = iot_crypto::scratch_len(message.len(), TOPIC.len());
     let mut opener = reader.opener(&device);
-    let refused = opener.open(Some(topic()), &mut message.clone(), &mut [0; 16]).unwrap_err();
-    assert!(matches!(refused, OpenError::Buffer(_)), "{refused}");
-    assert!(opener.open(Some(topic()), &mut message.clone(), &mut [0; 512]).is_ok());
+    for available in 0..needed {
+        let refused = opener.open(Some(topic()), &mut message, &mut vec![0; available]).unwrap_err();
+        assert!(matches!(refused, OpenError::Buffer(short) if short.needed == needed), "{refused}");
+    }
+    assert!(opener.open(Some(topic()), &mut message, &mut vec![0; needed]).is_ok());
+}
+
+#[test]
+fn a_full_memory_refuses_before_it_decrypts_where_the_source_is_known() {
+    let (device, reader) = (Party::new(1), Party::new(2));
+    let mut message = sealed(&device, &reader, Carries::Source, b"21.5");
+    let mut full = iot_crypto::Opener::new(std::slice::from_ref(&reader.agreement), &device, support::Full);
+    let refused = full.open(Some(topic()), &mut message, &mut [0; 512]).unwrap_err();
+    assert_eq!(refused, OpenError::Replay(ReplayError::Full));
+    assert!(reader.opener(&device).open(Some(topic()), &mut message, &mut [0; 512]).is_ok());
+}
+
+#[test]
+fn no_plaintext_is_left_in_buffers() {
+    let (device, reader) = (Party::new(1), Party::new(2));
+    let secret = b"sixteen octets!!";
+    let holds = |octets: &[u8]| octets.windows(16).any(|window| window == secret);
+    let sealer = Sealer::new(device.id(), &device.signing, reader.bundle(NOW));
+    let mut buffer = vec![0; sealer.buffer_len(&heading(&device, 0), secret.len()).unwrap()];
+    sealer.seal_into(&heading(&device, 0), secret, NOW, &mut rng(), &mut buffer).unwrap();
+    assert!(!holds(&buffer));
+    let locked = support::Locked(&device);
+    let refusing = Sealer::new(device.id(), &locked, reader.bundle(NOW));
+    let refused = refusing.seal_into(&heading(&device, 0), secret, NOW, &mut rng(), &mut buffer);
+    assert!(matches!(refused, Err(SealError::Signer(_))));
+    assert!(!holds(&buffer));
+
+    let mut message = sealed(&device, &reader, Carries::Position, secret);
+    let mut scratch = [0; 512];
+    assert!(reader.opener(&device).open(Some(topic()), &mut message, &mut scratch).is_ok());
+    assert!(!holds(&scratch));
+    let mut forged = support::signed_by(&reader, &device, &reader, secret);
+    assert!(reader.opener(&device).open(Some(topic()), &mut forged, &mut scratch).is_err());
+    assert!(!holds(&scratch) && !holds(&forged));
 }
 
 /// The vector that `docs/formats/envelope.md` prints: whoever changes a format octet changes this.

@@ -78,6 +78,32 @@ impl ReplayGuard for Seen {
     }
 }
 
+/// A memory without room.
+pub struct Full;
+
+impl ReplayGuard for Full {
+    fn check(&self, _: &Position) -> Result<(), ReplayError> {
+        Err(ReplayError::Full)
+    }
+
+    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
+        Err(ReplayError::Full)
+    }
+}
+
+/// A secure element that refuses.
+pub struct Locked<'a>(pub &'a Party);
+
+impl Signer for Locked<'_> {
+    fn verifying_key(&self) -> VerifyingKey {
+        self.0.signing.verifying_key()
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Signature, SignerError> {
+        Err(SignerError)
+    }
+}
+
 pub fn heading(device: &Party, sequence: u64) -> Heading<'static> {
     let incarnation = Incarnation::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
     let position = Position { source: device.id(), stream: StreamId::new(0), incarnation, sequence };
