@@ -48,7 +48,8 @@ use crate::node::upkeep::Upkeep;
 /// # Work and memory
 ///
 /// A datagram costs at most one decoding and one verification of a signature, and as many datagrams in answer as one
-/// lookup has requests or a record has replicas. A new entry of the table costs a walk over the stored records. A
+/// lookup has requests or a record has replicas. A new entry of the table costs a walk over the stored records, and a
+/// put into a full store one for each record that must give way, of which there are at most ten. A
 /// time-out handles at most 64 requests. Everything that grows has a bound in [`NodeConfig`] or
 /// [`StoreConfig`](crate::StoreConfig).
 ///

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use iot_codec::cbor::{self, DecodeError, List};
+use iot_codec::cbor::{self, DecodeError, Limits, List};
 use iot_codec::record;
 use iot_core::Timestamp;
 use iot_crypto::Signer;
@@ -52,7 +52,7 @@ impl PublisherConfig {
     /// # Panics
     /// When the number is out of range.
     pub fn pages(mut self, pages: usize) -> Self {
-        assert!((1..=4096).contains(&pages), "an index of 1 to 4096 pages, not {pages}");
+        assert!((1..=MAX_PAGES).contains(&pages), "an index of 1 to 4096 pages, not {pages}");
         self.pages = pages;
         self
     }
@@ -63,7 +63,7 @@ impl PublisherConfig {
     /// # Panics
     /// When the number is out of range.
     pub fn outbox(mut self, records: usize) -> Self {
-        assert!((3..=4096).contains(&records), "an outbox of 3 to 4096 records, not {records}");
+        assert!((3..=MAX_OUTBOX).contains(&records), "an outbox of 3 to 4096 records, not {records}");
         self.outbox = records;
         self
     }
@@ -166,7 +166,8 @@ impl Publisher {
     ///
     /// [`RestoreError`] when the octets are not such a state.
     pub fn restore(state: &[u8], config: PublisherConfig) -> Result<Self, RestoreError> {
-        let Snapshot { state, outbox } = cbor::from_slice(state)?;
+        let limits = Limits::default().bytes(MAX_STATE_LEN);
+        let Snapshot { state, outbox } = cbor::from_slice_within(state, &limits)?;
         let (tail, pages) = (state.tail.0.len() as u64, state.page_expiries.0.len() as u64);
         let indexed = state.pages.checked_mul(PAGE).and_then(|paged| paged.checked_add(tail));
         if state.feed.len() > MAX_NAME_LEN || tail >= PAGE || pages > state.pages || indexed != Some(state.next) {
@@ -329,6 +330,15 @@ fn close_page(state: &mut State, signer: &impl Signer, expires: Timestamp) -> Re
     state.page_expiries.0.push(expires.as_secs());
     Ok(record)
 }
+
+/// More octets than any state has: a full outbox, the expiry of each page, and the rest.
+const MAX_STATE_LEN: u32 = (MAX_OUTBOX * (Record::MAX_LEN + 3) + MAX_PAGES * 9 + 4096) as u32;
+
+/// The most records that may wait to be confirmed.
+const MAX_OUTBOX: usize = 4096;
+
+/// The most pages that the index keeps.
+const MAX_PAGES: usize = 4096;
 
 const MAX_HEAD_LIFE: Duration = Duration::from_secs(29 * 24 * 60 * 60);
 

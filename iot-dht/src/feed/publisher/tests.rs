@@ -148,3 +148,22 @@ fn a_full_outbox_refuses_and_keeps_what_was_pushed() {
     publisher.seal(&owner(), NOW, 9).unwrap();
     assert_eq!((publisher.pending(), publisher.mark(), publisher.next_segment()), (0, 9, 3));
 }
+
+#[test]
+fn the_largest_outbox_is_restored() {
+    let config = PublisherConfig::default().outbox(4096);
+    let mut publisher = Publisher::new(b"feed", config);
+    let message = std::vec![1; Publisher::max_message_len(b"feed")];
+    let mut segments = 0;
+    loop {
+        publisher.push(&message).unwrap();
+        match publisher.seal(&owner(), later(segments), segments) {
+            Ok(()) => segments += 1,
+            Err(SealError::OutboxFull { limit: 4096 }) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let restored = Publisher::restore(&publisher.state(), config).unwrap();
+    assert_eq!(restored.outbox().count(), publisher.outbox().count());
+    assert_eq!((restored.next_segment(), restored.mark()), (segments, segments - 1));
+}
