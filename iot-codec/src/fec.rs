@@ -7,7 +7,7 @@
 //! octet for octet those of Backblaze's Reed–Solomon and of the libraries that follow it.
 //!
 //! It repairs what is missing, not what is wrong: a damaged shard must have been dropped, or a checksum over the result
-//! must tell, as `fragment` has one.
+//! must tell, as [`fragment`](crate::fragment) has one.
 //!
 //! ```
 //! use iot_codec::fec::{Code, Redundancy, reconstruct};

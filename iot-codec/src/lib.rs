@@ -44,12 +44,14 @@
 //! - To check bytes without reading them, call [`cbor::validate`].
 //! - On a byte stream, put [`framing::frame_header`] before each message, and give what arrives to
 //!   [`framing::LengthDelimited`].
+//! - Over frames that are shorter than messages, or get lost, cut with a [`fragment::Sender`] and put together with a
+//!   [`fragment::Receiver`]. [`fec`] is the code that repairs what was lost, for other uses.
 //!
 //! # Limits
 //! [`cbor::Limits`] bounds bytes, depth and items; every entry point for untrusted input has a form that takes it, and
 //! the defaults stand in its setters. Nothing recurses and nothing is allocated while CBOR is validated or borrowed;
 //! owned values take memory as their elements arrive, never for a length that is only claimed. A frame is at most as
-//! long as the buffer that the caller gave.
+//! long as the buffer that the caller gave. The memory of a [`fragment::Receiver`] is part of its type.
 //!
 //! # Features
 //! - `alloc` (default): `cbor::to_vec`, `cbor::List`, a `Vec<u8>` as an output, and `Vec<u8>` and `String` as fields.
@@ -70,6 +72,7 @@ extern crate alloc;
 
 pub mod cbor;
 pub mod fec;
+pub mod fragment;
 pub mod framing;
 #[doc(hidden)]
 pub mod record;

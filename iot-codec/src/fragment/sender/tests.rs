@@ -1,0 +1,123 @@
+extern crate std;
+
+use std::vec::Vec;
+
+use super::*;
+use crate::fragment::header::Frame;
+
+fn sender(mtu: u16, redundancy: Redundancy) -> Sender {
+    Sender::new(SenderConfig::default().mtu(mtu).unwrap().redundancy(redundancy), 0)
+}
+
+fn frames(mut outgoing: Outgoing<'_>) -> Vec<Vec<u8>> {
+    let mut buffer = [0xee; 600];
+    let mut frames = Vec::new();
+    while let Some(frame) = outgoing.next_frame(Instant::START, &mut buffer).unwrap() {
+        frames.push(frame.to_vec());
+    }
+    assert_eq!(outgoing.remaining(), 0);
+    assert_eq!(outgoing.frames(), frames.len());
+    frames
+}
+
+#[test]
+fn what_fits_travels_whole_and_bare() {
+    for first in [0x00, 0x7f, 0x80, 0xbf] {
+        let message = [first; 51];
+        assert_eq!(frames(sender(51, Redundancy::NONE).send(Instant::START, &message).unwrap()), [message]);
+    }
+}
+
+#[test]
+fn what_looks_like_a_fragment_is_escaped() {
+    let mut sender = sender(20, Redundancy::NONE);
+    for first in 0xc0..=0xff {
+        let message = [first; 19];
+        let sent = frames(sender.send(Instant::START, &message).unwrap());
+        assert_eq!(sent, [[&[0xff], &message[..]].concat()]);
+        assert_eq!(Frame::parse(&sent[0]), Ok(Frame::Whole(&message)));
+    }
+    assert_eq!(frames(sender.send(Instant::START, &[]).unwrap()), [[0xff]]);
+    let too_long_with_the_escape = [0xc0; 20];
+    assert_eq!(frames(sender.send(Instant::START, &too_long_with_the_escape).unwrap()).len(), 2);
+}
+
+#[test]
+fn the_target_message_takes_as_many_frames_as_the_bound() {
+    let loss = Redundancy::for_loss(200_000, 1_000).unwrap();
+    let outgoing = sender(51, loss).send(Instant::START, &[0; 480]).unwrap();
+    assert_eq!((outgoing.needed(), outgoing.frames(), outgoing.frame_len()), (10, 20, 51));
+    // Ten frames leave 25 octets for headers and trailer, and five more for the message.
+    assert_eq!(sender(51, loss).send(Instant::START, &[0; 486]).unwrap().needed(), 11);
+}
+
+#[test]
+fn sends_the_fewest_and_then_the_shortest_frames() {
+    for mtu in [8_u16, 20, 51, 80] {
+        for len in usize::from(mtu) + 1..=1000 {
+            let message = std::vec![1; len];
+            let Ok(outgoing) = sender(mtu, Redundancy::NONE).send(Instant::START, &message) else {
+                assert!(len + TRAILER > 255 * (usize::from(mtu) - LONG_HEADER), "{len} over {mtu}");
+                continue;
+            };
+            let short = (len + TRAILER).div_ceil(usize::from(mtu) - SHORT_HEADER);
+            let header = if short <= 31 { SHORT_HEADER } else { LONG_HEADER };
+            let needed = (len + TRAILER).div_ceil(usize::from(mtu) - header);
+            assert_eq!((outgoing.needed(), outgoing.frames()), (needed, needed));
+            assert!(outgoing.frame_len() <= mtu.into());
+            assert!(needed * (outgoing.frame_len() - header) < len + TRAILER + needed);
+        }
+    }
+}
+
+#[test]
+fn a_busy_sender_goes_on_with_long_ids_until_there_are_none() {
+    let mut sender = sender(20, Redundancy::NONE);
+    let message = [1; 21];
+    let mut kinds = Vec::new();
+    let error = loop {
+        match sender.send(Instant::START, &message) {
+            Ok(outgoing) => kinds.push(outgoing.frame_len()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, SendError::NoFreeId { retry_at: Instant::from_micros(120_000_000) });
+    assert_eq!(kinds.iter().filter(|len| **len == 13 + SHORT_HEADER).count(), 8);
+    assert_eq!(kinds.iter().filter(|len| **len == 13 + LONG_HEADER).count(), 4096);
+    let later = Instant::from_micros(120_000_000);
+    assert_eq!(sender.send(later, &message).unwrap().frame_len(), 13 + SHORT_HEADER);
+}
+
+#[test]
+fn gives_no_frame_after_its_time_or_without_room() {
+    let message = [1; 60];
+    let mut outgoing = sender(51, Redundancy::NONE).send(Instant::START, &message).unwrap();
+    let mut buffer = [0; 51];
+    let late = Instant::from_micros(60_000_000);
+    let in_time = Instant::from_micros(59_999_999);
+    assert_eq!(outgoing.next_frame(in_time, &mut buffer[..34]), Err(SendError::Buffer { needed: 35, available: 34 }));
+    assert_eq!(outgoing.remaining(), 2);
+    assert_eq!(outgoing.next_frame(in_time, &mut buffer).unwrap().map(<[u8]>::len), Some(35));
+    assert_eq!(outgoing.next_frame(late, &mut buffer), Err(SendError::TooLate));
+    assert_eq!(outgoing.remaining(), 1);
+    assert!(outgoing.next_frame(in_time, &mut buffer).unwrap().is_some());
+    assert_eq!(outgoing.next_frame(late, &mut buffer), Ok(None));
+}
+
+#[test]
+fn refuses_what_255_frames_do_not_hold() {
+    let message = [0; 255 * 16 - TRAILER + 1];
+    assert!(sender(20, Redundancy::NONE).send(Instant::START, &message[1..]).is_ok());
+    for redundancy in [Redundancy::NONE, Redundancy::parity(1)] {
+        let from = usize::from(redundancy != Redundancy::NONE);
+        let error = sender(20, redundancy).send(Instant::START, &message[from..]).unwrap_err();
+        assert_eq!(error, SendError::TooLong { len: message.len() - from, mtu: 20 });
+    }
+}
+
+#[test]
+fn refuses_settings_outside_of_their_range() {
+    assert_eq!(SenderConfig::default().mtu(7).unwrap_err().min, 8);
+    assert_eq!(SenderConfig::default().lifetime(Duration::ZERO).unwrap_err().value, 0);
+    assert_eq!(SenderConfig::default().lifetime(Duration::MAX).unwrap_err().value, u64::MAX);
+}
