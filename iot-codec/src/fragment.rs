@@ -43,25 +43,25 @@
 //! | --- | --- |
 //! | `0xxxxxxx`, `10xxxxxx` | a whole message, of which this is the first octet |
 //! | `110xxxxx` | a fragment, header of 2 octets |
-//! | `1110xxxx` | a fragment, header of 4 octets |
-//! | `0xf0` to `0xfe` | not used |
+//! | `1110xxxx` | a fragment, header of 3 octets |
+//! | `11110xxx` | a fragment, header of 4 octets |
+//! | `0xf8` to `0xfe` | not used |
 //! | `0xff` | a whole message follows: one that is empty, or begins with an octet from `0xc0` |
 //!
 //! ```text
-//!   0                   1
-//!   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5
-//!  +-+-+-+-----+---------+---------+-------
-//!  |1|1|0| id  |    k    |  index  | shard   up to 31 data shards, indices 0 to 31
-//!  +-+-+-+-----+---------+---------+-------
-//!
 //!   0                   1                   2                   3
 //!   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
-//!  +-+-+-+-+-----------------------+---------------+---------------+-------
-//!  |1|1|1|0|          id           |       k       |     index     | shard
-//!  +-+-+-+-+-----------------------+---------------+---------------+-------
+//!  +-+-+-+-----+---------+---------+---------
+//!  |1|1|0| id  |    k    |  index  | shard ..   k up to 31, index up to 31
+//!  +-+-+-+-+---+---+-----+---------+---------------+---------
+//!  |1|1|1|0|  id   |       k       |     index     | shard ..
+//!  +-+-+-+-+-+-----+---------------+---------------+---------------+---------
+//!  |1|1|1|1|0|         id          |       k       |     index     | shard ..
+//!  +-+-+-+-+-+---------------------+---------------+---------------+---------
 //! ```
 //!
-//! The `k` data shards (1 or more) are equally long pieces of a block, `index` 0 to `k - 1`; higher ones, up to 254, are
+//! A sender takes the shortest header that has room for `k` and every index, and a free id. The `k` data shards (1 or
+//! more) are equally long pieces of a block, `index` 0 to `k - 1`; higher ones, up to 254, are
 //! parity. A shard ends where its frame ends. The block is the message, fewer than `k` octets of zero, their number in
 //! one octet, and the message's CRC-32 (RFC 1662 §C.3, [`Crc32`](crate::framing::Checksum::Crc32)), most significant
 //! octet first:
@@ -93,7 +93,7 @@ pub use sender::{Outgoing, SendError, Sender, SenderConfig};
 
 use core::time::Duration;
 
-use header::LONG_HEADER;
+use header::Form;
 use iot_core::limits::OutOfRange;
 
 /// Octets of a block behind message and padding: the length of the padding, and the checksum.
@@ -109,7 +109,7 @@ const SHORTEST_MTU: u16 = 8;
 pub const fn slot_bytes(len: usize, mtu: u16) -> usize {
     let mtu = if mtu < SHORTEST_MTU { SHORTEST_MTU } else { mtu };
     let needed = len.saturating_add(TRAILER);
-    let data = needed.div_ceil(mtu as usize - LONG_HEADER);
+    let data = needed.div_ceil(mtu as usize - Form::Long.len());
     needed.saturating_add(data.saturating_mul(2) - 1)
 }
 

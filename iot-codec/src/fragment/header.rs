@@ -1,4 +1,4 @@
-use super::ReceiveError;
+use super::{ReceiveError, TRAILER};
 
 /// A frame, as its first octet says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,91 +15,131 @@ pub(super) struct Header {
     pub(super) index: u8,
 }
 
-/// The number of a message among those of a sender that may be on their way. The two kinds count apart.
+/// The number of a message among those of a sender that may be on their way. Each form of header counts for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MessageId {
-    /// 3 bits.
-    Short(u8),
-    /// 12 bits.
-    Long(u16),
+pub(super) struct MessageId {
+    pub(super) form: Form,
+    pub(super) number: u16,
 }
 
-/// Octets of the header with a long id.
-pub(super) const LONG_HEADER: usize = 4;
-/// Octets of the header with a short id.
-pub(super) const SHORT_HEADER: usize = 2;
-/// The most data shards with a short id.
-pub(super) const SHORT_DATA: u8 = 31;
-/// The most shards with a short id.
-pub(super) const SHORT_SHARDS: u8 = 32;
+/// The forms of a header, from the one that says least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Short,
+    Medium,
+    Long,
+}
 
-/// The first octet that no whole message may have bare.
-const FRAGMENT: u8 = 0b1100_0000;
-const LONG: u8 = 0b1110_0000;
-const UNUSED: u8 = 0b1111_0000;
+impl Form {
+    pub(super) const ALL: [Self; 3] = [Self::Short, Self::Medium, Self::Long];
+
+    /// Octets of the header.
+    pub(super) const fn len(self) -> usize {
+        match self {
+            Self::Short => 2,
+            Self::Medium => 3,
+            Self::Long => 4,
+        }
+    }
+
+    /// How many ids there are.
+    pub(super) const fn ids(self) -> u16 {
+        match self {
+            Self::Short => 1 << 3,
+            Self::Medium => 1 << 4,
+            Self::Long => 1 << 11,
+        }
+    }
+
+    /// The most data shards.
+    pub(super) const fn data(self) -> u8 {
+        match self {
+            Self::Short => 31,
+            Self::Medium | Self::Long => 255,
+        }
+    }
+
+    /// The most shards, data and parity.
+    pub(super) const fn shards(self) -> u8 {
+        match self {
+            Self::Short => 32,
+            Self::Medium | Self::Long => 255,
+        }
+    }
+}
+
+/// The first octets of the three forms, where their ids are 0, and the first that none has.
+const SHORT: u8 = 0b1100_0000;
+const MEDIUM: u8 = 0b1110_0000;
+const LONG: u8 = 0b1111_0000;
+const UNUSED: u8 = 0b1111_1000;
 /// Before a whole message that cannot stand bare.
 pub(super) const ESCAPE: u8 = 0xff;
 
 /// Whether a whole message needs an [`ESCAPE`].
 pub(super) fn needs_escape(message: &[u8]) -> bool {
-    message.first().is_none_or(|&octet| octet >= FRAGMENT)
+    message.first().is_none_or(|&octet| octet >= SHORT)
 }
 
 impl<'f> Frame<'f> {
     pub(super) fn parse(frame: &'f [u8]) -> Result<Self, ReceiveError> {
         match *frame {
             [] => Err(ReceiveError::Malformed { offset: 0 }),
+            [..SHORT, ..] => Ok(Self::Whole(frame)),
+            [first @ SHORT..MEDIUM, second, ref shard @ ..] => {
+                let bits = u16::from_be_bytes([first, second]);
+                let [data, index] = [bits >> 5, bits].map(|field| (field & 0b1_1111) as u8);
+                let id = MessageId { form: Form::Short, number: bits >> 10 & 0b111 };
+                Self::fragment(Header { id, data, index }, shard)
+            }
+            [first @ MEDIUM..LONG, data, index, ref shard @ ..] => {
+                let id = MessageId { form: Form::Medium, number: (first ^ MEDIUM).into() };
+                Self::fragment(Header { id, data, index }, shard)
+            }
+            [first @ LONG..UNUSED, low, data, index, ref shard @ ..] => {
+                let id = MessageId { form: Form::Long, number: u16::from_be_bytes([first ^ LONG, low]) };
+                Self::fragment(Header { id, data, index }, shard)
+            }
+            [SHORT..UNUSED, ..] => Err(ReceiveError::Malformed { offset: frame.len() }),
             [ESCAPE, ref message @ ..] if needs_escape(message) => Ok(Self::Whole(message)),
             [ESCAPE, ..] => Err(ReceiveError::Malformed { offset: 1 }),
             [form @ UNUSED..=0xff, ..] => Err(ReceiveError::UnknownForm { form }),
-            [first @ LONG..UNUSED, low, data, index, ref shard @ ..] => {
-                let id = MessageId::Long(u16::from_be_bytes([first ^ LONG, low]));
-                Self::fragment(Header { id, data, index }, shard, 2)
-            }
-            [first @ FRAGMENT..LONG, second, ref shard @ ..] => {
-                let bits = u16::from_be_bytes([first, second]);
-                let [data, index] = [bits >> 5, bits].map(|field| (field & 0b1_1111) as u8);
-                let id = MessageId::Short(first >> 2 & 0b111);
-                Self::fragment(Header { id, data, index }, shard, 0)
-            }
-            [FRAGMENT..=0xff, ..] => Err(ReceiveError::Malformed { offset: frame.len() }),
-            _ => Ok(Self::Whole(frame)),
         }
     }
 
-    /// `offset` is where the number of data shards stands.
-    fn fragment(header: Header, shard: &'f [u8], offset: usize) -> Result<Self, ReceiveError> {
+    fn fragment(header: Header, shard: &'f [u8]) -> Result<Self, ReceiveError> {
         let block = usize::from(header.data) * shard.len();
-        if header.data == 0 || header.index == u8::MAX {
-            return Err(ReceiveError::Malformed { offset });
+        let malformed = |offset| Err(ReceiveError::Malformed { offset });
+        if header.data == 0 {
+            return malformed(header.len().saturating_sub(2));
         }
-        if block < super::TRAILER || shard.len() > usize::from(u16::MAX) {
-            return Err(ReceiveError::Malformed { offset: header.len() });
+        if header.index == u8::MAX {
+            return malformed(header.len() - 1);
+        }
+        if block < TRAILER || shard.len() > usize::from(u16::MAX) {
+            return malformed(header.len());
         }
         Ok(Self::Fragment(header, shard))
     }
 }
 
 impl Header {
-    pub(super) fn len(&self) -> usize {
-        match self.id {
-            MessageId::Short(_) => SHORT_HEADER,
-            MessageId::Long(_) => LONG_HEADER,
-        }
+    pub(super) const fn len(&self) -> usize {
+        self.id.form.len()
     }
 
     /// Writes it to the front of a frame, which has room for it, and gives back the rest.
     pub(super) fn write<'f>(&self, frame: &'f mut [u8]) -> &'f mut [u8] {
         let (header, shard) = frame.split_at_mut(self.len());
-        match self.id {
-            MessageId::Short(id) => {
-                let bits = u16::from(FRAGMENT | id << 2) << 8 | u16::from(self.data) << 5 | u16::from(self.index);
+        let Self { id: MessageId { form, number }, data, index } = *self;
+        let [high, low] = number.to_be_bytes();
+        match form {
+            Form::Short => {
+                let bits = u16::from(SHORT) << 8 | number << 10 | u16::from(data) << 5 | u16::from(index);
                 header.copy_from_slice(&bits.to_be_bytes());
             }
-            MessageId::Long(id) => {
-                let [high, low] = id.to_be_bytes();
-                header.copy_from_slice(&[LONG | high, low, self.data, self.index]);
-            }
+            Form::Medium => header.copy_from_slice(&[MEDIUM | low, data, index]),
+            Form::Long => header.copy_from_slice(&[LONG | high, low, data, index]),
         }
         shard
     }
@@ -111,15 +151,15 @@ mod tests {
 
     #[test]
     fn every_header_is_read_as_it_was_written() {
-        let short = (0..8).map(MessageId::Short);
-        let long = [0, 1, 255, 256, 4095].map(MessageId::Long);
-        for id in short.chain(long) {
-            let (data, indices) = if matches!(id, MessageId::Short(_)) { (1..=31, 0..=31) } else { (1..=255, 0..=254) };
+        for form in Form::ALL {
+            let (data, indices) = if form == Form::Short { (1..=31, 0..=31) } else { (1..=255, 0..=254) };
             for (data, index) in data.flat_map(|data| indices.clone().map(move |index| (data, index))) {
-                let header = Header { id, data, index };
-                let mut frame = [0x55; 9];
-                header.write(&mut frame);
-                assert_eq!(Frame::parse(&frame), Ok(Frame::Fragment(header, &frame[header.len()..])));
+                for number in [0, 1, 5, form.ids() / 2, form.ids() - 1] {
+                    let header = Header { id: MessageId { form, number }, data, index };
+                    let mut frame = [0x55; 9];
+                    header.write(&mut frame);
+                    assert_eq!(Frame::parse(&frame), Ok(Frame::Fragment(header, &frame[header.len()..])));
+                }
             }
         }
     }
@@ -128,11 +168,16 @@ mod tests {
     fn the_first_octet_says_what_a_frame_is() {
         for first in 0..=255 {
             let frame = [first, 0xc1, 3, 4, 5, 6, 7, 8];
-            match (first, Frame::parse(&frame)) {
-                (..0xc0, parsed) => assert_eq!(parsed, Ok(Frame::Whole(&frame))),
-                (0xc0..0xf0, parsed) => assert!(matches!(parsed, Ok(Frame::Fragment(..))), "{first}"),
-                (0xf0..0xff, parsed) => assert_eq!(parsed, Err(ReceiveError::UnknownForm { form: first })),
-                (0xff, parsed) => assert_eq!(parsed, Ok(Frame::Whole(&frame[1..]))),
+            let form = |form| move |header: Header| header.id.form == form;
+            let parsed = Frame::parse(&frame);
+            let is = |check: &dyn Fn(Header) -> bool| matches!(parsed, Ok(Frame::Fragment(header, _)) if check(header));
+            match first {
+                ..0xc0 => assert_eq!(parsed, Ok(Frame::Whole(&frame))),
+                0xc0..0xe0 => assert!(is(&form(Form::Short)), "{first}"),
+                0xe0..0xf0 => assert!(is(&form(Form::Medium)), "{first}"),
+                0xf0..0xf8 => assert!(is(&form(Form::Long)), "{first}"),
+                0xf8..0xff => assert_eq!(parsed, Err(ReceiveError::UnknownForm { form: first })),
+                0xff => assert_eq!(parsed, Ok(Frame::Whole(&frame[1..]))),
             }
         }
     }
@@ -148,12 +193,18 @@ mod tests {
             (&[0xc0, 0x20, 1, 2, 3, 4], 2),
             (&[0xc0, 0x01, 1, 2, 3, 4, 5], 0),
             (&[0xe0], 1),
-            (&[0xe0, 0], 2),
-            (&[0xe0, 0, 1], 3),
-            (&[0xe0, 0, 1, 0], 4),
-            (&[0xe0, 0, 2, 0, 1, 2], 4),
-            (&[0xe0, 0, 0, 0, 1, 2, 3, 4, 5], 2),
-            (&[0xe0, 0, 1, 255, 1, 2, 3, 4, 5], 2),
+            (&[0xe0, 1], 2),
+            (&[0xe0, 1, 0], 3),
+            (&[0xe0, 2, 0, 1, 2], 3),
+            (&[0xe0, 0, 0, 1, 2, 3, 4, 5], 1),
+            (&[0xe0, 1, 255, 1, 2, 3, 4, 5], 2),
+            (&[0xf0], 1),
+            (&[0xf0, 0], 2),
+            (&[0xf0, 0, 1], 3),
+            (&[0xf0, 0, 1, 0], 4),
+            (&[0xf0, 0, 2, 0, 1, 2], 4),
+            (&[0xf0, 0, 0, 0, 1, 2, 3, 4, 5], 2),
+            (&[0xf0, 0, 1, 255, 1, 2, 3, 4, 5], 3),
         ] {
             assert_eq!(Frame::parse(frame), Err(ReceiveError::Malformed { offset }), "{frame:02x?}");
         }

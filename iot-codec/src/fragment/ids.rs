@@ -1,57 +1,62 @@
 use iot_core::Instant;
 
-use super::header::MessageId;
+use super::header::{Form, MessageId};
 
-const SHORT_IDS: usize = 8;
-const LONG_IDS: u16 = 4096;
-/// Long ids are remembered by the block: when the last of one is free, all are.
-const BLOCKS: usize = 8;
-const BLOCK_IDS: u16 = LONG_IDS / BLOCKS as u16;
-
-/// Which ids are taken, and until when. They are given in turn, so the next one is the one that is free first.
+/// Which ids are taken, and until when, for each form of header.
 #[derive(Clone, Debug)]
 pub(super) struct Ids {
-    short: u8,
-    short_free: [Instant; SHORT_IDS],
-    long: u16,
-    blocks_free: [Instant; BLOCKS],
+    short: Turn<8>,
+    medium: Turn<16>,
+    long: Turn<8>,
 }
 
 impl Ids {
     pub(super) const fn starting_at(first: u16) -> Self {
         Self {
-            short: first as u8 % SHORT_IDS as u8,
-            short_free: [Instant::START; SHORT_IDS],
-            long: first % LONG_IDS,
-            blocks_free: [Instant::START; BLOCKS],
+            short: Turn::new(Form::Short, first),
+            medium: Turn::new(Form::Medium, first),
+            long: Turn::new(Form::Long, first),
         }
     }
 
-    /// Takes a short id until `until`, if the next is free.
-    pub(super) fn take_short(&mut self, now: Instant, until: Instant) -> Option<MessageId> {
-        let free = &mut self.short_free[usize::from(self.short)];
-        if *free > now {
-            return None;
-        }
-        *free = until;
-        let id = MessageId::Short(self.short);
-        self.short = (self.short + 1) % SHORT_IDS as u8;
-        Some(id)
-    }
-
-    /// Takes a long id until `until`.
+    /// Takes an id of this form until `until`.
     ///
     /// # Errors
     /// If none is free: when one is.
-    pub(super) fn take_long(&mut self, now: Instant, until: Instant) -> Result<MessageId, Instant> {
-        let free = &mut self.blocks_free[usize::from(self.long / BLOCK_IDS)];
-        if self.long.is_multiple_of(BLOCK_IDS) && *free > now {
+    pub(super) fn take(&mut self, form: Form, now: Instant, until: Instant) -> Result<MessageId, Instant> {
+        let number = match form {
+            Form::Short => self.short.take(now, until),
+            Form::Medium => self.medium.take(now, until),
+            Form::Long => self.long.take(now, until),
+        }?;
+        Ok(MessageId { form, number })
+    }
+}
+
+/// Ids given in turn, so that the next one is the one that is free first, and remembered by the block: a block can be
+/// entered when the last of its ids is free.
+#[derive(Clone, Debug)]
+struct Turn<const BLOCKS: usize> {
+    next: u16,
+    block_len: u16,
+    free: [Instant; BLOCKS],
+}
+
+impl<const BLOCKS: usize> Turn<BLOCKS> {
+    const fn new(form: Form, first: u16) -> Self {
+        let ids = form.ids();
+        Self { next: first % ids, block_len: ids / BLOCKS as u16, free: [Instant::START; BLOCKS] }
+    }
+
+    fn take(&mut self, now: Instant, until: Instant) -> Result<u16, Instant> {
+        let number = self.next;
+        let free = &mut self.free[usize::from(number / self.block_len)];
+        if number.is_multiple_of(self.block_len) && *free > now {
             return Err(*free);
         }
         *free = until.max(*free);
-        let id = MessageId::Long(self.long);
-        self.long = (self.long + 1) % LONG_IDS;
-        Ok(id)
+        self.next = (number + 1) % (self.block_len * BLOCKS as u16);
+        Ok(number)
     }
 }
 
@@ -59,24 +64,18 @@ impl Ids {
 mod tests {
     use super::*;
 
-    /// Takes at every microsecond, and checks that no id comes again before it is free.
-    fn never_early(
-        hold: u64,
-        start: u16,
-        mut take: impl FnMut(&mut Ids, Instant, Instant) -> Option<MessageId>,
-    ) -> u32 {
-        let mut free = [0; 1 << 13];
+    /// Takes at every microsecond, checks that no id comes again before it is free, and counts.
+    fn never_early(form: Form, hold: u64, start: u16) -> u32 {
+        let mut free = [0; 2048];
         let mut ids = Ids::starting_at(start);
         let mut taken = 0;
         for now in 0..40_000 {
             let until = Instant::from_micros(now + hold);
-            let number = match take(&mut ids, Instant::from_micros(now), until) {
-                Some(MessageId::Short(id)) => usize::from(id),
-                Some(MessageId::Long(id)) => 4096 + usize::from(id),
-                None => continue,
-            };
-            assert!(free[number] <= now, "id {number} at {now}");
-            free[number] = until.as_micros();
+            let Ok(id) = ids.take(form, Instant::from_micros(now), until) else { continue };
+            assert_eq!(id.form, form);
+            let free = &mut free[usize::from(id.number)];
+            assert!(*free <= now, "{id:?} at {now}");
+            *free = until.as_micros();
             taken += 1;
         }
         taken
@@ -84,25 +83,26 @@ mod tests {
 
     #[test]
     fn no_id_comes_again_before_it_is_free() {
-        for start in [0, 5, 511, 700, 4095, u16::MAX] {
-            assert_eq!(never_early(1, start, Ids::take_short), 40_000);
-            assert_eq!(never_early(8, start, Ids::take_short), 40_000);
-            assert_eq!(never_early(16, start, Ids::take_short), 20_000);
-            let long = |ids: &mut Ids, now, until| ids.take_long(now, until).ok();
-            assert_eq!(never_early(3584, start, long), 40_000);
-            let taken = never_early(20_000, start, long);
+        for start in [0, 5, 511, 700, 2047, u16::MAX] {
+            assert_eq!(never_early(Form::Short, 8, start), 40_000);
+            assert_eq!(never_early(Form::Short, 16, start), 20_000);
+            assert_eq!(never_early(Form::Medium, 16, start), 40_000);
+            assert_eq!(never_early(Form::Medium, 64, start), 10_000);
+            // One block of eight waits for its last id.
+            assert_eq!(never_early(Form::Long, 1_792, start), 40_000);
+            let taken = never_early(Form::Long, 10_000, start);
             assert!((7_000..=8_192).contains(&taken), "{taken}");
         }
     }
 
     #[test]
-    fn says_when_a_long_id_is_free() {
+    fn says_when_the_next_id_is_free() {
         let mut ids = Ids::starting_at(0);
-        for now in 0..4096 {
-            ids.take_long(Instant::from_micros(now), Instant::from_micros(now + 10_000)).unwrap();
+        for now in 0..2048 {
+            ids.take(Form::Long, Instant::from_micros(now), Instant::from_micros(now + 10_000)).unwrap();
         }
-        let free = ids.take_long(Instant::from_micros(4096), Instant::MAX).unwrap_err();
-        assert_eq!(free, Instant::from_micros(10_511));
-        assert_eq!(ids.take_long(free, Instant::MAX), Ok(MessageId::Long(0)));
+        let free = ids.take(Form::Long, Instant::from_micros(2048), Instant::MAX).unwrap_err();
+        assert_eq!(free, Instant::from_micros(10_255));
+        assert_eq!(ids.take(Form::Long, free, Instant::MAX), Ok(MessageId { form: Form::Long, number: 0 }));
     }
 }

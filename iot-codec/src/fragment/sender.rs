@@ -7,7 +7,7 @@ use iot_core::Instant;
 use iot_core::limits::OutOfRange;
 use thiserror::Error;
 
-use super::header::{ESCAPE, Header, LONG_HEADER, MessageId, SHORT_DATA, SHORT_HEADER, SHORT_SHARDS, needs_escape};
+use super::header::{ESCAPE, Form, Header, MessageId, needs_escape};
 use super::ids::Ids;
 use super::{SHORTEST_MTU, TRAILER, checked_lifetime};
 use crate::fec::{Code, Redundancy};
@@ -62,7 +62,7 @@ impl Default for SenderConfig {
     }
 }
 
-/// Cuts messages into frames. About 170 octets, and none for a message.
+/// Cuts messages into frames. About 300 octets, and none for a message.
 #[derive(Clone, Debug)]
 pub struct Sender {
     config: SenderConfig,
@@ -80,8 +80,6 @@ impl Sender {
 
     /// Begins a message. Several can be on their way at once.
     ///
-    /// The shortest header is chosen that has room for the number of shards and a free id.
-    ///
     /// # Errors
     /// [`SendError::TooLong`] if 255 fragments do not suffice, parity included; [`SendError::NoFreeId`] if there were
     /// too many messages, some thousands, within two lifetimes.
@@ -93,29 +91,34 @@ impl Sender {
         }
         let expires = now.saturating_add(self.config.lifetime);
         let until = expires.saturating_add(self.config.lifetime);
-        let short = self.plan(message.len(), SHORT_HEADER).ok();
-        let short = short.filter(|plan| plan.data <= SHORT_DATA && plan.shards <= SHORT_SHARDS);
-        let short = short.and_then(|plan| Some((plan, self.ids.take_short(now, until)?)));
-        let (plan, id) = match short {
-            Some(chosen) => chosen,
-            None => {
-                let plan = self.plan(message.len(), LONG_HEADER)?;
-                let id = self.ids.take_long(now, until);
-                (plan, id.map_err(|retry_at| SendError::NoFreeId { retry_at })?)
-            }
-        };
+        let (plan, id) = self.choose(now, until, message.len())?;
         let fragments = Fragments::new(message, &plan, id, expires);
         Ok(Outgoing { content: Content::Fragments(fragments), next: 0, shards: plan.shards })
     }
 
+    /// The shortest header that has room for the number of shards, and a free id.
+    fn choose(&mut self, now: Instant, until: Instant, len: usize) -> Result<(Plan, MessageId), SendError> {
+        let mut free: Option<Instant> = None;
+        for form in Form::ALL {
+            let Some(plan) = self.plan(len, form) else { continue };
+            match self.ids.take(form, now, until) {
+                Ok(id) => return Ok((plan, id)),
+                Err(at) => free = Some(free.map_or(at, |earlier| earlier.min(at))),
+            }
+        }
+        Err(match free {
+            Some(retry_at) => SendError::NoFreeId { retry_at },
+            None => SendError::TooLong { len, mtu: self.config.mtu },
+        })
+    }
+
     /// The fewest shards for a message of this length, and then the shortest.
-    fn plan(&self, len: usize, header: usize) -> Result<Plan, SendError> {
-        let too_long = SendError::TooLong { len, mtu: self.config.mtu };
-        let needed = len.checked_add(TRAILER).ok_or(too_long)?;
-        let data = needed.div_ceil(usize::from(self.config.mtu) - header);
-        let data = u8::try_from(data).map_err(|_| too_long)?;
-        let shards = self.config.redundancy.shards(data).ok_or(too_long)?;
-        Ok(Plan { data, shards, shard_len: needed.div_ceil(data.into()) })
+    fn plan(&self, len: usize, form: Form) -> Option<Plan> {
+        let needed = len.checked_add(TRAILER)?;
+        let data = u8::try_from(needed.div_ceil(usize::from(self.config.mtu) - form.len())).ok()?;
+        let shards = self.config.redundancy.shards(data)?;
+        let has_room = shards <= form.shards() && data <= form.data();
+        has_room.then_some(Plan { data, shards, shard_len: needed.div_ceil(data.into()) })
     }
 }
 

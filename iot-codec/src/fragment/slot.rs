@@ -3,7 +3,7 @@ use core::cmp::Ordering;
 use iot_core::Instant;
 
 use super::TRAILER;
-use super::header::MessageId;
+use super::header::{Form, MessageId};
 use super::receiver::Peer;
 use crate::fec::{Code, reconstruct};
 use crate::framing::Checksum;
@@ -18,7 +18,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    const NONE: Self = Self { peer: Peer(0), id: MessageId::Short(0), data: 0, shard_len: 0 };
+    const NONE: Self = Self { peer: Peer(0), id: MessageId { form: Form::Short, number: 0 }, data: 0, shard_len: 0 };
 
     fn data(&self) -> usize {
         self.data.into()
@@ -110,7 +110,8 @@ impl<const BYTES: usize> Slot<BYTES> {
             Some(&EMPTY) => own,
             Some(&parity) => {
                 let Some(empty) = last_empty else { return Put::Repeated };
-                block.copy_within(own * len..(own + 1) * len, empty * len);
+                let (front, back) = block.split_at_mut(own.max(empty) * len);
+                front[own.min(empty) * len..][..len].swap_with_slice(&mut back[..len]);
                 places[empty] = parity;
                 own
             }

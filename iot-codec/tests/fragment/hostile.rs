@@ -12,7 +12,7 @@ fn small() -> Small {
 
 /// Whether a frame carries a fragment, as its first octet says.
 fn is_fragment(frame: &[u8]) -> bool {
-    matches!(frame.first(), Some(0xc0..0xf0))
+    matches!(frame.first(), Some(0xc0..0xf8))
 }
 
 #[test]

@@ -39,5 +39,5 @@ fn published_messages_give_the_published_frames() {
         }
         vectors += 1;
     }
-    assert_eq!(vectors, 7);
+    assert_eq!(vectors, 8);
 }

@@ -32,18 +32,19 @@ def value_at(point, values):
     return total
 
 
-def frames(message, mtu, parity, identifier, long):
-    needed, room = len(message) + 5, mtu - (4 if long else 2)
+def frames(message, mtu, parity, identifier, head):
+    needed, room = len(message) + 5, mtu - head
     k = -(-needed // room)
     s = -(-needed // k)
     padding = k * s - needed
     block = message + bytes(padding) + bytes([padding]) + zlib.crc32(message).to_bytes(4, "big")
     data = [block[i * s : (i + 1) * s] for i in range(k)]
     for index in range(k + parity):
-        if long:
-            header = bytes([0xE0 | identifier >> 8, identifier & 0xFF, k, index])
-        else:
-            header = (0xC000 | identifier << 10 | k << 5 | index).to_bytes(2, "big")
+        header = {
+            2: 0xC000 | identifier << 10 | k << 5 | index,
+            3: 0xE00000 | identifier << 16 | k << 8 | index,
+            4: 0xF0000000 | identifier << 16 | k << 8 | index,
+        }[head].to_bytes(head, "big")
         shard = data[index] if index < k else bytes(value_at(index, column) for column in zip(*data))
         yield header + shard
 
@@ -59,7 +60,8 @@ text = bytes(range(0x20, 0x7F))
 show("whole", 20, 0, 0, text[:20], [text[:20]])
 show("whole, with an escape", 20, 0, 0, b"\xc0\xff\xee", [b"\xff\xc0\xff\xee"])
 show("whole and empty", 20, 0, 0, b"", [b"\xff"])
-show("two data shards, no parity, one octet of padding", 20, 0, 0, text[:26], frames(text[:26], 20, 0, 0, False))
-show("one data shard, two copies", 20, 2, 3, text[:9], frames(text[:9], 20, 2, 3, False))
-show("two data shards, three of parity", 51, 3, 7, text[:60], frames(text[:60], 51, 3, 7, False))
-show("short ids used up", 20, 2, 8, text[:40], frames(text[:40], 20, 2, 0, True))
+show("two data shards, no parity, one octet of padding", 20, 0, 0, text[:26], frames(text[:26], 20, 0, 0, 2))
+show("one data shard, two copies", 20, 2, 3, text[:9], frames(text[:9], 20, 2, 3, 2))
+show("two data shards, three of parity", 51, 3, 7, text[:60], frames(text[:60], 51, 3, 7, 2))
+show("short ids used up", 20, 2, 9, text[:40], frames(text[:40], 20, 2, 1, 3))
+show("medium ids used up, too", 20, 2, 25, text[:40], frames(text[:40], 20, 2, 1, 4))
