@@ -78,6 +78,7 @@ pub mod framing;
 pub mod record;
 #[cfg(feature = "serde")]
 pub mod serde;
+pub mod series;
 
 /// Runs the example of the README.
 #[cfg(doctest)]

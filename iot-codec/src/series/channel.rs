@@ -1,0 +1,165 @@
+//! One channel of a batch: which values are missing, which do not fit the scale, the kind, and the integers.
+
+use super::{
+    bits::{BitReader, ReverseBitWriter, gamma_len},
+    encoder::Scratch,
+    integers::{self, Plan, put_extension, tag},
+    scale,
+};
+
+/// What the values of a channel are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Floats, `f64`.
+    Float,
+    /// Integers, `i64`.
+    Integer,
+}
+
+/// How integers stand for values, as the wire tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Integer,
+    /// Divided by ten to this power, they are floats.
+    Decimal(u32),
+    /// Shifted up by as many bits, they are the bits of floats, in the floats' order.
+    Ordered(u32),
+}
+
+const MEANING_BITS: u32 = 3;
+/// The exponents below have a code of their own.
+const SHORT_EXPONENTS: u32 = 5;
+const INTEGER: u32 = 5;
+const ORDERED: u32 = 6;
+const ZEROS_BITS: u32 = 6;
+const LONG_EXPONENT: u32 = 7;
+const EXPONENT_BITS: u32 = 4;
+
+impl Meaning {
+    fn put(self, out: &mut ReverseBitWriter<'_>) {
+        match self {
+            Self::Integer => out.put_short(INTEGER.into(), MEANING_BITS),
+            Self::Decimal(exponent) if exponent < SHORT_EXPONENTS => out.put_short(exponent.into(), MEANING_BITS),
+            Self::Decimal(exponent) => {
+                out.put_short(u64::from(exponent - SHORT_EXPONENTS), EXPONENT_BITS);
+                out.put_short(LONG_EXPONENT.into(), MEANING_BITS);
+            }
+            Self::Ordered(zeros) => {
+                out.put_short(zeros.into(), ZEROS_BITS);
+                out.put_short(ORDERED.into(), MEANING_BITS);
+            }
+        }
+    }
+
+    pub(super) fn take(bits: &mut BitReader<'_>) -> Option<Self> {
+        Some(match bits.take(MEANING_BITS) as u32 {
+            INTEGER => Self::Integer,
+            ORDERED => Self::Ordered(bits.take(ZEROS_BITS) as u32),
+            LONG_EXPONENT => {
+                let exponent = SHORT_EXPONENTS + bits.take(EXPONENT_BITS) as u32;
+                (exponent <= scale::MAX_EXPONENT).then_some(Self::Decimal(exponent))?
+            }
+            exponent => Self::Decimal(exponent),
+        })
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Integer => Kind::Integer,
+            Self::Decimal(_) | Self::Ordered(_) => Kind::Float,
+        }
+    }
+}
+
+/// Puts a channel of integers, without what is missing.
+pub(super) fn put_integers(out: &mut ReverseBitWriter<'_>, values: &[i64], residuals: &mut [u64], contexts: &mut [u8]) {
+    if values.is_empty() {
+        return Meaning::Integer.put(out);
+    }
+    let plan = integers::plan(values, residuals);
+    put_planned(out, &plan, Meaning::Integer, values, residuals, contexts);
+}
+
+/// Puts a channel of floats, without what is missing.
+pub(super) fn put_floats(out: &mut ReverseBitWriter<'_>, floats: &[f64], scratch: &mut Scratch<'_>) {
+    if floats.is_empty() {
+        return Meaning::Ordered(0).put(out);
+    }
+    let Scratch { integers, residuals, contexts } = scratch;
+    let Some(integers) = integers.get_mut(..floats.len()) else { return };
+    let decimals = scale::decimals(floats, integers, floats.len() / 8);
+    if let Some(scale) = decimals {
+        let plan = integers::plan(integers, residuals);
+        let meaning = Meaning::Decimal(scale.exponent);
+        let plain = scale.exceptions == 0 && scale.exponent < SHORT_EXPONENTS;
+        if plain || plan.cost + exceptions_cost(floats, scale) <= ordered_cost(floats, integers, residuals) {
+            if !plain {
+                let _ = scale::decimals(floats, integers, floats.len() / 8);
+            }
+            put_planned(out, &plan, meaning, integers, residuals, contexts);
+            if scale.exceptions > 0 {
+                put_exceptions(out, floats, scale);
+            }
+            return;
+        }
+    }
+    let zeros = scale::trailing_zeros(floats);
+    scale::ordered(floats, zeros, integers);
+    let plan = integers::plan(integers, residuals);
+    put_planned(out, &plan, Meaning::Ordered(zeros), integers, residuals, contexts);
+}
+
+fn put_planned(
+    out: &mut ReverseBitWriter<'_>,
+    plan: &Plan,
+    meaning: Meaning,
+    values: &[i64],
+    residuals: &mut [u64],
+    contexts: &mut [u8],
+) {
+    integers::put_body(out, plan, values, residuals, contexts);
+    meaning.put(out);
+    integers::put_prefix(out, plan);
+}
+
+/// What the floats take by the order of their bits; leaves their integers in `integers`.
+fn ordered_cost(floats: &[f64], integers: &mut [i64], residuals: &mut [u64]) -> u64 {
+    let zeros = scale::trailing_zeros(floats);
+    scale::ordered(floats, zeros, integers);
+    integers::plan(integers, residuals).cost + u64::from(ZEROS_BITS) * 256
+}
+
+/// The floats that the scale does not give back, each with the number of others since the one before.
+fn exceptions(floats: &[f64], scale: scale::Scale) -> impl Iterator<Item = (u64, f64)> {
+    let power = scale::power(scale.exponent);
+    let mut since = 0;
+    floats.iter().filter_map(move |&float| {
+        if scale::integer_at(float, power).is_some() {
+            since += 1;
+            return None;
+        }
+        Some((core::mem::take(&mut since), float))
+    })
+}
+
+fn exceptions_cost(floats: &[f64], scale: scale::Scale) -> u64 {
+    if scale.exceptions == 0 {
+        return 0;
+    }
+    let head = tag::BITS + tag::EXTENSION_BITS + gamma_len(scale.exceptions as u64 - 1);
+    let each: u32 = exceptions(floats, scale).map(|(since, _)| gamma_len(since) + 64).sum();
+    u64::from(head + each) * 256
+}
+
+/// Puts the exceptions; the last is found again for each, for there are few and the writer runs backwards.
+fn put_exceptions(out: &mut ReverseBitWriter<'_>, floats: &[f64], scale: scale::Scale) {
+    for index in (0..scale.exceptions).rev() {
+        if let Some((since, float)) = exceptions(floats, scale).nth(index) {
+            out.put(float.to_bits(), 64);
+            out.put_gamma(since);
+        }
+    }
+    out.put_gamma(scale.exceptions as u64 - 1);
+    put_extension(out, tag::EXCEPTIONS);
+}

@@ -1,0 +1,189 @@
+//! The times of a batch: a grid, or a column of integers, with or without a grid under it.
+
+use super::{
+    bits::{BitReader, ReverseBitWriter},
+    encoder::Scratch,
+    integers::{self, Cell, take_body},
+    number::{number_len, put_number, take_number, unzigzag, zigzag},
+    reader::take_prefix,
+};
+
+/// A unit in microseconds, and the bits of a grid's start counted in it: enough until the year 2089 at least.
+const UNITS: [(i64, u32); 5] = [(1, 52), (1_000, 42), (1_000_000, 32), (60_000_000, 26), (3_600_000_000, 20)];
+const UNIT_BITS: u32 = 3;
+/// The start of a grid that no unit has room for: a number of microseconds, with its sign.
+const ANY_START: u64 = 5;
+
+/// The usual steps in microseconds.
+const STEPS: [i64; 15] = [
+    10_000,
+    100_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    15_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
+    600_000_000,
+    900_000_000,
+    1_800_000_000,
+    3_600_000_000,
+    86_400_000_000,
+];
+const STEP_BITS: u32 = 4;
+const OTHER_STEP: u64 = 15;
+
+/// What follows [`OTHER_STEP`].
+const FORM_BITS: u32 = 2;
+const GRID: u64 = 0;
+const COLUMN: u64 = 1;
+const GRID_AND_COLUMN: u64 = 2;
+
+/// Puts the times; of none, nothing.
+pub(super) fn put(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut Scratch<'_>) {
+    let [start, rest @ ..] = times else { return };
+    let step = rest.first().map_or(STEPS[0], |second| second.wrapping_sub(*start));
+    let regular = times.iter().zip(rest).all(|(before, time)| time.wrapping_sub(*before) == step);
+    if regular {
+        put_grid(out, *start, step);
+    } else {
+        put_irregular(out, times, scratch);
+    }
+}
+
+fn put_grid(out: &mut ReverseBitWriter<'_>, start: i64, step: i64) {
+    let usual = STEPS.iter().position(|usual| *usual == step);
+    if usual.is_none() {
+        put_number(out, zigzag(step));
+    }
+    let fits = |(unit, width): &(i64, u32)| start >= 0 && start % unit == 0 && (start / unit) >> width == 0;
+    let unit = UNITS.iter().rposition(fits);
+    match unit.and_then(|index| UNITS.get(index)) {
+        Some((unit, width)) => out.put((start / unit) as u64, *width),
+        None => put_number(out, zigzag(start)),
+    }
+    if usual.is_none() {
+        out.put_short(GRID, FORM_BITS);
+    }
+    out.put_short(usual.map_or(OTHER_STEP, |index| index as u64), STEP_BITS);
+    out.put_short(unit.map_or(ANY_START, |index| index as u64), UNIT_BITS);
+}
+
+fn put_irregular(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut Scratch<'_>) {
+    let mut best: Option<(u64, i64)> = None;
+    for step in [0, most_frequent_step(times), mean_step(times)] {
+        above_grid(times, step, scratch.integers);
+        divide_by_unit(scratch.integers, times.len());
+        let integers = scratch.integers.get(..times.len()).unwrap_or(&[]);
+        let own = if step == 0 { 0 } else { u64::from(number_len(zigzag(step))) * 256 };
+        let cost = integers::plan(integers, scratch.residuals).cost + own;
+        if best.is_none_or(|(least, _)| cost < least) {
+            best = Some((cost, step));
+        }
+    }
+    let step = best.map_or(0, |(_, step)| step);
+    above_grid(times, step, scratch.integers);
+    let unit = divide_by_unit(scratch.integers, times.len());
+    let integers = scratch.integers.get(..times.len()).unwrap_or(&[]);
+    let plan = integers::plan(integers, scratch.residuals);
+    integers::put_body(out, &plan, integers, scratch.residuals, scratch.contexts);
+    integers::put_prefix(out, &plan);
+    if step != 0 {
+        put_number(out, zigzag(step));
+    }
+    out.put_short(if step == 0 { COLUMN } else { GRID_AND_COLUMN }, FORM_BITS);
+    out.put_short(OTHER_STEP, STEP_BITS);
+    out.put_short(unit as u64, UNIT_BITS);
+}
+
+/// Fills `integers` with what the times are above a grid from zero.
+fn above_grid(times: &[i64], step: i64, integers: &mut [i64]) {
+    let mut grid = 0i64;
+    for (time, integer) in times.iter().zip(integers) {
+        *integer = time.wrapping_sub(grid);
+        grid = grid.wrapping_add(step);
+    }
+}
+
+/// Divides by the largest unit that leaves no remainder, and returns its index.
+fn divide_by_unit(integers: &mut [i64], count: usize) -> usize {
+    let integers = integers.get_mut(..count).unwrap_or(&mut []);
+    for (index, (unit, _)) in UNITS.iter().enumerate().skip(1).rev() {
+        if integers.iter().all(|integer| integer % unit == 0) {
+            integers.iter_mut().for_each(|integer| *integer /= unit);
+            return index;
+        }
+    }
+    0
+}
+
+/// The step of more than half of the times, if there is one, by the vote of Boyer and Moore.
+fn most_frequent_step(times: &[i64]) -> i64 {
+    let (mut step, mut votes) = (0, 0u32);
+    for (before, time) in times.iter().zip(times.get(1..).unwrap_or(&[])) {
+        let next = time.wrapping_sub(*before);
+        if votes == 0 {
+            (step, votes) = (next, 1);
+        } else if next == step {
+            votes += 1;
+        } else {
+            votes -= 1;
+        }
+    }
+    step
+}
+
+/// The mean step, rounded to three or four decimal digits if that is all the same to the last time.
+fn mean_step(times: &[i64]) -> i64 {
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return 0 };
+    let steps = times.len().saturating_sub(1).max(1) as i64;
+    let step = last.wrapping_sub(*first) / steps;
+    let coarse = UNITS.iter().rev().find(|(unit, _)| step.unsigned_abs() >= 8 * unit.unsigned_abs());
+    coarse.map_or(step, |(unit, _)| step.saturating_add(unit / 2) / unit * unit)
+}
+
+/// Takes the times into `cells`; `None` for a code that is not defined.
+pub(super) fn take<T: Cell>(bits: &mut BitReader<'_>, cells: &mut [T]) -> Option<()> {
+    if cells.is_empty() {
+        return Some(());
+    }
+    let unit = bits.take(UNIT_BITS);
+    let step = bits.take(STEP_BITS);
+    let mut form = GRID;
+    if step == OTHER_STEP {
+        form = bits.take(FORM_BITS);
+    }
+    if form == GRID {
+        let start = match UNITS.get(unit as usize) {
+            Some((unit, width)) => (bits.take(*width) as i64).wrapping_mul(*unit),
+            None if unit == ANY_START => unzigzag(take_number(bits)),
+            None => return None,
+        };
+        let step = match STEPS.get(step as usize) {
+            Some(step) => *step,
+            None => unzigzag(take_number(bits)),
+        };
+        let mut time = start;
+        for cell in cells {
+            *cell = T::from_integer(time);
+            time = time.wrapping_add(step);
+        }
+        return Some(());
+    }
+    let (unit, _) = *UNITS.get(unit as usize)?;
+    let step = match form {
+        COLUMN => 0,
+        GRID_AND_COLUMN => unzigzag(take_number(bits)),
+        _ => return None,
+    };
+    let prefix = take_prefix(bits)?;
+    take_body(bits, prefix.shape, prefix.divisor, cells, |integer| T::from_integer(integer.wrapping_mul(unit)))?;
+    let mut grid = 0i64;
+    for cell in cells {
+        *cell = T::from_integer(cell.integer().wrapping_add(grid));
+        grid = grid.wrapping_add(step);
+    }
+    Some(())
+}
