@@ -1,22 +1,28 @@
 //! Deterministic CBOR: a writer, a borrowed strict cursor, and an iterative validator.
 
+#[cfg(feature = "alloc")]
+mod assembly;
 mod bignum;
 mod coding;
 mod cursor;
+mod diagnostic;
 mod error;
 mod float;
 mod head;
 mod items;
+pub mod lenient;
 mod limits;
 mod output;
 mod raw;
 mod simple;
+mod typed_array;
 mod validate;
 mod writer;
 
 pub use bignum::{Bignum, Sign};
 pub use coding::{Decode, Encode, encoded_len, from_slice, from_slice_within, to_slice};
 pub use cursor::Cursor;
+pub use diagnostic::Diagnostic;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, LimitsError};
 pub use head::Kind;
 pub use items::{Items, ItemsIter};
@@ -24,9 +30,14 @@ pub use limits::Limits;
 pub use output::{Buffer, Length, Output};
 pub use raw::RawItem;
 pub use simple::Simple;
+pub use typed_array::{TypedArray, TypedArrayIter, TypedElement};
 pub use validate::validate;
 pub use writer::Writer;
 
+#[cfg(feature = "serde")]
+pub(crate) use assembly::DuplicateKey;
+#[cfg(feature = "alloc")]
+pub(crate) use assembly::{Assembly, Collection, Open};
 pub(crate) use coding::unexpected_length;
 
 #[cfg(feature = "alloc")]

@@ -6,13 +6,14 @@ use super::{Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, K
 /// major type 0 or 1, and the rest is tag 2 or 3 around a byte string without leading zeros.
 ///
 /// ```
-/// use iot_codec::cbor::{Bignum, Sign, from_slice, to_vec};
+/// use iot_codec::cbor::{Bignum, Sign, from_slice, to_slice};
+/// let mut space = [0; 16];
 /// let big = Bignum::new(Sign::Positive, &[1, 0, 0, 0, 0, 0, 0, 0, 0]);
-/// let bytes = to_vec(&big);
+/// let bytes = to_slice(&big, &mut space)?;
 /// assert_eq!(bytes, b"\xc2\x49\x01\0\0\0\0\0\0\0\0");
-/// assert_eq!(from_slice::<Bignum>(&bytes)?.to_i128(), Some(1 << 64));
-/// assert_eq!(to_vec(&Bignum::new(Sign::Negative, &[0, 4])), b"\x24");
-/// # Ok::<(), iot_codec::cbor::DecodeError>(())
+/// assert_eq!(from_slice::<Bignum>(bytes)?.to_i128(), Some(1 << 64));
+/// assert_eq!(to_slice(&Bignum::new(Sign::Negative, &[0, 4]), &mut space)?, b"\x24");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Bignum<'b> {

@@ -57,6 +57,15 @@ impl Shortest {
         }
     }
 
+    /// Reads the float whose first byte is `initial` (0xf9 to 0xfb), in whatever width.
+    pub(super) fn read_long(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), DecodeErrorKind> {
+        match initial {
+            0xf9 => chunk(rest).map(|(bytes, rest)| (Self::Half(u16::from_be_bytes(bytes)), rest)),
+            0xfa => chunk(rest).map(|(bytes, rest)| (Self::Single(u32::from_be_bytes(bytes)), rest)),
+            _ => chunk(rest).map(|(bytes, rest)| (Self::Double(u64::from_be_bytes(bytes)), rest)),
+        }
+    }
+
     #[inline]
     pub(super) fn to_f64(self) -> f64 {
         match self {

@@ -96,8 +96,17 @@ impl<O: Output> Writer<O> {
     /// See [`Writer`].
     #[inline]
     pub fn text(&mut self, text: &str) -> Result<(), EncodeError> {
-        self.head(head::TEXT, text.len() as u64)?;
+        self.text_header(text.len() as u64)?;
         self.output.put(text.as_bytes())
+    }
+
+    /// The head of a text string of `len` bytes, which the caller then [puts](Writer::put) in any number of pieces.
+    ///
+    /// # Errors
+    /// See [`Writer`].
+    #[inline]
+    pub fn text_header(&mut self, len: u64) -> Result<(), EncodeError> {
+        self.head(head::TEXT, len)
     }
 
     /// The head of an array; its `len` elements follow.

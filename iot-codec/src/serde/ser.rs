@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use ::serde::ser::{self, Serialize};
 
 use super::SerializeError;
-use crate::cbor::{Encode, Limits, Writer};
+use crate::cbor::{Assembly, Collection, DuplicateKey, Encode, Limits, Open};
 
 /// Encodes `value` as deterministic CBOR.
 ///
@@ -12,34 +12,18 @@ use crate::cbor::{Encode, Limits, Writer};
 pub fn to_vec_det<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, SerializeError> {
     let mut serializer = Serializer::default();
     value.serialize(&mut serializer)?;
-    Ok(serializer.bytes)
+    Ok(serializer.assembly.into_bytes())
 }
 
 #[derive(Default)]
 struct Serializer {
-    bytes: Vec<u8>,
-    /// The entries of all maps that are open, the innermost last.
-    entries: Vec<Entry>,
-    /// Where a map is put in order.
-    scratch: Vec<u8>,
+    assembly: Assembly,
     depth: usize,
 }
 
-/// Where a pair begins, and its value.
-#[derive(Clone, Copy)]
-struct Entry {
-    key: usize,
-    value: usize,
-    end: usize,
-}
-
 impl Serializer {
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     fn put(&mut self, value: impl Encode) -> Result<(), SerializeError> {
-        value.encode(&mut Writer::new(&mut self.bytes)).map_err(ser::Error::custom)
+        value.encode(&mut self.assembly.writer()).map_err(ser::Error::custom)
     }
 
     fn enter(&mut self) -> Result<(), SerializeError> {
@@ -50,150 +34,87 @@ impl Serializer {
         Ok(())
     }
 
-    /// Opens an array or a map whose head comes when it is closed, unless its length is known.
-    fn open(&mut self, kind: Collection, claimed: Option<usize>) -> Result<Open<'_>, SerializeError> {
+    fn open(&mut self, collection: Collection, claimed: Option<usize>) -> Result<Compound<'_>, SerializeError> {
         self.enter()?;
-        let head = self.len();
-        if let Some(count) = claimed {
-            kind.write_head(&mut self.bytes, count);
-        }
-        let content = self.len();
-        let first_entry = self.entries.len();
-        let variant_levels = 0;
-        Ok(Open { serializer: self, kind, claimed, head, content, count: 0, first_entry, variant_levels })
+        let open = Some(self.assembly.open(collection, claimed));
+        Ok(Compound { serializer: self, open, count: 0, has_key: false, levels: 1 })
     }
 
-    /// The map of one pair around the value of a variant; its key is written.
+    /// A tag of `ciborium`'s wrappers: its number and its content come as elements.
+    fn open_tag(&mut self) -> Result<Compound<'_>, SerializeError> {
+        self.enter()?;
+        Ok(Compound { serializer: self, open: None, count: 0, has_key: false, levels: 1 })
+    }
+
+    /// The map of one pair around the value of a variant, and its key.
     fn open_variant(&mut self, variant: &'static str) -> Result<(), SerializeError> {
         self.enter()?;
-        Collection::Map.write_head(&mut self.bytes, 1);
+        self.assembly.writer().map(1).map_err(ser::Error::custom)?;
         self.put(variant)
     }
-
-    /// Puts the pairs from `first_entry` on, which begin at `content`, in the order of their keys.
-    fn sort(&mut self, first_entry: usize, content: usize) -> Result<(), SerializeError> {
-        let entries = self.entries.get_mut(first_entry..).unwrap_or_default();
-        let key = |entry: &Entry| self.bytes.get(entry.key..entry.value).unwrap_or_default();
-        let is_sorted = entries.windows(2).all(|pair| matches!(pair, [first, second] if key(first) < key(second)));
-        if !is_sorted {
-            entries.sort_unstable_by(|first, second| key(first).cmp(key(second)));
-            if entries.windows(2).any(|pair| matches!(pair, [first, second] if key(first) == key(second))) {
-                return Err(SerializeError::DuplicateKey);
-            }
-            self.scratch.clear();
-            for entry in entries {
-                self.scratch.extend_from_slice(self.bytes.get(entry.key..entry.end).unwrap_or_default());
-            }
-            self.bytes.truncate(content);
-            self.bytes.extend_from_slice(&self.scratch);
-        }
-        self.entries.truncate(first_entry);
-        Ok(())
-    }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Collection {
-    Array,
-    Map,
-    /// The wrapper types of `ciborium`: a tag, and what it stands before.
-    Tag,
-}
-
-impl Collection {
-    fn write_head(self, bytes: &mut Vec<u8>, count: usize) {
-        let mut writer = Writer::new(bytes);
-        // A vector always has room.
-        let _ = match self {
-            Self::Array => writer.array(count as u64),
-            Self::Map => writer.map(count as u64),
-            Self::Tag => Ok(()),
-        };
-    }
-}
-
-/// An open array, map or tag.
-struct Open<'s> {
+/// An array, a map or a tag that is not complete.
+struct Compound<'s> {
     serializer: &'s mut Serializer,
-    kind: Collection,
-    claimed: Option<usize>,
-    head: usize,
-    content: usize,
+    /// Nothing for a tag.
+    open: Option<Open>,
     count: usize,
-    first_entry: usize,
-    /// One, if a map of a variant's name stands around it.
-    variant_levels: usize,
+    /// Whether a key waits for its value.
+    has_key: bool,
+    /// Two, if the map of a variant's name stands around it.
+    levels: usize,
 }
 
-impl Open<'_> {
+impl Compound<'_> {
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
-        let start = self.serializer.len();
+        let start = self.serializer.assembly.len();
         value.serialize(&mut *self.serializer)?;
-        self.count += 1;
-        if self.kind == Collection::Tag && self.count == 1 {
+        if self.open.is_none() && self.count == 0 {
             // The head of a tag is that of the unsigned integer, with another major type.
-            match self.serializer.bytes.get_mut(start) {
+            match self.serializer.assembly.byte_mut(start) {
                 Some(head) if *head < 0x20 => *head |= 0xc0,
                 _ => return Err(SerializeError::Misuse),
             }
         }
+        self.count += 1;
         Ok(())
     }
 
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializeError> {
-        if self.count != self.values() {
+        if core::mem::replace(&mut self.has_key, true) {
             return Err(SerializeError::Misuse);
         }
-        let start = self.serializer.len();
+        let start = self.serializer.assembly.len();
         key.serialize(&mut *self.serializer)?;
-        self.count += 1;
-        let value = self.serializer.len();
-        self.serializer.entries.push(Entry { key: start, value, end: OPEN });
+        self.serializer.assembly.end_key(start);
         Ok(())
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
-        if self.count == self.values() {
+        if !core::mem::replace(&mut self.has_key, false) {
             return Err(SerializeError::Misuse);
         }
         value.serialize(&mut *self.serializer)?;
-        let end = self.serializer.len();
-        match self.serializer.entries.last_mut() {
-            Some(entry) => entry.end = end,
-            None => return Err(SerializeError::Misuse),
-        }
+        self.serializer.assembly.end_value();
+        self.count += 1;
         Ok(())
-    }
-
-    /// How many pairs are complete.
-    fn values(&self) -> usize {
-        match self.serializer.entries.last() {
-            Some(entry) if self.count > 0 && entry.end == OPEN => self.count - 1,
-            _ => self.count,
-        }
     }
 
     fn close(self) -> Result<(), SerializeError> {
-        if self.kind == Collection::Map {
-            if self.count != self.values() {
-                return Err(SerializeError::Misuse);
+        match self.open {
+            _ if self.has_key => return Err(SerializeError::Misuse),
+            None if self.count != 2 => return Err(SerializeError::Misuse),
+            None => {}
+            Some(open) => {
+                let result = self.serializer.assembly.close(open, self.count);
+                result.map_err(|DuplicateKey| SerializeError::DuplicateKey)?;
             }
-            self.serializer.sort(self.first_entry, self.content)?;
         }
-        if self.kind == Collection::Tag && self.count != 2 {
-            return Err(SerializeError::Misuse);
-        }
-        if self.kind != Collection::Tag && self.claimed != Some(self.count) {
-            let mut head = Vec::new();
-            self.kind.write_head(&mut head, self.count);
-            self.serializer.bytes.splice(self.head..self.content, head);
-        }
-        self.serializer.depth -= 1 + self.variant_levels;
+        self.serializer.depth -= self.levels;
         Ok(())
     }
 }
-
-const OPEN: usize = usize::MAX;
 
 const CIBORIUM_TAG: &str = "@@TAG@@";
 const CIBORIUM_TAGGED: &str = "@@TAGGED@@";
@@ -211,13 +132,13 @@ macro_rules! scalars {
 impl<'s> ser::Serializer for &'s mut Serializer {
     type Ok = ();
     type Error = SerializeError;
-    type SerializeSeq = Open<'s>;
-    type SerializeTuple = Open<'s>;
-    type SerializeTupleStruct = Open<'s>;
-    type SerializeTupleVariant = Open<'s>;
-    type SerializeMap = Open<'s>;
-    type SerializeStruct = Open<'s>;
-    type SerializeStructVariant = Open<'s>;
+    type SerializeSeq = Compound<'s>;
+    type SerializeTuple = Compound<'s>;
+    type SerializeTupleStruct = Compound<'s>;
+    type SerializeTupleVariant = Compound<'s>;
+    type SerializeMap = Compound<'s>;
+    type SerializeStruct = Compound<'s>;
+    type SerializeStructVariant = Compound<'s>;
 
     scalars! {
         serialize_bool: bool,
@@ -232,7 +153,7 @@ impl<'s> ser::Serializer for &'s mut Serializer {
     }
 
     fn serialize_none(self) -> Result<(), SerializeError> {
-        Writer::new(&mut self.bytes).null().map_err(ser::Error::custom)
+        self.assembly.writer().null().map_err(ser::Error::custom)
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), SerializeError> {
@@ -271,15 +192,15 @@ impl<'s> ser::Serializer for &'s mut Serializer {
         Ok(())
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Open<'s>, SerializeError> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'s>, SerializeError> {
         self.open(Collection::Array, len)
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Open<'s>, SerializeError> {
+    fn serialize_tuple(self, len: usize) -> Result<Compound<'s>, SerializeError> {
         self.open(Collection::Array, Some(len))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Open<'s>, SerializeError> {
+    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Compound<'s>, SerializeError> {
         self.open(Collection::Array, Some(len))
     }
 
@@ -289,19 +210,19 @@ impl<'s> ser::Serializer for &'s mut Serializer {
         _: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Open<'s>, SerializeError> {
+    ) -> Result<Compound<'s>, SerializeError> {
         if (name, variant) == (CIBORIUM_TAG, CIBORIUM_TAGGED) {
-            return self.open(Collection::Tag, None);
+            return self.open_tag();
         }
         self.open_variant(variant)?;
-        Ok(Open { variant_levels: 1, ..self.open(Collection::Array, Some(len))? })
+        Ok(Compound { levels: 2, ..self.open(Collection::Array, Some(len))? })
     }
 
-    fn serialize_map(self, len: Option<usize>) -> Result<Open<'s>, SerializeError> {
+    fn serialize_map(self, len: Option<usize>) -> Result<Compound<'s>, SerializeError> {
         self.open(Collection::Map, len)
     }
 
-    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Open<'s>, SerializeError> {
+    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Compound<'s>, SerializeError> {
         self.open(Collection::Map, Some(len))
     }
 
@@ -311,9 +232,9 @@ impl<'s> ser::Serializer for &'s mut Serializer {
         _: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Open<'s>, SerializeError> {
+    ) -> Result<Compound<'s>, SerializeError> {
         self.open_variant(variant)?;
-        Ok(Open { variant_levels: 1, ..self.open(Collection::Map, Some(len))? })
+        Ok(Compound { levels: 2, ..self.open(Collection::Map, Some(len))? })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -323,7 +244,7 @@ impl<'s> ser::Serializer for &'s mut Serializer {
 
 macro_rules! elements {
     ($($trait:ident $method:ident),*) => {$(
-        impl ser::$trait for Open<'_> {
+        impl ser::$trait for Compound<'_> {
             type Ok = ();
             type Error = SerializeError;
 
@@ -347,7 +268,7 @@ elements! {
 
 macro_rules! fields {
     ($($trait:ident),*) => {$(
-        impl ser::$trait for Open<'_> {
+        impl ser::$trait for Compound<'_> {
             type Ok = ();
             type Error = SerializeError;
 
@@ -369,7 +290,7 @@ macro_rules! fields {
 
 fields!(SerializeStruct, SerializeStructVariant);
 
-impl ser::SerializeMap for Open<'_> {
+impl ser::SerializeMap for Compound<'_> {
     type Ok = ();
     type Error = SerializeError;
 

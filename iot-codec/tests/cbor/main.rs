@@ -3,5 +3,8 @@
 mod appendix_a;
 mod differential;
 mod hostile;
+mod lenient;
 mod limits;
+mod typed_array;
 mod value;
+mod vectors;

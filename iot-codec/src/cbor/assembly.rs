@@ -1,0 +1,127 @@
+use alloc::vec::Vec;
+
+use super::Writer;
+
+/// Deterministic CBOR that grows from arrays and maps whose order and lengths become known only at their end.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    bytes: Vec<u8>,
+    /// The entries of all maps that are open, the innermost last.
+    entries: Vec<Entry>,
+    /// Where a map is put in order.
+    scratch: Vec<u8>,
+}
+
+/// Where a pair begins, its value, and where it ends.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: usize,
+    value: usize,
+    end: usize,
+}
+
+/// An array or a map that is not complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open {
+    collection: Collection,
+    claimed: Option<usize>,
+    head: usize,
+    content: usize,
+    first_entry: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collection {
+    Array,
+    Map,
+}
+
+/// Two keys of a map have the same encoding.
+#[derive(Debug)]
+pub(crate) struct DuplicateKey;
+
+impl Assembly {
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends whole items.
+    pub(crate) fn writer(&mut self) -> Writer<&mut Vec<u8>> {
+        Writer::new(&mut self.bytes)
+    }
+
+    /// The byte at `offset`, to be changed.
+    #[cfg(feature = "serde")]
+    pub(crate) fn byte_mut(&mut self, offset: usize) -> Option<&mut u8> {
+        self.bytes.get_mut(offset)
+    }
+
+    /// Begins an array or a map; a wrong claim of its length costs no more than time.
+    pub(crate) fn open(&mut self, collection: Collection, claimed: Option<usize>) -> Open {
+        let head = self.len();
+        if let Some(count) = claimed {
+            collection.write_head(&mut self.bytes, count);
+        }
+        Open { collection, claimed, head, content: self.len(), first_entry: self.entries.len() }
+    }
+
+    /// A key of the innermost map begins at `start` and ends here.
+    pub(crate) fn end_key(&mut self, start: usize) {
+        self.entries.push(Entry { key: start, value: self.len(), end: self.len() });
+    }
+
+    /// The value of the latest key ends here.
+    pub(crate) fn end_value(&mut self) {
+        let end = self.len();
+        if let Some(entry) = self.entries.last_mut() {
+            entry.end = end;
+        }
+    }
+
+    /// Ends an array or a map of `count` elements or pairs.
+    pub(crate) fn close(&mut self, open: Open, count: usize) -> Result<(), DuplicateKey> {
+        if open.collection == Collection::Map {
+            self.sort(open)?;
+        }
+        if open.claimed != Some(count) {
+            let mut head = Vec::new();
+            open.collection.write_head(&mut head, count);
+            self.bytes.splice(open.head..open.content, head);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    fn sort(&mut self, open: Open) -> Result<(), DuplicateKey> {
+        let entries = self.entries.get_mut(open.first_entry..).unwrap_or_default();
+        let key = |entry: &Entry| self.bytes.get(entry.key..entry.value).unwrap_or_default();
+        if !entries.is_sorted_by(|first, second| key(first) < key(second)) {
+            entries.sort_unstable_by(|first, second| key(first).cmp(key(second)));
+            if !entries.is_sorted_by(|first, second| key(first) < key(second)) {
+                return Err(DuplicateKey);
+            }
+            self.scratch.clear();
+            for entry in entries {
+                self.scratch.extend_from_slice(self.bytes.get(entry.key..entry.end).unwrap_or_default());
+            }
+            self.bytes.truncate(open.content);
+            self.bytes.extend_from_slice(&self.scratch);
+        }
+        self.entries.truncate(open.first_entry);
+        Ok(())
+    }
+}
+
+impl Collection {
+    fn write_head(self, bytes: &mut Vec<u8>, count: usize) {
+        let mut writer = Writer::new(bytes);
+        // A vector always has room.
+        let _ = match self {
+            Self::Array => writer.array(count as u64),
+            Self::Map => writer.map(count as u64),
+        };
+    }
+}
