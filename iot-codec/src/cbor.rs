@@ -25,7 +25,7 @@ pub use cursor::Cursor;
 pub use diagnostic::Diagnostic;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, LimitsError};
 pub use head::Kind;
-pub use items::{Items, ItemsIter};
+pub use items::{Array, Items, ItemsIter};
 pub use limits::Limits;
 pub use output::{Buffer, Length, Output};
 pub use raw::RawItem;

@@ -211,7 +211,7 @@ pub(crate) fn unexpected_length(expected: usize, found: usize, offset: usize) ->
 
 #[cfg(feature = "alloc")]
 mod owned {
-    use alloc::{string::String, vec::Vec};
+    use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 
     use super::{Cursor, Decode, DecodeError, Encode, EncodeError, Output, Writer};
 
@@ -242,6 +242,40 @@ mod owned {
         #[inline]
         fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
             cursor.bytes().map(Self::from)
+        }
+    }
+
+    /// As its content, so that a record can contain itself; the limit of depth bounds what is read.
+    impl<T: Encode + ?Sized> Encode for Box<T> {
+        #[inline]
+        fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+            (**self).encode(writer)
+        }
+    }
+
+    /// As its content, so that a record can contain itself; the limit of depth bounds what is read.
+    impl<'b, T: Decode<'b>> Decode<'b> for Box<T> {
+        #[inline]
+        fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+            T::decode(cursor).map(Self::new)
+        }
+    }
+
+    impl<T: Encode + alloc::borrow::ToOwned + ?Sized> Encode for Cow<'_, T> {
+        #[inline]
+        fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+            (**self).encode(writer)
+        }
+    }
+
+    /// Borrowed from the input.
+    impl<'b, T: alloc::borrow::ToOwned + ?Sized> Decode<'b> for Cow<'b, T>
+    where
+        &'b T: Decode<'b>,
+    {
+        #[inline]
+        fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+            <&'b T>::decode(cursor).map(Cow::Borrowed)
         }
     }
 }

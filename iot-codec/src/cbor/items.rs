@@ -1,6 +1,6 @@
 use core::{fmt, iter::FusedIterator, marker::PhantomData};
 
-use super::{Buffer, Cursor, Decode, DecodeError, Encode, EncodeError, Output, Writer};
+use super::{Buffer, Cursor, Decode, DecodeError, Encode, EncodeError, Output, Writer, unexpected_length};
 
 /// An array whose elements are decoded one by one, without allocation.
 ///
@@ -132,6 +132,57 @@ impl<'b, T: Decode<'b>> FusedIterator for ItemsIter<'b, T> {}
 impl<T> fmt::Debug for ItemsIter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ItemsIter").field("remaining", &self.remaining).finish_non_exhaustive()
+    }
+}
+
+/// An array of exactly `N` elements.
+///
+/// A type of its own because a `[u8; N]` is a byte string here. It needs no allocation; an array of another length is
+/// refused with [`DecodeErrorKind::UnexpectedLength`](super::DecodeErrorKind::UnexpectedLength).
+///
+/// ```
+/// use iot_codec::{cbor::{Array, from_slice, to_slice}, record};
+/// record! {
+///     #[derive(Debug, PartialEq)]
+///     struct Place { 1 => position: Array<f32, 3> }
+/// }
+/// let place = Place { position: Array([48.25, 11.5, 520.0]) };
+/// let mut space = [0; 16];
+/// let bytes = to_slice(&place, &mut space)?;
+/// assert_eq!(bytes, b"\xa1\x01\x83\xf9\x52\x08\xf9\x49\xc0\xf9\x60\x10");
+/// assert_eq!(from_slice::<Place>(bytes)?, place);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Array<T, const N: usize>(pub [T; N]);
+
+impl<T: Encode, const N: usize> Encode for Array<T, N> {
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        writer.array(N as u64)?;
+        self.0.iter().try_for_each(|element| element.encode(writer))
+    }
+}
+
+impl<'b, T: Decode<'b>, const N: usize> Decode<'b> for Array<T, N> {
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        let offset = cursor.position();
+        cursor.enter()?;
+        let found = cursor.array()?;
+        if found != N {
+            return Err(unexpected_length(N, found, offset));
+        }
+        let mut fault = None;
+        let elements: [Option<T>; N] = core::array::from_fn(|_| {
+            if fault.is_some() {
+                return None;
+            }
+            T::decode(cursor).map_err(|error| fault = Some(error)).ok()
+        });
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        cursor.leave();
+        Ok(Self(elements.map(|element| element.expect("without a fault every element was read"))))
     }
 }
 

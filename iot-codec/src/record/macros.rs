@@ -2,9 +2,10 @@
 ///
 /// **A struct** is a map with integer keys. A field whose type is an `Option` is left out when it is `None`; all others
 /// are required. A field's type is anything that implements both traits: numbers, `bool`, `&str`, `&[u8]` and
-/// `[u8; N]` (byte strings), [`Items`](crate::cbor::Items), [`RawItem`](crate::cbor::RawItem), other records, with
-/// `alloc` also `String`, `Vec<u8>` (a byte string) and `cbor::List`, and types of your own. A type that
-/// borrows has one lifetime, that of the input.
+/// `[u8; N]` (byte strings), [`Array`](crate::cbor::Array), [`Items`](crate::cbor::Items),
+/// [`TypedArray`](crate::cbor::TypedArray), [`Bignum`](crate::cbor::Bignum), [`RawItem`](crate::cbor::RawItem), other
+/// records, with `alloc` also `String`, `Vec<u8>` (a byte string), `cbor::List`, `Box` and `Cow`, and types of your own. A
+/// type that borrows has one lifetime, that of the input.
 ///
 /// **An enum** of bare variants is their number. An enum whose variants each hold a value is the array
 /// `[number, value]`.

@@ -322,7 +322,7 @@ fn agree(bytes: &[u8]) {
         Ok(normal) => {
             assert_eq!(validate(&normal, &limits), Ok(()), "{bytes:02x?} became {normal:02x?}");
             assert!(expected.is_err() || normal == bytes);
-            let notation = Diagnostic::new(bytes, &limits).unwrap().to_string();
+            let notation = Diagnostic::new(bytes, &limits).expect("validated before").to_string();
             assert!(notation.len() <= 24 * bytes.len().max(1), "{notation}");
         }
         Err(error) => assert!(loosely == Err(error) || error.kind() == DecodeErrorKind::DuplicateKey),

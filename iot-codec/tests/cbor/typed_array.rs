@@ -56,12 +56,12 @@ fn other_elements_and_broken_ones_are_refused() {
 
 fn round_trip<T: TypedElement + PartialEq + core::fmt::Debug>(values: &[T]) {
     let mut space = [0; 64];
-    let array = TypedArray::encoded(values, &mut space).unwrap();
+    let array = TypedArray::encoded(values, &mut space).expect("what was written");
     let bytes = to_vec(&array);
-    let read = from_slice::<TypedArray<T>>(&bytes).unwrap();
+    let read = from_slice::<TypedArray<T>>(&bytes).expect("what was written");
     assert_eq!(read.iter().collect::<Vec<_>>(), values);
     assert_eq!(read, array);
-    let needed = values.len() * size_of::<T>();
+    let needed = size_of_val(values);
     let error = EncodeError::BufferFull { needed, available: needed - 1 };
     assert_eq!(TypedArray::encoded(values, &mut [0; 64][..needed - 1]), Err(error));
 }

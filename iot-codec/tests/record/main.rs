@@ -1,6 +1,7 @@
 //! What `record!` writes, accepts and refuses.
 
 mod evolution;
+mod nested;
 mod refusals;
 
 use iot_codec::{
