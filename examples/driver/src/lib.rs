@@ -22,7 +22,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use iot_dht::{Event, Node};
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-/// A node that runs. Dropping it stops the thread.
+/// A node that runs. Dropping it stops the thread and closes the socket.
 pub struct Driver {
     address: SocketAddr,
     calls: Sender<Call>,
@@ -84,7 +84,7 @@ impl Driver {
         let waker = UdpSocket::bind((address.ip(), 0))?;
         let link_is_up = Arc::new(AtomicBool::new(true));
         let (calls, called) = mpsc::channel();
-        let (happened, events) = mpsc::channel();
+        let (happened, events) = mpsc::sync_channel(EVENTS);
         let worker = Worker {
             waker: waker.local_addr()?,
             link_is_up: link_is_up.clone(),
@@ -95,6 +95,7 @@ impl Driver {
             filter,
             called,
             happened,
+            waiting: None,
         };
         let thread = std::thread::Builder::new().name(format!("node {address}")).stack_size(256 * 1024);
         let thread = Some(thread.spawn(|| worker.run())?);
@@ -106,7 +107,8 @@ impl Driver {
         self.address
     }
 
-    /// What the node reports. The iterator ends when the node stops.
+    /// What the node reports. The iterator ends when the node stops. Events that nobody takes wait at the node, within
+    /// its own bounds.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
     }
@@ -137,14 +139,14 @@ impl Driver {
     ///
     /// If the node's thread panicked.
     pub fn stop(mut self) -> Node {
-        let thread = self.thread.take().expect("only stopping takes the thread");
-        self.disconnect();
-        thread.join().expect("the node's thread does not panic")
+        self.end().expect("the node's thread does not panic")
     }
 
-    fn disconnect(&mut self) {
+    /// `None` if the thread has ended before, or panicked.
+    fn end(&mut self) -> Option<Node> {
         self.calls = mpsc::channel().0;
         self.wake();
+        self.thread.take()?.join().ok()
     }
 
     fn wake(&self) {
@@ -155,7 +157,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.disconnect();
+        self.end();
     }
 }
 
@@ -177,8 +179,13 @@ struct Worker {
     wall: Box<dyn Fn() -> Timestamp + Send>,
     filter: Filter,
     called: Receiver<Call>,
-    happened: Sender<Event>,
+    happened: SyncSender<Event>,
+    /// An event for which there was no room.
+    waiting: Option<Event>,
 }
+
+/// How many events may wait for whoever listens.
+const EVENTS: usize = 64;
 
 /// How long the thread sleeps at the most, so that a lost wake-up costs no more.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -210,8 +217,10 @@ impl Worker {
             if self.socket.set_read_timeout(Some(sleep)).is_err() {
                 return self.node;
             }
-            if let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
-                self.receive(from, &buffer[..len]);
+            match self.socket.recv_from(&mut buffer) {
+                Ok((len, from)) => self.receive(from, &buffer[..len]),
+                Err(error) if is_passing(&error) => {}
+                Err(_) => return self.node,
             }
         }
     }
@@ -232,9 +241,17 @@ impl Worker {
         while let Some(transmit) = self.node.poll_transmit(&mut buffer) {
             self.send(transmit.to, &buffer[..transmit.len]);
         }
-        while let Some(event) = self.node.poll_event() {
-            // Whoever listened may have gone; the node works on.
-            let _ = self.happened.send(event);
+        while let Some(event) = self.waiting.take().or_else(|| self.node.poll_event()) {
+            match self.happened.try_send(event) {
+                Ok(()) => {}
+                // What is not fetched counts against the node's own bounds.
+                Err(TrySendError::Full(event)) => {
+                    self.waiting = Some(event);
+                    break;
+                }
+                // Whoever listened has gone; the node works on.
+                Err(TrySendError::Disconnected(_)) => break,
+            }
         }
     }
 
@@ -248,4 +265,11 @@ impl Worker {
     fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
+}
+
+/// Whether a socket that said this still works: nothing came in time, a signal came instead, or a datagram that was sent
+/// earlier found nobody.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted | ConnectionReset | ConnectionRefused)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use iot_core::Timestamp;
@@ -11,7 +13,7 @@ use iot_dht::{Key, NodeId, Record, UnverifiedRecord};
 use iot_driver::{Filter, Verdict};
 
 /// How an attacker answers whoever asks for a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lie {
     /// With the right name and owner, but signed by itself.
     Forge,
@@ -45,6 +47,7 @@ impl Signer for Impostor<'_> {
 /// record of which it knows enough.
 pub struct Liar {
     lie: Lie,
+    told: Arc<AtomicU64>,
     key: SigningKey,
     id: NodeId,
     /// Every version that it was ever given, in order.
@@ -56,12 +59,13 @@ const MAX_VERSIONS: usize = 64;
 
 impl Liar {
     /// A liar with the node key `key`, who starts with `planted` records.
-    pub fn new(lie: Lie, key: SigningKey, planted: &[Record]) -> Self {
+    /// Counts in `told` how often it lied.
+    pub fn new(lie: Lie, told: Arc<AtomicU64>, key: SigningKey, planted: &[Record]) -> Self {
         let mut known: HashMap<Key, Vec<Vec<u8>>> = HashMap::new();
         for record in planted {
             known.entry(*record.key()).or_default().push(record.as_bytes().to_vec());
         }
-        Self { lie, id: NodeId::of_node(&key.verifying_key()), key, known }
+        Self { lie, told, id: NodeId::of_node(&key.verifying_key()), key, known }
     }
 
     /// What stands between the network and the node.
@@ -82,6 +86,7 @@ impl Liar {
             }
             Body::Get(Get { key }) => {
                 let record = self.lie_about(&key, wall)?;
+                self.told.fetch_add(1, Ordering::Relaxed);
                 let answer = Message {
                     version: VERSION,
                     overlay,

@@ -1,6 +1,6 @@
 //! What a device puts into one message: a run of readings.
 
-use iot_codec::cbor::{self, DecodeError, List};
+use iot_codec::cbor::{self, DecodeError, DecodeErrorKind, List};
 use iot_codec::record;
 use iot_core::Timestamp;
 
@@ -40,6 +40,9 @@ pub fn encode(readings: &[Reading]) -> Vec<u8> {
 pub fn decode(octets: &[u8]) -> Result<Vec<Reading>, DecodeError> {
     let batch: Batch = cbor::from_slice(octets)?;
     let steps = batch.steps_us.map_or_else(Vec::new, |steps| steps.0);
+    if batch.step_us.is_none() && steps.len() + 1 != batch.values.0.len() {
+        return Err(DecodeError::new(DecodeErrorKind::InvalidValue, 0));
+    }
     let mut time = batch.first_us;
     let readings = batch.values.0.into_iter().enumerate().map(|(index, value)| {
         if let Some(before) = index.checked_sub(1) {
@@ -64,6 +67,12 @@ mod tests {
         assert_eq!(decoded.len(), readings.len());
         assert!(Audit::compare(&readings, &decoded).missing == 0, "{decoded:?}");
         octets.len()
+    }
+
+    #[test]
+    fn refuses_times_that_do_not_fit_the_values() {
+        let batch = Batch { first_us: 0, step_us: None, steps_us: Some(List(vec![1])), values: List(vec![1.0; 3]) };
+        assert!(decode(&cbor::to_vec(&batch)).is_err());
     }
 
     #[test]

@@ -152,6 +152,10 @@ impl DeviceLink {
         }
         let (stream, answers) = self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         write_frame(stream, octets)?;
-        answers.frame()?.map(drop).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        match answers.frame()? {
+            Some(answer) if answer.is_empty() => Ok(()),
+            Some(_) => Err(io::ErrorKind::InvalidData.into()),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }

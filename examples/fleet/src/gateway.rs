@@ -7,26 +7,27 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use iot_codec::cbor::{self, List};
-use iot_core::{Position, Timestamp};
-use iot_crypto::RoutingHeader;
+use iot_core::{DeviceId, Timestamp};
 use iot_dht::feed::{Publisher, PublisherConfig, PushError};
 use iot_dht::wire::Role;
-use iot_dht::{Event, Key, Node, NodeId, OperationId, Record, UnverifiedRecord};
+use iot_dht::{Event, Key, Node, NodeId, OperationId, Record, Rejection, UnverifiedRecord};
 use iot_driver::{Driver, Link};
-use iot_queue::{Durability, FileStorage, Leased, Message, Offset, Queue, QueueConfig};
+use iot_queue::{Durability, FileStorage, LeaseId, Leased, Message, Offset, Queue, QueueConfig};
 use rand_core::Rng as _;
 
 use crate::cast::Party;
-use crate::link::{FrameReader, write_frame, write_record};
+use crate::door::{Door, POISONED, Shared};
+use crate::link::{FrameReader, write_record};
 use crate::network;
-use crate::words::{Empty, GatewayConfig, GatewayStatus, GatewayWord, Order};
+use crate::words::{Empty, GatewayConfig, GatewayStatus, GatewayWord, LinkState, Order};
 
 /// The name of the feed.
 pub const FEED: &[u8] = b"readings";
@@ -46,14 +47,15 @@ const RENEWAL: Duration = Duration::from_secs(1);
 /// How long after a put failed it is tried again.
 const RETRY: Duration = Duration::from_millis(150);
 
-type Files = Queue<FileStorage>;
+/// A queue in files.
+pub type Files = Queue<FileStorage>;
 
 /// Runs the gateway out of `folder` until its standard input ends.
 pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     let config: GatewayConfig = cbor::from_slice(&std::fs::read(folder.join("gateway.cbor"))?)?;
     let mut party = Party::from(&config.secrets);
-    // Each start is another one: the operating system adds what no seed can know.
-    party.rng.set_stream(u64::from(std::process::id()));
+    // Each start draws another chance, so nothing that was drawn before is drawn again.
+    party.rng.set_stream(count_start(folder)?);
     let mut random = || {
         let mut octets = [0; 8];
         party.rng.fill_bytes(&mut octets);
@@ -61,17 +63,32 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     };
     let queue = open_queue(&folder.join("queue"), random())?;
     let journal = open_queue(&folder.join("journal"), random())?;
+    let announcements = open_queue(&folder.join("announcements"), random())?;
     let recovered = queue.stats().depth;
-    let (intake, taken_in) = mpsc::channel();
-    let queue = Arc::new(Mutex::new(queue));
+    let shared =
+        Shared { queue: Mutex::new(queue), announcements: Mutex::new(announcements), octets: AtomicU64::new(0) };
+    let shared = Arc::new(shared);
     let listener = TcpListener::bind(("127.0.0.1", config.port))?;
-    let door = Door { queue: queue.clone(), intake, clock: config.clock };
+    let devices = config.devices.0.iter().copied().map(DeviceId::from_bytes).collect();
+    let door = Door { shared: shared.clone(), devices, clock: config.clock, inside: Arc::default() };
     std::thread::spawn(move || door.keep(&listener));
 
-    let mut gateway = Gateway::new(config, party, queue, journal, taken_in)?;
+    let mut gateway = Gateway::new(config, party, shared, journal)?;
     gateway.status.recovered = recovered;
     say(&GatewayWord::Ready(Empty {}))?;
     gateway.run(orders())
+}
+
+/// Counts how often the gateway was started, durably and before anything else.
+fn count_start(folder: &Path) -> io::Result<u64> {
+    let (path, next) = (folder.join("starts"), folder.join("starts.next"));
+    let before = std::fs::read(&path).ok().and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let mut file = std::fs::File::create(&next)?;
+    file.write_all(&(before + 1).to_be_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&next, &path)?;
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(before + 1)
 }
 
 /// A queue of 4 MiB: more than a day of messages, and quickly allocated.
@@ -98,76 +115,20 @@ fn orders() -> Receiver<Order> {
     orders
 }
 
-/// Where devices hand in.
-#[derive(Clone)]
-struct Door {
-    queue: Arc<Mutex<Files>>,
-    /// Signed records that devices want published, and the octets of messages.
-    intake: Sender<Intake>,
-    clock: crate::clock::Clock,
-}
-
-enum Intake {
-    Record(Record),
-    Octets(usize),
-}
-
-impl Door {
-    fn keep(self, listener: &TcpListener) {
-        for stream in listener.incoming().flatten() {
-            let door = self.clone();
-            std::thread::spawn(move || {
-                // A device that breaks the rules, or whose link breaks, is gone; it comes again.
-                let _ = door.serve(stream);
-            });
-        }
-    }
-
-    fn serve(&self, mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
-        stream.set_nodelay(true)?;
-        let mut frames = FrameReader::new(stream.try_clone()?);
-        while let Some(frame) = frames.frame()? {
-            // The first bit tells a message from everything else (docs/formats/envelope.md).
-            match frame.first() {
-                Some(first) if first & 0x80 == 0 => self.take_message(&frame)?,
-                _ => self.intake.send(Intake::Record(UnverifiedRecord::parse(&frame)?.verify(self.clock.now())?))?,
-            }
-            write_frame(&mut stream, &[])?;
-        }
-        Ok(())
-    }
-
-    fn take_message(&self, message: &[u8]) -> Result<(), Box<dyn Error>> {
-        let (header, _) = RoutingHeader::parse(message)?;
-        let RoutingHeader { stream, incarnation, sequence, .. } = header;
-        let source = header.source.ok_or("the message names no source")?;
-        let position = Position { source, stream, incarnation, sequence };
-        if message.len() > Publisher::max_message_len(FEED) {
-            return Err("the message fits no segment".into());
-        }
-        let mut queue = self.queue.lock().map_err(|_| "the gateway is going down")?;
-        queue.append(&Message::new(message).at(position))?;
-        queue.commit()?;
-        drop(queue);
-        self.intake.send(Intake::Octets(message.len()))?;
-        Ok(())
-    }
-}
-
 struct Gateway {
     config: GatewayConfig,
     party: Party,
-    queue: Arc<Mutex<Files>>,
+    shared: Arc<Shared>,
     journal: Files,
-    taken_in: Receiver<Intake>,
     driver: Driver,
     publisher: Publisher,
     /// Messages that were reserved and not yet sealed.
     open: Vec<Leased>,
     opened: Instant,
     renewed: Timestamp,
-    announcements: Vec<Record>,
-    /// What is being put, since when, and how many messages it confirms.
+    /// Records of devices that are to be published, with what acknowledges them to their queue.
+    announcements: Vec<(Record, LeaseId)>,
+    /// What is being put, and since when.
     puts: BTreeMap<OperationId, Put>,
     retry: BTreeMap<Key, Instant>,
     status: GatewayStatus,
@@ -184,9 +145,8 @@ impl Gateway {
     fn new(
         config: GatewayConfig,
         mut party: Party,
-        queue: Arc<Mutex<Files>>,
+        shared: Arc<Shared>,
         journal: Files,
-        taken_in: Receiver<Intake>,
     ) -> Result<Self, Box<dyn Error>> {
         let renewal = config.clock.stretched(RENEWAL);
         let publishing =
@@ -200,7 +160,7 @@ impl Gateway {
         // What was sealed before the last stop is in the publisher's state, and needs no second place in the feed.
         let sealed = Offset::new(publisher.mark());
         {
-            let mut queue = queue.lock().map_err(|_| "a thread of the door panicked")?;
+            let mut queue = shared.queue.lock().map_err(|_| POISONED)?;
             queue.ack_before(sealed)?;
             queue.commit()?;
         }
@@ -208,6 +168,7 @@ impl Gateway {
         let node = Node::new(network::config().role(Role::Client), id, iot_core::Instant::START, &mut party.rng);
         let clock = config.clock;
         let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
+        driver.set_link(if config.link == LinkState::Up { Link::Up } else { Link::Down });
         let bootstrap: Vec<SocketAddr> =
             config.bootstrap.0.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
         driver.call(move |node, now, _| node.bootstrap(now, &bootstrap));
@@ -215,9 +176,8 @@ impl Gateway {
             renewed: config.clock.now(),
             config,
             party,
-            queue,
+            shared,
             journal,
-            taken_in,
             driver,
             publisher,
             open: Vec::new(),
@@ -243,7 +203,7 @@ impl Gateway {
                     Err(TryRecvError::Disconnected) => return Ok(()),
                 }
             }
-            self.take_in();
+            self.take_announcements()?;
             self.handle_events()?;
             self.fill_segments()?;
             self.put_records();
@@ -255,25 +215,43 @@ impl Gateway {
         }
     }
 
-    fn take_in(&mut self) {
-        for intake in self.taken_in.try_iter() {
-            match intake {
-                Intake::Record(record) => self.announcements.push(record),
-                Intake::Octets(len) => self.status.message_octets += len as u64,
+    fn take_announcements(&mut self) -> Result<(), Box<dyn Error>> {
+        let room = MAX_ANNOUNCEMENTS.saturating_sub(self.announcements.len());
+        let now = self.now();
+        let reserved = self.shared.announcements.lock().map_err(|_| POISONED)?.reserve(now, LEASE, room)?;
+        for leased in reserved {
+            let verified = UnverifiedRecord::parse(&leased.payload)?.verify(self.config.clock.now());
+            match verified {
+                Ok(record) => self.announcements.push((record, leased.lease)),
+                // It was valid when it was taken in, and has expired since.
+                Err(_) => self.settle_announcement(leased.lease)?,
             }
         }
+        Ok(())
+    }
+
+    fn settle_announcement(&self, lease: LeaseId) -> Result<(), Box<dyn Error>> {
+        let mut announcements = self.shared.announcements.lock().map_err(|_| POISONED)?;
+        announcements.ack(lease)?;
+        announcements.commit()?;
+        Ok(())
     }
 
     fn handle_events(&mut self) -> Result<(), Box<dyn Error>> {
         while let Ok(event) = self.driver.events().try_recv() {
             let Event::PutDone(done) = event else { continue };
             let Some(put) = self.puts.remove(&done.operation) else { continue };
-            if done.stored < QUORUM {
+            // Nobody takes a record that has expired or been replaced.
+            let is_over = matches!(done.reason, Some(Rejection::Expired | Rejection::Superseded));
+            if done.stored < QUORUM && !is_over {
                 self.retry.insert(put.key, Instant::now() + RETRY);
                 continue;
             }
             self.status.put_us.0.push(u64::try_from(put.since.elapsed().as_micros())?);
-            self.announcements.retain(|record| record.key() != &put.key);
+            if let Some(place) = self.announcements.iter().position(|(record, _)| record.key() == &put.key) {
+                let (_, lease) = self.announcements.swap_remove(place);
+                self.settle_announcement(lease)?;
+            }
             let segments = self.publisher.outbox().filter(|record| is_segment(record)).count();
             self.publisher.confirm(&put.key, put.sequence);
             let left = self.publisher.outbox().filter(|record| is_segment(record)).count();
@@ -294,15 +272,15 @@ impl Gateway {
             if self.open.is_empty() {
                 self.opened = Instant::now();
             }
-            let reserved = {
-                let mut queue = self.queue.lock().map_err(|_| "a thread of the door panicked")?;
-                let now = iot_core::Instant::from_micros(u64::try_from(self.started.elapsed().as_micros())?);
-                queue.reserve(now, Duration::from_secs(3600), 1)?
-            };
+            let reserved = self.shared.queue.lock().map_err(|_| POISONED)?.reserve(self.now(), LEASE, 1)?;
             let Some(message) = reserved.into_iter().next() else { break };
-            if self.publisher.push(&message.payload) == Err(PushError::SegmentFull) {
-                sealed += self.seal(now)?;
-                self.publisher.push(&message.payload)?;
+            match self.publisher.push(&message.payload) {
+                Ok(_) => {}
+                Err(PushError::SegmentFull) => {
+                    sealed += self.seal(now)?;
+                    self.publisher.push(&message.payload)?;
+                }
+                Err(error) => return Err(error.into()),
             }
             self.open.push(message);
         }
@@ -336,7 +314,7 @@ impl Gateway {
             .last()
             .map_or(0, |record| record.as_bytes().len());
         self.status.record_octets += octets as u64;
-        let mut queue = self.queue.lock().map_err(|_| "a thread of the door panicked")?;
+        let mut queue = self.shared.queue.lock().map_err(|_| POISONED)?;
         for message in self.open.drain(..) {
             queue.ack(message.lease)?;
             self.status.messages += 1;
@@ -355,7 +333,8 @@ impl Gateway {
     /// Puts what is not yet confirmed: segments and pages first, and the head that names them when they are stored.
     fn put_records(&mut self) {
         let bodies = self.publisher.outbox().filter(|record| record.sequence() == 0);
-        let mut due: Vec<Record> = bodies.chain(&self.announcements).cloned().collect();
+        let announcements = self.announcements.iter().map(|(record, _)| record);
+        let mut due: Vec<Record> = bodies.chain(announcements).cloned().collect();
         if self.publisher.outbox().all(|record| record.sequence() > 0) {
             due.extend(self.publisher.outbox().cloned());
         }
@@ -374,19 +353,31 @@ impl Gateway {
     }
 
     fn report(&mut self, finishing: bool) -> Result<(), Box<dyn Error>> {
-        let depth = self.queue.lock().map_err(|_| "a thread of the door panicked")?.stats().depth;
+        let depth = self.shared.queue.lock().map_err(|_| POISONED)?.stats().depth;
+        let announcements = self.shared.announcements.lock().map_err(|_| POISONED)?.stats().depth;
         let stats = self.driver.call(|node, _, _| node.stats()).ok_or("the node has stopped")?;
         self.status.at_us = self.config.clock.now().as_micros();
         self.status.depth = depth;
+        self.status.message_octets = self.shared.octets.load(Ordering::Relaxed);
         self.status.datagram_octets = stats.octets_in + stats.octets_out;
         let status = self.status.clone();
         self.status.put_us = List(Vec::new());
-        let is_done = finishing && depth == 0 && self.announcements.is_empty() && self.publisher.outbox().count() == 0;
+        let is_done = finishing && depth == 0 && announcements == 0 && self.publisher.outbox().count() == 0;
         say(&if is_done { GatewayWord::Done(status) } else { GatewayWord::Status(status) })?;
         io::stdout().flush()?;
         Ok(())
     }
+
+    fn now(&self) -> iot_core::Instant {
+        iot_core::Instant::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
 }
+
+/// How long the gateway holds what it took from its queues: until it is done, or killed.
+const LEASE: Duration = Duration::from_secs(86_400);
+
+/// Records of devices that are being published at once.
+const MAX_ANNOUNCEMENTS: usize = 16;
 
 /// Heads count up from 1; what never changes stays at 0. Pages have names of their own.
 fn is_segment(record: &Record) -> bool {

@@ -65,7 +65,7 @@ impl Input {
             let time = parse_time(&row[0]).ok_or_else(|| InputError::Time { line, field: row[0].into() })?;
             for (channel, field) in channels.iter_mut().zip(row.iter().skip(1)).filter(|(_, field)| !field.is_empty()) {
                 let number = || InputError::Number { line, column: channel.name.clone(), field: field.into() };
-                let value = field.trim().parse().map_err(|_| number())?;
+                let value = field.trim().parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(number)?;
                 channel.readings.push(Reading { time, value });
             }
         }
@@ -127,6 +127,7 @@ mod tests {
     fn names_the_line_that_is_wrong() {
         let refused = |text| read(text).err().unwrap();
         assert_eq!(refused("time,a\n2020-01-01T00:00:00Z,x\n"), "line 2: \"x\" in column \"a\" is not a number");
+        assert_eq!(refused("time,a\n2020-01-01T00:00:00Z,NaN\n"), "line 2: \"NaN\" in column \"a\" is not a number");
         assert_eq!(refused("#\n#\ntime,a\nnoon,1\n"), "line 4: \"noon\" is not an RFC 3339 time since 1970");
         assert!(refused("time,a\n2020-01-01T00:00:00Z,1,2\n").contains("line: 2"));
         assert_eq!(refused("time\n2020-01-01T00:00:00Z\n"), "line 1: the header names no column beside the time");

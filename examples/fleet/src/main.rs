@@ -1,6 +1,6 @@
 //! The main job: the story of the whole workspace, told with real readings, and proved.
 //!
-//! `run` tells it. `device`, `gateway`, `server` and `recipients` are those whom it is about; `network` is the hash
+//! `stage` sets it, `run` tells it and `day` is its middle. `device`, `gateway`, `server` and `recipients` are those whom it is about; `network` is the hash
 //! table between them; `attacker` and `intruder` interfere. `audit` and `verdict` hold the end against the beginning.
 
 mod attacker;
@@ -8,7 +8,9 @@ mod audit;
 mod batch;
 mod cast;
 mod clock;
+mod day;
 mod device;
+mod door;
 #[cfg(iot_fault)]
 mod fault;
 mod gateway;
@@ -24,6 +26,7 @@ mod recipients;
 mod report;
 mod run;
 mod server;
+mod stage;
 mod verdict;
 mod words;
 
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Role { name, folder }) => play(&name, &folder),
-        Ok(Command::Run(options)) => match run::Stage::set(options) {
+        Ok(Command::Run(options)) => match stage::Stage::set(options) {
             Ok(stage) => tell(stage),
             Err(words) => refuse(&words),
         },
@@ -55,7 +58,8 @@ fn refuse(words: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn tell(stage: run::Stage) -> ExitCode {
+fn tell(stage: stage::Stage) -> ExitCode {
+    println!("fleet: seed {}", stage.options.seed);
     let page = stage.page();
     let started = std::time::Instant::now();
     match run::run(stage) {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use iot_core::Instant;
@@ -38,6 +40,7 @@ pub fn config() -> NodeConfig {
 }
 
 /// The sockets of a whole network, taken before anything starts, so that a port in use stops the run early.
+#[derive(Default)]
 pub struct Sockets(Vec<UdpSocket>);
 
 impl Sockets {
@@ -45,17 +48,15 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// The port that could not be had, and why.
-    pub fn bind(first: Option<u16>, count: usize) -> Result<Self, (u16, io::Error)> {
-        let port = |index: usize| match first {
-            Some(first) => {
-                u16::try_from(usize::from(first) + index).map_err(|_| (u16::MAX, io::ErrorKind::InvalidInput.into()))
-            }
-            None => Ok(0),
-        };
+    /// Which port could not be had, and why, in words.
+    pub fn bind(first: Option<u16>, count: usize) -> Result<Self, String> {
+        if let Some(first) = first.filter(|first| usize::from(*first) + count > 1 << 16) {
+            return Err(format!("there are no {count} ports from {first} on"));
+        }
         let bind = |index| {
-            let port = port(index)?;
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| (port, error))
+            let port = first.map_or(0, |first| first + index as u16);
+            let taken = |error| format!("port {port} on 127.0.0.1 cannot be had: {error}");
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).map_err(taken)
         };
         (0..count).map(bind).collect::<Result<_, _>>().map(Self)
     }
@@ -65,6 +66,8 @@ impl Sockets {
 pub struct Network {
     honest: Vec<Driver>,
     liars: Vec<Driver>,
+    /// How often each kind of lie was told.
+    told: BTreeMap<Lie, Arc<AtomicU64>>,
     /// Nodes that have joined so far, those that left included.
     joined: usize,
     seed: u64,
@@ -91,7 +94,7 @@ impl Network {
     ///
     /// Whatever the operating system says when it has no further thread.
     pub fn start(seed: u64, clock: Clock, nodes: usize, sockets: Sockets, liars: Vec<Placement>) -> io::Result<Self> {
-        let mut network = Self { honest: Vec::new(), liars: Vec::new(), joined: 0, seed, clock };
+        let mut network = Self { honest: Vec::new(), liars: Vec::new(), told: BTreeMap::new(), joined: 0, seed, clock };
         let mut sockets = sockets.0.into_iter();
         for socket in sockets.by_ref().take(nodes) {
             network.join(socket)?;
@@ -125,7 +128,8 @@ impl Network {
         let id = NodeId::of_node(&key.verifying_key());
         let node = Node::new(config(), id, Instant::START, &mut party.rng);
         let clock = self.clock;
-        let filter = Liar::new(placement.lie, key, &placement.planted).into_filter(OVERLAY);
+        let told = self.told.entry(placement.lie).or_default().clone();
+        let filter = Liar::new(placement.lie, told, key, &placement.planted).into_filter(OVERLAY);
         let driver = Driver::spawn_filtered(socket, node, move || clock.now(), filter)?;
         self.introduce(&driver);
         self.liars.push(driver);
@@ -186,6 +190,11 @@ impl Network {
             }
         }
         copies
+    }
+
+    /// How often each kind of lie was told, to anybody.
+    pub fn lies(&self) -> BTreeMap<Lie, u64> {
+        self.told.iter().map(|(lie, told)| (*lie, told.load(Ordering::Relaxed))).collect()
     }
 
     /// Octets of datagrams that all nodes sent and received, and requests that they refused because of their rate.

@@ -55,7 +55,8 @@ Options:
                      fields; device i replays column i modulo the columns [the day that is shipped]
   --devices N        devices, 1 to 64 [8]
   --nodes N          honest nodes of the hash table, 128 to 1024 [128]
-  --port P           the first of the ports on 127.0.0.1 that the nodes take [any that are free]
+  --port P           the first of the ports on 127.0.0.1 that the first nodes and the gateway take; those who
+                     join later take any that are free [any that are free]
   --seed S           what every key, delay and attack follows from [1]
   --no-progress      print only the table and the last line
   --help             this text

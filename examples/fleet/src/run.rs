@@ -1,66 +1,51 @@
 //! The story, from the first node to the last line.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use iot_codec::cbor::{self, List};
-use iot_core::{DeviceId, Timestamp, Topic};
-use iot_crypto::KeyBundle;
+use iot_core::{DeviceId, Timestamp};
+use iot_crypto::{BundleError, KeyBundle};
 use iot_dht::feed::{Cursor, Reader, ReaderConfig};
 use iot_dht::{Key, Record};
 
-use crate::attacker::{self, Lie};
+use crate::attacker::Lie;
 use crate::audit::Audit;
 use crate::cast::{Party, Role, party, secrets};
 use crate::clock::Clock;
+use crate::day;
 use crate::device::{Device, Field};
 use crate::gateway::FEED;
 use crate::input::{Input, Reading};
-use crate::intruder::{self, Forger};
-use crate::network::{Network, OVERLAY, Placement, Sockets};
+use crate::intruder::Intruders;
+use crate::network::{Network, Placement};
 use crate::options::{Options, Progress};
 use crate::process::Process;
 use crate::progress::Bar;
 use crate::receipt;
 use crate::recipients;
 use crate::report::Outage;
+use crate::stage::{LIARS, Stage};
 use crate::verdict::Findings;
-use crate::words::{GatewayConfig, GatewayWord, Order, ServerConfig, ServerStatus, ServerWord};
+use crate::words::{GatewayConfig, GatewayWord, LinkState, Order, ServerConfig, ServerStatus, ServerWord};
 
 /// How long the story's day takes the machine.
 #[cfg(not(iot_fault))]
-const DAY: Duration = Duration::from_secs(20);
+pub const DAY: Duration = Duration::from_secs(20);
 /// The tests that switch on faults tell the story often.
 #[cfg(iot_fault)]
-const DAY: Duration = Duration::from_secs(8);
+pub const DAY: Duration = Duration::from_secs(8);
 
 /// How much faster than the machine's the clock of the story runs.
 const FACTOR: u64 = 86_400 / DAY.as_secs();
 
-/// What happens when, in parts of the day.
-const FLOOD: f64 = 0.20;
-const LINK_DOWN: (f64, f64) = (0.35, 0.52);
-/// While the link is down and the queue is full.
-const KILL_GATEWAY: f64 = 0.43;
-const REPLACE_NODES: f64 = 0.62;
-const START_SERVER: f64 = 0.75;
-
-/// How long the gateway stays dead.
-const DEAD: Duration = Duration::from_millis(1200);
-
-/// How long anything else may take before the run is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Requests of the flood.
-const FLOOD_REQUESTS: u32 = 5_000;
-
-/// One intruder message of each kind for so many that devices send.
-const INTRUSION_INTERVAL: usize = 16;
+/// How long nothing may happen before the run is given up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Readings of one message at the most, so that it fits a segment whatever they are.
 const MAX_BATCH: usize = 30;
@@ -68,81 +53,21 @@ const MAX_BATCH: usize = 30;
 /// Messages that a device spreads its readings over, if it has enough of them.
 const MESSAGES: usize = 48;
 
-/// What must be there before the story can begin, and is refused with a message if it is not.
-pub struct Stage {
-    options: Options,
-    input: Input,
-    sockets: Sockets,
-    gateway: SocketAddr,
-    folder: PathBuf,
-    liars: usize,
-}
-
-/// How many nodes lie.
-const LIARS: usize = 12;
-
-impl Stage {
-    /// Checks everything that a person can get wrong.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, in words.
-    pub fn set(options: Options) -> Result<Self, String> {
-        let input = match &options.input {
-            Some(path) => Input::from_path(path).map_err(|error| format!("{}: {error}", path.display()))?,
-            None => Input::from_reader(&include_bytes!("../data/surfrad-alamosa-2016-01-01.csv")[..])
-                .map_err(|error| error.to_string())?,
-        };
-        let taken = |(port, error): (u16, std::io::Error)| format!("port {port} on 127.0.0.1 cannot be had: {error}");
-        let sockets = Sockets::bind(options.port, options.nodes + LIARS).map_err(taken)?;
-        let port = options.port.unwrap_or(0);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| taken((port, error)))?;
-        let gateway = listener.local_addr().map_err(|error| error.to_string())?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-        let folder = target.join("fleet");
-        prepare(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(Self { options, input, sockets, gateway, folder, liars: LIARS })
-    }
-
-    /// Where the page with the plots goes.
-    pub fn page(&self) -> PathBuf {
-        self.folder.join("report.html")
-    }
-}
-
-/// Makes the folder for this run, without what an earlier run left.
-fn prepare(folder: &Path) -> std::io::Result<()> {
-    let processes = folder.join("processes");
-    if processes.exists() {
-        std::fs::remove_dir_all(&processes)?;
-    }
-    std::fs::create_dir_all(&processes)
-}
-
 /// Everything that is under way.
-struct Story {
-    options: Options,
-    folder: PathBuf,
-    clock: Clock,
-    day_begins: Timestamp,
-    network: Network,
-    field: Arc<Field>,
-    devices: Vec<JoinHandle<std::io::Result<u64>>>,
+pub struct Story {
+    pub(crate) options: Options,
+    pub(crate) folder: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) day_begins: Timestamp,
+    pub(crate) network: Network,
+    pub(crate) field: Arc<Field>,
+    pub(crate) devices: Vec<JoinHandle<std::io::Result<u64>>>,
     ids: Vec<DeviceId>,
-    gateway: Option<Process<GatewayWord>>,
-    server: Option<Process<ServerWord>>,
+    pub(crate) gateway: Option<Process<GatewayWord>>,
+    pub(crate) server: Option<Process<ServerWord>>,
+    pub(crate) link: LinkState,
     intruders: Intruders,
-    findings: Findings,
-}
-
-/// Those who hand in what is not theirs.
-struct Intruders {
-    forger: Forger,
-    snoop: Party,
-    /// Overheard messages that were made use of, and messages for the second reader that were passed on.
-    used: (usize, usize),
-    waiting: Vec<Vec<u8>>,
-    devices: Vec<(iot_crypto::VerifyingKey, iot_core::Incarnation)>,
+    pub(crate) findings: Findings,
 }
 
 /// Tells the story and says how it ended.
@@ -150,13 +75,15 @@ struct Intruders {
 /// # Errors
 ///
 /// What kept it from its end.
-pub fn run(stage: Stage) -> Result<Findings, Box<dyn Error>> {
+pub fn run(mut stage: Stage) -> Result<Findings, Box<dyn Error>> {
     let started = Instant::now();
     let progress = stage.options.progress;
-    let sent: Vec<Vec<Reading>> =
-        (0..stage.options.devices).map(|index| stage.input.channel(index).readings.clone()).collect();
-    let mut story = Story::begin(stage)?;
-    story.live_the_day(progress)?;
+    let readings_of = |index| stage.input.channel(index).readings.clone();
+    let sent: Vec<Vec<Reading>> = (0..stage.options.devices).map(readings_of).collect();
+    // Ends with the run, however it ends: the processes' folder holds secrets.
+    let _cleaner = Cleaner(stage.processes());
+    let mut story = Story::begin(&mut stage)?;
+    day::live(&mut story, progress)?;
     story.catch_up(progress)?;
     story.check_receipts(progress)?;
     story.audit(&sent)?;
@@ -165,40 +92,19 @@ pub fn run(stage: Stage) -> Result<Findings, Box<dyn Error>> {
 }
 
 impl Story {
-    fn begin(stage: Stage) -> Result<Self, Box<dyn Error>> {
-        let Stage { options, input, sockets, gateway, folder, liars } = stage;
-        let seed = options.seed;
-        let mut bar = Bar::new(options.progress, "building the network");
-        let first = (0..options.devices).find_map(|index| input.channel(index).readings.first());
+    fn begin(stage: &mut Stage) -> Result<Self, Box<dyn Error>> {
+        let (options, seed) = (stage.options.clone(), stage.options.seed);
+        let first = (0..options.devices).find_map(|index| stage.input.channel(index).readings.first());
         // Those who set everything up do so on the day before.
         let eve = first.map_or(Timestamp::from_secs(86_400), |reading| reading.time);
         let eve = Timestamp::from_secs(eve.as_secs().saturating_sub(43_200).max(10 * 86_400));
         let clock = Clock::new(eve, SystemTime::now(), FACTOR);
-        let placements = placements(seed, eve)?;
-        debug_assert_eq!(placements.len(), liars);
-        let network = Network::start(seed, clock, options.nodes, sockets, placements)?;
-        wait_for("the nodes did not find each other", || {
-            let found = network.bootstrapped();
-            bar.show(
-                found,
-                network.len(),
-                &format!("{found} of {} nodes", network.len()),
-                "have found their neighbours",
-            );
-            Ok((found == network.len()).then_some(()))
-        })?;
-        bar.done(&format!("{} nodes on 127.0.0.1, {LIARS} of them liars", network.len()));
-
-        let bundle_of = |party: &Party| -> Result<Vec<u8>, Box<dyn Error>> {
-            Ok(KeyBundle::issue(&party.signing, party.agreement.public(), 1, clock.now().saturating_add(LONG))?)
-        };
-        let verified = |party: &Party| -> Result<KeyBundle, Box<dyn Error>> {
-            Ok(KeyBundle::verify(&bundle_of(party)?, &party.id(), clock.now())?)
-        };
+        let network = build_network(stage, clock, eve)?;
+        let verified = |party: &Party| KeyBundle::verify(&bundle_of(party, clock)?, &party.id(), clock.now());
         let (server, snoop) = (party(seed, Role::Server, 0), party(seed, Role::Snoop, 0));
         let day_begins = clock.now();
         let field = Arc::new(Field {
-            gateway,
+            gateway: stage.gateway,
             clock,
             day: (day_begins, clock.stretched(DAY)),
             server: verified(&server)?,
@@ -208,53 +114,41 @@ impl Story {
             overheard: Mutex::new(Vec::new()),
             for_snoop: Mutex::new(Vec::new()),
         });
-        let parties = (0..options.devices).map(|index| party(seed, Role::Device, index));
-        let known = parties.map(|device| (device.signing.verifying_key(), device.incarnation)).collect::<Vec<_>>();
-        let intruders = Intruders {
-            forger: Forger::new(party(seed, Role::Forger, 0), field.server),
-            snoop,
-            used: (0, 0),
-            waiting: Vec::new(),
-            devices: known,
-        };
-        let ids = (0..options.devices).map(|index| party(seed, Role::Device, index).id()).collect();
+        let devices: Vec<_> = (0..options.devices).map(|index| party(seed, Role::Device, index)).collect();
         let mut story = Self {
-            findings: Findings::new(options.nodes, LIARS),
-            folder: folder.join("processes"),
+            findings: Findings::new(options.nodes, LIARS, seed),
+            folder: stage.processes(),
+            ids: devices.iter().map(Party::id).collect(),
+            intruders: Intruders::new(seed, field.server, snoop, &devices),
             options,
             clock,
             day_begins,
             network,
             field,
             devices: Vec::new(),
-            ids,
             gateway: None,
             server: None,
-            intruders,
+            link: LinkState::Up,
         };
-        story.configure()?;
+        story.configure_server()?;
         story.start_gateway()?;
-        story.start_devices(&input, bundle_of)?;
+        story.start_devices(&stage.input)?;
         Ok(story)
     }
 
-    /// Writes what each process is given.
-    fn configure(&self) -> Result<(), Box<dyn Error>> {
+    fn bootstrap(&self) -> List<String> {
+        List(self.network.bootstrap_addresses().iter().map(SocketAddr::to_string).collect())
+    }
+
+    /// Writes what the server is given.
+    fn configure_server(&self) -> Result<(), Box<dyn Error>> {
         let seed = self.options.seed;
-        let bootstrap = || List(self.network.bootstrap_addresses().iter().map(SocketAddr::to_string).collect());
-        let gateway = GatewayConfig {
-            secrets: secrets(seed, Role::Gateway, 0),
-            clock: self.clock,
-            bootstrap: bootstrap(),
-            port: self.field.gateway.port(),
-        };
-        std::fs::write(self.folder.join("gateway.cbor"), cbor::to_vec(&gateway))?;
         let retired = party(seed, Role::Retired, 0).signing.verifying_key();
-        let devices = self.intruders.devices.iter().map(|(key, _)| *key.as_bytes());
+        let devices = self.intruders.devices().map(|key| *key.as_bytes());
         let server = ServerConfig {
             secrets: secrets(seed, Role::Server, 0),
             clock: self.clock,
-            bootstrap: bootstrap(),
+            bootstrap: self.bootstrap(),
             gateway: *party(seed, Role::Gateway, 0).id().as_bytes(),
             devices: List(devices.chain([*retired.as_bytes()]).collect()),
         };
@@ -262,26 +156,42 @@ impl Story {
         Ok(())
     }
 
-    fn start_gateway(&mut self) -> Result<(), Box<dyn Error>> {
+    /// Starts the gateway out of what it has on disk.
+    pub(crate) fn start_gateway(&mut self) -> Result<(), Box<dyn Error>> {
+        let config = GatewayConfig {
+            secrets: secrets(self.options.seed, Role::Gateway, 0),
+            clock: self.clock,
+            bootstrap: self.bootstrap(),
+            port: self.field.gateway.port(),
+            devices: List(self.ids.iter().map(|id| *id.as_bytes()).collect()),
+            link: self.link,
+        };
+        std::fs::write(self.folder.join("gateway.cbor"), cbor::to_vec(&config))?;
         let gateway = Process::start("gateway", &self.folder)?;
         match gateway.words.recv_timeout(PATIENCE) {
             Ok(GatewayWord::Ready(_)) => {}
             _ => return Err("the gateway did not start".into()),
         }
         self.gateway = Some(gateway);
+        self.findings.gateway_starts += 1;
         Ok(())
     }
 
-    fn start_devices(
-        &mut self,
-        input: &Input,
-        bundle_of: impl Fn(&Party) -> Result<Vec<u8>, Box<dyn Error>>,
-    ) -> Result<(), Box<dyn Error>> {
+    /// Starts the server.
+    pub(crate) fn start_server(&mut self) -> Result<(), Box<dyn Error>> {
+        self.findings.server_started = self.seconds();
+        self.server = Some(Process::start("server", &self.folder)?);
+        self.outage("server down", 0.0);
+        Ok(())
+    }
+
+    fn start_devices(&mut self, input: &Input) -> Result<(), Box<dyn Error>> {
         for index in 0..self.options.devices {
             let channel = input.channel(index);
             let party = party(self.options.seed, Role::Device, index);
             let expires = self.clock.now().saturating_add(LONG);
-            let announcement = Record::sign(&party.signing, receipt::BUNDLE, 1, expires, &bundle_of(&party)?)?;
+            let announcement =
+                Record::sign(&party.signing, receipt::BUNDLE, 1, expires, &bundle_of(&party, self.clock)?)?;
             let device = Device {
                 party,
                 topic: format!("station/{index}"),
@@ -298,91 +208,16 @@ impl Story {
         Ok(())
     }
 
-    /// From the first reading to the last, with everything that goes wrong on the way.
-    fn live_the_day(&mut self, progress: Progress) -> Result<(), Box<dyn Error>> {
-        let mut bar = Bar::new(progress, "the day");
-        let mut words = "devices sign, seal and hand over";
-        let mut killed: Option<(Instant, f64)> = None;
-        let mut flood = None;
-        let mut gateway_was_killed = false;
-        let mut link_is_down = false;
-        let mut nodes_were_replaced = false;
-        let deadline = Instant::now() + DAY + 2 * PATIENCE;
-        while self.devices.iter().any(|device| !device.is_finished()) {
-            if Instant::now() > deadline {
-                return Err("the devices did not come to the end of the day".into());
-            }
-            let share = self.hour() / 24.0;
-            if share > KILL_GATEWAY && !gateway_was_killed {
-                gateway_was_killed = true;
-                killed = Some((Instant::now(), self.seconds()));
-                self.gateway.take().into_iter().for_each(Process::kill);
-                words = "the gateway was killed; devices keep what it did not acknowledge";
-            }
-            if let Some((_, seconds)) = killed.filter(|(at, _)| at.elapsed() > DEAD) {
-                self.start_gateway()?;
-                // The new process knows nothing of the link.
-                link_is_down = false;
-                killed = None;
-                self.outage("gateway killed", seconds);
-                words = "the gateway is back with its queue, its link is still down";
-            }
-            if share > FLOOD && flood.is_none() {
-                let victim = self.network.victim();
-                flood = Some(std::thread::spawn(move || attacker::flood(victim, OVERLAY, FLOOD_REQUESTS)));
-            }
-            let is_down = (LINK_DOWN.0..LINK_DOWN.1).contains(&share);
-            if is_down != link_is_down && self.gateway.is_some() {
-                link_is_down = is_down;
-                self.order_gateway(if is_down { Order::LinkDown } else { Order::LinkUp });
-                if is_down && !gateway_was_killed {
-                    words = "the gateway's link is down; its queue grows";
-                } else if !is_down {
-                    self.outage("link down", LINK_DOWN.0 * 86_400.0);
-                    words = "the link is back; the queue drains into the hash table";
-                }
-            }
-            if share > REPLACE_NODES && !nodes_were_replaced {
-                nodes_were_replaced = true;
-                let seconds = self.seconds();
-                self.findings.replaced = self.network.replace_a_quarter()?;
-                self.outage("a quarter of the nodes replaced", seconds);
-                words = "a quarter of the nodes has left, others have joined";
-            }
-            if share > START_SERVER && self.server.is_none() {
-                self.findings.server_started = self.seconds();
-                self.server = Some(Process::start("server", &self.folder)?);
-                self.outage("server down", 0.0);
-                words = "the server is up, and pulls what it missed";
-            }
-            self.intrude();
-            self.listen()?;
-            let handed_over = self.field.handed_over.load(Ordering::Relaxed);
-            let count = format!("{:4.1} h, {handed_over} readings:", self.hour().min(24.0));
-            bar.show(handed_over as usize, self.findings.expected as usize, &count, words);
-            std::thread::sleep(Duration::from_millis(15));
-        }
-        for device in std::mem::take(&mut self.devices) {
-            let sent = device.join().map_err(|_| "a device panicked")??;
-            self.findings.messages_sent.push(sent);
-        }
-        let flooded = flood.map(|flood| flood.join().map_err(|_| "the flood panicked")).transpose()?.transpose()?;
-        self.findings.flooded = u64::from(flooded.unwrap_or(0));
-        bar.done(&format!("{} readings handed over", self.field.handed_over.load(Ordering::Relaxed)));
-        Ok(())
-    }
-
     /// Until the gateway has published and the server has read everything.
     fn catch_up(&mut self, progress: Progress) -> Result<(), Box<dyn Error>> {
         let mut bar = Bar::new(progress, "the server catches up");
         if self.server.is_none() {
-            self.findings.server_started = self.seconds();
-            self.server = Some(Process::start("server", &self.folder)?);
+            self.start_server()?;
         }
         wait_for("an intruder was not let in", || {
             self.intrude();
             self.listen()?;
-            Ok(self.intruders.waiting.is_empty().then_some(()))
+            Ok((self.intruders.waiting() == 0).then_some(()).ok_or(self.intruders.waiting() as u64))
         })?;
         self.order_gateway(Order::Finish);
         let expected = self.findings.expected as usize;
@@ -392,17 +227,17 @@ impl Story {
         wait_for("the gateway did not publish everything", || {
             self.listen()?;
             show(&self.findings.server, "the gateway publishes the last of them");
-            Ok(self.findings.gateway_is_done.then_some(()))
+            Ok(self.findings.gateway_is_done.then_some(()).ok_or(self.findings.progress()))
         })?;
         self.server.as_mut().ok_or("there is no server")?.order(Order::Finish);
         wait_for("the server did not read everything", || {
             self.listen()?;
             show(&self.findings.server, "the server reads the last of them and seals its receipts");
-            Ok(self.findings.server_is_done.then_some(()))
+            Ok(self.findings.server_is_done.then_some(()).ok_or(self.findings.progress()))
         })?;
-        self.findings.copies = self.network.copies().into_values().max().unwrap_or(0);
-        let (octets, rate_limited) = self.network.traffic();
-        (self.findings.network_octets, self.findings.rate_limited) = (octets, rate_limited);
+        self.count_copies();
+        (self.findings.network_octets, self.findings.rate_limited) = self.network.traffic();
+        self.findings.lies = self.network.lies();
         bar.done(&format!("{} readings verified and written", self.findings.server.readings));
         Ok(())
     }
@@ -442,14 +277,21 @@ impl Story {
         Ok(())
     }
 
-    fn order_gateway(&mut self, order: Order) {
+    /// Tells the gateway something, if it lives.
+    pub(crate) fn order_gateway(&mut self, order: Order) {
         if let Some(gateway) = &mut self.gateway {
             gateway.order(order);
         }
     }
 
+    /// Remembers on how many nodes the most widespread record is now, if that is more than ever.
+    pub(crate) fn count_copies(&mut self) {
+        let copies = self.network.copies().into_values().max().unwrap_or(0);
+        self.findings.copies = self.findings.copies.max(copies);
+    }
+
     /// Takes in what the processes say.
-    fn listen(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn listen(&mut self) -> Result<(), Box<dyn Error>> {
         self.network.drain_events();
         if let Some(gateway) = &mut self.gateway {
             for word in gateway.words.try_iter() {
@@ -475,53 +317,58 @@ impl Story {
         Ok(())
     }
 
-    /// Forges, alters and repeats some of what was overheard, and passes on what was meant for another.
-    fn intrude(&mut self) {
-        let overheard = self.field.overheard.lock().expect("nobody panics with the lock").clone();
-        let intruders = &mut self.intruders;
-        while intruders.used.0 + INTRUSION_INTERVAL <= overheard.len()
-            || (intruders.used.0 == 0 && !overheard.is_empty())
-        {
-            let message = &overheard[intruders.used.0];
-            intruders.used.0 += INTRUSION_INTERVAL;
-            let Some(source) = intruder::source_of(message) else { continue };
-            let Some(index) = self.ids.iter().position(|id| *id == source) else { continue };
-            let (key, incarnation) = intruders.devices[index];
-            let topic = format!("station/{index}");
-            let topic = Topic::new(&topic).expect("a topic without wildcards");
-            intruders.waiting.push(intruders.forger.forge(key, incarnation, topic, self.clock.now()));
-            intruders.waiting.push(intruder::altered(message));
-            intruders.waiting.push(message.clone());
-        }
-        let for_snoop = self.field.for_snoop.lock().expect("nobody panics with the lock").clone();
-        for message in &for_snoop[intruders.used.1..] {
-            let server = self.field.server.agreement_key();
-            let snoop = &mut intruders.snoop;
-            let mut rng = snoop.rng.clone();
-            intruders.waiting.extend(intruder::resealed(message, snoop, server, &mut rng));
-            snoop.rng = rng;
-        }
-        intruders.used.1 = for_snoop.len();
+    /// Lets the intruders make what they can of what they overheard, and hand it in.
+    pub(crate) fn intrude(&mut self) {
+        self.intruders.listen(&self.field);
         // While the gateway is away, the intruders wait.
-        if self.gateway.is_some() && intruder::hand_in(self.field.gateway, &intruders.waiting).is_ok() {
-            self.findings.intrusions += intruders.waiting.len() as u64;
-            intruders.waiting.clear();
+        if self.gateway.is_some() {
+            let handed_in = self.intruders.hand_in(self.field.gateway);
+            self.findings.intrusions = self.findings.intrusions.plus(handed_in);
         }
     }
 
-    fn outage(&mut self, what: &'static str, since: f64) {
+    /// Remembers that something did not work from a second of the day until now.
+    pub(crate) fn outage(&mut self, what: &'static str, since: f64) {
         let now = self.seconds();
         self.findings.outages.push(Outage { what, span: (since, now) });
     }
 
     /// Seconds of the story since the day began.
-    fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.clock.now().saturating_since(self.day_begins).as_secs_f64()
     }
+}
 
-    fn hour(&self) -> f64 {
-        self.seconds() / 3600.0
+/// Removes the folder of the processes when the run ends.
+struct Cleaner(PathBuf);
+
+impl Drop for Cleaner {
+    fn drop(&mut self) {
+        // What cannot be removed is removed by the next run.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A signed bundle of a party's keys, good for the whole story.
+fn bundle_of(party: &Party, clock: Clock) -> Result<Vec<u8>, BundleError> {
+    let expires = clock.now().saturating_add(LONG);
+    let issued = KeyBundle::issue(&party.signing, party.agreement.public(), 1, expires);
+    Ok(issued.expect("a key in memory signs"))
+}
+
+/// Starts all nodes and waits until they have found each other.
+fn build_network(stage: &mut Stage, clock: Clock, eve: Timestamp) -> Result<Network, Box<dyn Error>> {
+    let mut bar = Bar::new(stage.options.progress, "building the network");
+    let placements = placements(stage.options.seed, eve)?;
+    let sockets = std::mem::take(&mut stage.sockets);
+    let network = Network::start(stage.options.seed, clock, stage.options.nodes, sockets, placements)?;
+    wait_for("the nodes did not find each other", || {
+        let (found, all) = (network.bootstrapped(), network.len());
+        bar.show(found, all, &format!("{found} of {all} nodes"), "have found their neighbours");
+        Ok((found == all).then_some(()).ok_or(found as u64))
+    })?;
+    bar.done(&format!("{} nodes on 127.0.0.1, {LIARS} of them liars", network.len()));
+    Ok(network)
 }
 
 /// How long keys and announcements live.
@@ -559,15 +406,21 @@ fn placements(seed: u64, eve: Timestamp) -> Result<Vec<Placement>, Box<dyn Error
     ])
 }
 
-/// Waits until `ready` gives something.
-fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>, Box<dyn Error>>) -> Result<T, Box<dyn Error>> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until `ready` gives something. Until then it says how far it is; when that does not change for long, the run
+/// is given up.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    mut ready: impl FnMut() -> Result<Result<T, u64>, Box<dyn Error>>,
+) -> Result<T, Box<dyn Error>> {
+    let mut last = (u64::MAX, Instant::now());
     loop {
-        if let Some(found) = ready()? {
-            return Ok(found);
-        }
-        if Instant::now() > deadline {
-            return Err(format!("{what} within {} s", PATIENCE.as_secs()).into());
+        match ready()? {
+            Ok(found) => return Ok(found),
+            Err(progress) if progress != last.0 => last = (progress, Instant::now()),
+            Err(_) if last.1.elapsed() > PATIENCE => {
+                return Err(format!("{what}: nothing happened for {} s", PATIENCE.as_secs()).into());
+            }
+            Err(_) => {}
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -17,8 +17,8 @@ use iot_core::{
     DeviceId, Freshness, KeyId, ObserveError, Position, Ranges, SequenceError, StreamId, Timestamp, Topic, Tracker,
 };
 use iot_crypto::{
-    BundleError, Directory, Heading, KeyBundle, OpenError, Opener, ReplayError, ReplayGuard, Sealer, SigningKey,
-    VerifyingKey,
+    BundleError, Directory, Heading, KeyBundle, OpenError, Opener, ReplayError, ReplayGuard, SealError, Sealer,
+    SigningKey, VerifyingKey,
 };
 use iot_dht::feed::{Cursor, FetchId, Item, Reader, ReaderConfig};
 use iot_dht::wire::Role;
@@ -33,7 +33,7 @@ use crate::input::Reading;
 use crate::link::{FrameReader, write_record};
 use crate::network;
 use crate::receipt::{self, Receipt};
-use crate::words::{Attack, Order, Refused, ServerConfig, ServerStatus, ServerWord};
+use crate::words::{Order, Reason, Refused, ServerConfig, ServerStatus, ServerWord};
 
 /// Runs the server out of `folder` until its standard input ends.
 pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
@@ -62,6 +62,7 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
         opener: Opener::new(&secrets, senders, Trackers::default()),
         accepted: Accepted::create(folder)?,
         fetches: HashMap::new(),
+        head_asked: None,
         refused: BTreeMap::new(),
         status: ServerStatus::default(),
         started: Instant::now(),
@@ -88,6 +89,13 @@ fn orders() -> Receiver<Order> {
     orders
 }
 
+/// A fetch that is under way.
+struct Fetching {
+    id: FetchId,
+    is_head: bool,
+    since: Instant,
+}
+
 struct Server<'k> {
     config: ServerConfig,
     keys: Vec<VerifyingKey>,
@@ -95,8 +103,10 @@ struct Server<'k> {
     reader: Reader,
     opener: Opener<'k, Senders, Trackers>,
     accepted: Accepted,
-    fetches: HashMap<OperationId, (FetchId, Instant)>,
-    refused: BTreeMap<(Attack, String), u64>,
+    fetches: HashMap<OperationId, Fetching>,
+    /// When the newest head that has arrived was asked for.
+    head_asked: Option<Instant>,
+    refused: BTreeMap<Reason, u64>,
     status: ServerStatus,
     started: Instant,
 }
@@ -104,14 +114,13 @@ struct Server<'k> {
 impl Server<'_> {
     /// Reads until everything is read that was published before the order to finish.
     fn catch_up(&mut self, orders: &Receiver<Order>) -> Result<(), Box<dyn Error>> {
-        let mut finish_after = None;
+        let mut finish_since = None;
         let mut reported = Instant::now();
         loop {
             match orders.try_recv() {
-                // A head that was fetched after the order shows all that there is.
-                Ok(Order::Finish) => finish_after = Some(Instant::now() + Duration::from_secs(1)),
+                Ok(Order::Finish) => finish_since = Some(Instant::now()),
                 Ok(_) | Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) if finish_after.is_none() => return Err("nobody is there".into()),
+                Err(TryRecvError::Disconnected) if finish_since.is_none() => return Err("nobody is there".into()),
                 Err(TryRecvError::Disconnected) => {}
             }
             self.fetch()?;
@@ -122,8 +131,9 @@ impl Server<'_> {
                     Item::Gap(gap) => self.status.gaps.0.push(format!("{gap:?}")),
                 }
             }
-            let is_due = finish_after.is_some_and(|after| Instant::now() > after);
-            if is_due && self.fetches.is_empty() && self.reader.caught_up() == Some(true) {
+            // A head that was asked for after the order shows all that there is.
+            let shows_all = finish_since.is_some_and(|since| self.head_asked.is_some_and(|asked| asked > since));
+            if shows_all && self.reader.caught_up() == Some(true) {
                 return Ok(());
             }
             if reported.elapsed() > Duration::from_millis(100) {
@@ -137,8 +147,9 @@ impl Server<'_> {
     fn fetch(&mut self) -> Result<(), Box<dyn Error>> {
         let (now, wall) = (self.now(), self.config.clock.now());
         while let Some(fetch) = self.reader.poll_fetch(now, wall) {
+            let (id, is_head, since) = (fetch.id, fetch.mode == GetMode::Newest, Instant::now());
             let operation = self.get(fetch.key, fetch.mode)?;
-            self.fetches.insert(operation, (fetch.id, Instant::now()));
+            self.fetches.insert(operation, Fetching { id, is_head, since });
         }
         Ok(())
     }
@@ -151,10 +162,13 @@ impl Server<'_> {
     fn handle_events(&mut self) -> Result<(), Box<dyn Error>> {
         while let Ok(event) = self.driver.events().try_recv() {
             if let Some(done) = self.handle_event(event)? {
-                let Some((fetch, since)) = self.fetches.remove(&done.operation) else { continue };
-                self.status.get_us.0.push(u64::try_from(since.elapsed().as_micros())?);
+                let Some(fetching) = self.fetches.remove(&done.operation) else { continue };
+                self.status.get_us.0.push(u64::try_from(fetching.since.elapsed().as_micros())?);
+                if fetching.is_head && done.record.is_some() {
+                    self.head_asked = self.head_asked.max(Some(fetching.since));
+                }
                 let (now, wall) = (self.now(), self.config.clock.now());
-                self.reader.handle_fetched(now, wall, fetch, done.into());
+                self.reader.handle_fetched(now, wall, fetching.id, done.into());
             }
         }
         Ok(())
@@ -164,16 +178,19 @@ impl Server<'_> {
     fn handle_event(&mut self, event: Event) -> Result<Option<GetDone>, Box<dyn Error>> {
         match event {
             Event::Rejected(rejected) if rejected.side == Side::Reader => {
-                let kind = match rejected.reason {
-                    Rejection::Expired => Attack::Stale,
-                    Rejection::Superseded => Attack::Replayed,
-                    _ => Attack::Forged,
-                };
-                self.refuse(kind, format!("record: {:?}", rejected.reason));
+                self.refuse(match rejected.reason {
+                    Rejection::Expired => Reason::RecordExpired,
+                    Rejection::Superseded => Reason::RecordSuperseded,
+                    Rejection::Signature => Reason::RecordSignature,
+                    _ => Reason::RecordWrong,
+                });
                 Ok(None)
             }
             Event::GetDone(done) => Ok(Some(done)),
-            Event::BootstrapFailed { asked } => Err(format!("none of {asked} nodes answers").into()),
+            // The node asks again by itself.
+            Event::BootstrapFailed { asked } if self.started.elapsed() > PATIENCE => {
+                Err(format!("none of {asked} nodes answers").into())
+            }
             _ => Ok(None),
         }
     }
@@ -182,7 +199,10 @@ impl Server<'_> {
         let mut scratch = vec![0; iot_crypto::scratch_len(message.len(), usize::from(u16::MAX))];
         match self.opener.open(None, &mut message, &mut scratch) {
             Ok(opened) => {
-                let readings = batch::decode(opened.payload())?;
+                let Ok(readings) = batch::decode(opened.payload()) else {
+                    self.refuse(Reason::MessageMalformed);
+                    return Ok(());
+                };
                 self.status.messages += 1;
                 #[cfg(iot_fault)]
                 let readings = spoil(readings, self.status.messages);
@@ -190,16 +210,18 @@ impl Server<'_> {
                 self.status.unproven += u64::from(opened.freshness() == Freshness::Unproven);
                 self.accepted.write(opened.position(), &readings)?;
             }
-            Err(refused) => {
-                let (kind, reason) = kind_of(&refused);
-                self.refuse(kind, format!("message: {reason}"));
-            }
+            // These are no attacks: the server itself has no room.
+            Err(error @ (OpenError::Replay(ReplayError::Full) | OpenError::Buffer(_))) => return Err(error.into()),
+            Err(OpenError::Decryption) => self.refuse(Reason::MessageAltered),
+            Err(OpenError::Signature(_)) => self.refuse(Reason::MessageSignature),
+            Err(OpenError::Replay(_)) => self.refuse(Reason::MessageRepeated),
+            Err(_) => self.refuse(Reason::MessageMalformed),
         }
         Ok(())
     }
 
-    fn refuse(&mut self, kind: Attack, reason: String) {
-        *self.refused.entry((kind, reason)).or_default() += 1;
+    fn refuse(&mut self, reason: Reason) {
+        *self.refused.entry(reason).or_default() += 1;
     }
 
     /// Tells each device, sealed for it alone, how far the server has its messages.
@@ -223,10 +245,11 @@ impl Server<'_> {
             let payload = cbor::to_vec(&Receipt { messages });
             let sealed = match Sealer::new(source, signing, bundle).seal(&heading, &payload, now, rng) {
                 Ok(sealed) => sealed,
-                Err(refused) => {
-                    self.refuse(Attack::Stale, format!("bundle: {refused}"));
+                Err(SealError::BundleExpired { .. }) => {
+                    self.refuse(Reason::BundleExpired);
                     continue;
                 }
+                Err(error) => return Err(error.into()),
             };
             let expires = now.saturating_add(Duration::from_secs(28 * 86_400));
             let record = Record::sign(signing, &receipt::name(&device), 0, expires, &sealed)?;
@@ -248,9 +271,12 @@ impl Server<'_> {
         let Some(record) = done.record else { return Ok(None) };
         match KeyBundle::verify(record.value(), device, self.config.clock.now()) {
             Ok(bundle) => Ok(Some(bundle)),
-            Err(refused) => {
-                let kind = if matches!(refused, BundleError::Expired { .. }) { Attack::Stale } else { Attack::Forged };
-                self.refuse(kind, format!("bundle: {}", words_of(&refused)));
+            Err(BundleError::Expired { .. }) => {
+                self.refuse(Reason::BundleExpired);
+                Ok(None)
+            }
+            Err(_) => {
+                self.refuse(Reason::BundleWrong);
                 Ok(None)
             }
         }
@@ -278,12 +304,8 @@ impl Server<'_> {
         self.status.datagram_octets = stats.octets_in + stats.octets_out;
         self.status.segments = self.reader.cursor().segment;
         self.status.holes = self.opener.replay().holes();
-        let refused = |((kind, reason), count): (&(Attack, String), &u64)| Refused {
-            reason: reason.clone(),
-            kind: *kind,
-            count: *count,
-        };
-        self.status.refused = List(self.refused.iter().map(refused).collect());
+        let refused = self.refused.iter().map(|(reason, count)| Refused { reason: *reason, count: *count });
+        self.status.refused = List(refused.collect());
         let status = self.status.clone();
         self.status.get_us = List(Vec::new());
         write_record(&mut io::stdout().lock(), &word(status))?;
@@ -306,26 +328,6 @@ fn spoil(mut readings: Vec<Reading>, message: u64) -> Vec<Reading> {
     readings
 }
 
-/// What an attacker tried, and what the refusal says.
-fn kind_of(refused: &OpenError) -> (Attack, String) {
-    let kind = match refused {
-        OpenError::Replay(_) => Attack::Replayed,
-        _ => Attack::Forged,
-    };
-    (kind, words_of(refused))
-}
-
-/// An error with its causes.
-fn words_of(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
-}
-
 /// The devices that the server listens to.
 struct Senders(HashMap<KeyId, VerifyingKey>);
 
@@ -339,6 +341,12 @@ impl Directory for Senders {
 #[derive(Default)]
 struct Trackers(HashMap<(DeviceId, StreamId), Tracker>);
 
+/// Streams of one device that the server keeps count of; a device that opens more is told that there is no room.
+const MAX_STREAMS: usize = 4;
+
+/// How long the network may take to answer at first.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 impl ReplayGuard for Trackers {
     fn check(&self, position: &Position) -> Result<(), ReplayError> {
         let Some(tracker) = self.0.get(&(position.source, position.stream)) else { return Ok(()) };
@@ -346,7 +354,12 @@ impl ReplayGuard for Trackers {
     }
 
     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
-        let tracker = self.0.entry((position.source, position.stream)).or_default();
+        let stream = (position.source, position.stream);
+        if !self.0.contains_key(&stream) && self.0.keys().filter(|key| key.0 == position.source).count() >= MAX_STREAMS
+        {
+            return Err(ReplayError::Full);
+        }
+        let tracker = self.0.entry(stream).or_default();
         tracker.observe(position.incarnation, position.sequence).map_err(replay_error)
     }
 }

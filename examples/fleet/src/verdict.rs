@@ -1,15 +1,20 @@
 //! What the run found out, as a table, a page and a last line.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::attacker::Lie;
 use crate::audit::Audit;
 use crate::input::Reading;
+use crate::intruder::Intrusions;
 use crate::report::{Outage, Report};
-use crate::words::{Attack, GatewayStatus, ServerStatus};
+use crate::words::{Attack, GatewayStatus, Reason, Refused, ServerStatus};
 
 /// Everything that the run found out.
 #[derive(Default)]
 pub struct Findings {
+    /// From which everything followed.
+    pub seed: u64,
     /// Honest nodes and liars.
     pub nodes: (usize, usize),
     /// Readings in the input.
@@ -49,7 +54,13 @@ pub struct Findings {
     /// Requests that nodes refused because of their rate.
     pub rate_limited: u64,
     /// Messages that intruders handed in.
-    pub intrusions: u64,
+    pub intrusions: Intrusions,
+    /// How often each kind of lie was told.
+    pub lies: BTreeMap<Lie, u64>,
+    /// How often the gateway was started.
+    pub gateway_starts: u64,
+    /// Messages in the gateway's queue when it was killed, as it last said.
+    pub depth_before_kill: u64,
     /// Devices that read from the server that it has all of their messages.
     pub receipts: u64,
     /// Whether the thief of an expired key reads what the server sealed.
@@ -58,22 +69,24 @@ pub struct Findings {
     pub seconds: f64,
     put_ms: Vec<f64>,
     get_ms: Vec<f64>,
-    /// What the gateway had counted in its earlier lives.
+    /// What the gateway had counted in its earlier lives, and which life it is in.
     earlier: GatewayStatus,
+    life: u64,
 }
 
 impl Findings {
     /// Nothing yet.
-    pub fn new(nodes: usize, liars: usize) -> Self {
-        Self { nodes: (nodes, liars), ..Self::default() }
+    pub fn new(nodes: usize, liars: usize, seed: u64) -> Self {
+        Self { nodes: (nodes, liars), seed, ..Self::default() }
     }
 
     /// Takes in what the gateway said at a second of the day.
     pub fn hear_gateway(&mut self, seconds: f64, status: &GatewayStatus) {
         self.depth.push((seconds, status.depth as f64));
         self.put_ms.extend(status.put_us.0.iter().map(|micros| *micros as f64 / 1e3));
-        if status.message_octets < self.gateway.message_octets {
-            // It counts from nothing, so it was started again.
+        if self.life < self.gateway_starts {
+            // It was started again, and counts from nothing.
+            self.life = self.gateway_starts;
             self.earlier.segments += self.gateway.segments;
             self.earlier.messages += self.gateway.messages;
             self.earlier.record_octets += self.gateway.record_octets;
@@ -88,32 +101,82 @@ impl Findings {
         self.server = status;
     }
 
+    /// Grows as long as something happens.
+    pub fn progress(&self) -> u64 {
+        self.gateway.segments
+            + self.gateway.messages
+            + self.server.segments
+            + self.server.messages
+            + self.server.receipts
+    }
+
     /// What is wrong; nothing if all is well.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let mut demand = |holds: bool, fault: String| {
-            if !holds {
-                faults.push(fault);
-            }
-        };
+        self.judge_readings(&mut faults);
+        self.judge_attacks(&mut faults);
+        self.judge_mishaps(&mut faults);
+        faults
+    }
+
+    fn judge_readings(&self, faults: &mut Vec<String>) {
+        let mut demand = demanding(faults);
         let Audit { missing, duplicated, reordered, forged, .. } = self.audit;
         demand(missing == 0, format!("{missing} readings are missing"));
         demand(duplicated == 0, format!("{duplicated} readings arrived twice"));
         demand(reordered == 0, format!("{reordered} readings arrived out of order"));
         demand(forged == 0, format!("{forged} readings were accepted that nobody sent"));
         demand(self.audit.readings == self.expected, format!("{} readings arrived", self.audit.readings));
-        for (kind, name) in [(Attack::Forged, "forged"), (Attack::Replayed, "replayed"), (Attack::Stale, "stale")] {
-            demand(self.seen(kind) > 0, format!("no {name} record or message came before the server"));
-        }
+        demand(self.server.gaps.0.is_empty(), format!("the feed has gaps: {}", self.server.gaps.0.join(", ")));
+        demand(self.server.holes == 0, format!("{} sequence numbers are missing", self.server.holes));
         let devices = self.messages_sent.len() as u64;
         demand(self.receipts == devices, format!("{} of {devices} devices have their receipt", self.receipts));
+    }
+
+    /// Each attack must have come before the server, and have been refused.
+    fn judge_attacks(&self, faults: &mut Vec<String>) {
+        let mut demand = demanding(faults);
+        let Intrusions { forged, altered, repeated, resealed } = self.intrusions;
+        let handed_in = [
+            (Reason::MessageSignature, forged + resealed, "forged or resealed messages"),
+            (Reason::MessageAltered, altered, "altered messages"),
+            (Reason::MessageRepeated, repeated, "repeated messages"),
+        ];
+        for (reason, tried, what) in handed_in {
+            let refused = self.refused_for(reason);
+            demand(tried > 0 && refused >= tried, format!("{refused} of {tried} {what} were refused"));
+        }
+        demand(
+            forged > 0 && (resealed > 0 || self.messages_sent.iter().all(|sent| *sent < 6)),
+            "an intruder failed".into(),
+        );
+        let lies = [
+            (Reason::RecordSignature, Lie::Forge, "forged"),
+            (Reason::RecordSignature, Lie::Alter, "altered"),
+            (Reason::RecordSuperseded, Lie::Replay, "replayed"),
+            (Reason::RecordExpired, Lie::Expire, "expired"),
+        ];
+        for (reason, lie, what) in lies {
+            let told = self.lies.get(&lie).copied().unwrap_or(0);
+            demand(told > 0 && self.refused_for(reason) > 0, format!("no {what} record came before the server"));
+        }
         demand(!self.thief_reads, "the thief of an expired key reads a receipt".into());
+    }
+
+    /// Everything must have gone wrong that the story tells of.
+    fn judge_mishaps(&self, faults: &mut Vec<String>) {
+        let mut demand = demanding(faults);
+        demand(self.gateway_starts == 2, format!("the gateway was started {} times", self.gateway_starts));
+        demand(
+            self.depth_before_kill == 0 || self.gateway.recovered > 0,
+            format!("{} messages were in the queue of the killed gateway, none was recovered", self.depth_before_kill),
+        );
+        demand(self.replaced > 0, "no node was replaced".into());
+        demand(self.flooded > 0 && self.rate_limited > 0, "no request of the flood was refused".into());
+        demand(self.server_started > 0.0, "the server was never down".into());
         let limit = (self.nodes.0 + self.nodes.1) / 4;
         demand(self.copies <= limit, format!("a record is on {} nodes, more than {limit}", self.copies));
         demand(self.copies > 0, "no node stores anything".into());
-        demand(self.server.gaps.0.is_empty(), format!("the feed has gaps: {}", self.server.gaps.0.join(", ")));
-        demand(self.server.holes == 0, format!("{} sequence numbers are missing", self.server.holes));
-        faults
     }
 
     /// The line for machines.
@@ -141,6 +204,7 @@ impl Findings {
         let messages: u64 = self.messages_sent.iter().sum();
         let readings = self.expected.max(1) as f64;
         let each = |octets: u64| format!("{octets} ({:.1} a reading)", octets as f64 / readings);
+        row("seed", self.seed.to_string());
         row("devices / readings sent", format!("{} / {}", self.messages_sent.len(), self.expected));
         row("messages sealed for the server", messages.to_string());
         row("messages verified by the server", self.server.messages.to_string());
@@ -162,14 +226,17 @@ impl Findings {
         row("nodes honest / lying / replaced", format!("{} / {} / {}", self.nodes.0, self.nodes.1, self.replaced));
         row("nodes that hold the most widespread record", self.copies.to_string());
         row("requests of the flood / refused by rate", format!("{} / {}", self.flooded, self.rate_limited));
-        row("messages handed in by intruders", self.intrusions.to_string());
+        let Intrusions { forged, altered, repeated, resealed } = self.intrusions;
+        let of_intruders = format!("{forged} / {altered} / {repeated} / {resealed}");
+        row("messages forged / altered / repeated / resealed", of_intruders);
+        let told: Vec<_> = self.lies.values().map(u64::to_string).collect();
+        row("records forged / altered / replayed / expired", told.join(" / "));
         rows
     }
 
     /// What the server refused: why, and how often.
     pub fn refused(&self) -> Vec<(String, String)> {
-        let row =
-            |it: &crate::words::Refused| (format!("{:?}, {}", it.kind, it.reason).to_lowercase(), it.count.to_string());
+        let row = |it: &Refused| (it.reason.words().to_owned(), it.count.to_string());
         self.server.refused.0.iter().map(row).collect()
     }
 
@@ -189,7 +256,19 @@ impl Findings {
     }
 
     fn seen(&self, kind: Attack) -> u64 {
-        self.server.refused.0.iter().filter(|it| it.kind == kind).map(|it| it.count).sum()
+        self.server.refused.0.iter().filter(|it| it.reason.attack() == kind).map(|it| it.count).sum()
+    }
+
+    fn refused_for(&self, reason: Reason) -> u64 {
+        self.server.refused.0.iter().filter(|it| it.reason == reason).map(|it| it.count).sum()
+    }
+}
+
+fn demanding(faults: &mut Vec<String>) -> impl FnMut(bool, String) + '_ {
+    |holds, fault| {
+        if !holds {
+            faults.push(fault);
+        }
     }
 }
 

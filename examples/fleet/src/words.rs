@@ -18,6 +18,21 @@ record! {
         3 => pub bootstrap: List<String>,
         /// The port at which devices find it.
         4 => pub port: u16,
+        /// The identities of the devices whose records it publishes.
+        5 => pub devices: List<[u8; 32]>,
+        /// Whether the network is there when it starts.
+        6 => pub link: LinkState,
+    }
+}
+
+record! {
+    /// Whether the network is there.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum LinkState {
+        /// It is.
+        1 => Up,
+        /// It is not.
+        2 => Down,
     }
 }
 
@@ -134,27 +149,82 @@ record! {
 }
 
 record! {
-    /// A count with its reason.
-    #[derive(Clone, Debug)]
+    /// How often the server refused something.
+    #[derive(Clone, Copy, Debug)]
     pub struct Refused {
         /// Why.
-        1 => pub reason: String,
-        /// Which kind of attack that is.
-        2 => pub kind: Attack,
+        1 => pub reason: Reason,
         /// How often.
-        3 => pub count: u64,
+        2 => pub count: u64,
     }
 }
 
 record! {
-    /// What an attacker tried.
+    /// Why the server refused something.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Attack {
-        /// To pass something off as another's, or to alter it.
-        1 => Forged,
-        /// To have something accepted again.
-        2 => Replayed,
-        /// To have something accepted that has expired.
-        3 => Stale,
+    pub enum Reason {
+        /// A message that cannot be decrypted: it was altered.
+        1 => MessageAltered,
+        /// A message that its source did not sign, or not for this reader under this heading.
+        2 => MessageSignature,
+        /// A message that was accepted before.
+        3 => MessageRepeated,
+        /// A message that is none, or from nobody known, or in which no readings stand.
+        4 => MessageMalformed,
+        /// A record that its owner did not sign as it is.
+        5 => RecordSignature,
+        /// A record that is none, or another than the one that was asked for, or that its owner signed twice.
+        6 => RecordWrong,
+        /// A record that has a newer version. Nodes that missed the newer one bring it, too.
+        7 => RecordSuperseded,
+        /// A record that has expired.
+        8 => RecordExpired,
+        /// A bundle that is none of the device's.
+        9 => BundleWrong,
+        /// A bundle that has expired.
+        10 => BundleExpired,
+    }
+}
+
+/// What somebody tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attack {
+    /// To pass something off as another's, or to alter it.
+    Forged,
+    /// To have something accepted again.
+    Replayed,
+    /// To have something accepted that has expired.
+    Stale,
+}
+
+impl Reason {
+    /// Which attack was refused so.
+    pub fn attack(self) -> Attack {
+        match self {
+            Self::MessageAltered
+            | Self::MessageSignature
+            | Self::MessageMalformed
+            | Self::RecordSignature
+            | Self::RecordWrong
+            | Self::BundleWrong => Attack::Forged,
+            Self::MessageRepeated | Self::RecordSuperseded => Attack::Replayed,
+            Self::RecordExpired | Self::BundleExpired => Attack::Stale,
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::MessageAltered => "message: it cannot be decrypted",
+            Self::MessageSignature => "message: not signed by its source for this reader, topic and position",
+            Self::MessageRepeated => "message: accepted before",
+            Self::MessageMalformed => "message: malformed, or from nobody known",
+            Self::RecordSignature => "record: not signed by its owner",
+            Self::RecordWrong => "record: malformed, or another than was asked for",
+            Self::RecordSuperseded => "record: an older version",
+            Self::RecordExpired => "record: expired",
+            Self::BundleWrong => "key bundle: not the device's",
+            Self::BundleExpired => "key bundle: expired",
+        }
     }
 }

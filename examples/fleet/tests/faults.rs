@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What is switched off or done wrong, and what the last line must then complain about.
-const FAULTS: [(&str, &str); 6] = [
+const FAULTS: [(&str, &str); 7] = [
     ("alter-reading", "readings were accepted that nobody sent"),
     ("drop-message", "readings are missing"),
+    ("lose-message", "sequence numbers are missing"),
     ("signature", "readings were accepted that nobody sent"),
     ("position", "readings arrived twice"),
     ("expiry", "the thief of an expired key reads a receipt"),
@@ -57,6 +58,7 @@ fn every_fault_is_noticed_and_without_one_the_run_is_ok() {
         let healthy = healthy.join().unwrap();
         assert!(last_line(&healthy).starts_with("fleet: ok readings=11520 missing=0 "), "{healthy:?}");
         assert_eq!(healthy.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&healthy.stdout).starts_with("fleet: seed 1\n"), "{healthy:?}");
         for (fault, complaint, run) in faulty {
             let output = run.join().unwrap();
             let line = last_line(&output);
