@@ -33,11 +33,12 @@ fuzz_target!(|input: &[u8]| {
             Err(kind) => panic!("refused what is in order: {kind} in {bytes:02x?}"),
         }
     }
-    if verdict.is_ok() && rest.is_empty() {
-        if let Some(ours) = read(&mut Cursor::new(input)) {
-            assert!(same(&ours, &value), "{ours:?} is not {value:?}");
-            assert_eq!(deterministic(&ours).as_deref(), Some(input), "accepted what is not deterministic");
-        }
+    if verdict.is_ok()
+        && rest.is_empty()
+        && let Some(ours) = read(&mut Cursor::new(input))
+    {
+        assert!(same(&ours, &value), "{ours:?} is not {value:?}");
+        assert_eq!(deterministic(&ours).as_deref(), Some(input), "accepted what is not deterministic");
     }
 });
 
