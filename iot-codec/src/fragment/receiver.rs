@@ -156,20 +156,24 @@ impl<const SLOTS: usize, const BYTES: usize> Receiver<SLOTS, BYTES> {
             self.stats.too_long += 1;
             return Err(ReceiveError::TooLong { needed, available: BYTES });
         }
-        let expires = now.saturating_add(self.config.lifetime);
-        let known = self.slots.iter().position(|slot| slot.state != State::Free && slot.key == key);
+        let mut known = self.slots.iter().position(|slot| slot.state != State::Free && slot.key == key);
+        if let Some(slot) = known.and_then(|number| self.slots.get_mut(number)) {
+            if slot.state == State::Delivered {
+                if slot.agrees(header.index, shard) {
+                    self.stats.repeated += 1;
+                    return Ok(Received::Repeated);
+                }
+                // The sender forgot that it had used this id, as after a restart: this is another message, which has to
+                // find its place as any other.
+                self.stats.contradictions += 1;
+                slot.state = State::Free;
+                known = None;
+            }
+        }
         let number = known.unwrap_or_else(|| self.vacate(peer));
         let slot = &mut self.slots[number];
         if known.is_none() {
-            slot.begin(key, now, expires);
-        } else if slot.state == State::Delivered {
-            if slot.agrees(header.index, shard) {
-                self.stats.repeated += 1;
-                return Ok(Received::Repeated);
-            }
-            // The sender forgot that it had used this id, as after a restart: this is another message.
-            self.stats.contradictions += 1;
-            slot.begin(key, now, expires);
+            slot.begin(key, now, now.saturating_add(self.config.lifetime));
         }
         match slot.put(header.index, shard, now) {
             Put::Kept { missing: 0 } => {}

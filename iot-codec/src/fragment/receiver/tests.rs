@@ -153,6 +153,23 @@ fn a_sender_that_restarted_with_the_same_ids_is_heard() {
     assert_eq!((receiver.stats().messages, receiver.stats().contradictions), (10, 9));
 }
 
+/// A slot that remembered a delivered message began the next one of the same id without asking for the quota. So a peer
+/// had as many unfinished messages as it had delivered and then contradicted, and pushed others out of their slots.
+#[test]
+fn a_restarted_sender_stays_within_its_quota() {
+    let mut receiver = small::<4>(1);
+    for id in 0..3 {
+        give(&mut receiver, at(0), ANN, &frames(1, id, 0));
+    }
+    give(&mut receiver, at(1), BOB, &frames(9, 0, 0)[..1]);
+    for id in 0..3 {
+        give(&mut receiver, at(2), ANN, &frames(2, id, 0)[..2]);
+    }
+    assert_eq!((receiver.unfinished(), receiver.stats().over_quota), (2, 2));
+    assert_eq!(give(&mut receiver, at(3), BOB, &frames(9, 0, 0)[1..]), [[9; 200]]);
+    assert_eq!(give(&mut receiver, at(3), ANN, &frames(2, 2, 0)[2..]), [[2; 200]]);
+}
+
 #[test]
 fn refuses_what_no_slot_holds_and_says_how_much_it_needs() {
     let mut receiver = Receiver::<1, 211>::new(ReceiverConfig::default());
