@@ -76,6 +76,7 @@ pub mod fragment;
 pub mod framing;
 #[doc(hidden)]
 pub mod record;
+pub mod registry;
 #[cfg(feature = "serde")]
 pub mod serde;
 pub mod series;
