@@ -51,6 +51,24 @@ fn the_target_message_takes_as_many_frames_as_the_bound() {
     assert_eq!(sender(51, loss).send(Instant::START, &[0; 486]).unwrap().needed(), 11);
 }
 
+/// The table of docs/formats/codec.md.
+#[test]
+fn redundancy_for_a_loss_of_one_in_five_takes_the_published_number_of_frames() {
+    let loss = Redundancy::for_loss(200_000, 1_000).unwrap();
+    for (len, expected) in [
+        (165, [(10, 20), (4, 10), (3, 9)]),
+        (480, [(29, 48), (10, 20), (7, 15)]),
+        (1000, [(60, 90), (21, 36), (13, 24)]),
+    ] {
+        let message = std::vec![0; len];
+        let frames = [20, 51, 80].map(|mtu| {
+            let outgoing = sender(mtu, loss).send(Instant::START, &message).map(|sent| (sent.needed(), sent.frames()));
+            outgoing.unwrap()
+        });
+        assert_eq!(frames, expected, "{len} octets");
+    }
+}
+
 #[test]
 fn sends_the_fewest_and_then_the_shortest_frames() {
     for mtu in [8_u16, 20, 51, 80] {
