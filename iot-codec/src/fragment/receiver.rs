@@ -23,6 +23,9 @@ pub struct ReceiverConfig {
 }
 
 impl ReceiverConfig {
+    /// The default, where a constant is needed.
+    pub const DEFAULT: Self = Self { lifetime: super::LIFETIME, quota: 2 };
+
     /// How long a message is kept after its first fragment, whole or not: the senders' lifetime. A minute by default.
     ///
     /// # Errors
@@ -48,8 +51,6 @@ impl ReceiverConfig {
         self.quota = messages;
         Ok(self)
     }
-
-    const DEFAULT: Self = Self { lifetime: super::LIFETIME, quota: 2 };
 }
 
 impl Default for ReceiverConfig {

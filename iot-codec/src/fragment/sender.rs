@@ -22,6 +22,9 @@ pub struct SenderConfig {
 }
 
 impl SenderConfig {
+    /// The default, where a constant is needed.
+    pub const DEFAULT: Self = Self { mtu: 51, lifetime: super::LIFETIME, redundancy: Redundancy::NONE };
+
     /// Octets of the longest frame, from 8 on. 51 by default, what `LoRaWAN` carries in Europe at its slowest.
     ///
     /// # Errors
@@ -58,7 +61,7 @@ impl SenderConfig {
 
 impl Default for SenderConfig {
     fn default() -> Self {
-        Self { mtu: 51, lifetime: super::LIFETIME, redundancy: Redundancy::NONE }
+        Self::DEFAULT
     }
 }
 
