@@ -54,6 +54,14 @@ impl<'b> BitReader<'b> {
         self.available
     }
 
+    /// Takes up to 64 bits, and leaves the buffer refilled.
+    #[cold]
+    pub(super) fn take_wide(&mut self, count: u32) -> u64 {
+        let value = self.take(count);
+        self.refill();
+        value
+    }
+
     /// Takes up to 64 bits.
     pub(super) fn take(&mut self, count: u32) -> u64 {
         let low = count.min(32);

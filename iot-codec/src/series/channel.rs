@@ -7,6 +7,9 @@ use super::{
     scale,
 };
 
+/// Up to this many decimals, a scale without exceptions is taken without another look.
+const PLAIN_EXPONENT: u32 = 4;
+
 /// What the values of a channel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,41 +30,59 @@ pub(super) enum Meaning {
     Ordered(u32),
 }
 
-const MEANING_BITS: u32 = 3;
-/// The exponents below have a code of their own.
-const SHORT_EXPONENTS: u32 = 5;
-const INTEGER: u32 = 5;
-const ORDERED: u32 = 6;
-const ZEROS_BITS: u32 = 6;
-const LONG_EXPONENT: u32 = 7;
+/// The usual meanings: integers, one decimal, two decimals. The code that is left says that a rare meaning follows.
+const USUAL: [Meaning; 3] = [Meaning::Integer, Meaning::Decimal(1), Meaning::Decimal(2)];
+const USUAL_BITS: u32 = 2;
+
+const RARE_BITS: u32 = 3;
+const RARE: [Meaning; 6] = [
+    Meaning::Decimal(0),
+    Meaning::Decimal(3),
+    Meaning::Decimal(4),
+    Meaning::Decimal(5),
+    Meaning::Decimal(6),
+    Meaning::Decimal(7),
+];
+/// The exponent follows, less the first that is not above.
+const LONG_EXPONENT: u64 = 6;
+const LEAST_LONG: u32 = 8;
 const EXPONENT_BITS: u32 = 4;
+/// The number of zeros follows.
+const ORDERED: u64 = 7;
+const ZEROS_BITS: u32 = 6;
 
 impl Meaning {
     fn put(self, out: &mut ReverseBitWriter<'_>) {
-        match self {
-            Self::Integer => out.put_short(INTEGER.into(), MEANING_BITS),
-            Self::Decimal(exponent) if exponent < SHORT_EXPONENTS => out.put_short(exponent.into(), MEANING_BITS),
-            Self::Decimal(exponent) => {
-                out.put_short(u64::from(exponent - SHORT_EXPONENTS), EXPONENT_BITS);
-                out.put_short(LONG_EXPONENT.into(), MEANING_BITS);
-            }
-            Self::Ordered(zeros) => {
-                out.put_short(zeros.into(), ZEROS_BITS);
-                out.put_short(ORDERED.into(), MEANING_BITS);
-            }
+        if let Some(code) = USUAL.iter().position(|usual| *usual == self) {
+            return out.put_short(code as u64, USUAL_BITS);
         }
+        match (RARE.iter().position(|rare| *rare == self), self) {
+            (Some(code), _) => out.put_short(code as u64, RARE_BITS),
+            (None, Self::Ordered(zeros)) => {
+                out.put_short(zeros.into(), ZEROS_BITS);
+                out.put_short(ORDERED, RARE_BITS);
+            }
+            (None, Self::Decimal(exponent)) => {
+                out.put_short(u64::from(exponent - LEAST_LONG), EXPONENT_BITS);
+                out.put_short(LONG_EXPONENT, RARE_BITS);
+            }
+            (None, Self::Integer) => {}
+        }
+        out.put_short(USUAL.len() as u64, USUAL_BITS);
     }
 
     pub(super) fn take(bits: &mut BitReader<'_>) -> Option<Self> {
-        Some(match bits.take(MEANING_BITS) as u32 {
-            INTEGER => Self::Integer,
-            ORDERED => Self::Ordered(bits.take(ZEROS_BITS) as u32),
+        if let Some(usual) = USUAL.get(bits.take(USUAL_BITS) as usize) {
+            return Some(*usual);
+        }
+        match bits.take(RARE_BITS) {
+            ORDERED => Some(Self::Ordered(bits.take(ZEROS_BITS) as u32)),
             LONG_EXPONENT => {
-                let exponent = SHORT_EXPONENTS + bits.take(EXPONENT_BITS) as u32;
-                (exponent <= scale::MAX_EXPONENT).then_some(Self::Decimal(exponent))?
+                let exponent = LEAST_LONG + bits.take(EXPONENT_BITS) as u32;
+                (exponent <= scale::MAX_EXPONENT).then_some(Self::Decimal(exponent))
             }
-            exponent => Self::Decimal(exponent),
-        })
+            code => RARE.get(code as usize).copied(),
+        }
     }
 
     pub(super) fn kind(self) -> Kind {
@@ -92,7 +113,7 @@ pub(super) fn put_floats(out: &mut ReverseBitWriter<'_>, floats: &[f64], scratch
     if let Some(scale) = decimals {
         let plan = integers::plan(integers, residuals);
         let meaning = Meaning::Decimal(scale.exponent);
-        let plain = scale.exceptions == 0 && scale.exponent < SHORT_EXPONENTS;
+        let plain = scale.exceptions == 0 && scale.exponent <= PLAIN_EXPONENT;
         if plain || plan.cost + exceptions_cost(floats, scale) <= ordered_cost(floats, integers, residuals) {
             if !plain {
                 let _ = scale::decimals(floats, integers, floats.len() / 8);

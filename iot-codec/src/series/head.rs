@@ -1,19 +1,19 @@
-//! The number of channels and of samples, before all else.
+//! The number of samples and of channels, before all else.
 
 use super::{
     MAX_CHANNELS,
     bits::{BitReader, ReverseBitWriter},
 };
 
-/// Follows a one; a zero alone stands for one channel.
-const CHANNELS_BITS: u32 = 6;
-
 const SAMPLES_BITS: u32 = 6;
 /// Eight bits follow, for what exceeds this number.
-const MEDIUM: u32 = 62;
+const MEDIUM: u32 = 61;
 /// Sixteen bits follow, for the number itself.
-const LONG: u32 = 63;
+const LONG: u32 = 62;
 const LEAST_LONG: u32 = MEDIUM + 256;
+/// In place of the number of samples: the number of channels follows, which is not one, and then the other.
+const CHANNELS: u32 = 63;
+const CHANNELS_BITS: u32 = 6;
 
 pub(super) fn put(out: &mut ReverseBitWriter<'_>, samples: usize, channels: usize) {
     let samples = samples as u32;
@@ -24,24 +24,27 @@ pub(super) fn put(out: &mut ReverseBitWriter<'_>, samples: usize, channels: usiz
     } else {
         out.put_short(u64::from(samples) << SAMPLES_BITS | u64::from(LONG), SAMPLES_BITS + 16);
     }
-    match channels {
-        1 => out.put_short(0, 1),
-        _ => out.put_short((channels as u64) << 1 | 1, CHANNELS_BITS + 1),
+    if channels != 1 {
+        out.put_short((channels as u64) << SAMPLES_BITS | u64::from(CHANNELS), SAMPLES_BITS + CHANNELS_BITS);
     }
 }
 
 /// The numbers of samples and of channels; `None` for a form that is not the shortest.
 pub(super) fn take(bits: &mut BitReader<'_>) -> Option<(usize, usize)> {
-    let channels = if bits.take(1) == 0 { 1 } else { other_channels(bits)? };
-    let samples = match bits.take(SAMPLES_BITS) as u32 {
+    let mut code = bits.take(SAMPLES_BITS) as u32;
+    let mut channels = 1;
+    if code == CHANNELS {
+        channels = bits.take(CHANNELS_BITS) as usize;
+        if channels == 1 || channels > MAX_CHANNELS {
+            return None;
+        }
+        code = bits.take(SAMPLES_BITS) as u32;
+    }
+    let samples = match code {
+        CHANNELS => return None,
         MEDIUM => MEDIUM + bits.take(8) as u32,
         LONG => Some(bits.take(16) as u32).filter(|samples| *samples >= LEAST_LONG)?,
         samples => samples,
     };
     Some((samples as usize, channels))
-}
-
-fn other_channels(bits: &mut BitReader<'_>) -> Option<usize> {
-    let channels = bits.take(CHANNELS_BITS) as usize;
-    (channels != 1 && channels <= MAX_CHANNELS).then_some(channels)
 }

@@ -69,9 +69,9 @@ pub(super) fn plan(values: &[i64], scratch: &mut [u64]) -> Plan {
         let cost = bits(tag::BITS + WIDTH_BITS + number_len(zigzag(first)));
         return Plan { form: Form::Packed { width: 0 }, origin: first, divisor: 1, cost };
     }
-    let divisor = common_divisor(values, greatest.checked_sub(least));
+    let survey = Survey::of(values, greatest.checked_sub(least));
+    let Survey { order, divisor } = survey;
     let width = 64 - (greatest.wrapping_sub(least) as u64 / divisor).leading_zeros();
-    let order = least_order(values);
 
     let divisor_cost = if divisor > 1 { tag::BITS + tag::EXTENSION_BITS + number_len(divisor) } else { 0 };
     let packed_header = tag::BITS + divisor_cost + WIDTH_BITS + number_len(zigzag(least));
@@ -202,7 +202,7 @@ pub(super) fn take_body<T: Cell>(
             if width > 64 {
                 return None;
             }
-            let least = unzigzag(take_number(bits));
+            let least = unzigzag(take_number(bits)?);
             if width == 0 {
                 cells.fill(finish(least));
                 return Some(());
@@ -220,9 +220,9 @@ pub(super) fn take_body<T: Cell>(
             if base > residuals::MAX_BASE {
                 return None;
             }
-            let high = take_high(bits);
+            let high = take_high(bits)?;
             let (cell, rest) = cells.split_first_mut()?;
-            let low = residuals::decode(bits, base, rest, |residual| T::from_integer(unzigzag(residual)))?;
+            let low = residuals::decode(bits, base, rest)?;
             let first = unzigzag(high | u64::from(low));
             *cell = finish(first);
             integrate(rest, order, first, divisor, finish);
@@ -294,41 +294,59 @@ fn divided_differences(first: i64, rest: &[i64], order: Order, divisor: i64, res
     }
 }
 
-/// The order whose residuals have the least sum.
-fn least_order(values: &[i64]) -> Order {
-    let [first, rest @ ..] = values else { return Order::One };
-    let (mut before, mut slope) = (*first, 0i64);
-    let mut sums = [0u64; 3];
-    for &value in rest {
-        let next = value.wrapping_sub(before);
-        sums[0] = sums[0].saturating_add(value.wrapping_sub(*first).unsigned_abs());
-        sums[1] = sums[1].saturating_add(next.unsigned_abs());
-        sums[2] = sums[2].saturating_add(next.wrapping_sub(slope).unsigned_abs());
-        (before, slope) = (value, next);
+/// What a look at all differences tells.
+struct Survey {
+    /// The order whose residuals have the least sum.
+    order: Order,
+    /// What divides all differences; 1 if their range overflows.
+    divisor: u64,
+}
+
+impl Survey {
+    fn of(values: &[i64], range: Option<i64>) -> Self {
+        // So small that even the second differences of the longest column can be added up.
+        let small = range.is_some_and(|range| range < 1 << 44);
+        let (sums, least) =
+            if small { Self::sums(values, u64::wrapping_add) } else { Self::sums(values, u64::saturating_add) };
+        let order = if sums[1] <= sums[0] && sums[1] <= sums[2] {
+            Order::One
+        } else if sums[2] <= sums[0] {
+            Order::Two
+        } else {
+            Order::Zero
+        };
+        let divisor = if range.is_some() && least > 1 { common_divisor(values, least) } else { 1 };
+        Self { order, divisor }
     }
-    if sums[1] <= sums[0] && sums[1] <= sums[2] {
-        Order::One
-    } else if sums[2] <= sums[0] {
-        Order::Two
-    } else {
-        Order::Zero
+
+    /// The sums of the magnitudes of the differences of each order, and the least that is not zero of order 1.
+    #[inline(always)]
+    fn sums(values: &[i64], add: impl Fn(u64, u64) -> u64) -> ([u64; 3], u64) {
+        let [first, rest @ ..] = values else { return ([0; 3], 1) };
+        let mut slope = 0i64;
+        let (mut sums, mut least) = ([0; 3], u64::MAX);
+        for (before, value) in values.iter().zip(rest) {
+            let next = value.wrapping_sub(*before);
+            sums[0] = add(sums[0], value.wrapping_sub(*first).unsigned_abs());
+            sums[1] = add(sums[1], next.unsigned_abs());
+            sums[2] = add(sums[2], next.wrapping_sub(slope).unsigned_abs());
+            // Zero is the greatest here.
+            least = least.min(next.unsigned_abs().wrapping_sub(1));
+            slope = next;
+        }
+        (sums, least.wrapping_add(1))
     }
 }
 
-/// What divides all differences; 1 if their range overflows.
-fn common_divisor(values: &[i64], range: Option<i64>) -> u64 {
-    let [first, rest @ ..] = values else { return 1 };
-    if range.is_none() {
-        return 1;
-    }
-    let mut divisor = 0;
-    for value in rest {
-        divisor = greatest_common_divisor(divisor, value.wrapping_sub(*first).unsigned_abs());
+/// What divides this difference and all others.
+fn common_divisor(values: &[i64], mut divisor: u64) -> u64 {
+    for (before, value) in values.iter().zip(values.get(1..).unwrap_or(&[])) {
+        divisor = greatest_common_divisor(value.wrapping_sub(*before).unsigned_abs(), divisor);
         if divisor == 1 {
             break;
         }
     }
-    divisor.max(1)
+    divisor
 }
 
 fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! Numbers of the headers: short when they are small.
 
-use super::bits::{BitReader, ReverseBitWriter};
+use super::bits::{BitReader, ReverseBitWriter, gamma_len};
 
 /// How many low bits of a number stand in front of its length.
 pub(super) const LOW_BITS: u32 = 12;
@@ -13,31 +13,27 @@ pub(super) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// Puts what a number has above its low bits: nothing more than a zero bit, or one, the width less one, and the bits.
+/// Puts what a number has above its low bits as the Elias delta code of it plus one.
 pub(super) fn put_high(out: &mut ReverseBitWriter<'_>, number: u64) {
-    let high = number >> LOW_BITS;
-    if high == 0 {
-        return out.put_short(0, 1);
-    }
-    let width = high.ilog2() + 1;
-    out.put(high, width);
-    out.put_short(u64::from(width - 1) << 1 | 1, 7);
+    let high = (number >> LOW_BITS) + 1;
+    let width = high.ilog2();
+    out.put(high & ((1 << width) - 1), width);
+    out.put_gamma(width.into());
 }
 
 pub(super) fn high_len(number: u64) -> u32 {
-    match number >> LOW_BITS {
-        0 => 1,
-        high => 8 + high.ilog2(),
-    }
+    let width = ((number >> LOW_BITS) + 1).ilog2();
+    width + gamma_len(width.into())
 }
 
-/// Takes what [`put_high`] put, with zeros as the low bits.
-pub(super) fn take_high(bits: &mut BitReader<'_>) -> u64 {
-    if bits.take(1) == 0 {
-        return 0;
+/// Takes what [`put_high`] put, with zeros as the low bits; `None` if it exceeds 64 bits.
+pub(super) fn take_high(bits: &mut BitReader<'_>) -> Option<u64> {
+    let width = bits.take_gamma()?;
+    if width > u64::from(64 - LOW_BITS) {
+        return None;
     }
-    let width = bits.take(6) as u32 + 1;
-    bits.take(width) << LOW_BITS
+    let high = (1 << width | bits.take(width as u32)) - 1;
+    (high >> (64 - LOW_BITS) == 0).then_some(high << LOW_BITS)
 }
 
 /// Puts a whole number: its low bits, then what it has above them.
@@ -50,7 +46,7 @@ pub(super) fn number_len(number: u64) -> u32 {
     LOW_BITS + high_len(number)
 }
 
-pub(super) fn take_number(bits: &mut BitReader<'_>) -> u64 {
+pub(super) fn take_number(bits: &mut BitReader<'_>) -> Option<u64> {
     let low = bits.take(LOW_BITS);
-    take_high(bits) | low
+    Some(take_high(bits)? | low)
 }

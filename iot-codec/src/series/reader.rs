@@ -366,7 +366,7 @@ pub(super) fn take_prefix(bits: &mut BitReader<'_>) -> Option<Prefix> {
 fn finish_prefix(bits: &mut BitReader<'_>, mut tag: Tag) -> Option<Prefix> {
     let mut divisor = 1;
     if tag == Tag::Divisor {
-        divisor = take_number(bits);
+        divisor = take_number(bits)?;
         tag = take_tag(bits);
     }
     match tag {

@@ -1,6 +1,8 @@
 use super::{
-    bits::{BitReader, ReverseBitWriter, gamma_len},
-    tables::{ESCAPES, SCALE_BITS, SLOTS, SYMBOLS, TOP},
+    bits::{BitReader, ReverseBitWriter},
+    integers::Cell,
+    number::unzigzag,
+    tables::{self, EXCESS_BITS, SCALE_BITS, TOP},
 };
 
 /// The state of the coder lies from 2¹² to below 2¹³. Its first value carries 12 bits of payload for free.
@@ -21,6 +23,8 @@ pub(super) const MAX_BASE: u32 = 60;
 struct Scale {
     base: u64,
     recent: u64,
+    /// Twice the scale.
+    sum: u64,
 }
 
 /// A row of the tables, and how many low bits are kept out of it.
@@ -32,62 +36,70 @@ struct Context {
 impl Scale {
     #[inline(always)]
     fn new(base: u32) -> Self {
-        Self { base: 1 << base, recent: 0 }
+        Self { base: 1 << base, recent: 0, sum: 1 << base }
     }
 
     #[inline(always)]
     fn context(self) -> Context {
-        let level = 63 - (((self.base + self.recent) >> 1) | 1).leading_zeros();
+        let level = (self.sum | 2).ilog2() - 1;
         let row = level.min(TOP as u32);
         Context { row: row as usize, shift: level - row }
     }
 
     #[inline(always)]
     fn observe(&mut self, residual: u64) {
-        self.recent = (self.recent + (residual.min(LARGEST) << FRACTION_BITS)) >> 1;
+        self.observe_small(residual.min(LARGEST));
+    }
+
+    /// Takes account of a residual up to [`LARGEST`].
+    #[inline(always)]
+    fn observe_small(&mut self, residual: u64) {
+        // The sum waits for the residual as briefly as it can: it decides what is decoded next.
+        self.sum = (2 * self.base + self.recent + (residual << FRACTION_BITS)) >> 1;
+        self.recent = (self.recent + (residual << FRACTION_BITS)) >> 1;
     }
 }
 
-/// What [`encode`] takes with this base, in 256ths of a bit.
-pub(super) fn cost(residuals: &[u64], base: u32) -> u64 {
+/// What [`encode`] takes with each of these many bases from `base` on, in 256ths of a bit.
+#[inline(always)]
+fn costs<const COUNT: usize>(residuals: &[u64], base: u32) -> [u64; COUNT] {
     let mut scale = Scale::new(base);
-    let mut sum = 0;
+    let mut sums = [0; COUNT];
     for &residual in residuals {
-        let Context { row, shift } = scale.context();
-        let high = residual >> shift;
-        let escape = u64::from(ESCAPES[row & 7]);
-        sum += u64::from(SYMBOLS[row & 7][(high.min(escape) & 15) as usize].cost + (shift << 8));
-        if high >= escape {
-            sum += u64::from(escape_len(high - escape) << 8);
+        for (index, sum) in sums.iter_mut().enumerate() {
+            let Context { row, shift } = Scale { sum: (scale.base << index) + scale.recent, ..scale }.context();
+            *sum += u64::from(tables::cost(row, residual >> shift) + (shift << 8));
         }
         scale.observe(residual);
     }
-    sum
+    sums
 }
 
 /// The base with the least cost, and that cost in 256ths of a bit.
 pub(super) fn best_base(residuals: &[u64]) -> (u32, u64) {
     let bits: u32 = residuals.iter().map(|residual| 64 - residual.leading_zeros()).sum();
-    let mean = (2 * bits + residuals.len() as u32) / (2 * residuals.len() as u32).max(1);
-    let mut base = (mean + 3).min(MAX_BASE);
-    let mut least = cost(residuals, base);
-    let below = base.checked_sub(1).map_or(u64::MAX, |lower| cost(residuals, lower));
-    if below < least {
-        (base, least) = (base - 1, below);
-        while let Some(lower) = base.checked_sub(1) {
-            let next = cost(residuals, lower);
-            if next >= least {
+    let count = (residuals.len() as u32).max(1);
+    let mean = (2 * bits + count) / (2 * count);
+    let mut base = (mean + 2).min(MAX_BASE - 2);
+    let [lower, mut least, higher] = costs(residuals, base);
+    base += 1;
+    if lower < least {
+        (base, least) = (base - 1, lower);
+        while let Some(next) = base.checked_sub(1) {
+            let [cost] = costs(residuals, next);
+            if cost >= least {
                 break;
             }
-            (base, least) = (lower, next);
+            (base, least) = (next, cost);
         }
-    } else {
+    } else if higher < least {
+        (base, least) = (base + 1, higher);
         while base < MAX_BASE {
-            let next = cost(residuals, base + 1);
-            if next >= least {
+            let [cost] = costs(residuals, base + 1);
+            if cost >= least {
                 break;
             }
-            (base, least) = (base + 1, next);
+            (base, least) = (base + 1, cost);
         }
     }
     (base, least)
@@ -108,19 +120,19 @@ pub(super) fn encode(out: &mut ReverseBitWriter<'_>, residuals: &[u64], base: u3
         let row = usize::from(level).min(TOP);
         let shift = u32::from(level) - row as u32;
         let high = residual >> shift;
-        let escape = u64::from(ESCAPES[row & 7]);
-        let symbol = &SYMBOLS[row & 7][(high.min(escape) & 15) as usize];
+        let escape = tables::escape(row);
+        let symbol = tables::symbol(row, high.min(escape));
         if high >= escape {
-            put_escape(out, high - escape);
+            put_excess(out, high - escape);
         }
         let count = symbol.shift - u32::from(state < symbol.threshold);
         let shed = u64::from(state & ((1 << count) - 1));
         let low = residual & ((1 << shift) - 1);
         if shift + count <= 32 {
-            out.put_short(low << count | shed, shift + count);
+            out.put_short(shed << shift | low, shift + count);
         } else {
-            out.put(low, shift);
             out.put_short(shed, count);
+            out.put(low, shift);
         }
         let kept = state >> count;
         let quotient = ((u64::from(kept) * symbol.reciprocal) >> 32) as u32;
@@ -129,55 +141,47 @@ pub(super) fn encode(out: &mut ReverseBitWriter<'_>, residuals: &[u64], base: u3
     out.put_short(u64::from(state) & ((1 << STATE_BITS) - 1), STATE_BITS);
 }
 
-/// Reads one residual for each element of `residuals`, hands it to the element's `set`, and returns the payload.
+/// Reads one residual for each element of `residuals`, which take their signed forms, and returns the payload.
 ///
 /// `None` if an escape has no end. It never reads more than the count, whatever the bits are.
-#[inline(always)]
-pub(super) fn decode<T>(
-    bits: &mut BitReader<'_>,
-    base: u32,
-    residuals: &mut [T],
-    set: impl Fn(u64) -> T,
-) -> Option<u32> {
-    let mut bits_here = *bits;
-    let mut state = 1 << STATE_BITS | bits_here.take(STATE_BITS) as u32;
+#[inline(never)]
+pub(super) fn decode<T: Cell>(bits: &mut BitReader<'_>, base: u32, residuals: &mut [T]) -> Option<u32> {
+    let mut reader = *bits;
+    let mut state = 1 << STATE_BITS | reader.take(STATE_BITS) as u32;
     let mut scale = Scale::new(base);
     for element in residuals {
         let Context { row, shift } = scale.context();
-        if bits_here.available() < 40 {
-            bits_here.refill();
+        if reader.available() < 40 {
+            reader.refill();
         }
-        let slot = SLOTS[row & 7][(state & ((1 << SCALE_BITS) - 1)) as usize];
-        let kept = slot.frequency() * (state >> SCALE_BITS) + u32::from(slot.offset);
-        let count = kept.leading_zeros().saturating_sub(31 - STATE_BITS);
-        state = kept << count | bits_here.take_buffered(count) as u32;
-        let mut residual = u64::from(slot.symbol);
-        if shift > 0 || slot.symbol == ESCAPES[row & 7] {
-            let low = if shift <= 32 { bits_here.take_buffered(shift) } else { bits_here.take(shift) };
-            if slot.symbol == ESCAPES[row & 7] {
-                residual = take_escape(&mut bits_here)?.wrapping_add(residual);
+        let slot = tables::slot(row, state);
+        let low = if shift < 32 { reader.take_buffered(shift) } else { reader.take_wide(shift) };
+        let kept = slot.frequency() * (state >> SCALE_BITS) + slot.offset();
+        let count = STATE_BITS.wrapping_sub((kept | 1).ilog2());
+        state = kept << count | reader.take_buffered(count) as u32;
+        let mut residual = slot.symbol() << shift | low;
+        if slot.escapes() || shift >= 32 {
+            if slot.escapes() {
+                residual = residual.wrapping_add(take_excess(&mut reader)? << shift);
             }
-            residual = residual << shift | low;
+            scale.observe(residual);
+        } else {
+            scale.observe_small(residual);
         }
-        scale.observe(residual);
-        *element = set(residual);
+        *element = T::from_integer(unzigzag(residual));
     }
-    *bits = bits_here;
+    *bits = reader;
     Some(state & ((1 << STATE_BITS) - 1))
 }
 
-/// What exceeds the last symbol of a row: its lowest bit, then the rest as a gamma code.
-fn put_escape(out: &mut ReverseBitWriter<'_>, excess: u64) {
-    out.put_gamma(excess >> 1);
-    out.put_short(excess & 1, 1);
+/// What exceeds the escape: its lowest bits, then the rest as a gamma code.
+fn put_excess(out: &mut ReverseBitWriter<'_>, excess: u64) {
+    out.put_gamma(excess >> EXCESS_BITS);
+    out.put_short(excess & ((1 << EXCESS_BITS) - 1), EXCESS_BITS);
 }
 
 #[cold]
-fn take_escape(bits: &mut BitReader<'_>) -> Option<u64> {
-    let lowest = bits.take(1);
-    Some(bits.take_gamma()?.wrapping_mul(2) | lowest)
-}
-
-fn escape_len(excess: u64) -> u32 {
-    gamma_len(excess >> 1) + 1
+fn take_excess(bits: &mut BitReader<'_>) -> Option<u64> {
+    let lowest = bits.take(EXCESS_BITS);
+    Some(bits.take_gamma()? << EXCESS_BITS | lowest)
 }

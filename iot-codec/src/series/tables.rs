@@ -8,8 +8,9 @@ pub(super) const TOP: usize = ROWS - 1;
 
 const ROWS: usize = 7;
 
-/// Entries of the longest row.
-const WIDTH: usize = 13;
+/// Rows and columns of the tables: powers of two, so that an index can be cut to fit.
+const HEIGHT: usize = 8;
+const WIDTH: usize = 32;
 
 /// The frequencies of a row add up to 2⁸.
 pub(super) const SCALE_BITS: u32 = 8;
@@ -22,11 +23,11 @@ const FREQUENCIES: [&[u16]; ROWS] = [
     &[211, 20, 20, 2, 2, 1],
     &[175, 33, 33, 6, 6, 1, 1, 1],
     &[125, 43, 42, 15, 15, 5, 5, 2, 2, 2],
-    &[75, 41, 41, 22, 22, 12, 12, 7, 7, 4, 4, 2, 7],
-    &[40, 29, 29, 22, 21, 16, 16, 11, 11, 8, 8, 6, 39],
+    &[75, 41, 41, 22, 22, 12, 12, 7, 7, 4, 4, 2, 2, 1, 1, 3],
+    &[40, 30, 29, 22, 22, 16, 16, 11, 11, 8, 8, 6, 6, 4, 4, 3, 3, 2, 2, 2, 11],
 ];
 
-/// What one symbol of a row costs and takes to encode.
+/// What it takes to encode one symbol of a row.
 #[derive(Clone, Copy)]
 pub(super) struct Symbol {
     /// 2³² / frequency, rounded up: a division by multiplication, exact below 2¹³.
@@ -37,30 +38,78 @@ pub(super) struct Symbol {
     /// From this state on, the coder sheds `shift` bits, and one less below it.
     pub(super) threshold: u32,
     pub(super) shift: u32,
-    /// In 256ths of a bit, rounded.
-    pub(super) cost: u32,
 }
 
-/// What a slot of a row decodes to.
+/// What a slot of a row decodes to: from the low byte up, the symbol, the slot's place inside of the symbol, whether it
+/// is the escape, and the frequency.
 #[derive(Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) symbol: u8,
-    /// The frequency less one.
-    frequency: u8,
-    /// The slot's place inside of its symbol.
-    pub(super) offset: u8,
-}
+pub(super) struct Slot(u32);
 
 impl Slot {
+    const fn new(symbol: usize, frequency: u16, offset: u16, escapes: bool) -> Self {
+        Self(symbol as u32 | (offset as u32) << 8 | (escapes as u32) << 16 | (frequency as u32) << 24)
+    }
+
+    #[inline(always)]
+    pub(super) fn symbol(self) -> u64 {
+        (self.0 & 0xff).into()
+    }
+
+    #[inline(always)]
+    pub(super) fn offset(self) -> u32 {
+        self.0 >> 8 & 0xff
+    }
+
+    #[inline(always)]
+    pub(super) fn escapes(self) -> bool {
+        self.0 & 0x1_0000 != 0
+    }
+
     #[inline(always)]
     pub(super) fn frequency(self) -> u32 {
-        self.frequency as u32 + 1
+        self.0 >> 24
     }
 }
 
+/// How many low bits of an excess stand in front of its gamma code.
+pub(super) const EXCESS_BITS: u32 = 2;
+
+#[inline(always)]
+pub(super) fn escape(row: usize) -> u64 {
+    ESCAPES[row % HEIGHT].into()
+}
+
+#[inline(always)]
+pub(super) fn symbol(row: usize, number: u64) -> &'static Symbol {
+    &SYMBOLS[row % HEIGHT][number as usize % WIDTH]
+}
+
+#[inline(always)]
+pub(super) fn slot(row: usize, state: u32) -> Slot {
+    SLOTS[row % HEIGHT][state as usize % SCALE]
+}
+
+/// What a number takes in a row, in 256ths of a bit, the excess above the escape included.
+#[inline(always)]
+pub(super) fn cost(row: usize, number: u64) -> u32 {
+    match COSTS[row % HEIGHT].get(number as usize) {
+        Some(cost) if number < COSTED as u64 => (*cost).into(),
+        _ => rare_cost(row, number),
+    }
+}
+
+#[cold]
+fn rare_cost(row: usize, number: u64) -> u32 {
+    let excess = number - escape(row);
+    u32::from(COSTS[row % HEIGHT][escape(row) as usize]) + ((excess >> EXCESS_BITS).saturating_add(1).ilog2() << 9)
+}
+
+/// Numbers whose cost stands in a table.
+const COSTED: usize = 64;
+
 /// The number of the entry that stands for all others, by row.
-pub(super) const ESCAPES: [u8; 8] = {
-    let mut escapes = [0; 8];
+const ESCAPES: [u8; HEIGHT] = {
+    let mut escapes = [0; HEIGHT];
     let mut row = 0;
     while row < ROWS {
         escapes[row] = FREQUENCIES[row].len() as u8 - 1;
@@ -69,9 +118,30 @@ pub(super) const ESCAPES: [u8; 8] = {
     escapes
 };
 
-pub(super) static SYMBOLS: [[Symbol; 16]; 8] = {
-    let none = Symbol { reciprocal: 0, frequency: 1, start: 0, threshold: 0, shift: 0, cost: 0 };
-    let mut symbols = [[none; 16]; 8];
+static COSTS: [[u16; COSTED]; HEIGHT] = {
+    let mut costs = [[0; COSTED]; HEIGHT];
+    let mut row = 0;
+    while row < ROWS {
+        let escape = FREQUENCIES[row].len() - 1;
+        let mut number = 0;
+        while number < COSTED {
+            let symbol = if number < escape { number } else { escape };
+            let mut cost = (SCALE_BITS << 8) - log2_in_256ths(FREQUENCIES[row][symbol] as u32);
+            if number >= escape {
+                let gamma = 2 * (((number - escape) >> EXCESS_BITS) + 1).ilog2() + 1;
+                cost += (gamma + EXCESS_BITS) << 8;
+            }
+            costs[row][number] = cost as u16;
+            number += 1;
+        }
+        row += 1;
+    }
+    costs
+};
+
+static SYMBOLS: [[Symbol; WIDTH]; HEIGHT] = {
+    let none = Symbol { reciprocal: 0, frequency: 1, start: 0, threshold: 0, shift: 0 };
+    let mut symbols = [[none; WIDTH]; HEIGHT];
     let mut row = 0;
     while row < ROWS {
         let mut start = 0;
@@ -87,7 +157,6 @@ pub(super) static SYMBOLS: [[Symbol; 16]; 8] = {
                 start,
                 threshold: least << shift,
                 shift,
-                cost: (SCALE_BITS << 8) - log2_in_256ths(frequency),
             };
             start += frequency;
             index += 1;
@@ -98,8 +167,8 @@ pub(super) static SYMBOLS: [[Symbol; 16]; 8] = {
     symbols
 };
 
-pub(super) static SLOTS: [[Slot; SCALE]; 8] = {
-    let mut slots = [[Slot { symbol: 0, frequency: 0, offset: 0 }; SCALE]; 8];
+static SLOTS: [[Slot; SCALE]; HEIGHT] = {
+    let mut slots = [[Slot(0); SCALE]; HEIGHT];
     let mut row = 0;
     while row < ROWS {
         let mut slot = 0;
@@ -108,8 +177,7 @@ pub(super) static SLOTS: [[Slot; SCALE]; 8] = {
             let frequency = FREQUENCIES[row][symbol];
             let mut offset = 0;
             while offset < frequency {
-                slots[row][slot] =
-                    Slot { symbol: symbol as u8, frequency: (frequency - 1) as u8, offset: offset as u8 };
+                slots[row][slot] = Slot::new(symbol, frequency, offset, symbol + 1 == FREQUENCIES[row].len());
                 slot += 1;
                 offset += 1;
             }

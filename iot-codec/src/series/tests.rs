@@ -193,7 +193,7 @@ proptest! {
         let len = writer.finish().expect("enough space");
         let mut reader = BitReader::new(&space[..len]);
         for &(value, count) in &fields {
-            prop_assert_eq!(take_number(&mut reader), value);
+            prop_assert_eq!(take_number(&mut reader), Some(value));
             prop_assert_eq!(reader.take_gamma(), Some(cut(value, count).min(u64::MAX - 1)));
             prop_assert_eq!(reader.take(count), cut(value, count));
         }
@@ -327,7 +327,7 @@ fn equal_gaps_are_written_once() {
     let channel = Owned::Integers(vec![7; 60], marks);
     let one = round_trip(&grid(60), core::slice::from_ref(&channel)).len();
     let three = round_trip(&grid(60), &[channel.clone(), channel.clone(), channel]).len();
-    assert!(three - one <= 2 * 4, "{one} and {three}");
+    assert!(three - one <= 2 * 4 + 2, "{one} and {three}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) fn put(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut S
 fn put_grid(out: &mut ReverseBitWriter<'_>, start: i64, step: i64) {
     let usual = STEPS.iter().position(|usual| *usual == step);
     if usual.is_none() {
-        put_number(out, zigzag(step));
+        put_step(out, step);
     }
     let fits = |(unit, width): &(i64, u32)| start >= 0 && start % unit == 0 && (start / unit) >> width == 0;
     let unit = UNITS.iter().rposition(fits);
@@ -77,7 +77,7 @@ fn put_irregular(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut Sc
         above_grid(times, step, scratch.integers);
         divide_by_unit(scratch.integers, times.len());
         let integers = scratch.integers.get(..times.len()).unwrap_or(&[]);
-        let own = if step == 0 { 0 } else { u64::from(number_len(zigzag(step))) * 256 };
+        let own = if step == 0 { 0 } else { u64::from(step_len(step)) * 256 };
         let cost = integers::plan(integers, scratch.residuals).cost + own;
         if best.is_none_or(|(least, _)| cost < least) {
             best = Some((cost, step));
@@ -91,11 +91,32 @@ fn put_irregular(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut Sc
     integers::put_body(out, &plan, integers, scratch.residuals, scratch.contexts);
     integers::put_prefix(out, &plan);
     if step != 0 {
-        put_number(out, zigzag(step));
+        put_step(out, step);
     }
     out.put_short(if step == 0 { COLUMN } else { GRID_AND_COLUMN }, FORM_BITS);
     out.put_short(OTHER_STEP, STEP_BITS);
     out.put_short(unit as u64, UNIT_BITS);
+}
+
+/// Puts a step in the largest unit that divides it.
+fn put_step(out: &mut ReverseBitWriter<'_>, step: i64) {
+    let (index, unit) = unit_of(step);
+    put_number(out, zigzag(step / unit));
+    out.put_short(index as u64, UNIT_BITS);
+}
+
+fn step_len(step: i64) -> u32 {
+    UNIT_BITS + number_len(zigzag(step / unit_of(step).1))
+}
+
+fn take_step(bits: &mut BitReader<'_>) -> Option<i64> {
+    let (unit, _) = UNITS.get(bits.take(UNIT_BITS) as usize)?;
+    Some(unzigzag(take_number(bits)?).wrapping_mul(*unit))
+}
+
+fn unit_of(step: i64) -> (usize, i64) {
+    let divides = |(_, (unit, _)): &(usize, &(i64, u32))| step % *unit == 0;
+    UNITS.iter().enumerate().rev().find(divides).map_or((0, 1), |(index, (unit, _))| (index, *unit))
 }
 
 /// Fills `integers` with what the times are above a grid from zero.
@@ -158,12 +179,12 @@ pub(super) fn take<T: Cell>(bits: &mut BitReader<'_>, cells: &mut [T]) -> Option
     if form == GRID {
         let start = match UNITS.get(unit as usize) {
             Some((unit, width)) => (bits.take(*width) as i64).wrapping_mul(*unit),
-            None if unit == ANY_START => unzigzag(take_number(bits)),
+            None if unit == ANY_START => unzigzag(take_number(bits)?),
             None => return None,
         };
         let step = match STEPS.get(step as usize) {
             Some(step) => *step,
-            None => unzigzag(take_number(bits)),
+            None => take_step(bits)?,
         };
         let mut time = start;
         for cell in cells {
@@ -175,7 +196,7 @@ pub(super) fn take<T: Cell>(bits: &mut BitReader<'_>, cells: &mut [T]) -> Option
     let (unit, _) = *UNITS.get(unit as usize)?;
     let step = match form {
         COLUMN => 0,
-        GRID_AND_COLUMN => unzigzag(take_number(bits)),
+        GRID_AND_COLUMN => take_step(bits)?,
         _ => return None,
     };
     let prefix = take_prefix(bits)?;
