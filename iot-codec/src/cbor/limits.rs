@@ -30,6 +30,12 @@ impl Limits {
         self
     }
 
+    /// What [`bytes`](Self::bytes) set.
+    #[cfg(feature = "senml")]
+    pub(crate) const fn max_bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
     /// How deep arrays, maps and tags may nest; 16 by default, at most [`Limits::MAX_DEPTH`].
     ///
     /// A number or a string alone has depth 0, `[]` has depth 1, `[[]]` and `tag([])` have depth 2.

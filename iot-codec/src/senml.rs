@@ -1,0 +1,31 @@
+//! Sensor Measurement Lists (RFC 8428), in JSON and CBOR, so that other tools read and write what devices measure.
+//!
+//! A pack is a list of [`Record`]s as they stand on the wire, where base values hold for all records behind them;
+//! [`resolve`] applies them, and gives each measurement by itself. Labels that this crate does not know are passed over,
+//! unless they end in `_` and so must be understood (RFC 8428 §4.4). CBOR is read in any well-formed encoding, and
+//! written in the deterministic one. All is bounded by [`Limits`](crate::cbor::Limits): JSON by its bytes alone.
+//!
+//! ```
+//! use iot_codec::{cbor::Limits, senml::{Value, from_json, resolve, to_cbor}};
+//!
+//! let json = br#"[{"bn":"urn:dev:a:","bt":1320067464,"n":"temp","u":"Cel","v":23.1},{"n":"fan","t":10,"v":0}]"#;
+//! let pack = from_json(json, &Limits::default())?;
+//! let measurements = resolve(&pack, 0.0)?;
+//! assert_eq!(measurements[0].value, Some(Value::Number(23.1)));
+//! assert_eq!((measurements[1].name.as_str(), measurements[1].time), ("urn:dev:a:fan", 1_320_067_474.0));
+//! assert_eq!(to_cbor(&pack).len(), 51);
+//! # Ok::<(), iot_codec::senml::SenmlError>(())
+//! ```
+
+mod base64url;
+mod cbor;
+mod error;
+mod json;
+mod record;
+mod resolve;
+
+pub use cbor::{from_cbor, to_cbor};
+pub use error::SenmlError;
+pub use json::{from_json, to_json};
+pub use record::{Record, Value};
+pub use resolve::{Measurement, resolve};

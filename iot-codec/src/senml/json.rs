@@ -1,0 +1,213 @@
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use ::serde::{
+    de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    ser::{Serialize, SerializeMap, Serializer},
+};
+
+use super::{
+    Record, SenmlError, Value, base64url,
+    record::{Field, Label, as_integer},
+};
+use crate::cbor::Limits;
+
+/// Reads a pack in JSON (RFC 8428 §5).
+///
+/// # Errors
+/// [`SenmlError`].
+pub fn from_json(json: &[u8], limits: &Limits) -> Result<Vec<Record>, SenmlError> {
+    if json.len() > limits.max_bytes() {
+        return Err(SenmlError::TooManyBytes { maximum: limits.max_bytes() as u32 });
+    }
+    let mut must_understand = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let pack = Pack { must_understand: &mut must_understand }.deserialize(&mut deserializer);
+    match (pack.and_then(|pack| deserializer.end().map(|()| pack)), must_understand) {
+        (_, Some(record)) => Err(SenmlError::MustUnderstand { record }),
+        (Ok(pack), None) => Ok(pack),
+        (Err(error), None) => Err(SenmlError::Json { line: error.line(), column: error.column() }),
+    }
+}
+
+/// Writes a pack in JSON (RFC 8428 §5).
+///
+/// # Errors
+/// [`SenmlError::NotFinite`] for a NaN or an infinity, which CBOR can hold and JSON cannot.
+pub fn to_json(pack: &[Record]) -> Result<String, SenmlError> {
+    for (index, record) in pack.iter().enumerate() {
+        let is_finite = |(_, _, field)| !matches!(field, Field::Number(value) if !value.is_finite());
+        if !record.fields().all(is_finite) {
+            return Err(SenmlError::NotFinite { record: index });
+        }
+    }
+    // Maps with text keys and finite numbers are all that is written.
+    serde_json::to_string(&Records(pack)).map_err(|_| SenmlError::Json { line: 0, column: 0 })
+}
+
+struct Records<'p>(&'p [Record]);
+
+impl Serialize for Records<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Fields))
+    }
+}
+
+struct Fields<'p>(&'p Record);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (_, name, field) in self.0.fields() {
+            match field {
+                Field::Number(value) => match as_integer(value) {
+                    Some(integer) => map.serialize_entry(name, &integer)?,
+                    None => map.serialize_entry(name, &value)?,
+                },
+                Field::Text(text) => map.serialize_entry(name, text)?,
+                Field::Bool(value) => map.serialize_entry(name, &value)?,
+                Field::Data(bytes) => map.serialize_entry(name, &base64url::encode(bytes))?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Reads the records, and notes which of them has a label that must be understood.
+struct Pack<'m> {
+    must_understand: &'m mut Option<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Pack<'_> {
+    type Value = Vec<Record>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pack<'_> {
+    type Value = Vec<Record>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a pack")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut pack = Vec::new();
+        loop {
+            let index = pack.len();
+            match access.next_element_seed(OneRecord { index, must_understand: self.must_understand })? {
+                Some(record) => pack.push(record),
+                None => return Ok(pack),
+            }
+        }
+    }
+}
+
+struct OneRecord<'m> {
+    index: usize,
+    must_understand: &'m mut Option<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for OneRecord<'_> {
+    type Value = Record;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneRecord<'_> {
+    type Value = Record;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Record, A::Error> {
+        let mut record = Record::default();
+        while let Some(key) = access.next_key::<Key>()? {
+            match key {
+                Key::Known(label) => set(&mut record, label, &mut access)?,
+                Key::Unknown => drop(access.next_value::<IgnoredAny>()?),
+                Key::MustUnderstand => {
+                    *self.must_understand = Some(self.index);
+                    return Err(Error::custom("a label that must be understood"));
+                }
+            }
+        }
+        Ok(record)
+    }
+}
+
+enum Key {
+    Known(Label),
+    Unknown,
+    MustUnderstand,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a label")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
+                Ok(match Label::of_name(name) {
+                    Some(label) => Key::Known(label),
+                    None if name.ends_with('_') => Key::MustUnderstand,
+                    None => Key::Unknown,
+                })
+            }
+        }
+
+        deserializer.deserialize_identifier(KeyVisitor)
+    }
+}
+
+fn set<'de, A: MapAccess<'de>>(record: &mut Record, label: Label, access: &mut A) -> Result<(), A::Error> {
+    fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+        field: &mut Option<T>,
+        access: &mut A,
+    ) -> Result<(), A::Error> {
+        match field.replace(access.next_value()?) {
+            None => Ok(()),
+            Some(_) => Err(Error::custom("a label twice")),
+        }
+    }
+
+    match label {
+        Label::BaseVersion => once(&mut record.base_version, access),
+        Label::BaseName => once(&mut record.base_name, access),
+        Label::BaseTime => once(&mut record.base_time, access),
+        Label::BaseUnit => once(&mut record.base_unit, access),
+        Label::BaseValue => once(&mut record.base_value, access),
+        Label::BaseSum => once(&mut record.base_sum, access),
+        Label::Name => once(&mut record.name, access),
+        Label::Unit => once(&mut record.unit, access),
+        Label::Sum => once(&mut record.sum, access),
+        Label::Time => once(&mut record.time, access),
+        Label::UpdateTime => once(&mut record.update_time, access),
+        Label::Value | Label::TextValue | Label::BoolValue | Label::DataValue => {
+            let value = match label {
+                Label::Value => Value::Number(access.next_value()?),
+                Label::TextValue => Value::Text(access.next_value()?),
+                Label::BoolValue => Value::Bool(access.next_value()?),
+                _ => {
+                    let text: String = access.next_value()?;
+                    Value::Data(base64url::decode(&text).ok_or_else(|| Error::custom("no base64url"))?)
+                }
+            };
+            match record.value.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(Error::custom("a record has one value")),
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use alloc::{string::String, vec::Vec};
+
+use super::{Record, SenmlError, Value};
+
+/// A record by itself: resolved (RFC 8428 §4.6), with an absolute time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// The whole name.
+    pub name: String,
+    /// The unit, if it is known.
+    pub unit: Option<String>,
+    /// Seconds since the Unix epoch.
+    pub time: f64,
+    /// What was measured; nothing where there is only a sum.
+    pub value: Option<Value>,
+    /// The integral of the value over time.
+    pub sum: Option<f64>,
+    /// How long until the next value, in seconds, at most.
+    pub update_time: Option<f64>,
+}
+
+/// Applies the base values of a pack, and sorts its measurements by time (RFC 8428 §4.6).
+///
+/// `now` is in seconds since the Unix epoch: what times below 2^28 are relative to.
+///
+/// A record of base values alone gives no measurement. The measurements can take more memory than the pack, because each
+/// has the base name: at most the length of the pack times the count of its records.
+///
+/// # Errors
+/// [`SenmlError`]: a version that is unknown, a name that is invalid, or a value that is missing, with the record's index.
+pub fn resolve(pack: &[Record], now: f64) -> Result<Vec<Measurement>, SenmlError> {
+    let mut base = Base::default();
+    let mut measurements = Vec::new();
+    for (index, record) in pack.iter().enumerate() {
+        base.update(index, record)?;
+        if record.is_base_only() {
+            continue;
+        }
+        measurements.push(base.apply(index, record, now)?);
+    }
+    measurements.sort_by(|first: &Measurement, second| first.time.total_cmp(&second.time));
+    Ok(measurements)
+}
+
+/// The base values so far.
+#[derive(Default)]
+struct Base<'p> {
+    name: &'p str,
+    unit: Option<&'p str>,
+    time: f64,
+    value: f64,
+    sum: Option<f64>,
+}
+
+impl<'p> Base<'p> {
+    fn update(&mut self, index: usize, record: &'p Record) -> Result<(), SenmlError> {
+        match record.base_version {
+            Some(version) if version > LATEST_VERSION => {
+                return Err(SenmlError::UnknownVersion { record: index, version });
+            }
+            _ => {}
+        }
+        self.name = record.base_name.as_deref().unwrap_or(self.name);
+        self.unit = record.base_unit.as_deref().or(self.unit);
+        self.time = record.base_time.unwrap_or(self.time);
+        self.value = record.base_value.unwrap_or(self.value);
+        self.sum = record.base_sum.or(self.sum);
+        Ok(())
+    }
+
+    fn apply(&self, index: usize, record: &Record, now: f64) -> Result<Measurement, SenmlError> {
+        let mut name = String::from(self.name);
+        name.push_str(record.name.as_deref().unwrap_or_default());
+        if !is_valid_name(&name) {
+            return Err(SenmlError::InvalidName { record: index });
+        }
+        let value = match &record.value {
+            Some(Value::Number(value)) => Some(Value::Number(self.value + value)),
+            other => other.clone(),
+        };
+        let sum = record.sum.map(|sum| self.sum.unwrap_or_default() + sum);
+        if value.is_none() && sum.is_none() {
+            return Err(SenmlError::MissingValue { record: index });
+        }
+        let time = self.time + record.time.unwrap_or_default();
+        let time = if time < ABSOLUTE_TIME { now + time } else { time };
+        let unit = record.unit.as_deref().or(self.unit).map(String::from);
+        Ok(Measurement { name, unit, time, value, sum, update_time: record.update_time })
+    }
+}
+
+/// Version 10 of RFC 8428 sets the bits 1 and 3, which RFC 9100 reserves together with 0 and 2; its bit 4 stands for
+/// secondary units, which are numbers like any other here.
+const LATEST_VERSION: u32 = 0b1_1111;
+
+/// 2^28: times below it are relative (RFC 8428 §4.5.3).
+const ABSOLUTE_TIME: f64 = 268_435_456.0;
+
+fn is_valid_name(name: &str) -> bool {
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-:./_".contains(byte);
+    name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && name.as_bytes().iter().all(is_inner)
+}
