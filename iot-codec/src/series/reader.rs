@@ -11,7 +11,7 @@ use super::{
 /// Reads a batch from the front: its times, then one channel after the other, each into slices of the caller's.
 ///
 /// What is not asked for is skipped. After an error, and after the last channel, there is nothing more to read.
-/// Nothing is allocated, and the stack stays below 512 bytes.
+/// Nothing is allocated, and the stack stays below 1 KB on a Cortex-M3.
 ///
 /// ```
 /// use iot_codec::series::{Kind, Limits, Reader};

@@ -30,14 +30,14 @@ const FREQUENCIES: [&[u16]; ROWS] = [
 /// What it takes to encode one symbol of a row.
 #[derive(Clone, Copy)]
 pub(super) struct Symbol {
-    /// 2³² / frequency, rounded up: a division by multiplication, exact below 2¹³.
-    pub(super) reciprocal: u64,
-    pub(super) frequency: u32,
-    /// The sum of the frequencies before it.
-    pub(super) start: u32,
+    /// 2³¹ / frequency, rounded up: a division by multiplication, exact below 2¹³.
+    pub(super) reciprocal: u32,
     /// From this state on, the coder sheds `shift` bits, and one less below it.
-    pub(super) threshold: u32,
-    pub(super) shift: u32,
+    pub(super) threshold: u16,
+    pub(super) frequency: u8,
+    /// The sum of the frequencies before it.
+    pub(super) start: u8,
+    pub(super) shift: u8,
 }
 
 /// What a slot of a row decodes to: from the low byte up, the symbol, the slot's place inside of the symbol, whether it
@@ -152,11 +152,11 @@ static SYMBOLS: [[Symbol; WIDTH]; HEIGHT] = {
             let least = frequency << (super::residuals::STATE_BITS - SCALE_BITS);
             let shift = super::residuals::STATE_BITS - least.ilog2();
             symbols[row][index] = Symbol {
-                reciprocal: (1u64 << 32).div_ceil(frequency as u64),
-                frequency,
-                start,
-                threshold: least << shift,
-                shift,
+                reciprocal: (1u32 << 31).div_ceil(frequency),
+                threshold: (least << shift) as u16,
+                frequency: frequency as u8,
+                start: start as u8,
+                shift: shift as u8,
             };
             start += frequency;
             index += 1;
