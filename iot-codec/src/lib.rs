@@ -1,8 +1,8 @@
 //! Strict, deterministic, allocation-free CBOR, records with integer keys, and framing for devices and servers.
 //!
-//! It does not read CBOR that others wrote loosely: anything but the one deterministic encoding of a value is refused,
-//! so equal values have equal bytes and a signature over one covers the other. It has no schema language, no
-//! reflection and no JSON, and it knows no transport.
+//! It does not read CBOR that others wrote loosely, unless it is asked to ([`cbor::lenient`]): anything but the one
+//! deterministic encoding of a value is refused, so equal values have equal bytes and a signature over one covers the
+//! other. It has no schema language and no reflection, and it knows no transport.
 //!
 //! # Example
 //! ```
@@ -41,9 +41,10 @@
 //!   it, borrowed, with [`cbor::from_slice`]. The rules by which a record may change are with the macro.
 //! - For formats that others define, such as COSE, write with [`cbor::Writer`] and read with [`cbor::Cursor`].
 //!   [`cbor::RawItem`] keeps the bytes of an item as they came, for a signature or for later.
-//! - To check bytes without reading them, call [`cbor::validate`].
+//! - To check bytes without reading them, call [`cbor::validate`]; to show them to people, [`cbor::Diagnostic`].
+//! - For a name that both ends know, send its number in a [`registry`].
 //! - On a byte stream, put [`framing::frame_header`] before each message, and give what arrives to
-//!   [`framing::LengthDelimited`].
+//!   [`framing::LengthDelimited`]; on a serial line, which damages bytes, take [`framing::Cobs`] or [`framing::Slip`].
 //! - Over frames that are shorter than messages, or get lost, cut with a [`fragment::Sender`] and put together with a
 //!   [`fragment::Receiver`]. [`fec`] is the code that repairs what was lost, for other uses.
 //!
@@ -64,7 +65,11 @@
 //!
 //! # Standards
 //! - RFC 8949 (CBOR): §3 (encoding), §4.1 (preferred serialization), §4.2.1 (core deterministic encoding), §4.2.2
-//!   (NaNs keep their payload), §5.3.1 and §5.6 (strings and keys are checked); Appendix A is tested row by row.
+//!   (NaNs keep their payload), §5.3.1 and §5.6 (strings and keys are checked), §3.4.3 (bignums), §8 (diagnostic
+//!   notation); Appendix A is tested row by row.
+//! - RFC 8742 (CBOR sequences), RFC 8746 (typed arrays of integers up to 64 bits and floats from 16 to 64).
+//! - RFC 1055 (SLIP), RFC 1662 §C (checksums of frames); COBS has no RFC.
+//! - RFC 8428 and RFC 8798 (the units, and with `senml` the packs).
 #![no_std]
 #![forbid(unsafe_code)]
 
