@@ -105,4 +105,16 @@ mod tests {
         assert_eq!(free, Instant::from_micros(10_255));
         assert_eq!(ids.take(Form::Long, free, Instant::MAX), Ok(MessageId { form: Form::Long, number: 0 }));
     }
+
+    #[test]
+    fn a_clock_that_jumps_back_frees_nothing() {
+        let mut ids = Ids::starting_at(0);
+        for number in 0..2048 {
+            let now = Instant::from_micros(if number % 2 == 0 { 1_000 } else { 0 });
+            let taken = ids.take(Form::Long, now, now.saturating_add(core::time::Duration::from_micros(500)));
+            assert_eq!(taken, Ok(MessageId { form: Form::Long, number }));
+        }
+        let free = Instant::from_micros(1_500);
+        assert_eq!(ids.take(Form::Long, Instant::from_micros(501), free), Err(free));
+    }
 }

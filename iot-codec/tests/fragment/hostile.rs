@@ -1,5 +1,6 @@
 use iot_codec::fec::Redundancy;
 use iot_codec::fragment::{Peer, ReceiveError, Received, Receiver, ReceiverConfig, slot_bytes};
+use iot_codec::framing::Checksum;
 use iot_core::Instant;
 
 use super::{NOW, PEER, Random, frames, give, sender};
@@ -121,6 +122,16 @@ fn padding_has_one_form() {
     let mut receiver = small();
     assert!(give(&mut receiver, &damaged).is_empty());
     assert_eq!(receiver.stats().checksum_failures, 1);
+}
+
+#[test]
+fn there_is_less_padding_than_shards() {
+    // One data shard: a message, its padding, the number of that, and its checksum.
+    let checksum = Checksum::Crc32.of(b"message").to_be_bytes();
+    let frame = |padding: &[u8]| [&[0xc0, 0x20], &b"message"[..], padding, &checksum].concat();
+    assert_eq!(small().handle_frame(NOW, PEER, &frame(&[0])), Ok(Received::Message(b"message")));
+    assert_eq!(small().handle_frame(NOW, PEER, &frame(&[0, 1])), Err(ReceiveError::Checksum));
+    assert_eq!(small().handle_frame(NOW, PEER, &frame(&[255])), Err(ReceiveError::Checksum));
 }
 
 #[test]

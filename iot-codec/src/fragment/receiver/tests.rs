@@ -108,6 +108,18 @@ fn a_peer_at_its_quota_replaces_its_own_stalest_message() {
 }
 
 #[test]
+fn the_stalest_message_is_the_one_that_heard_least_lately() {
+    let mut receiver = small::<4>(2);
+    let [older, newer, last] = [1, 2, 3].map(|value| frames(value, value.into(), 0));
+    give(&mut receiver, at(1), ANN, &older[..1]);
+    give(&mut receiver, at(2), ANN, &newer[..1]);
+    give(&mut receiver, at(3), ANN, &older[1..2]);
+    give(&mut receiver, at(4), ANN, &last[..1]);
+    assert_eq!(give(&mut receiver, at(5), ANN, &older[2..]), [[1; 200]]);
+    assert!(give(&mut receiver, at(5), ANN, &newer[1..]).is_empty());
+}
+
+#[test]
 fn who_begins_many_messages_cannot_take_one_that_is_further() {
     let mut receiver = small::<3>(2);
     let frames = frames(9, 0, 0);
