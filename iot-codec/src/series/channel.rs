@@ -109,16 +109,16 @@ pub(super) fn put_floats(out: &mut ReverseBitWriter<'_>, floats: &[f64], scratch
     }
     let Scratch { integers, residuals, contexts } = scratch;
     let Some(integers) = integers.get_mut(..floats.len()) else { return };
-    let decimals = scale::decimals(floats, integers, floats.len() / 8);
-    if let Some(scale) = decimals {
-        let plan = integers::plan(integers, residuals);
-        let meaning = Meaning::Decimal(scale.exponent);
+    let tolerated = floats.len() / 8;
+    if let Some(scale) = scale::decimals(floats, integers, tolerated) {
+        let mut plan = integers::plan(integers, residuals);
         let plain = scale.exceptions == 0 && scale.exponent <= PLAIN_EXPONENT;
         if plain || plan.cost + exceptions_cost(floats, scale) <= ordered_cost(floats, integers, residuals) {
             if !plain {
-                let _ = scale::decimals(floats, integers, floats.len() / 8);
+                scale::decimals(floats, integers, tolerated);
+                plan = integers::plan(integers, residuals);
             }
-            put_planned(out, &plan, meaning, integers, residuals, contexts);
+            put_planned(out, &plan, Meaning::Decimal(scale.exponent), integers, residuals, contexts);
             if scale.exceptions > 0 {
                 put_exceptions(out, floats, scale);
             }
@@ -136,7 +136,7 @@ fn put_planned(
     plan: &Plan,
     meaning: Meaning,
     values: &[i64],
-    residuals: &mut [u64],
+    residuals: &[u64],
     contexts: &mut [u8],
 ) {
     integers::put_body(out, plan, values, residuals, contexts);
@@ -144,43 +144,47 @@ fn put_planned(
     integers::put_prefix(out, plan);
 }
 
-/// What the floats take by the order of their bits; leaves their integers in `integers`.
+/// What the floats take by the order of their bits; leaves their integers and residuals in the scratch.
 fn ordered_cost(floats: &[f64], integers: &mut [i64], residuals: &mut [u64]) -> u64 {
     let zeros = scale::trailing_zeros(floats);
     scale::ordered(floats, zeros, integers);
     integers::plan(integers, residuals).cost + u64::from(ZEROS_BITS) * 256
 }
 
-/// The floats that the scale does not give back, each with the number of others since the one before.
-fn exceptions(floats: &[f64], scale: scale::Scale) -> impl Iterator<Item = (u64, f64)> {
+/// Hands out, from the last to the first, each float that the scale does not give back, and how many others lie between
+/// it and the one before it.
+fn each_exception(floats: &[f64], scale: scale::Scale, mut hand_out: impl FnMut(u64, f64)) {
     let power = scale::power(scale.exponent);
-    let mut since = 0;
-    floats.iter().filter_map(move |&float| {
+    let (mut waiting, mut others) = (None, 0);
+    for &float in floats.iter().rev() {
         if scale::integer_at(float, power).is_some() {
-            since += 1;
-            return None;
+            others += 1;
+            continue;
         }
-        Some((core::mem::take(&mut since), float))
-    })
+        if let Some(exception) = waiting.replace(float) {
+            hand_out(others, exception);
+        }
+        others = 0;
+    }
+    if let Some(exception) = waiting {
+        hand_out(others, exception);
+    }
 }
 
 fn exceptions_cost(floats: &[f64], scale: scale::Scale) -> u64 {
     if scale.exceptions == 0 {
         return 0;
     }
-    let head = tag::BITS + tag::EXTENSION_BITS + gamma_len(scale.exceptions as u64 - 1);
-    let each: u32 = exceptions(floats, scale).map(|(since, _)| gamma_len(since) + 64).sum();
-    u64::from(head + each) * 256
+    let mut sum = u64::from(tag::BITS + tag::EXTENSION_BITS + gamma_len(scale.exceptions as u64 - 1));
+    each_exception(floats, scale, |others, _| sum += u64::from(gamma_len(others) + 64));
+    sum * 256
 }
 
-/// Puts the exceptions; the last is found again for each, for there are few and the writer runs backwards.
 fn put_exceptions(out: &mut ReverseBitWriter<'_>, floats: &[f64], scale: scale::Scale) {
-    for index in (0..scale.exceptions).rev() {
-        if let Some((since, float)) = exceptions(floats, scale).nth(index) {
-            out.put(float.to_bits(), 64);
-            out.put_gamma(since);
-        }
-    }
+    each_exception(floats, scale, |others, exception| {
+        out.put(exception.to_bits(), 64);
+        out.put_gamma(others);
+    });
     out.put_gamma(scale.exceptions as u64 - 1);
     put_extension(out, tag::EXCEPTIONS);
 }

@@ -58,8 +58,7 @@ impl<'a> Channel<'a> {
 /// Writes batches of up to `N` samples, with all the memory that it needs: 25 bytes a sample.
 ///
 /// `Encoder<64>` takes 1.6 KB; a device keeps one in static memory and writes all its batches with it. Nothing of a
-/// batch stays behind: the same batch always gives the same bytes. The stack stays below 1 KB on a
-/// Cortex-M3.
+/// batch stays behind: the same batch always gives the same bytes. The stack stays below 1 KB on a Cortex-M3.
 ///
 /// ```
 /// use iot_codec::series::{Channel, Encoder};

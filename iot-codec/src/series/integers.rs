@@ -91,12 +91,12 @@ pub(super) fn plan(values: &[i64], scratch: &mut [u64]) -> Plan {
     }
 }
 
-/// Puts what stands behind the column's prefix.
+/// Puts what stands behind the column's prefix; `scratch` is as [`plan`] left it.
 pub(super) fn put_body(
     out: &mut ReverseBitWriter<'_>,
     plan: &Plan,
     values: &[i64],
-    scratch: &mut [u64],
+    scratch: &[u64],
     contexts: &mut [u8],
 ) {
     let origin = zigzag(plan.origin);
@@ -110,8 +110,7 @@ pub(super) fn put_body(
             put_number(out, origin);
             out.put_short(width.into(), WIDTH_BITS);
         }
-        Form::Differences { order, base } => {
-            differences(values, order, plan.divisor, scratch);
+        Form::Differences { order: _, base } => {
             let residuals = scratch.get(..values.len().saturating_sub(1)).unwrap_or(&[]);
             residuals::encode(out, residuals, base, origin as u32 & 0xfff, contexts);
             put_high(out, origin);

@@ -22,11 +22,12 @@ pub(super) fn power(exponent: u32) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
     pub(super) exponent: u32,
-    /// How many values have no integer at this scale, and repeat their predecessor's.
+    /// How many values have no integer at this scale.
     pub(super) exceptions: usize,
 }
 
-/// Fills `integers` at the least scale at which all floats come back to the bit, except for those that do at none.
+/// Fills `integers` at the least scale at which all floats come back to the bit, except for those that do at none:
+/// they repeat their predecessor's integer.
 ///
 /// `None` if more than `tolerated` floats have no scale at all.
 pub(super) fn decimals(floats: &[f64], integers: &mut [i64], tolerated: usize) -> Option<Scale> {
@@ -50,7 +51,19 @@ pub(super) fn decimals(floats: &[f64], integers: &mut [i64], tolerated: usize) -
             *integers.get_mut(done)? = before.unwrap_or(0);
             done += 1;
         }
+        if exceptions > 0 {
+            begin_with_an_integer(floats, integers, power(exponent));
+        }
         return Some(Scale { exponent, exceptions });
+    }
+}
+
+/// Gives exceptions without a predecessor the integer of the first float that has one.
+fn begin_with_an_integer(floats: &[f64], integers: &mut [i64], power: f64) {
+    let lacking = floats.iter().take_while(|float| integer_at(**float, power).is_none()).count();
+    let first = integers.get(lacking).copied();
+    if let (Some(first), Some(lacking)) = (first, integers.get_mut(..lacking)) {
+        lacking.fill(first);
     }
 }
 

@@ -318,7 +318,8 @@ fn a_few_values_off_the_scale_do_not_spoil_it() {
     let plain = alone(floats(&values));
     values[0] = -0.0;
     values[21] = f64::NAN;
-    assert!(alone(floats(&values)) <= plain + 24);
+    let len = alone(floats(&values));
+    assert!(len <= plain + 20, "{plain} and {len}");
 }
 
 #[test]
