@@ -28,8 +28,8 @@
 //! the variant's name or a map of the name and the value, `None` and `()` are `null`, integers beyond 64 bits are
 //! [bignums](crate::cbor::Bignum), and `ciborium::tag`'s wrappers are tags. A byte string needs `serde_bytes` on the
 //! field, because `serde` takes a `Vec<u8>` for an array of numbers; the reader accepts both for both. The reader passes
-//! over a tag for which the type does not ask. It takes integers for integers and floats for floats, and `undefined` for
-//! `null`.
+//! over a tag for which the type does not ask. It takes integers for integers and floats for floats, where a float that an
+//! `f32` cannot hold is rounded, and `undefined` for `null`.
 //!
 //! # Why not `ciborium` itself
 //! It stops at strings longer than a scratch buffer (4,096 bytes, unless the caller brings one) wherever the type asks

@@ -169,6 +169,8 @@ fn base_values_hold_until_they_change() {
         ("b/w", "V", 1_000_000_002.0, Value::Bool(true), None),
     ];
     assert_eq!(found, expected.map(|(name, unit, time, value, sum)| (name.into(), unit.into(), time, value, sum)));
+    let zero = resolve(&json(r#"[{"n":"a","v":-0.0}]"#), 1e9).unwrap();
+    assert_eq!(zero[0].value.clone().map(|value| format!("{value:?}")), Some("Number(-0.0)".into()));
     // Relative times.
     let found = resolve(&json(r#"[{"n":"a","v":1,"t":-60},{"n":"a","v":2}]"#), 1e9).unwrap();
     assert_eq!((found[0].time, found[1].time), (999_999_940.0, 1e9));

@@ -13,17 +13,18 @@ use super::edition::is_equal;
 /// assert_eq!((pascal.symbol(), value), ("Pa", 101_325.0));
 /// # Ok::<(), &str>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unit {
-    number: u32,
-    since: u32,
+    // As narrow as they can be: a device has the whole table in its flash.
     symbol: &'static str,
-    /// The primary unit's number: its own for a primary one.
-    primary: u32,
     /// RFC 8798 §3: a value times the numerator, by the denominator, plus the offset is one in the primary unit.
-    numerator: f64,
-    denominator: f64,
-    offset: f64,
+    numerator: u32,
+    denominator: u32,
+    offset: i8,
+    /// The primary unit's number: its own for a primary one.
+    primary: u8,
+    number: u8,
+    since: u8,
 }
 
 impl Unit {
@@ -31,7 +32,7 @@ impl Unit {
     pub const VERSION: u32 = 2;
 
     /// All units, in the order of their numbers, which begin at 0 and leave none out.
-    pub const ALL: &[Self] = &UNITS;
+    pub const ALL: &'static [Self] = &UNITS;
 
     /// The unit of this number, if there is one.
     #[must_use]
@@ -55,13 +56,13 @@ impl Unit {
     /// Its number.
     #[must_use]
     pub const fn number(&self) -> u32 {
-        self.number
+        self.number as u32
     }
 
     /// The first version of this list that has it: 1 for RFC 8428, 2 for RFC 8798.
     #[must_use]
     pub const fn since(&self) -> u32 {
-        self.since
+        self.since as u32
     }
 
     /// Its symbol.
@@ -78,29 +79,32 @@ impl Unit {
 
     /// The primary unit for this one, and `value` in it: both as they are for a primary unit.
     #[must_use]
-    pub fn to_primary(&self, value: f64) -> (&'static Self, f64) {
-        let primary = Self::new(self.primary).unwrap_or(&UNITS[0]);
-        (primary, value * self.numerator / self.denominator + self.offset)
+    pub fn to_primary(&'static self, value: f64) -> (&'static Self, f64) {
+        if !self.is_secondary() {
+            // Not even the sign of a zero changes.
+            return (self, value);
+        }
+        let primary = Self::new(self.primary.into()).unwrap_or(self);
+        (primary, value * f64::from(self.numerator) / f64::from(self.denominator) + f64::from(self.offset))
     }
 
-    const fn primary_unit(number: u32, since: u32, symbol: &'static str) -> Self {
-        Self { number, since, symbol, primary: number, numerator: 1.0, denominator: 1.0, offset: 0.0 }
+    const fn primary_unit(number: u8, since: u8, symbol: &'static str) -> Self {
+        Self { symbol, numerator: 1, denominator: 1, offset: 0, primary: number, number, since }
     }
 
     const fn scaled(
-        number: u32,
+        number: u8,
         symbol: &'static str,
-        primary: u32,
+        primary: u8,
         numerator: u32,
         denominator: u32,
         offset: i8,
     ) -> Self {
-        let (numerator, denominator) = (numerator as f64, denominator as f64);
-        Self { number, since: 2, symbol, primary, numerator, denominator, offset: offset as f64 }
+        Self { symbol, numerator, denominator, offset, primary, number, since: 2 }
     }
 }
 
-const UNITS: [Unit; 99] = [
+static UNITS: [Unit; 99] = [
     Unit::primary_unit(0, 1, "/"),
     Unit::primary_unit(1, 1, "Cel"),
     Unit::primary_unit(2, 1, "%RH"),

@@ -48,7 +48,7 @@ struct Base<'p> {
     name: &'p str,
     unit: Option<&'p str>,
     time: f64,
-    value: f64,
+    value: Option<f64>,
     sum: Option<f64>,
 }
 
@@ -63,7 +63,7 @@ impl<'p> Base<'p> {
         self.name = record.base_name.as_deref().unwrap_or(self.name);
         self.unit = record.base_unit.as_deref().or(self.unit);
         self.time = record.base_time.unwrap_or(self.time);
-        self.value = record.base_value.unwrap_or(self.value);
+        self.value = record.base_value.or(self.value);
         self.sum = record.base_sum.or(self.sum);
         Ok(())
     }
@@ -75,10 +75,10 @@ impl<'p> Base<'p> {
             return Err(SenmlError::InvalidName { record: index });
         }
         let value = match &record.value {
-            Some(Value::Number(value)) => Some(Value::Number(self.value + value)),
+            Some(Value::Number(value)) => Some(Value::Number(with_base(self.value, *value))),
             other => other.clone(),
         };
-        let sum = record.sum.map(|sum| self.sum.unwrap_or_default() + sum);
+        let sum = record.sum.map(|sum| with_base(self.sum, sum));
         if value.is_none() && sum.is_none() {
             return Err(SenmlError::MissingValue { record: index });
         }
@@ -87,6 +87,11 @@ impl<'p> Base<'p> {
         let unit = record.unit.as_deref().or(self.unit).map(String::from);
         Ok(Measurement { name, unit, time, value, sum, update_time: record.update_time })
     }
+}
+
+/// Without a base, not even the sign of a zero changes.
+fn with_base(base: Option<f64>, value: f64) -> f64 {
+    base.map_or(value, |base| base + value)
 }
 
 /// Version 10 of RFC 8428 sets the bits 1 and 3, which RFC 9100 reserves together with 0 and 2; its bit 4 stands for

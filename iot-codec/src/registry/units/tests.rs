@@ -76,7 +76,10 @@ fn secondary_units_are_converted_as_the_rfc_says() {
     }
     let primary = Unit::ALL.iter().filter(|unit| !unit.is_secondary());
     assert_eq!(primary.clone().count(), Unit::ALL.len() - SECONDARY.len());
-    primary.for_each(|unit| assert_eq!(unit.to_primary(0.1), (unit, 0.1)));
+    for unit in primary {
+        assert_eq!(unit.to_primary(0.1), (unit, 0.1));
+        assert!(unit.to_primary(-0.0).1.is_sign_negative());
+    }
 }
 
 #[test]
