@@ -7,7 +7,7 @@
 //! error that carries the version or the number.
 //!
 //! A registry is built in code, without allocation, or read from a file (feature `alloc`, `RegistryFile`), whose
-//! form is in `docs/formats/codec.md`. The units of `SenML` have numbers of their own, below [`Registry::OWN_UNITS`], and are
+//! form is in `docs/formats/registry.md`. The units of `SenML` have numbers of their own, below [`Registry::OWN_UNITS`], and are
 //! in every registry: see [`Unit`].
 //!
 //! ```

@@ -27,7 +27,7 @@
 //! Floats become integers by the least power of ten that gives all of them back to the bit, or else by the order of
 //! their bits. Integers become offsets from the least, packed, or differences of order 0, 1 or 2; those are coded by a
 //! range variant of asymmetric numeral systems under static two-sided geometric distributions, whose scale follows
-//! the last magnitudes. The encoder takes what costs least. `docs/formats/codec.md` is the normative text.
+//! the last magnitudes. The encoder takes what costs least. `docs/formats/series.md` is the normative text.
 
 mod bits;
 mod channel;

@@ -1,4 +1,4 @@
-//! Series on real readings, and the vectors of `docs/formats/codec.md`.
+//! Series on real readings, and the vectors of `docs/formats/series.md`.
 #![cfg(feature = "alloc")]
 
 use std::{fs, path::Path};

@@ -18,7 +18,7 @@ record! {
     }
 }
 
-/// A [`Registry`] that was read from a file, whose form is in `docs/formats/codec.md`.
+/// A [`Registry`] that was read from a file, whose form is in `docs/formats/registry.md`.
 ///
 /// The lists are allocated; the names are borrowed from the file.
 ///

@@ -7,7 +7,7 @@ fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal")).collect()
 }
 
-/// The vectors of docs/formats/codec.md: each message gives these frames, and any of them, enough, give it back.
+/// The vectors of docs/formats/fragment.md: each message gives these frames, and any of them, enough, give it back.
 #[test]
 fn published_messages_give_the_published_frames() {
     let text = include_str!("../vectors/fragment.txt");

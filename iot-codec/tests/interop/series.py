@@ -1,4 +1,4 @@
-"""Reads the batches of tests/vectors/series.txt. Written from docs/formats/codec.md, and shares no code with the crate."""
+"""Reads the batches of tests/vectors/series.txt. Written from docs/formats/series.md, and shares no code with the crate."""
 
 import pathlib
 import struct

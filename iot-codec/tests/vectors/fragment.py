@@ -1,4 +1,4 @@
-"""Prints fragment.txt, from docs/formats/codec.md alone, with Python's zlib for CRC-32."""
+"""Prints fragment.txt, from docs/formats/fragment.md alone, with Python's zlib for CRC-32."""
 
 import zlib
 

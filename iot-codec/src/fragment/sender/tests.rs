@@ -51,7 +51,7 @@ fn the_target_message_takes_as_many_frames_as_the_bound() {
     assert_eq!(sender(51, loss).send(Instant::START, &[0; 486]).unwrap().needed(), 11);
 }
 
-/// The table of docs/formats/codec.md.
+/// The table of docs/formats/fragment.md.
 #[test]
 fn redundancy_for_a_loss_of_one_in_five_takes_the_published_number_of_frames() {
     let loss = Redundancy::for_loss(200_000, 1_000).unwrap();

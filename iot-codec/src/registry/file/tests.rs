@@ -15,7 +15,7 @@ fn sample() -> Registry<'static> {
 #[test]
 fn a_file_gives_the_registry_that_was_written() {
     let bytes = to_vec(&sample());
-    // The file of docs/formats/codec.md.
+    // The file of docs/formats/registry.md.
     let vector = include_str!("../../../tests/vectors/registry.txt");
     let vector: String = vector.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), vector);
