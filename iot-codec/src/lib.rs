@@ -43,6 +43,7 @@
 //!   [`cbor::RawItem`] keeps the bytes of an item as they came, for a signature or for later.
 //! - To check bytes without reading them, call [`cbor::validate`]; to show them to people, [`cbor::Diagnostic`].
 //! - For a name that both ends know, send its number in a [`registry`].
+//! - For many samples of a channel, put a batch of them into one blob of [`series`].
 //! - On a byte stream, put [`framing::frame_header`] before each message, and give what arrives to
 //!   [`framing::LengthDelimited`]; on a serial line, which damages bytes, take [`framing::Cobs`] or [`framing::Slip`].
 //! - Over frames that are shorter than messages, or get lost, cut with a [`fragment::Sender`] and put together with a
