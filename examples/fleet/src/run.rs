@@ -16,6 +16,7 @@ use iot_dht::{Key, Record};
 
 use crate::attacker::Lie;
 use crate::audit::Audit;
+use crate::batch;
 use crate::cast::{Party, Role, party, secrets};
 use crate::clock::Clock;
 use crate::day;
@@ -46,9 +47,6 @@ const FACTOR: u64 = 86_400 / DAY.as_secs();
 
 /// How long nothing may happen before the run is given up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Readings of one message at the most, so that it fits a segment whatever they are.
-const MAX_BATCH: usize = 30;
 
 /// Messages that a device spreads its readings over, if it has enough of them.
 const MESSAGES: usize = 48;
@@ -196,7 +194,7 @@ impl Story {
                 party,
                 topic: format!("station/{index}"),
                 readings: channel.readings.clone(),
-                batch: channel.readings.len().div_ceil(MESSAGES).clamp(1, MAX_BATCH),
+                batch: channel.readings.len().div_ceil(MESSAGES).clamp(1, batch::MAX_READINGS),
                 announcement: announcement.as_bytes().to_vec(),
             };
             self.findings.channels.push((format!("device {index}: {}", channel.name), Vec::new()));
