@@ -46,7 +46,7 @@ pub fn write(folder: &Path, table: &Table, columns: &[&Column], blobs: &[Vec<Vec
     Ok(())
 }
 
-/// Reads a folder that [`write`] wrote.
+/// Reads a folder that [`write()`] wrote.
 pub fn read(folder: &Path) -> Result<Table, Failure> {
     let octets =
         |path: PathBuf| std::fs::read(&path).map_err(|error| Failure::Input(format!("{}: {error}", path.display())));
