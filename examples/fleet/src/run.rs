@@ -129,6 +129,7 @@ impl Story {
             link: LinkState::Up,
         };
         story.configure_server()?;
+        drop(stage.place.take());
         story.start_gateway()?;
         story.start_devices(&stage.input)?;
         Ok(story)

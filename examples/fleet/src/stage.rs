@@ -18,6 +18,8 @@ pub struct Stage {
     pub sockets: Sockets,
     /// Where devices will find the gateway.
     pub gateway: SocketAddr,
+    /// Keeps that port until the gateway starts.
+    pub place: Option<TcpListener>,
     /// Where the run leaves its page.
     pub folder: PathBuf,
     /// Held until the run ends, so that two runs do not share a folder.
@@ -51,11 +53,12 @@ impl Stage {
             return Err(format!("{readings} readings of {} devices are more than {MAX_READINGS}", options.devices));
         }
         let sockets = Sockets::bind(options.port, options.nodes + LIARS)?;
-        let gateway = gateway_address(&options)?;
+        let place = gateway_place(&options)?;
+        let gateway = place.local_addr().map_err(|error| error.to_string())?;
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
         let folder = target.join("fleet");
         let lock = prepare(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(Self { options, input, sockets, gateway, folder, _lock: lock })
+        Ok(Self { options, input, sockets, gateway, place: Some(place), folder, _lock: lock })
     }
 
     /// Where the page with the plots goes.
@@ -69,16 +72,16 @@ impl Stage {
     }
 }
 
-/// A port that is free now.
-fn gateway_address(options: &Options) -> Result<SocketAddr, String> {
-    let count = u64::from(GATEWAY_PORTS.end - GATEWAY_PORTS.start);
-    let first = options.seed.wrapping_add(u64::from(std::process::id())).wrapping_mul(0x9e37_79b9) % count;
-    let any = (0..count).map(|step| GATEWAY_PORTS.start + ((first + step) % count) as u16);
+/// A port that is free. Runs at the same time begin to look at different ones.
+fn gateway_place(options: &Options) -> Result<TcpListener, String> {
+    let count = u32::from(GATEWAY_PORTS.end - GATEWAY_PORTS.start);
+    let first = std::process::id();
+    let any = (0..count).map(|step| GATEWAY_PORTS.start + (first.wrapping_add(step) % count) as u16);
     let candidates: Vec<u16> = options.port.map_or_else(|| any.collect(), |port| vec![port]);
     let mut refused = String::new();
     for port in candidates {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(listener) => return listener.local_addr().map_err(|error| error.to_string()),
+            Ok(listener) => return Ok(listener),
             Err(error) => refused = format!("port {port} on 127.0.0.1 cannot be had: {error}"),
         }
     }
