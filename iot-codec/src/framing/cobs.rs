@@ -1,23 +1,18 @@
 use super::{
-    Checksum, FrameEncodeError, FrameError, LineStats,
-    deframer::{Deframer, FrameBuffer},
+    Checksum, Deframer, FrameEncodeError,
+    deframer::{FrameBuffer, Piece, Stuffing},
 };
 
 /// Cuts a serial line into frames by Consistent Overhead Byte Stuffing, with a checksum in each.
 ///
 /// COBS (Cheshire and Baker, 1999) removes every zero from a frame, so a zero always means that a frame ends: whatever
 /// was damaged before it, the next frame is read. A frame costs one byte, one more for each 254 of its length, the
-/// [`Checksum`] and the zero.
+/// [`Checksum`] and the zero. [`Deframer`] has the methods.
 ///
 /// ```text
 ///   payload | checksum, LSB first        0 to 4 bytes of checksum
 ///   -- COBS --> blocks | 00              a block: its length + 1 (ff: 254 and no zero behind), its bytes without a zero
 /// ```
-///
-/// Sans-IO, with the verbs of [`LengthDelimited`](super::LengthDelimited): [`push`](Self::push) takes what the line
-/// delivers, in pieces of any size, and [`next_frame`](Self::next_frame) hands out whole frames, one at a time. It never
-/// fails: what is damaged is skipped and [counted](LineStats). The buffer is the caller's, and holds one payload and
-/// its checksum. One call copies at most one frame.
 ///
 /// Damage inside a frame costs that frame. Where the zero behind a frame is hit, the frame behind it is joined to it and
 /// lost as well, so a sender that was silent sends a zero first: whatever the line made up meanwhile then ends there.
@@ -43,101 +38,40 @@ use super::{
 /// assert_eq!((decoder.stats().frames, decoder.stats().skipped), (1, 3));
 /// # Ok::<(), iot_codec::framing::FrameEncodeError>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Cobs<B> {
-    frame: Deframer<B>,
+pub type Cobs<B> = Deframer<B, CobsStuffing>;
+
+/// A frame in blocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CobsStuffing {
     /// Bytes of the block that are still to come.
     block: u8,
     /// Whether a zero stands between the block and the next.
     has_zero: bool,
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Cobs<B> {
-    /// A decoder for payloads up to the length of `buffer`, less that of `checksum`.
-    pub fn new(buffer: B, checksum: Checksum) -> Self {
-        Self { frame: Deframer::new(buffer, checksum), block: 0, has_zero: false }
-    }
-
-    /// Takes bytes from the front of `input`, up to the end of the current frame, and returns how many.
-    ///
-    /// It takes none while a whole frame waits for [`next_frame`](Self::next_frame), and all otherwise, unless a frame
-    /// ends inside of `input`.
-    pub fn push(&mut self, input: &[u8]) -> usize {
-        let mut rest = input;
-        while !self.frame.is_whole() {
-            let Some((&first, after)) = rest.split_first() else { break };
-            if first == 0 {
-                rest = after;
-                self.frame.took(1);
-                self.end();
-            } else if self.block == 0 {
-                rest = after;
-                self.frame.took(1);
-                if self.has_zero {
-                    self.frame.append(&[0]);
-                }
+impl Stuffing for CobsStuffing {
+    fn take<'i>(&mut self, input: &'i [u8]) -> (usize, Piece<'i>) {
+        match *input {
+            [0, ..] if self.block == 0 => (1, Piece::End),
+            [0, ..] => (1, Piece::EarlyEnd),
+            [first, ..] if self.block == 0 => {
+                let piece = if self.has_zero { Piece::Content(&[0]) } else { Piece::Nothing };
                 self.block = first - 1;
                 self.has_zero = first != u8::MAX;
-            } else {
-                let available = rest.get(..self.block.into()).unwrap_or(rest);
+                (1, piece)
+            }
+            _ => {
+                let available = input.get(..self.block.into()).unwrap_or(input);
                 let len = available.iter().position(|byte| *byte == 0).unwrap_or(available.len());
-                let (run, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-                rest = after;
-                self.frame.took(len);
-                self.frame.append(run);
                 // A run is at most as long as the block.
                 self.block -= len as u8;
+                (len, Piece::Content(available.get(..len).unwrap_or_default()))
             }
         }
-        input.len() - rest.len()
     }
 
-    /// Forgets an unfinished frame, or one that waits, and counts it as skipped; keeps the counters.
-    pub fn reset(&mut self) {
-        self.frame.reset();
-        self.start();
-    }
-
-    /// The frame that is whole, once; then [`push`](Self::push) takes the next one's bytes.
-    #[must_use]
-    pub fn next_frame(&mut self) -> Option<&[u8]> {
-        self.frame.next_frame()
-    }
-
-    /// Tells whether the line may end here, that is, between two frames.
-    ///
-    /// # Errors
-    /// [`FrameError::Truncated`] inside a frame.
-    pub fn finish(&self) -> Result<(), FrameError> {
-        if self.frame.is_between_frames() {
-            Ok(())
-        } else {
-            Err(FrameError::Truncated { missing: usize::from(self.block) + 1 })
-        }
-    }
-
-    /// What came through, and what was thrown away.
-    #[must_use]
-    pub fn stats(&self) -> LineStats {
-        self.frame.stats()
-    }
-
-    /// The zero that ends a frame.
-    fn end(&mut self) {
-        if self.block != 0 {
-            self.frame.malformed();
-            self.frame.delimiter();
-        } else if self.frame.is_blank() && !self.has_zero {
-            self.frame.idle();
-        } else {
-            self.frame.delimiter();
-        }
-        self.start();
-    }
-
-    fn start(&mut self) {
-        self.block = 0;
-        self.has_zero = false;
+    fn missing(&self) -> usize {
+        usize::from(self.block) + 1
     }
 }
 

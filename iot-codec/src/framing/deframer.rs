@@ -1,17 +1,46 @@
-use super::Checksum;
+use super::{Checksum, FrameError, Stats};
 
-/// What is common to the decoders of serial lines: the frame that is being put together, and the counters.
+/// Cuts a serial line into frames: [`Cobs`](super::Cobs) or [`Slip`](super::Slip), as `S` has it.
 ///
-/// The line code strips its stuffing and calls [`append`](Self::append) and [`delimiter`](Self::delimiter).
+/// Sans-IO, with the verbs of [`LengthDelimited`](super::LengthDelimited): [`push`](Self::push) takes what the line
+/// delivers, in pieces of any size, and [`next_frame`](Self::next_frame) hands out whole frames, one at a time. It never
+/// fails: what is damaged is skipped up to the next delimiter and [counted](Stats). Delimiters with nothing between them
+/// are an idle line. The buffer is the caller's, and holds one payload and its checksum. One call copies at most one
+/// frame.
 #[derive(Clone, Debug)]
-pub(super) struct Deframer<B> {
+pub struct Deframer<B, S> {
     buffer: B,
     checksum: Checksum,
+    stuffing: S,
     len: usize,
     /// Bytes of the line that this frame took so far.
     line_bytes: u64,
     state: State,
-    stats: LineStats,
+    stats: Stats,
+}
+
+/// How frames stand on a line, and where in a frame the line is.
+pub trait Stuffing: Default {
+    /// Takes bytes from the front of `input`, which is not empty: at least one of them, and tells what they are.
+    fn take<'i>(&mut self, input: &'i [u8]) -> (usize, Piece<'i>);
+
+    /// How many bytes the frame lacks at least.
+    fn missing(&self) -> usize;
+}
+
+/// What bytes of a line are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'i> {
+    /// These bytes of a frame.
+    Content(&'i [u8]),
+    /// A part of the stuffing.
+    Nothing,
+    /// What breaks the rules of the stuffing: the frame is lost.
+    Malformed,
+    /// The delimiter.
+    End,
+    /// The delimiter, where it must not stand.
+    EarlyEnd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +53,80 @@ enum State {
     Whole(usize),
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Deframer<B> {
-    pub(super) fn new(buffer: B, checksum: Checksum) -> Self {
-        Self { buffer, checksum, len: 0, line_bytes: 0, state: State::Good, stats: LineStats::default() }
+impl<B: AsRef<[u8]> + AsMut<[u8]>, S: Stuffing> Deframer<B, S> {
+    /// A decoder for payloads up to the length of `buffer`, less that of `checksum`.
+    pub fn new(buffer: B, checksum: Checksum) -> Self {
+        let (stuffing, stats) = (S::default(), Stats::default());
+        Self { buffer, checksum, stuffing, len: 0, line_bytes: 0, state: State::Good, stats }
     }
 
-    /// Adds decoded bytes to the frame.
-    #[inline]
-    pub(super) fn append(&mut self, bytes: &[u8]) {
+    /// Takes bytes from the front of `input`, up to the end of the current frame, and returns how many.
+    ///
+    /// It takes none while a whole frame waits for [`next_frame`](Self::next_frame), and all otherwise, unless a frame
+    /// ends inside of `input`.
+    pub fn push(&mut self, input: &[u8]) -> usize {
+        let mut rest = input;
+        while !rest.is_empty() && !self.is_whole() {
+            let is_first = self.line_bytes == 0;
+            let (len, piece) = self.stuffing.take(rest);
+            self.stats.bytes += len as u64;
+            self.line_bytes += len as u64;
+            rest = rest.get(len..).unwrap_or_default();
+            match piece {
+                Piece::Content(bytes) => self.append(bytes),
+                Piece::Nothing => {}
+                Piece::Malformed => self.malformed(),
+                Piece::End if is_first => self.restart(),
+                Piece::End => self.end(),
+                Piece::EarlyEnd => {
+                    self.malformed();
+                    self.end();
+                }
+            }
+        }
+        input.len() - rest.len()
+    }
+
+    /// Forgets an unfinished frame, or one that waits, and counts it as skipped; keeps the counters.
+    pub fn reset(&mut self) {
+        self.stats.skipped += self.line_bytes;
+        self.restart();
+    }
+
+    /// The frame that is whole, once; then [`push`](Self::push) takes the next one's bytes.
+    #[must_use]
+    pub fn next_frame(&mut self) -> Option<&[u8]> {
+        let State::Whole(len) = self.state else {
+            return None;
+        };
+        self.restart();
+        self.stats.frames += 1;
+        self.buffer.as_ref().get(..len)
+    }
+
+    /// Tells whether the line may end here, that is, between two frames.
+    ///
+    /// # Errors
+    /// [`FrameError::Truncated`] inside a frame.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        if self.line_bytes == 0 || self.is_whole() {
+            Ok(())
+        } else {
+            Err(FrameError::Truncated { missing: self.stuffing.missing() })
+        }
+    }
+
+    /// What came through, and what was thrown away.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.state, State::Whole(_))
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
         if self.state != State::Good {
             return;
         }
@@ -45,103 +140,36 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Deframer<B> {
         }
     }
 
-    /// The stuffing broke its rules: the frame is lost.
-    pub(super) fn malformed(&mut self) {
+    fn malformed(&mut self) {
         if self.state == State::Good {
             self.state = State::Malformed;
         }
     }
 
-    /// Counts bytes of the line, delimiters included.
-    #[inline]
-    pub(super) fn took(&mut self, bytes: usize) {
-        self.stats.bytes += bytes as u64;
-        self.line_bytes += bytes as u64;
-    }
-
-    /// The frame has ended.
-    pub(super) fn delimiter(&mut self) {
-        let frame = self.buffer.as_ref().get(..self.len).unwrap_or_default();
-        let payload = match self.state {
-            State::Good => self.checksum.check(frame).map(<[u8]>::len),
-            _ => None,
-        };
-        match (self.state, payload) {
-            (State::Good, Some(len)) => {
-                self.state = State::Whole(len);
-                return;
+    /// The frame has ended: its payload waits, or it is thrown away.
+    fn end(&mut self) {
+        let reason = match self.state {
+            State::Oversized => &mut self.stats.oversized,
+            State::Malformed => &mut self.stats.malformed,
+            _ => {
+                let frame = self.buffer.as_ref().get(..self.len).unwrap_or_default();
+                if let Some(payload) = self.checksum.check(frame) {
+                    self.state = State::Whole(payload.len());
+                    return;
+                }
+                &mut self.stats.checksum_failures
             }
-            (State::Oversized, _) => self.stats.oversized += 1,
-            (State::Malformed, _) => self.stats.malformed += 1,
-            _ => self.stats.checksum_failures += 1,
-        }
-        self.stats.skipped += self.line_bytes;
-        self.restart();
-    }
-
-    /// A delimiter directly behind another: an idle line.
-    pub(super) fn idle(&mut self) {
-        self.restart();
-    }
-
-    /// Forgets an unfinished frame or one that waits, and counts it as skipped.
-    pub(super) fn reset(&mut self) {
-        self.stats.skipped += self.line_bytes;
-        self.restart();
-    }
-
-    #[inline]
-    pub(super) fn next_frame(&mut self) -> Option<&[u8]> {
-        let State::Whole(len) = self.state else {
-            return None;
         };
-        self.restart();
-        self.stats.frames += 1;
-        self.buffer.as_ref().get(..len)
-    }
-
-    #[inline]
-    pub(super) fn is_whole(&self) -> bool {
-        matches!(self.state, State::Whole(_))
-    }
-
-    /// Whether no byte of a frame has come since the last one ended.
-    pub(super) fn is_between_frames(&self) -> bool {
-        self.line_bytes == 0 || self.is_whole()
-    }
-
-    /// Whether nothing has been appended to the frame.
-    pub(super) fn is_blank(&self) -> bool {
-        self.len == 0 && self.state == State::Good
-    }
-
-    pub(super) fn stats(&self) -> LineStats {
-        self.stats
+        *reason += 1;
+        self.reset();
     }
 
     fn restart(&mut self) {
+        self.stuffing = S::default();
         self.state = State::Good;
         self.len = 0;
         self.line_bytes = 0;
     }
-}
-
-/// What a decoder of a serial line has seen and thrown away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LineStats {
-    /// Frames handed out.
-    pub frames: u64,
-    /// Bytes taken from the line, delimiters included.
-    pub bytes: u64,
-    /// Bytes of the line that were thrown away with a frame, its delimiter included. Idle delimiters are none.
-    pub skipped: u64,
-    /// Frames thrown away because the checksum did not hold, or was cut short.
-    pub checksum_failures: u64,
-    /// Frames thrown away because the stuffing broke its own rules.
-    pub malformed: u64,
-    /// Frames thrown away because they did not fit the buffer.
-    pub oversized: u64,
 }
 
 /// Why a frame could not be written.
@@ -194,3 +222,6 @@ impl<'s> FrameBuffer<'s> {
         space.get(..self.len).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,3 +1,5 @@
+use super::Stats;
+
 /// Cuts a byte stream into frames, each behind its length in four bytes, most significant first.
 ///
 /// ```text
@@ -14,7 +16,8 @@
 ///
 /// **A length that is wrong cannot be recovered from.** Nothing in the stream marks a frame's start, so after a frame
 /// that is too long all that follows is meaningless: the decoder refuses everything from there on, and the caller
-/// closes the link. [`reset`](Self::reset) prepares it for a new one.
+/// closes the link. [`reset`](Self::reset) prepares it for a new one. The claim is counted as an oversized frame of four
+/// bytes; what follows is not taken.
 ///
 /// ```
 /// use iot_codec::framing::{LengthDelimited, frame_header};
@@ -67,6 +70,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> LengthDelimited<B> {
             self.state = State::Header { bytes, filled };
             if filled == bytes.len() {
                 self.state = self.after_header(u32::from_be_bytes(bytes));
+                if let State::Poisoned(_) = self.state {
+                    self.stats.oversized += 1;
+                    self.stats.skipped += bytes.len() as u64;
+                }
             }
         }
         if let State::Payload { len, filled } = self.state {
@@ -84,8 +91,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> LengthDelimited<B> {
         }
     }
 
-    /// Starts over for another stream: forgets an unfinished frame and an error, and keeps the counters.
+    /// Starts over for another stream: forgets an error, and an unfinished frame or one that waits, which counts as
+    /// skipped; keeps the counters.
     pub fn reset(&mut self) {
+        self.stats.skipped += match self.state {
+            State::Header { filled, .. } => filled,
+            State::Payload { filled, .. } => HEADER_LEN + filled,
+            State::Whole { len } => HEADER_LEN + len,
+            // Counted when it was met.
+            State::Poisoned(_) => 0,
+        } as u64;
         self.state = START;
     }
 
@@ -113,7 +128,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> LengthDelimited<B> {
         }
     }
 
-    /// What came through so far.
+    /// What came through, and what was thrown away, over all streams.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.stats
@@ -132,21 +147,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> LengthDelimited<B> {
 ///
 /// # Errors
 /// [`FrameError::TooLong`] above `u32::MAX`. What the receiver's buffer holds is for both ends to agree on.
-pub fn frame_header(len: usize) -> Result<[u8; 4], FrameError> {
+pub fn frame_header(len: usize) -> Result<[u8; HEADER_LEN], FrameError> {
     match u32::try_from(len) {
         Ok(len) => Ok(len.to_be_bytes()),
         Err(_) => Err(FrameError::TooLong { len: len as u64, maximum: u32::MAX.into() }),
     }
-}
-
-/// What a [`LengthDelimited`] has seen, over all its streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Frames handed out.
-    pub frames: u64,
-    /// Bytes taken, lengths included.
-    pub bytes: u64,
 }
 
 /// Why a stream of frames cannot go on.
@@ -171,13 +176,15 @@ pub enum FrameError {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Header { bytes: [u8; 4], filled: usize },
+    Header { bytes: [u8; HEADER_LEN], filled: usize },
     Payload { len: usize, filled: usize },
     Whole { len: usize },
     Poisoned(FrameError),
 }
 
-const START: State = State::Header { bytes: [0; 4], filled: 0 };
+const HEADER_LEN: usize = 4;
+
+const START: State = State::Header { bytes: [0; HEADER_LEN], filled: 0 };
 
 /// Copies `source` to `offset` of `target`, which the caller knows to have room.
 fn copy(target: &mut [u8], offset: usize, source: &[u8]) {

@@ -3,42 +3,24 @@ extern crate std;
 use std::{vec, vec::Vec};
 
 use super::*;
+use crate::framing::{
+    FrameError, Stats,
+    deframer::tests::{CHECKSUMS, Line, expect_lost, feed},
+};
 
-const CHECKSUMS: [Checksum; 3] = [Checksum::None, Checksum::Crc16, Checksum::Crc32];
+const PAYLOADS: [&[u8]; 5] = CobsStuffing::PAYLOADS;
 
 fn encode(payload: &[u8], checksum: Checksum) -> Vec<u8> {
-    let mut space = vec![0xaa; max_cobs_len(payload.len(), checksum)];
-    let frame = encode_cobs(payload, checksum, &mut space).unwrap();
-    let (zero, stuffed) = frame.split_last().unwrap();
-    assert!(*zero == 0 && !stuffed.contains(&0), "a zero ends a frame and stands nowhere else");
-    frame.to_vec()
+    crate::framing::deframer::tests::encode::<CobsStuffing>(payload, checksum)
 }
 
 fn line(payloads: &[&[u8]], checksum: Checksum) -> Vec<u8> {
-    payloads.iter().flat_map(|payload| encode(payload, checksum)).collect()
+    crate::framing::deframer::tests::line::<CobsStuffing>(payloads, checksum)
 }
 
-fn feed<B: AsRef<[u8]> + AsMut<[u8]>>(decoder: &mut Cobs<B>, mut input: &[u8], frames: &mut Vec<Vec<u8>>) {
-    while !input.is_empty() {
-        let consumed = decoder.push(input);
-        assert!(consumed > 0, "no progress");
-        input = &input[consumed..];
-        if let Some(frame) = decoder.next_frame() {
-            frames.push(frame.to_vec());
-        }
-    }
+fn decode(line: &[u8], checksum: Checksum) -> (Vec<Vec<u8>>, Stats) {
+    crate::framing::deframer::tests::decode::<CobsStuffing>(line, checksum)
 }
-
-fn decode(line: &[u8], checksum: Checksum) -> (Vec<Vec<u8>>, LineStats) {
-    let mut decoder = Cobs::new([0; 24], checksum);
-    let mut frames = Vec::new();
-    feed(&mut decoder, line, &mut frames);
-    let stats = decoder.stats();
-    assert_eq!((stats.bytes, stats.frames), (line.len() as u64, frames.len() as u64));
-    (frames, stats)
-}
-
-const PAYLOADS: [&[u8]; 5] = [b"first", b"", b"\0\0mid\0dle\0", &[0xff; 20], b"last"];
 
 #[test]
 fn encodes_the_published_examples() {
@@ -59,26 +41,6 @@ fn encodes_the_published_examples() {
     ];
     for (payload, stuffed) in rows {
         assert_eq!(encode(&payload, Checksum::None), [stuffed.as_slice(), &[0]].concat());
-    }
-}
-
-#[test]
-fn every_split_into_three_gives_the_same_frames() {
-    for checksum in CHECKSUMS {
-        let line = line(&PAYLOADS, checksum);
-        for first in 0..=line.len() {
-            for second in first..=line.len() {
-                let mut decoder = Cobs::new([0; 24], checksum);
-                let mut frames = Vec::new();
-                for piece in [&line[..first], &line[first..second], &line[second..]] {
-                    feed(&mut decoder, piece, &mut frames);
-                }
-                assert_eq!(frames, PAYLOADS, "split at {first} and {second}");
-                assert_eq!(decoder.finish(), Ok(()));
-                let expected = LineStats { frames: 5, bytes: line.len() as u64, ..LineStats::default() };
-                assert_eq!(decoder.stats(), expected);
-            }
-        }
     }
 }
 
@@ -152,68 +114,22 @@ fn a_zero_in_front_saves_a_frame_from_the_noise_before_it() {
 
 #[test]
 fn what_is_thrown_away_is_counted_by_its_reason() {
-    let good = encode(b"good", Checksum::Crc32);
-    let expect = |bad: &[u8], reason: fn(&mut LineStats) -> &mut u64| {
-        let line = [&good, bad, &good].concat();
-        let (frames, stats) = decode(&line, Checksum::Crc32);
-        assert_eq!(frames, [b"good", b"good"]);
-        let mut expected =
-            LineStats { frames: 2, bytes: line.len() as u64, skipped: bad.len() as u64, ..LineStats::default() };
-        *reason(&mut expected) = 1;
-        assert_eq!(stats, expected, "{bad:?}");
-    };
-    let mut wrong = good.clone();
+    let mut wrong = encode(b"good", Checksum::Crc32);
     wrong[2] ^= 0x40;
-    expect(&wrong, |stats| &mut stats.checksum_failures);
-    expect(&[3, 9, 9, 0], |stats| &mut stats.checksum_failures);
-    expect(&[9, 9, 9, 0], |stats| &mut stats.malformed);
-    expect(&encode(&[7; 21], Checksum::Crc32), |stats| &mut stats.oversized);
-    expect(&encode(&[7; 600], Checksum::Crc32), |stats| &mut stats.oversized);
-    let (frames, stats) = decode(&[0, 0, 0], Checksum::Crc32);
-    assert_eq!((frames.len(), stats.skipped), (0, 0));
+    expect_lost::<CobsStuffing>(&wrong, |stats| &mut stats.checksum_failures);
+    expect_lost::<CobsStuffing>(&[3, 9, 9, 0], |stats| &mut stats.checksum_failures);
+    expect_lost::<CobsStuffing>(&[9, 9, 9, 0], |stats| &mut stats.malformed);
+    // Too long, and then cut short: the first reason stands.
+    expect_lost::<CobsStuffing>(&[&[40][..], &[9; 30], &[0]].concat(), |stats| &mut stats.oversized);
 }
 
 #[test]
-fn takes_nothing_while_a_frame_waits() {
-    let line = line(&[b"first", b"second"], Checksum::Crc32);
-    let mut decoder = Cobs::new(vec![0; 24], Checksum::Crc32);
-    let consumed = decoder.push(&line);
-    assert_eq!(consumed, encode(b"first", Checksum::Crc32).len());
-    assert_eq!((decoder.push(&line[consumed..]), decoder.finish()), (0, Ok(())));
-    assert_eq!(decoder.next_frame(), Some(&b"first"[..]));
-    assert_eq!(decoder.next_frame(), None);
-    assert_eq!(decoder.push(&line[consumed..]), line.len() - consumed);
-    decoder.reset();
-    assert_eq!(decoder.next_frame(), None);
-    assert_eq!(decoder.stats().skipped, (line.len() - consumed) as u64);
-}
-
-#[test]
-fn every_truncation_is_told_from_an_end_between_frames() {
-    let line = line(&PAYLOADS, Checksum::Crc16);
-    let ends: Vec<_> = (0..=line.len()).filter(|len| *len == 0 || line[len - 1] == 0).collect();
-    for len in 0..=line.len() {
-        let mut decoder = Cobs::new([0; 24], Checksum::Crc16);
-        feed(&mut decoder, &line[..len], &mut Vec::new());
-        assert_eq!(decoder.finish().is_ok(), ends.contains(&len), "cut at {len}");
-        // The next frame is lost with the one that was cut, the one behind it is not.
-        let mut frames = Vec::new();
-        feed(&mut decoder, &[0], &mut frames);
-        feed(&mut decoder, &encode(b"next", Checksum::Crc16), &mut frames);
-        assert_eq!(frames.last().unwrap(), b"next");
+fn says_how_much_of_a_frame_is_missing_at_least() {
+    for (bytes, missing) in [(&[0xff][..], 255), (&[0xff, 7], 254), (&[5, 1], 4), (&[5, 1, 1, 1, 1], 1), (&[1], 1)] {
+        let mut decoder = Cobs::new([0; 24], Checksum::Crc32);
+        decoder.push(bytes);
+        assert_eq!(decoder.finish(), Err(FrameError::Truncated { missing }), "{bytes:?}");
     }
-}
-
-#[test]
-fn a_buffer_that_is_too_small_is_refused_at_every_length() {
-    let payload = [1, 2, 0, 3, 0, 0];
-    let frame = encode(&payload, Checksum::Crc32);
-    let mut space = [0; 32];
-    for available in 0..frame.len() {
-        let result = encode_cobs(&payload, Checksum::Crc32, &mut space[..available]);
-        assert_eq!(result, Err(FrameEncodeError::BufferFull { available }));
-    }
-    assert_eq!(encode_cobs(&payload, Checksum::Crc32, &mut space[..frame.len()]), Ok(frame.as_slice()));
 }
 
 proptest::proptest! {

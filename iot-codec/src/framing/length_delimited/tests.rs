@@ -43,7 +43,7 @@ fn every_split_into_three_gives_the_same_frames() {
             }
             assert_eq!(frames, PAYLOADS, "split at {first} and {second}");
             assert_eq!(decoder.finish(), Ok(()));
-            assert_eq!(decoder.stats(), Stats { frames: 4, bytes: stream.len() as u64 });
+            assert_eq!(decoder.stats(), Stats { frames: 4, bytes: stream.len() as u64, ..Stats::default() });
         }
     }
 }
@@ -110,6 +110,30 @@ fn every_truncation_is_told_from_an_end_between_frames() {
     let mut decoder = LengthDelimited::new([0; 8]);
     decoder.push(&whole[..7]).unwrap();
     assert_eq!(decoder.finish(), Err(FrameError::Truncated { missing: 2 }));
+}
+
+#[test]
+fn what_is_thrown_away_is_counted() {
+    let whole = stream(&[b"first"]);
+    for len in 0..=whole.len() {
+        let mut decoder = LengthDelimited::new([0; 8]);
+        assert_eq!(decoder.push(&whole[..len]), Ok(len));
+        decoder.reset();
+        decoder.reset();
+        let mut expected = Stats { bytes: len as u64, skipped: len as u64, ..Stats::default() };
+        assert_eq!(decoder.stats(), expected, "cut at {len}");
+        feed(&mut decoder, &whole, &mut Vec::new()).unwrap();
+        decoder.reset();
+        expected.frames = 1;
+        expected.bytes += whole.len() as u64;
+        assert_eq!(decoder.stats(), expected);
+    }
+    let mut decoder = LengthDelimited::new([0; 8]);
+    for _ in 0..3 {
+        assert!(decoder.push(&[0, 0, 0, 9, 1, 2]).is_err());
+    }
+    decoder.reset();
+    assert_eq!(decoder.stats(), Stats { bytes: 4, skipped: 4, oversized: 1, ..Stats::default() });
 }
 
 #[cfg(target_pointer_width = "64")]
