@@ -53,6 +53,9 @@ pub enum CoseError {
     /// A label stands in both headers (RFC 9052 §3).
     #[error("the label {0} stands in both headers")]
     DuplicateLabel(i64),
+    /// A whole IV stands beside a partial one (RFC 9052 §3.1).
+    #[error("an IV stands beside a partial IV")]
+    IvAndPartialIv,
     /// The message demands an understanding of headers that this crate does not have (RFC 9052 §3.1, `crit`).
     #[error("the message has critical headers")]
     Critical,

@@ -85,6 +85,20 @@ fn each_label_stands_once() {
 }
 
 #[test]
+fn an_iv_is_whole_or_partial() {
+    let (iv, partial_iv) = ([0x05].as_slice(), [0x06].as_slice());
+    let structure = sign1(&map(&[ALG, ED25519, iv, ONE]), &map(&[]));
+    assert_eq!(Sign1::parse(&structure).unwrap().headers().iv, Some(&[1][..]));
+    let structure = sign1(&map(&[ALG, ED25519]), &map(&[partial_iv, ONE]));
+    assert_eq!(Sign1::parse(&structure).unwrap().headers().partial_iv, Some(&[1][..]));
+    assert_eq!(refused(&[ALG, ED25519, iv, ONE], &[partial_iv, ONE]), CoseError::IvAndPartialIv);
+    assert_eq!(refused(&[ALG, ED25519], &[iv, ONE, partial_iv, ONE]), CoseError::IvAndPartialIv);
+    assert_eq!(refused(&[ALG, ED25519, iv, ONE], &[iv, ONE]), CoseError::DuplicateLabel(5));
+    assert_eq!(refused(&[ALG, ED25519, partial_iv, ONE], &[partial_iv, ONE]), CoseError::DuplicateLabel(6));
+    assert!(matches!(refused(&[ALG, ED25519, partial_iv, &[0x01]], &[]), CoseError::Malformed(_)));
+}
+
+#[test]
 fn what_is_not_deterministic_is_refused() {
     let long_label = [0x18, 0x01];
     assert_eq!(malformed(refused(&[&long_label, ED25519], &[])), DecodeErrorKind::LongArgument);

@@ -13,8 +13,15 @@ pub enum Algorithm {
     Ed25519,
     /// `EdDSA`, −8 (RFC 9053 §2.2), the older number. Read, with Ed25519 keys only.
     EdDsa,
+    /// HMAC with SHA-256 and a tag of 256 bits, 5 (RFC 9053 §3.1).
+    Hmac256,
+    /// ChaCha20/Poly1305 with a tag of 128 bits, 24 (RFC 9053 §4.3).
+    ChaCha20Poly1305,
     /// HPKE-4 integrated encryption, 42: X25519, HKDF-SHA256, ChaCha20-Poly1305 (draft-ietf-cose-hpke-23 §4.1).
     Hpke4,
+    /// HPKE-4 key encryption, 50: the same primitives, for one recipient's copy of a content key
+    /// (draft-ietf-cose-hpke-23 §4.1).
+    Hpke4KeyEncryption,
 }
 
 impl Algorithm {
@@ -23,7 +30,10 @@ impl Algorithm {
         match self {
             Self::Ed25519 => -19,
             Self::EdDsa => -8,
+            Self::Hmac256 => 5,
+            Self::ChaCha20Poly1305 => 24,
             Self::Hpke4 => 42,
+            Self::Hpke4KeyEncryption => 50,
         }
     }
 
@@ -31,7 +41,10 @@ impl Algorithm {
         match number {
             -19 => Ok(Self::Ed25519),
             -8 => Ok(Self::EdDsa),
+            5 => Ok(Self::Hmac256),
+            24 => Ok(Self::ChaCha20Poly1305),
             42 => Ok(Self::Hpke4),
+            50 => Ok(Self::Hpke4KeyEncryption),
             _ => Err(CoseError::Algorithm(number)),
         }
     }
@@ -46,6 +59,10 @@ pub struct Headers<'b> {
     pub algorithm: Algorithm,
     /// `kid` (4), from either header: names a key, proves nothing.
     pub kid: Option<&'b [u8]>,
+    /// `IV` (5), the whole nonce, from either header.
+    pub iv: Option<&'b [u8]>,
+    /// `Partial IV` (6), the end of the nonce, from either header; never beside an `IV`.
+    pub partial_iv: Option<&'b [u8]>,
     /// `ek` (−4), the encapsulated key of HPKE, from either header (draft-ietf-cose-hpke-23 §3.1).
     pub encapsulated_key: Option<&'b [u8]>,
 }
@@ -53,6 +70,8 @@ pub struct Headers<'b> {
 const ALG: i64 = 1;
 const CRIT: i64 = 2;
 const KID: i64 = 4;
+const IV: i64 = 5;
+const PARTIAL_IV: i64 = 6;
 pub(crate) const EK: i64 = -4;
 
 impl<'b> Headers<'b> {
@@ -72,10 +91,17 @@ impl<'b> Headers<'b> {
         if outside.algorithm.is_some() {
             return Err(CoseError::UnprotectedAlgorithm);
         }
+        let (iv, partial_iv) =
+            (either(IV, inside.iv, outside.iv)?, either(PARTIAL_IV, inside.partial_iv, outside.partial_iv)?);
+        if iv.is_some() && partial_iv.is_some() {
+            return Err(CoseError::IvAndPartialIv);
+        }
         Ok(Self {
             protected,
             algorithm: Algorithm::from_number(inside.algorithm.ok_or(CoseError::NoAlgorithm)?)?,
             kid: either(KID, inside.kid, outside.kid)?,
+            iv,
+            partial_iv,
             encapsulated_key: either(EK, inside.encapsulated_key, outside.encapsulated_key)?,
         })
     }
@@ -95,6 +121,8 @@ fn either<'b>(label: i64, a: Option<&'b [u8]>, b: Option<&'b [u8]>) -> Result<Op
 struct Bucket<'b> {
     algorithm: Option<i64>,
     kid: Option<&'b [u8]>,
+    iv: Option<&'b [u8]>,
+    partial_iv: Option<&'b [u8]>,
     encapsulated_key: Option<&'b [u8]>,
 }
 
@@ -118,6 +146,8 @@ impl<'b> Bucket<'b> {
                 ALG => bucket.algorithm = Some(cursor.int()?),
                 CRIT => return Err(CoseError::Critical),
                 KID => bucket.kid = Some(cursor.bytes()?),
+                IV => bucket.iv = Some(cursor.bytes()?),
+                PARTIAL_IV => bucket.partial_iv = Some(cursor.bytes()?),
                 EK => bucket.encapsulated_key = Some(cursor.bytes()?),
                 _ => cursor.skip()?,
             }
@@ -190,7 +220,8 @@ impl Protected {
     pub(crate) const fn len(algorithm: Algorithm) -> usize {
         match algorithm {
             Algorithm::Ed25519 | Algorithm::EdDsa => 13,
-            Algorithm::Hpke4 => 14,
+            Algorithm::Hmac256 => 13,
+            Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption => 14,
         }
     }
 }
