@@ -1,4 +1,4 @@
-//! Others, who were written from the format's pages, read what this crate writes.
+//! Scripts that were written from the pages of the formats make the vectors anew, or read them.
 
 use std::process::Command;
 
