@@ -3,14 +3,19 @@
 //! A pack is a list of [`Record`]s as they stand on the wire, where base values hold for all records behind them;
 //! [`resolve`] applies them, and gives each measurement by itself. Labels that this crate does not know are passed over,
 //! unless they end in `_` and so must be understood (RFC 8428 §4.4). CBOR is read in any well-formed encoding, and
-//! written in the deterministic one. All is bounded by [`Limits`](crate::cbor::Limits): JSON by its bytes alone.
+//! written in the deterministic one.
+//!
+//! All is bounded by [`Limits`](crate::cbor::Limits): what is read by its bytes and its items, and what is resolved by the
+//! bytes of names and units. A [`Record`] takes some 240 bytes of memory however short it was, so a device or a gateway
+//! with little of it sets the limit of items: 65,536 by default.
 //!
 //! ```
 //! use iot_codec::{cbor::Limits, senml::{Value, from_json, resolve, to_cbor}};
 //!
 //! let json = br#"[{"bn":"urn:dev:a:","bt":1320067464,"n":"temp","u":"Cel","v":23.1},{"n":"fan","t":10,"v":0}]"#;
-//! let pack = from_json(json, &Limits::default())?;
-//! let measurements = resolve(&pack, 0.0)?;
+//! let limits = Limits::default();
+//! let pack = from_json(json, &limits)?;
+//! let measurements = resolve(&pack, 0.0, &limits)?;
 //! assert_eq!(measurements[0].value, Some(Value::Number(23.1)));
 //! assert_eq!((measurements[1].name.as_str(), measurements[1].time), ("urn:dev:a:fan", 1_320_067_474.0));
 //! assert_eq!(to_cbor(&pack).len(), 51);

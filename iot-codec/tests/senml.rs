@@ -48,7 +48,7 @@ fn the_examples_of_the_rfc_are_read_written_and_resolved() {
         let mut expected = measurements(&resolved);
         // The source leaves them in the order of the pack; RFC 8428 §4.6 asks for that of time.
         expected.sort_by(|first, second| first.time.total_cmp(&second.time));
-        assert_eq!(resolve(&pack, now), Ok(expected));
+        assert_eq!(resolve(&pack, now, &Limits::default()), Ok(expected));
         for pack in [pack, resolved] {
             assert_eq!(json(&to_json(&pack).unwrap()), pack);
             let bytes = to_cbor(&pack);
@@ -95,8 +95,21 @@ fn decimal_fractions_and_integers_are_numbers() {
     assert!(matches!(error, SenmlError::Cbor(error) if error.kind() == DecodeErrorKind::OutOfRange));
     assert!(value("81a102c2420101").is_err());
     assert!(value("81a1026131").is_err());
-    // An exponent as large as it can be is an infinity, not a loop.
-    assert_eq!(value("81a102c4821b7fffffffffffffff01"), Ok(Some(Value::Number(f64::INFINITY))));
+    // What no double holds is refused, and neither exponent is a loop.
+    for (text, expected) in [
+        ("81a102c4821b7fffffffffffffff01", None),
+        ("81a102c4821901340 1", Some(1e308)),
+        ("81a102c48219013501", None),
+        ("81a102c4823b7fffffffffffffff01", Some(0.0)),
+    ] {
+        match (value(&text.replace(' ', "")), expected) {
+            (Ok(found), Some(expected)) => assert_eq!(found, Some(Value::Number(expected))),
+            (found, _) => {
+                let error = found.unwrap_err();
+                assert!(matches!(error, SenmlError::Cbor(error) if error.kind() == DecodeErrorKind::OutOfRange));
+            }
+        }
+    }
 }
 
 #[test]
@@ -108,14 +121,16 @@ fn what_is_not_known_is_passed_over_or_refused() {
     // {2: 1, 30: 0, "x": []}, and the same with "x_".
     assert_eq!(cbor(b"\x81\xa3\x02\x01\x18\x1e\x00\x61x\x80"), Ok(json(r#"[{"v":1}]"#)));
     assert_eq!(cbor(b"\x81\xa2\x02\x01\x62x_\x00"), Err(SenmlError::MustUnderstand { record: 0 }));
-    let version = |version: u32| resolve(&json(&format!(r#"[{{"bver":{version},"n":"a","v":1}}]"#)), 0.0).map(|_| ());
+    let version = |version: u32| {
+        resolve(&json(&format!(r#"[{{"bver":{version},"n":"a","v":1}}]"#)), 0.0, &Limits::default()).map(|_| ())
+    };
     assert_eq!((version(5), version(10), version(26)), (Ok(()), Ok(()), Ok(())));
     assert_eq!(version(32), Err(SenmlError::UnknownVersion { record: 0, version: 32 }));
 }
 
 #[test]
 fn packs_that_break_the_rules_are_refused_with_their_record() {
-    let refuse = |text: &str| resolve(&json(text), 0.0).unwrap_err();
+    let refuse = |text: &str| resolve(&json(text), 0.0, &Limits::default()).unwrap_err();
     assert_eq!(refuse(r#"[{"v":1}]"#), SenmlError::InvalidName { record: 0 });
     assert_eq!(refuse(r#"[{"bn":"a"},{"n":" ","v":1}]"#), SenmlError::InvalidName { record: 1 });
     assert_eq!(refuse(r#"[{"n":"-a","v":1}]"#), SenmlError::InvalidName { record: 0 });
@@ -152,12 +167,48 @@ fn packs_that_break_the_rules_are_refused_with_their_record() {
 }
 
 #[test]
+fn json_is_limited_in_items_as_cbor_is() {
+    let limits = Limits::default().items(7);
+    // Two records, two labels in one and one in the other: 2 + 2 * 2 + 2 = 8, and one item less.
+    let (over, within) = (r#"[{"n":"a","v":1},{"x":[1,2,3]}]"#, r#"[{"n":"a","v":1},{},{}]"#);
+    assert_eq!(from_json(over.as_bytes(), &limits), Err(SenmlError::TooManyItems { maximum: 7 }));
+    let pack = from_json(within.as_bytes(), &limits).unwrap();
+    assert_eq!(pack.len(), 3);
+    let encoded = to_cbor(&pack);
+    assert_eq!(from_cbor(&encoded, &limits), Ok(pack));
+    let error = from_cbor(&encoded, &limits.items(6)).unwrap_err();
+    assert!(matches!(error, SenmlError::Cbor(error) if error.kind() == DecodeErrorKind::TooManyItems));
+    let many = format!("[{}{{}}]", "{},".repeat(300_000));
+    let error = from_json(many.as_bytes(), &Limits::default()).unwrap_err();
+    assert_eq!(error, SenmlError::TooManyItems { maximum: 65_536 });
+}
+
+/// A base name of half a mebibyte, and a record of eleven bytes for each time that it should be copied: a pack of one
+/// mebibyte stood for twenty gibibytes of names, because only the pack was limited. A base unit did the same.
+#[test]
+fn a_long_base_is_not_multiplied_beyond_the_limit() {
+    let long = "a".repeat(500_000);
+    let records = r#",{"n":"b","v":1}"#.repeat(10_000);
+    for (label, ok) in [("bn", 2), ("bu", 2)] {
+        let text = format!(r#"[{{"{label}":"{long}"}}{records}]"#);
+        let pack = from_json(text.as_bytes(), &Limits::default()).unwrap();
+        let error = resolve(&pack, 0.0, &Limits::default()).unwrap_err();
+        assert_eq!(error, SenmlError::NamesTooLong { record: ok + 1, maximum: 1 << 20 });
+        assert_eq!(resolve(&pack[..=ok], 0.0, &Limits::default()).unwrap().len(), ok);
+    }
+    let pack = json(r#"[{"bn":"a","bu":"V","n":"b","v":1},{"u":"kW","v":1}]"#);
+    assert_eq!(resolve(&pack, 0.0, &Limits::default().bytes(6)).map(|found| found.len()), Ok(2));
+    let error = resolve(&pack, 0.0, &Limits::default().bytes(5)).unwrap_err();
+    assert_eq!(error, SenmlError::NamesTooLong { record: 1, maximum: 5 });
+}
+
+#[test]
 fn base_values_hold_until_they_change() {
     let pack = json(
         r#"[{"bn":"a/","bt":1e9,"bu":"V","bv":10,"bs":5,"n":"x","v":1,"s":1},{"n":"y","u":"A","v":2,"t":1},
             {"bn":"b/","bv":0},{"n":"z","v":3,"t":-5},{"n":"w","vb":true,"t":2}]"#,
     );
-    let found: Vec<_> = resolve(&pack, 0.0)
+    let found: Vec<_> = resolve(&pack, 0.0, &Limits::default())
         .unwrap()
         .into_iter()
         .map(|found| (found.name, found.unit.unwrap(), found.time, found.value.unwrap(), found.sum))
@@ -169,10 +220,10 @@ fn base_values_hold_until_they_change() {
         ("b/w", "V", 1_000_000_002.0, Value::Bool(true), None),
     ];
     assert_eq!(found, expected.map(|(name, unit, time, value, sum)| (name.into(), unit.into(), time, value, sum)));
-    let zero = resolve(&json(r#"[{"n":"a","v":-0.0}]"#), 1e9).unwrap();
+    let zero = resolve(&json(r#"[{"n":"a","v":-0.0}]"#), 1e9, &Limits::default()).unwrap();
     assert_eq!(zero[0].value.clone().map(|value| format!("{value:?}")), Some("Number(-0.0)".into()));
     // Relative times.
-    let found = resolve(&json(r#"[{"n":"a","v":1,"t":-60},{"n":"a","v":2}]"#), 1e9).unwrap();
+    let found = resolve(&json(r#"[{"n":"a","v":1,"t":-60},{"n":"a","v":2}]"#), 1e9, &Limits::default()).unwrap();
     assert_eq!((found[0].time, found[1].time), (999_999_940.0, 1e9));
 }
 
@@ -239,12 +290,12 @@ proptest! {
         let index = at.index(bytes.len());
         bytes[index] = byte;
         if let Ok(pack) = cbor(&bytes) {
-            let _ = resolve(&pack, 1e9);
+            let _ = resolve(&pack, 1e9, &Limits::default());
         }
         let index = at.index(text.len());
         text[index] = byte;
         if let Ok(pack) = from_json(&text, &Limits::default()) {
-            let _ = resolve(&pack, 1e9);
+            let _ = resolve(&pack, 1e9, &Limits::default());
         }
     }
 }

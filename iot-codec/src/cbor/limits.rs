@@ -36,6 +36,12 @@ impl Limits {
         self.bytes as usize
     }
 
+    /// What [`items`](Self::items) set.
+    #[cfg(feature = "senml")]
+    pub(crate) const fn max_items(&self) -> u32 {
+        self.items
+    }
+
     /// How deep arrays, maps and tags may nest; 16 by default, at most [`Limits::MAX_DEPTH`].
     ///
     /// A number or a string alone has depth 0, `[]` has depth 1, `[[]]` and `tag([])` have depth 2.

@@ -122,8 +122,9 @@ fn number(cursor: &mut Cursor<'_>) -> Result<f64, DecodeError> {
                 return Err(before.error(DecodeErrorKind::InvalidValue));
             }
             let (exponent, mantissa) = (cursor.int()?, cursor.int()?);
-            // The conversion from decimal rounds once, and correctly.
-            format!("{mantissa}e{exponent}").parse().map_err(|_| before.error(DecodeErrorKind::OutOfRange))
+            // The conversion from decimal rounds once, and correctly; what is too large for a double becomes infinite.
+            let value: Option<f64> = format!("{mantissa}e{exponent}").parse().ok();
+            value.filter(|value| value.is_finite()).ok_or_else(|| before.error(DecodeErrorKind::OutOfRange))
         }
         _ => {
             let integer = cursor.int()?;

@@ -20,7 +20,23 @@ pub enum SenmlError {
     #[error("json exceeds the limit of {maximum} bytes")]
     TooManyBytes {
         /// The limit.
+        maximum: usize,
+    },
+    /// The JSON holds more than [`Limits::items`](crate::cbor::Limits::items): a record counts one, and a label and its
+    /// value two, as in CBOR.
+    #[error("json exceeds the limit of {maximum} items")]
+    TooManyItems {
+        /// The limit.
         maximum: u32,
+    },
+    /// The names and units of the measurements together are longer than
+    /// [`Limits::bytes`](crate::cbor::Limits::bytes).
+    #[error("names and units exceed {maximum} bytes at record {record}")]
+    NamesTooLong {
+        /// The index of the record.
+        record: usize,
+        /// The limit.
+        maximum: usize,
     },
     /// JSON has no infinities and no NaN.
     #[error("record {record} holds a number that json cannot hold")]

@@ -14,20 +14,19 @@ use crate::cbor::Limits;
 
 /// Reads a pack in JSON (RFC 8428 §5).
 ///
+/// Of `limits`, bytes and items count: a record is an item, and a label and its value two, as in CBOR.
+///
 /// # Errors
 /// [`SenmlError`].
 pub fn from_json(json: &[u8], limits: &Limits) -> Result<Vec<Record>, SenmlError> {
     if json.len() > limits.max_bytes() {
-        return Err(SenmlError::TooManyBytes { maximum: limits.max_bytes() as u32 });
+        return Err(SenmlError::TooManyBytes { maximum: limits.max_bytes() });
     }
-    let mut must_understand = None;
+    let mut reading = Reading { maximum: limits.max_items(), items: limits.max_items(), refusal: None };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let pack = Pack { must_understand: &mut must_understand }.deserialize(&mut deserializer);
-    match (pack.and_then(|pack| deserializer.end().map(|()| pack)), must_understand) {
-        (_, Some(record)) => Err(SenmlError::MustUnderstand { record }),
-        (Ok(pack), None) => Ok(pack),
-        (Err(error), None) => Err(SenmlError::Json { line: error.line(), column: error.column() }),
-    }
+    let pack = Pack(&mut reading).deserialize(&mut deserializer);
+    let pack = pack.and_then(|pack| deserializer.end().map(|()| pack));
+    pack.map_err(|error| reading.refusal.unwrap_or(SenmlError::Json { line: error.line(), column: error.column() }))
 }
 
 /// Writes a pack in JSON (RFC 8428 §5).
@@ -73,10 +72,29 @@ impl Serialize for Fields<'_> {
     }
 }
 
-/// Reads the records, and notes which of them has a label that must be understood.
-struct Pack<'m> {
-    must_understand: &'m mut Option<usize>,
+/// How the reading goes: what may still come, and why it ended where the JSON is not at fault.
+struct Reading {
+    maximum: u32,
+    items: u32,
+    refusal: Option<SenmlError>,
 }
+
+impl Reading {
+    fn charge<E: Error>(&mut self, items: u32) -> Result<(), E> {
+        match self.items.checked_sub(items) {
+            Some(left) => self.items = left,
+            None => return self.refuse(SenmlError::TooManyItems { maximum: self.maximum }),
+        }
+        Ok(())
+    }
+
+    fn refuse<T, E: Error>(&mut self, refusal: SenmlError) -> Result<T, E> {
+        self.refusal = Some(refusal);
+        Err(Error::custom("a refusal that says more than an error of the JSON can"))
+    }
+}
+
+struct Pack<'m>(&'m mut Reading);
 
 impl<'de> DeserializeSeed<'de> for Pack<'_> {
     type Value = Vec<Record>;
@@ -95,19 +113,16 @@ impl<'de> Visitor<'de> for Pack<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut pack = Vec::new();
-        loop {
-            let index = pack.len();
-            match access.next_element_seed(OneRecord { index, must_understand: self.must_understand })? {
-                Some(record) => pack.push(record),
-                None => return Ok(pack),
-            }
+        while let Some(record) = access.next_element_seed(OneRecord { index: pack.len(), reading: &mut *self.0 })? {
+            pack.push(record);
         }
+        Ok(pack)
     }
 }
 
 struct OneRecord<'m> {
     index: usize,
-    must_understand: &'m mut Option<usize>,
+    reading: &'m mut Reading,
 }
 
 impl<'de> DeserializeSeed<'de> for OneRecord<'_> {
@@ -127,13 +142,14 @@ impl<'de> Visitor<'de> for OneRecord<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Record, A::Error> {
         let mut record = Record::default();
+        self.reading.charge(1)?;
         while let Some(key) = access.next_key::<Key>()? {
+            self.reading.charge(2)?;
             match key {
                 Key::Known(label) => set(&mut record, label, &mut access)?,
                 Key::Unknown => drop(access.next_value::<IgnoredAny>()?),
                 Key::MustUnderstand => {
-                    *self.must_understand = Some(self.index);
-                    return Err(Error::custom("a label that must be understood"));
+                    return self.reading.refuse(SenmlError::MustUnderstand { record: self.index });
                 }
             }
         }

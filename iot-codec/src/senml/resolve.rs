@@ -1,6 +1,7 @@
 use alloc::{string::String, vec::Vec};
 
 use super::{Record, SenmlError, Value};
+use crate::cbor::Limits;
 
 /// A record by itself: resolved (RFC 8428 §4.6), with an absolute time.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +24,15 @@ pub struct Measurement {
 ///
 /// `now` is in seconds since the Unix epoch: what times below 2^28 are relative to.
 ///
-/// A record of base values alone gives no measurement. The measurements can take more memory than the pack, because each
-/// has the base name: at most the length of the pack times the count of its records.
+/// A record of base values alone gives no measurement. Each measurement has the whole base name and a unit of its own, so
+/// a short pack can stand for much memory: names and units take at most [`Limits::bytes`] in all.
 ///
 /// # Errors
-/// [`SenmlError`]: a version that is unknown, a name that is invalid, or a value that is missing, with the record's index.
-pub fn resolve(pack: &[Record], now: f64) -> Result<Vec<Measurement>, SenmlError> {
+/// [`SenmlError`]: a version that is unknown, a name that is invalid, a value that is missing, or names that are too
+/// long, with the record's index.
+pub fn resolve(pack: &[Record], now: f64, limits: &Limits) -> Result<Vec<Measurement>, SenmlError> {
+    let maximum = limits.max_bytes();
+    let mut room = maximum;
     let mut base = Base::default();
     let mut measurements = Vec::new();
     for (index, record) in pack.iter().enumerate() {
@@ -36,6 +40,7 @@ pub fn resolve(pack: &[Record], now: f64) -> Result<Vec<Measurement>, SenmlError
         if record.is_base_only() {
             continue;
         }
+        room = room.checked_sub(base.text_len(record)).ok_or(SenmlError::NamesTooLong { record: index, maximum })?;
         measurements.push(base.apply(index, record, now)?);
     }
     measurements.sort_by(|first: &Measurement, second| first.time.total_cmp(&second.time));
@@ -66,6 +71,12 @@ impl<'p> Base<'p> {
         self.value = record.base_value.or(self.value);
         self.sum = record.base_sum.or(self.sum);
         Ok(())
+    }
+
+    /// The length of the measurement's name and unit.
+    fn text_len(&self, record: &Record) -> usize {
+        let len = |text: Option<&str>| text.map_or(0, str::len);
+        self.name.len() + len(record.name.as_deref()) + len(record.unit.as_deref().or(self.unit))
     }
 
     fn apply(&self, index: usize, record: &Record, now: f64) -> Result<Measurement, SenmlError> {
