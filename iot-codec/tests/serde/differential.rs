@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{Outer, outer};
 
-fn theirs<T: serde::Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn theirs<T: serde::Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     ciborium::into_writer(value, &mut bytes).expect("a vector has room");
     bytes

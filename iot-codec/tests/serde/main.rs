@@ -2,6 +2,7 @@
 
 mod differential;
 mod hostile;
+mod shapes;
 
 use std::collections::{BTreeMap, HashMap};
 
