@@ -1,0 +1,7 @@
+//! `minicbor`.
+#![no_std]
+#![no_main]
+
+use standard_message::minicbor::{decode, encode, validate};
+
+device_flash::program!(decode, encode, validate);
