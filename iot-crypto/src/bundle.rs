@@ -13,7 +13,7 @@ use crate::{AgreementKey, KeyError, SignatureError, Signer, VerifyingKey};
 /// old ones when nothing that was sealed to them is still on its way.
 ///
 /// ```cddl
-/// bundle = {1: bstr .size 32,   ; Ed25519 verifying key
+/// bundle = {1: bstr,            ; verifying key: 32 octets of Ed25519, or 33 of P-256, compressed
 ///           2: bstr .size 32,   ; X25519 agreement key
 ///           3: uint,            ; sequence number of this bundle
 ///           4: uint}            ; expiry, microseconds since the Unix epoch
@@ -29,8 +29,8 @@ pub struct KeyBundle {
 }
 
 record! {
-    struct Body {
-        1 => verifying_key: [u8; 32],
+    struct Body<'b> {
+        1 => verifying_key: &'b [u8],
         2 => agreement_key: [u8; 32],
         3 => sequence: u64,
         4 => expires: u64,
@@ -95,7 +95,8 @@ impl KeyBundle {
         expires: Timestamp,
         buffer: &mut [u8],
     ) -> Result<usize, SignError> {
-        let verifying_key = *signer.verifying_key().as_bytes();
+        let verifying_key = signer.verifying_key();
+        let verifying_key = verifying_key.as_bytes();
         let body =
             Body { verifying_key, agreement_key: *agreement_key.as_bytes(), sequence, expires: expires.as_micros() };
         let mut encoded = [0; MAX_BODY_LEN];
@@ -133,9 +134,9 @@ impl KeyBundle {
             return Err(BundleError::TooLong { len: octets.len() });
         }
         let signed = Sign1::parse(octets)?;
-        let body: Body = cbor::from_slice(signed.unverified_payload())?;
+        let body: Body<'_> = cbor::from_slice(signed.unverified_payload())?;
         let bundle = Self {
-            verifying_key: VerifyingKey::from_bytes(&body.verifying_key)?,
+            verifying_key: VerifyingKey::from_bytes(body.verifying_key)?,
             agreement_key: AgreementKey::from_bytes(&body.agreement_key)?,
             sequence: body.sequence,
             expires: Timestamp::from_micros(body.expires),
@@ -193,8 +194,8 @@ impl KeyBundle {
 
 const CONTEXT: &[u8] = b"iot key bundle 1";
 
-/// A map of two keys of 32 octets and two numbers of 64 bits.
-const MAX_BODY_LEN: usize = 1 + 2 * (1 + 2 + 32) + 2 * (1 + 9);
+/// A map of two keys and two numbers of 64 bits.
+const MAX_BODY_LEN: usize = 1 + (1 + 2 + VerifyingKey::MAX_LEN) + (1 + 2 + AgreementKey::LEN) + 2 * (1 + 9);
 
 #[cfg(test)]
 mod tests;

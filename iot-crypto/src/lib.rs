@@ -80,6 +80,7 @@
 //! # Features
 //!
 //! - `alloc` (default): functions that return a vector. Without it nothing here allocates.
+//! - `es256`: keys on P-256 and their signatures (ES256), because many secure elements have no Ed25519.
 //!
 //! # Panics
 //!
@@ -87,7 +88,7 @@
 //!
 //! # Standards
 //!
-//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2), RFC 9864 (Ed25519 as −19), RFC 9679
+//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2), RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679
 //! (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4, number 42), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified
 //! strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 8949 §4.2.1 (deterministic CBOR).
 #![no_std]
@@ -115,8 +116,11 @@ mod verified;
 pub use crate::binding::Heading;
 pub use crate::bundle::{BundleError, KeyBundle};
 pub use crate::error::{BufferTooSmall, SignatureError};
+#[cfg(feature = "es256")]
+pub use crate::key::P256SigningKey;
 pub use crate::key::{
-    AgreementKey, AgreementSecret, KeyError, Signature, Signer, SignerError, SigningKey, Thumbprint, VerifyingKey,
+    AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet, KeyError, KeyKind, Operation, Signature, Signer,
+    SignerError, SigningKey, Thumbprint, VerifyingKey,
 };
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};

@@ -21,7 +21,7 @@ const EXTERNAL: &[u8] = b"iot-dht record 1";
 record! {
     #[derive(Clone, Debug)]
     struct Body<'b> {
-        1 => key: [u8; 32],
+        1 => key: &'b [u8],
         2 => name: &'b [u8],
         3 => sequence: u64,
         4 => expires: u64,
@@ -78,7 +78,7 @@ impl Record {
             return Err(SignRecordError::TooLarge { len: name.len() + value.len() });
         }
         let key = signer.verifying_key();
-        let body = Body { key: *key.as_bytes(), name, sequence, expires: expires.as_micros(), value };
+        let body = Body { key: key.as_bytes(), name, sequence, expires: expires.as_micros(), value };
         let payload = cbor::to_vec(&body);
         let octets = Sign1::sign(signer, &payload, EXTERNAL)?;
         let unverified = UnverifiedRecord::parse(&octets).expect("what was just written is well-formed");
@@ -167,7 +167,7 @@ impl<'b> UnverifiedRecord<'b> {
         if body.name.len() > Record::MAX_NAME_LEN || content > Record::MAX_CONTENT_LEN {
             return Err(RecordError::TooLarge { len: octets.len() });
         }
-        let signer = VerifyingKey::from_bytes(&body.key)?;
+        let signer = VerifyingKey::from_bytes(body.key)?;
         let owner = signer.device_id();
         let key = Key::of_record(&owner, body.name);
         Ok(Self { octets, envelope, body, signer, owner, key })

@@ -143,13 +143,14 @@ impl Story {
     fn configure_server(&self) -> Result<(), Box<dyn Error>> {
         let seed = self.options.seed;
         let retired = party(seed, Role::Retired, 0).signing.verifying_key();
-        let devices = self.intruders.devices().map(|key| *key.as_bytes());
+        let devices = self.intruders.devices().chain([&retired]);
+        let devices = devices.map(|key| key.as_bytes().try_into().expect("the fleet signs with Ed25519"));
         let server = ServerConfig {
             secrets: secrets(seed, Role::Server, 0),
             clock: self.clock,
             bootstrap: self.bootstrap(),
             gateway: *party(seed, Role::Gateway, 0).id().as_bytes(),
-            devices: List(devices.chain([*retired.as_bytes()]).collect()),
+            devices: List(devices.collect()),
         };
         std::fs::write(self.folder.join("server.cbor"), cbor::to_vec(&server))?;
         Ok(())

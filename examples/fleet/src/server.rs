@@ -40,7 +40,7 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     let config: ServerConfig = cbor::from_slice(&std::fs::read(folder.join("server.cbor"))?)?;
     let Party { signing, agreement, incarnation, mut rng, .. } = Party::from(&config.secrets);
     let gateway = DeviceId::from_bytes(config.gateway);
-    let keys = config.devices.0.iter().map(VerifyingKey::from_bytes).collect::<Result<Vec<_>, _>>()?;
+    let keys = config.devices.0.iter().map(|key| VerifyingKey::from_bytes(key)).collect::<Result<Vec<_>, _>>()?;
     let secrets = [agreement];
     let senders = Senders(keys.iter().map(|key| (key.key_id(), *key)).collect());
 

@@ -13,6 +13,10 @@ pub enum Algorithm {
     Ed25519,
     /// `EdDSA`, −8 (RFC 9053 §2.2), the older number. Read, with Ed25519 keys only.
     EdDsa,
+    /// ECDSA on P-256 with SHA-256, −9 (RFC 9864 §2.1). Written for keys on P-256, with feature `es256`.
+    Esp256,
+    /// `ES256`, −7 (RFC 9053 §2.1), the older number. Read, with keys on P-256 only.
+    Es256,
     /// HMAC with SHA-256 and a tag of 256 bits, 5 (RFC 9053 §3.1).
     Hmac256,
     /// ChaCha20/Poly1305 with a tag of 128 bits, 24 (RFC 9053 §4.3).
@@ -30,6 +34,8 @@ impl Algorithm {
         match self {
             Self::Ed25519 => -19,
             Self::EdDsa => -8,
+            Self::Esp256 => -9,
+            Self::Es256 => -7,
             Self::Hmac256 => 5,
             Self::ChaCha20Poly1305 => 24,
             Self::Hpke4 => 42,
@@ -37,10 +43,17 @@ impl Algorithm {
         }
     }
 
+    /// Whether signatures are made with it.
+    pub(crate) const fn signs(self) -> bool {
+        matches!(self, Self::Ed25519 | Self::EdDsa | Self::Esp256 | Self::Es256)
+    }
+
     const fn from_number(number: i64) -> Result<Self, CoseError> {
         match number {
             -19 => Ok(Self::Ed25519),
             -8 => Ok(Self::EdDsa),
+            -9 if cfg!(feature = "es256") => Ok(Self::Esp256),
+            -7 if cfg!(feature = "es256") => Ok(Self::Es256),
             5 => Ok(Self::Hmac256),
             24 => Ok(Self::ChaCha20Poly1305),
             42 => Ok(Self::Hpke4),
@@ -219,7 +232,7 @@ impl Protected {
     /// Octets of the header of `algorithm`, whatever the key.
     pub(crate) const fn len(algorithm: Algorithm) -> usize {
         match algorithm {
-            Algorithm::Ed25519 | Algorithm::EdDsa => 13,
+            Algorithm::Ed25519 | Algorithm::EdDsa | Algorithm::Esp256 | Algorithm::Es256 => 13,
             Algorithm::Hmac256 => 13,
             Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption => 14,
         }

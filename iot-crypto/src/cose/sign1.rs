@@ -41,7 +41,7 @@ impl<'b> Sign1<'b> {
         let mut cursor = Cursor::new(octets);
         enter(&mut cursor, Self::TAG, 4)?;
         let headers = Headers::read(&mut cursor)?;
-        if !matches!(headers.algorithm, Algorithm::Ed25519 | Algorithm::EdDsa) {
+        if !headers.algorithm.signs() {
             return Err(CoseError::Algorithm(headers.algorithm.number()));
         }
         let payload = cursor.bytes()?;
@@ -109,6 +109,9 @@ impl<'b> Sign1<'b> {
         external: &impl Encode,
         scratch: &mut [u8],
     ) -> Result<&'b [u8], VerifyError> {
+        if !key.verifies(self.headers.algorithm) {
+            return Err(SignatureError.into());
+        }
         let scratch = BufferTooSmall::check(scratch, self.scratch_len(encoded_len(external)))?;
         let signed = write_to_be_signed(self.headers.protected, external, self.payload, scratch);
         key.verify(signed, &Signature::from_bytes(*self.signature))?;
@@ -163,9 +166,10 @@ pub(crate) fn write_sign1(
     structure: &mut [u8],
     scratch: &mut [u8],
 ) -> Result<(), SignerError> {
-    let protected = Protected::new(Algorithm::Ed25519, &signer.verifying_key().key_id());
+    let key = signer.verifying_key();
+    let protected = Protected::new(key.algorithm(), &key.key_id());
     let protected = protected.as_bytes();
-    let signature = signer.sign(write_to_be_signed(protected, external, payload, scratch))?;
+    let signature = key.normal_form(signer.sign(write_to_be_signed(protected, external, payload, scratch))?);
     let mut writer = Writer::new(Buffer::new(structure));
     let written = (|| {
         writer.array(4)?;

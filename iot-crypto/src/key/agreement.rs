@@ -4,6 +4,7 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, Serializable as _};
 use iot_core::KeyId;
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::KeyError;
@@ -55,10 +56,24 @@ impl AgreementSecret {
         self.thumbprint.key_id()
     }
 
+    /// The clamped secret, for whoever stores it.
+    pub(super) fn secret(&self) -> Zeroizing<[u8; Self::LEN]> {
+        Zeroizing::new(self.secret.to_bytes().into())
+    }
+
     pub(crate) const fn as_hpke(&self) -> &<X25519HkdfSha256 as Kem>::PrivateKey {
         &self.secret
     }
 }
+
+/// Compares in constant time.
+impl PartialEq for AgreementSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.secret().as_slice().ct_eq(other.secret().as_slice()).into()
+    }
+}
+
+impl Eq for AgreementSecret {}
 
 impl fmt::Debug for AgreementSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,20 +1,22 @@
 use core::fmt;
 
 use ed25519_dalek::Signer as _;
-use iot_core::{DeviceId, KeyId};
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::KeyError;
-use super::thumbprint::{Curve, Thumbprint};
-use crate::SignatureError;
+use super::verifying::{Signature, VerifyingKey};
 
 /// What signs for a device: a key in memory, or one that a secure element holds and that may refuse.
 pub trait Signer {
-    /// The public half of the key that [`sign`](Self::sign) uses.
+    /// The public half of the key that [`sign`](Self::sign) uses. It says which algorithm that is.
     fn verifying_key(&self) -> VerifyingKey;
 
-    /// Signs `message` with Ed25519 (RFC 8032 §5.1.6).
+    /// Signs `message` with Ed25519 (RFC 8032 §5.1.6) or, with feature `es256` and a key on P-256, with ECDSA over its
+    /// SHA-256 (RFC 9053 §2.1), as r and s of 32 octets each.
+    ///
+    /// What is written of an ECDSA signature has the smaller s; a structure of this crate puts that right, and
+    /// `Signature::with_low_s` does it for other uses.
     ///
     /// # Errors
     ///
@@ -48,14 +50,28 @@ impl SigningKey {
 
     /// The public half.
     pub fn verifying_key(&self) -> VerifyingKey {
-        VerifyingKey(self.0.verifying_key())
+        VerifyingKey::of_ed25519(self.0.verifying_key())
     }
 
     /// Signs `message` with Ed25519; a key in memory never refuses.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature(self.0.sign(message).to_bytes())
+        Signature::from_bytes(self.0.sign(message).to_bytes())
+    }
+
+    /// The seed, for whoever stores it.
+    pub(super) fn seed(&self) -> &[u8; Self::SEED_LEN] {
+        self.0.as_bytes()
     }
 }
+
+/// Compares in constant time.
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for SigningKey {}
 
 impl Signer for SigningKey {
     fn verifying_key(&self) -> VerifyingKey {
@@ -73,94 +89,10 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A public Ed25519 key that is a point of full order.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct VerifyingKey(ed25519_dalek::VerifyingKey);
-
-impl VerifyingKey {
-    /// Octets of a key.
-    pub const LEN: usize = 32;
-
-    /// Decodes a key (RFC 8032 §5.1.3).
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::NotAPoint`] and [`KeyError::SmallOrder`].
-    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, KeyError> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPoint)?;
-        if key.is_weak() { Err(KeyError::SmallOrder) } else { Ok(Self(key)) }
-    }
-
-    /// The 32 octets.
-    pub fn as_bytes(&self) -> &[u8; Self::LEN] {
-        self.0.as_bytes()
-    }
-
-    /// The thumbprint of the key as a COSE key (RFC 9679).
-    pub fn thumbprint(&self) -> Thumbprint {
-        Thumbprint::of_octet_key_pair(Curve::Ed25519, self.as_bytes())
-    }
-
-    /// The identifier of this key on the wire.
-    pub fn key_id(&self) -> KeyId {
-        self.thumbprint().key_id()
-    }
-
-    /// The identity of the device whose first signing key this is.
-    pub fn device_id(&self) -> DeviceId {
-        self.thumbprint().device_id()
-    }
-
-    /// Verifies strictly: only canonical encodings, no points of small order, the cofactorless equation
-    /// (RFC 8032 §5.1.7 with the checks of Chalkias et al., 2020).
-    ///
-    /// # Errors
-    ///
-    /// [`SignatureError`] when the signature is not this key's over exactly this message.
-    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
-        #[cfg(iot_fault)]
-        if crate::fault::is_off(crate::fault::Check::Signature) {
-            return Ok(());
-        }
-        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).map_err(|_| SignatureError)
-    }
-}
-
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VerifyingKey").field(&self.key_id()).finish()
-    }
-}
-
-/// An Ed25519 signature, not yet verified.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Signature([u8; 64]);
-
-impl Signature {
-    /// Octets of a signature.
-    pub const LEN: usize = 64;
-
-    /// Wraps the 64 octets of a signature.
-    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 64 octets.
-    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Signature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "Signature({a:02x}{b:02x}{c:02x}{d:02x}..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SignatureError;
     use crate::vectors::hex;
 
     /// RFC 8032 §7.1, test 2.
@@ -179,24 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_points_of_small_order() {
-        let mut identity = [0; 32];
-        identity[0] = 1;
-        assert_eq!(VerifyingKey::from_bytes(&identity), Err(KeyError::SmallOrder));
-        assert_eq!(VerifyingKey::from_bytes(&[0; 32]), Err(KeyError::SmallOrder));
-    }
-
-    #[test]
-    fn refuses_octets_that_are_no_point() {
-        let mut bytes = [0; 32];
-        bytes[0] = 2;
-        assert_eq!(VerifyingKey::from_bytes(&bytes), Err(KeyError::NotAPoint));
-    }
-
-    #[test]
-    fn debug_shows_no_secret() {
-        extern crate std;
-        let key = SigningKey::from_seed(&[0xab; 32]);
-        assert!(!std::format!("{key:?}").contains("abab"));
+    fn keys_are_equal_when_their_seeds_are() {
+        let mut other = [7; 32];
+        other[31] ^= 1;
+        assert!(SigningKey::from_seed(&[7; 32]) == SigningKey::from_seed(&[7; 32]));
+        assert!(SigningKey::from_seed(&[7; 32]) != SigningKey::from_seed(&other));
     }
 }

@@ -23,6 +23,22 @@ impl Thumbprint {
         Self(Sha256::new().chain_update(head).chain_update(x).finalize().into())
     }
 
+    /// Hashes `{1: 2, -1: 1, -2: x, -3: y}`: key type EC2, the curve P-256 and both coordinates (RFC 9679 §4.2).
+    #[cfg(feature = "es256")]
+    pub(super) fn of_p256(x: &[u8; 32], y: &[u8; 32]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update([0xa4, 0x01, 0x02, 0x20, 0x01, 0x21, 0x58, 0x20]);
+        hash.update(x);
+        hash.update([0x22, 0x58, 0x20]);
+        hash.update(y);
+        Self(hash.finalize().into())
+    }
+
+    /// Wraps 32 octets that somebody else computed.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 octets.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
