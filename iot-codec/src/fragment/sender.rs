@@ -57,6 +57,22 @@ impl SenderConfig {
         self.redundancy = redundancy;
         self
     }
+
+    /// Octets of the longest message that is sent, whichever ids are free: as many data fragments as the redundancy
+    /// leaves of 255, with the longest header.
+    ///
+    /// 11,980 by default; 0 also stands for none, where the redundancy leaves no data fragment or too short a one.
+    pub const fn max_message_len(&self) -> usize {
+        let shard_len = self.mtu as usize - Form::Long.len();
+        let mut data = u8::MAX;
+        while data > 0 {
+            if self.redundancy.shards(data).is_some() {
+                return (data as usize * shard_len).saturating_sub(TRAILER);
+            }
+            data -= 1;
+        }
+        0
+    }
 }
 
 impl Default for SenderConfig {
@@ -84,8 +100,9 @@ impl Sender {
     /// Begins a message. Several can be on their way at once.
     ///
     /// # Errors
-    /// [`SendError::TooLong`] if 255 fragments do not suffice, parity included; [`SendError::NoFreeId`] if there were
-    /// too many messages, some thousands, within two lifetimes.
+    /// [`SendError::TooLong`] if 255 fragments do not suffice, parity included, as up to
+    /// [`max_message_len`](SenderConfig::max_message_len) they do; [`SendError::NoFreeId`] if there were too many
+    /// messages, some thousands, within two lifetimes.
     pub fn send<'m>(&mut self, now: Instant, message: &'m [u8]) -> Result<Outgoing<'m>, SendError> {
         let escape = needs_escape(message);
         let is_alone = self.config.redundancy.shards(1) == Some(1);

@@ -94,8 +94,6 @@ fn forged_fragments_of_another_shape_do_not_touch_the_message() {
     let message = Random(7).octets(100);
     let mut sender = sender(20, Redundancy::NONE, 0);
     let all = frames(&mut sender, &message);
-    let mut receiver = small();
-    give(&mut receiver, &all[..4]);
     let mut shorter = all[4].clone();
     shorter.pop();
     let mut of_more = all[4].clone();
@@ -103,9 +101,26 @@ fn forged_fragments_of_another_shape_do_not_touch_the_message() {
     let mut of_another_id = all[4].clone();
     of_another_id[0] ^= 0b100;
     for forged in [shorter, of_more, of_another_id] {
-        let quota = Receiver::handle_frame(&mut receiver, NOW, Peer(99), &forged);
-        assert!(matches!(quota, Ok(Received::Kept { .. })));
+        // In the name of the peer, as far as its quota goes, and in the name of another.
+        for peer in [PEER, Peer(99)] {
+            let mut receiver = small();
+            give(&mut receiver, &all[..4]);
+            assert!(matches!(receiver.handle_frame(NOW, peer, &forged), Ok(Received::Kept { .. })));
+            assert_eq!(give(&mut receiver, &all[4..]), [&message[..]]);
+        }
     }
+}
+
+#[test]
+fn a_copied_fragment_of_another_peer_is_another_message() {
+    let message = Random(8).octets(100);
+    let all = frames(&mut sender(20, Redundancy::NONE, 0), &message);
+    let mut receiver = small();
+    give(&mut receiver, &all[..4]);
+    for frame in &all[4..] {
+        assert!(matches!(receiver.handle_frame(NOW, Peer(99), frame), Ok(Received::Kept { .. })));
+    }
+    assert_eq!((receiver.unfinished(), receiver.stats().messages), (2, 0));
     assert_eq!(give(&mut receiver, &all[4..]), [message]);
 }
 

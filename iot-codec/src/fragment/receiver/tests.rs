@@ -133,6 +133,21 @@ fn who_begins_many_messages_cannot_take_one_that_is_further() {
 }
 
 #[test]
+fn of_messages_that_are_as_far_the_stalest_gives_way() {
+    let mut receiver = small::<3>(1);
+    let frames = frames(9, 0, 0);
+    for (peer, time) in [(10, 3), (11, 1), (12, 2)] {
+        give(&mut receiver, at(time), Peer(peer), &frames[..2]);
+    }
+    give(&mut receiver, at(4), BOB, &frames[..1]);
+    for peer in [10, 12] {
+        assert_eq!(give(&mut receiver, at(5), Peer(peer), &frames[2..]), [[9; 200]]);
+    }
+    assert!(give(&mut receiver, at(5), Peer(11), &frames[2..]).is_empty());
+    assert_eq!(give(&mut receiver, at(5), BOB, &frames[1..]), [[9; 200]]);
+}
+
+#[test]
 fn a_delivered_message_gives_way_to_any_other() {
     let mut receiver = small::<2>(2);
     give(&mut receiver, at(0), ANN, &frames(1, 0, 0));

@@ -3,7 +3,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::fragment::header::Frame;
+use crate::fragment::{header::Frame, slot_bytes};
 
 fn sender(mtu: u16, redundancy: Redundancy) -> Sender {
     Sender::new(SenderConfig::default().mtu(mtu).unwrap().redundancy(redundancy), 0)
@@ -132,6 +132,46 @@ fn refuses_what_255_frames_do_not_hold() {
         let error = sender(20, redundancy).send(Instant::START, &message[from..]).unwrap_err();
         assert_eq!(error, SendError::TooLong { len: message.len() - from, mtu: 20 });
     }
+}
+
+#[test]
+fn the_longest_message_goes_with_every_header_and_a_longer_one_does_not() {
+    let loss = Redundancy::for_loss(200_000, 1_000).unwrap();
+    for mtu in [8, 20, 51, 80, 65_535] {
+        for redundancy in [Redundancy::NONE, Redundancy::parity(1), Redundancy::parity(250), loss] {
+            let config = SenderConfig::default().mtu(mtu).unwrap().redundancy(redundancy);
+            let (sender, len) = (Sender::new(config, 0), config.max_message_len());
+            let fits = |len, form| sender.plan(len, form).is_some();
+            assert!(fits(len, Form::Medium) && fits(len, Form::Long), "{len} over {mtu}");
+            assert!(!fits(len + 1, Form::Long), "{len} over {mtu}");
+        }
+    }
+    assert_eq!(SenderConfig::DEFAULT.max_message_len(), 11_980);
+    assert_eq!(SenderConfig::DEFAULT.redundancy(Redundancy::parity(255)).max_message_len(), 0);
+    // A single data fragment of four octets has no room for the trailer.
+    let least = SenderConfig::default().mtu(8).unwrap().redundancy(Redundancy::parity(254));
+    assert_eq!(least.max_message_len(), 0);
+}
+
+#[test]
+fn a_slot_holds_the_longest_block_and_not_an_octet_more() {
+    for mtu in 8..=90_u16 {
+        let sender = sender(mtu, Redundancy::NONE);
+        let mut most = (0, 0);
+        for len in 0..=600 {
+            for form in Form::ALL {
+                let Some(plan) = sender.plan(len, form) else { continue };
+                let data = usize::from(plan.data);
+                let (needed, available) = (data * plan.shard_len + data, slot_bytes(len, mtu));
+                assert!(needed <= available, "{len} over {mtu}: {needed} of {available}");
+                most = most.max((needed + 600 - available, len));
+            }
+        }
+        assert_eq!(most.0, 600, "some message of frames of {mtu} fills its slot");
+    }
+    // Whoever has longer frames needs no more.
+    assert!((8..=200).is_sorted_by_key(|mtu| std::cmp::Reverse(slot_bytes(500, mtu))));
+    assert_eq!(slot_bytes(500, 0), slot_bytes(500, 8));
 }
 
 #[test]
