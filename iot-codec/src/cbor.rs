@@ -34,10 +34,8 @@ pub use typed_array::{TypedArray, TypedArrayIter, TypedElement};
 pub use validate::validate;
 pub use writer::Writer;
 
-#[cfg(feature = "serde")]
-pub(crate) use assembly::DuplicateKey;
 #[cfg(feature = "alloc")]
-pub(crate) use assembly::{Assembly, Collection, Open};
+pub(crate) use assembly::{Assembly, Collection, MapError, Open};
 pub(crate) use coding::unexpected_length;
 
 #[cfg(feature = "alloc")]

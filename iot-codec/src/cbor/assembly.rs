@@ -3,6 +3,9 @@ use alloc::vec::Vec;
 use super::Writer;
 
 /// Deterministic CBOR that grows from arrays and maps whose order and lengths become known only at their end.
+///
+/// Beside its bytes it takes 12 for each pair of the maps that are open (24 while that list grows), and once more the
+/// longest map that was not in order.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     bytes: Vec<u8>,
@@ -12,12 +15,13 @@ pub(crate) struct Assembly {
     scratch: Vec<u8>,
 }
 
-/// Where a pair begins, its value, and where it ends.
+/// Where a pair begins, its value, and where it ends. Hostile maps have pairs of two bytes, so it is as short as it can
+/// be: what lies beyond 32 bits is refused when the map ends.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    key: usize,
-    value: usize,
-    end: usize,
+    key: u32,
+    value: u32,
+    end: u32,
 }
 
 /// An array or a map that is not complete.
@@ -36,11 +40,21 @@ pub(crate) enum Collection {
     Map,
 }
 
-/// Two keys of a map have the same encoding.
-#[derive(Debug)]
-pub(crate) struct DuplicateKey;
+/// Why a map cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MapError {
+    /// Two keys have the same encoding.
+    DuplicateKey,
+    /// It ends beyond `u32::MAX`, where no reader follows.
+    TooLong,
+}
 
 impl Assembly {
+    /// With room for this many bytes.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { bytes: Vec::with_capacity(len), ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -67,19 +81,20 @@ impl Assembly {
 
     /// A key of the innermost map begins at `start` and ends here.
     pub(crate) fn end_key(&mut self, start: usize) {
-        self.entries.push(Entry { key: start, value: self.len(), end: self.len() });
+        let end = self.len() as u32;
+        self.entries.push(Entry { key: start as u32, value: end, end });
     }
 
     /// The value of the latest key ends here.
     pub(crate) fn end_value(&mut self) {
-        let end = self.len();
+        let end = self.len() as u32;
         if let Some(entry) = self.entries.last_mut() {
             entry.end = end;
         }
     }
 
     /// Ends an array or a map of `count` elements or pairs.
-    pub(crate) fn close(&mut self, open: Open, count: usize) -> Result<(), DuplicateKey> {
+    pub(crate) fn close(&mut self, open: Open, count: usize) -> Result<(), MapError> {
         if open.collection == Collection::Map {
             self.sort(open)?;
         }
@@ -95,17 +110,21 @@ impl Assembly {
         self.bytes
     }
 
-    fn sort(&mut self, open: Open) -> Result<(), DuplicateKey> {
+    fn sort(&mut self, open: Open) -> Result<(), MapError> {
+        if u32::try_from(self.len()).is_err() {
+            return Err(MapError::TooLong);
+        }
         let entries = self.entries.get_mut(open.first_entry..).unwrap_or_default();
-        let key = |entry: &Entry| self.bytes.get(entry.key..entry.value).unwrap_or_default();
+        let part = |from: u32, to: u32| self.bytes.get(from as usize..to as usize).unwrap_or_default();
+        let key = |entry: &Entry| part(entry.key, entry.value);
         if !entries.is_sorted_by(|first, second| key(first) < key(second)) {
             entries.sort_unstable_by(|first, second| key(first).cmp(key(second)));
             if !entries.is_sorted_by(|first, second| key(first) < key(second)) {
-                return Err(DuplicateKey);
+                return Err(MapError::DuplicateKey);
             }
             self.scratch.clear();
             for entry in entries {
-                self.scratch.extend_from_slice(self.bytes.get(entry.key..entry.end).unwrap_or_default());
+                self.scratch.extend_from_slice(part(entry.key, entry.end));
             }
             self.bytes.truncate(open.content);
             self.bytes.extend_from_slice(&self.scratch);

@@ -4,8 +4,11 @@
 //! [`Limits`]: without recursion, and without allocation except in `normalize`. What is not well-formed (RFC 8949 §5.3.1), or
 //! whose text is not UTF-8, is refused in any case.
 //!
-//! `normalize` (feature `alloc`) is the way back: it gives the deterministic encoding of the same data, for [`record!`](crate::record!) and
-//! everything else here. Without an allocator, [`Tokens`] gives the data piece by piece.
+//! A map that holds a key twice passes unless [`Rules`] refuse unsorted keys: to find it takes memory. Whoever reads
+//! [`Tokens`] decides which of the two counts; `normalize` refuses the map.
+//!
+//! `normalize` (feature `alloc`) is the way back: it gives the deterministic encoding of the same data, for
+//! [`record!`](crate::record!) and everything else here. Without an allocator, [`Tokens`] gives the data piece by piece.
 //!
 //! ```
 //! use iot_codec::cbor::{Limits, lenient::{Rules, Token, Tokens, validate}};

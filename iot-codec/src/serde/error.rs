@@ -68,6 +68,12 @@ pub enum SerializeError {
         /// [`Limits::MAX_DEPTH`](crate::cbor::Limits::MAX_DEPTH).
         maximum: usize,
     },
+    /// A map ends beyond what any reader follows: the limit of bytes has 32 bits.
+    #[error("a map ends beyond the maximum of {maximum} bytes")]
+    TooLong {
+        /// `u32::MAX`.
+        maximum: u32,
+    },
     /// A map got a value without a key, a key without a value, or a tag something else than a number.
     #[error("the type misuses its serializer")]
     Misuse,

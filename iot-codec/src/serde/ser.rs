@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use ::serde::ser::{self, Serialize};
 
 use super::SerializeError;
-use crate::cbor::{Assembly, Collection, DuplicateKey, Encode, Limits, Open};
+use crate::cbor::{Assembly, Collection, Encode, Limits, MapError, Open};
 
 /// Encodes `value` as deterministic CBOR.
 ///
@@ -108,7 +108,10 @@ impl Compound<'_> {
             None => {}
             Some(open) => {
                 let result = self.serializer.assembly.close(open, self.count);
-                result.map_err(|DuplicateKey| SerializeError::DuplicateKey)?;
+                result.map_err(|error| match error {
+                    MapError::DuplicateKey => SerializeError::DuplicateKey,
+                    MapError::TooLong => SerializeError::TooLong { maximum: u32::MAX },
+                })?;
             }
         }
         self.serializer.depth -= self.levels;

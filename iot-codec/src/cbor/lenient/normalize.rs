@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{Assembly, Collection, DecodeError, DecodeErrorKind, Limits, Open},
+    super::{Assembly, Collection, DecodeError, DecodeErrorKind, Limits, MapError, Open},
     Rules, Token, Tokens,
 };
 
@@ -9,15 +9,18 @@ use super::{
 ///
 /// Heads and floats become as short as they can be, lengths definite, chunks one string, and maps sorted. Tags are kept
 /// as they are: a bignum that fits 64 bits remains one. Besides what [`validate`](super::validate) refuses, a map that
-/// holds two equal keys is refused, wherever they stand. It takes memory for the output, and once more for the largest
-/// map that was not in order.
+/// holds two equal keys is refused, wherever they stand.
+///
+/// It takes memory for the output, which is hardly ever longer than the input; once more for the longest map that was not
+/// in order; and at most 24 bytes for each pair of the maps that are open, of which the limit of items allows 32,768
+/// unless it is set.
 ///
 /// # Errors
 /// The first fault found.
 pub fn normalize(input: &[u8], limits: &Limits, rules: Rules) -> Result<Vec<u8>, DecodeError> {
     super::validate(input, limits, rules)?;
     let mut tokens = Tokens::new(input, limits, rules)?;
-    let mut normalizer = Normalizer { assembly: Assembly::default(), levels: Vec::new() };
+    let mut normalizer = Normalizer { assembly: Assembly::with_capacity(input.len()), levels: Vec::new() };
     loop {
         let offset = tokens.offset();
         match tokens.next() {
@@ -110,7 +113,13 @@ impl Normalizer {
             Content::Map { open, items } => self.assembly.close(open, items / 2),
             Content::Tag | Content::Chunks => Ok(()),
         };
-        closed.map_err(|_| DecodeError::new(DecodeErrorKind::DuplicateKey, level.offset))?;
+        closed.map_err(|error| {
+            let kind = match error {
+                MapError::DuplicateKey => DecodeErrorKind::DuplicateKey,
+                MapError::TooLong => DecodeErrorKind::TooManyBytes,
+            };
+            DecodeError::new(kind, level.offset)
+        })?;
         self.end_item(level.start);
         Ok(())
     }
