@@ -29,7 +29,11 @@
 //! [bignums](crate::cbor::Bignum), and `ciborium::tag`'s wrappers are tags. A byte string needs `serde_bytes` on the
 //! field, because `serde` takes a `Vec<u8>` for an array of numbers; the reader accepts both for both. The reader passes
 //! over a tag for which the type does not ask. It takes integers for integers and floats for floats, where a float that an
-//! `f32` cannot hold is rounded, and `undefined` for `null`.
+//! `f32` cannot hold is rounded, and `undefined` for `null`. An `Option` of an `Option` or of `()` loses the inner one:
+//! both are `null`, and read as `None`.
+//!
+//! Where `serde` itself has to keep a value before it knows the type (untagged and internally tagged enums, and fields
+//! behind `flatten`), it has no place for tags and for integers beyond 64 bits, and refuses them.
 //!
 //! # Why not `ciborium` itself
 //! It stops at strings longer than a scratch buffer (4,096 bytes, unless the caller brings one) wherever the type asks

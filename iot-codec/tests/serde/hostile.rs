@@ -145,6 +145,21 @@ fn an_enum_takes_what_its_variant_holds_and_nothing_else() {
 }
 
 #[test]
+fn elements_that_the_type_does_not_have_are_refused_where_they_are() {
+    let refused = |result: Result<(), DeserializeError>| match result.unwrap_err() {
+        DeserializeError::Refused { message, offset } => (message, offset),
+        other => panic!("{other:?}"),
+    };
+    let extra = "more elements than the type has";
+    let array = from_slice_strict::<([u8; 2], u8)>(b"\x82\x83\x01\x02\x03\x04").map(drop);
+    assert_eq!(refused(array), (extra.into(), 4));
+    let bytes = from_slice_strict::<([u8; 2], u8)>(b"\x82\x43\x01\x02\x03\x04").map(drop);
+    assert_eq!(refused(bytes), (extra.into(), 1));
+    let variant = from_slice_strict::<Quality>(b"\xa1\x65Range\x83\x00\xf9\x00\x00\x00").map(drop);
+    assert_eq!(refused(variant), (extra.into(), 12));
+}
+
+#[test]
 fn the_deepest_value_is_read_on_a_small_stack() {
     #[derive(Debug, Deserialize)]
     struct Deep(#[allow(dead_code)] Vec<Deep>);

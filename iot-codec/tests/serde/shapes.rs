@@ -203,6 +203,51 @@ fn options_are_there_or_null_and_inner_ones_are_lost() {
     assert_eq!(from_slice_strict::<Option<Option<u8>>>(&[0x01]), Ok(Some(Some(1))));
     assert_eq!(to_vec_det(&Some(())).unwrap(), [0xf6]);
     assert_eq!(from_slice_strict::<Option<()>>(&[0xf6]), Ok(None));
+    // Undefined is null to those who ask for either.
+    assert_eq!(from_slice_strict::<()>(&[0xf7]), Ok(()));
+    assert_eq!(from_slice_strict::<Option<u8>>(&[0xf7]), Ok(None));
+    assert!(from_slice_strict::<u8>(&[0xf7]).is_err() && from_slice_strict::<()>(&[0xf4]).is_err());
+}
+
+/// A type that takes whatever comes sees integers of any size, where others see the tag of a bignum.
+#[test]
+fn who_asks_for_anything_is_given_integers_up_to_128_bits() {
+    #[derive(Debug, PartialEq)]
+    enum Any {
+        Unsigned(u128),
+        Signed(i128),
+    }
+    impl<'de> Deserialize<'de> for Any {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct AnyVisitor;
+            impl serde::de::Visitor<'_> for AnyVisitor {
+                type Value = Any;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an integer")
+                }
+                fn visit_u64<E>(self, value: u64) -> Result<Any, E> {
+                    Ok(Any::Unsigned(value.into()))
+                }
+                fn visit_i64<E>(self, value: i64) -> Result<Any, E> {
+                    Ok(Any::Signed(value.into()))
+                }
+                fn visit_u128<E>(self, value: u128) -> Result<Any, E> {
+                    Ok(Any::Unsigned(value))
+                }
+                fn visit_i128<E>(self, value: i128) -> Result<Any, E> {
+                    Ok(Any::Signed(value))
+                }
+            }
+            deserializer.deserialize_any(AnyVisitor)
+        }
+    }
+    for value in [0, 23, u128::from(u64::MAX), u128::from(u64::MAX) + 1, u128::MAX] {
+        assert_eq!(from_slice_strict(&to_vec_det(&value).unwrap()), Ok(Any::Unsigned(value)));
+    }
+    for value in [-1, i128::from(i64::MIN), i128::from(i64::MIN) - 1, -(1 << 64) - 1, i128::MIN] {
+        assert_eq!(from_slice_strict(&to_vec_det(&value).unwrap()), Ok(Any::Signed(value)));
+    }
+    assert!(from_slice_strict::<Any>(&[&b"\xc2\x51\x01"[..], &[0; 16]].concat()).is_err());
 }
 
 #[test]
@@ -248,4 +293,20 @@ fn what_can_be_borrowed_is() {
     let input = bytes.as_ptr_range();
     assert!([read.name.as_ptr(), read.key.as_ptr(), read.bytes.as_ptr()].iter().all(|place| input.contains(place)));
     assert_eq!(from_slice_strict::<Either>(&[7]), Ok(Either::Number(7)));
+}
+
+/// Serde keeps what it cannot assign yet in a tree of its own, which has no tags and no integers beyond 64 bits.
+#[test]
+fn what_serde_has_no_place_for_is_refused_and_not_changed() {
+    let flat = |last: &[u8]| {
+        let bytes = [b"\xa3\x61r\x01\x64name\x61n\x6afirst-axis", last].concat();
+        from_slice_strict::<Flat>(&bytes).map_err(|_| ())
+    };
+    let expected =
+        Flat { name: "n".into(), point: Point { first_axis: 5, second_axis: 0 }, rest: [("r".to_owned(), 1)].into() };
+    assert_eq!(flat(b"\x05"), Ok(expected));
+    assert_eq!(flat(b"\xd8\x2a\x05"), Err(()));
+    assert_eq!(flat(b"\xc2\x49\x01\0\0\0\0\0\0\0\0"), Err(()));
+    assert!(from_slice_strict::<Untagged>(b"\xd8\x2a\x05").is_err());
+    assert_eq!(from_slice_strict::<Point>(b"\xa1\x6afirst-axis\xd8\x2a\x05").map(|point| point.first_axis), Ok(5));
 }
