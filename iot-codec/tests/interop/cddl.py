@@ -3,10 +3,10 @@
 Standard input: the name of a page, a rule and an encoding in hexadecimal a line. Standard output, for each: `valid`, or
 `refused` with the reasons.
 
-Each of the two libraries lets something pass that it should not: zcbor 0.9 negative numbers for uint, and pycddl 0.6 text
-keys where keys are integers, and anything for an empty map. So an encoding is valid when both say so. Neither looks well
-into byte strings: zcbor does not, and in an array pycddl takes another element for the one that .cbor names. What .cbor
-names is a rule of its own in the pages, and is to be checked by itself.
+Each of the two libraries lets something pass that it should not: zcbor 0.9 negative numbers for uint, and pycddl 0.6
+text keys where keys are integers, and anything for an empty map. So an encoding is valid when both say so. Neither looks
+well into byte strings: zcbor does not, and in an array pycddl takes another element for the one that .cbor names. What
+.cbor names is a rule of its own in the pages, and is to be checked by itself.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ UNBOUNDED = 2**64
 
 class Checker(zcbor.DataTranslator):
     def _construct_obj(self, my_list):
-        """Makes no named tuples of what was read: nobody looks at them, and not all rules have names for their fields."""
+        """Makes no named tuples of what was read: nobody looks at them, and not all rules name their fields."""
 
 
 class Page:

@@ -65,11 +65,11 @@ fn zcbor_and_pycddl_find_that_the_output_is_as_documented() {
         assert_eq!(answer == "valid", *is_valid, "{page} {rule}, {name}: {answer}\n{}", hex(bytes));
         refused += usize::from(!is_valid);
     }
-    assert!(refused > 300, "{refused} mutations refused");
+    assert!(refused > 700, "{refused} mutations refused");
 }
 
-/// The tree with one node replaced by a tag that no rule has, one pair, element or octet removed, or one pair or element
-/// added that does not belong there. Each has a name: what was done, and the keys and indices on the way to where.
+/// The tree with one node replaced by a tag that no rule has, one pair, element or octet removed, or one pair or
+/// element added that does not belong there. Each has a name: what was done, and the keys and indices on the way.
 fn mutations(tree: &Value) -> Vec<(String, Value)> {
     let wrong = || Value::Tag(6, Box::new(Value::Null));
     let mut found = vec![("replace ".to_string(), wrong())];

@@ -14,8 +14,8 @@ use super::item::{Elements, InOrder, Item, Order};
 #[derive(Clone, Copy, Debug)]
 pub enum Tags {
     Any,
-    /// None that python's cbor2 replaces, with its content, by a type of its own: dates, fractions, sets, shared values.
-    /// That it knows them is no matter of CBOR.
+    /// None that python's cbor2 replaces, with its content, by a type of its own: dates, fractions, sets, shared
+    /// values. That it knows them is no matter of CBOR.
     UnknownToPython,
 }
 

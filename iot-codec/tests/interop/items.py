@@ -1,4 +1,4 @@
-"""Reads and writes items with Python's cbor2. Shares nothing with the crate but the descriptions, which item.rs documents.
+"""Reads and writes items with Python's cbor2. Shares nothing with the crate but the descriptions, which item.rs explains.
 
 Standard input: an encoding in hexadecimal and a description a line. Standard output, for each: the description of what
 cbor2 reads; what it writes of the other description with canonical=True, and without.

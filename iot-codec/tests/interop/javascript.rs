@@ -2,8 +2,8 @@
 //!
 //! Where it differs, the script says how it is told the value:
 //! - JavaScript has no integers apart from floats; a float is written by the library's function for floats.
-//! - The library writes a `Uint8Array` as a byte string, and an `Int8Array` as a map. Typed arrays of 8 bits are given to
-//!   it as tags 64 and 72 around byte strings (RFC 8746 §2.1).
+//! - The library writes a `Uint8Array` as a byte string, and an `Int8Array` as a map. Typed arrays of 8 bits are given
+//!   to it as tags 64 and 72 around byte strings (RFC 8746 §2.1).
 
 use std::process::Command;
 

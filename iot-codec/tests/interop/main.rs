@@ -1,5 +1,5 @@
-//! What others wrote agrees with this crate: libraries for CBOR, a checker of CDDL, and scripts that were written from the
-//! pages of `docs/formats`.
+//! What others wrote agrees with this crate: libraries for CBOR, checkers of CDDL, and scripts that were written from
+//! the pages of `docs/formats`.
 //!
 //! The tests are ignored because of the programs that they need; `.ci/run ignored-tests` installs and runs them.
 

@@ -9,8 +9,8 @@
 //! (issue 157 there; version 6 does not). RFC 8949 §4.2.1 asks for the shorter, so that what it writes of those items is
 //! expected to be refused: `has_largest_halves`.
 //!
-//! Its `canonical=True` sorts keys by length first, as RFC 7049 §3.9 asked and RFC 8949 §4.2.3 still allows. Where that is
-//! not the order of RFC 8949 §4.2.1, what it writes is expected to be refused.
+//! Its `canonical=True` sorts keys by length first, as RFC 7049 §3.9 asked and RFC 8949 §4.2.3 still allows. Where that
+//! is not the order of RFC 8949 §4.2.1, what it writes is expected to be refused.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,13 @@
 """Opens messages with python-cwt, computing every binding from docs/formats/envelope.md, not from the Rust code.
 
 Standard input: a line a message, fields in hexadecimal: signing seed, agreement seed, topic, stream (decimal),
-incarnation, sequence (decimal), routing header, COSE_Encrypt0 (untagged), payload.
+incarnation, sequence (decimal), routing header, COSE_Encrypt0 (untagged), payload, key bundle.
+
+Whatever was opened is also checked against the CDDL of that page.
 """
 
 import hashlib
+import pathlib
 import sys
 
 import cbor2
@@ -12,6 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cwt import COSE, COSEKey
 
+sys.path.append(str(pathlib.Path(__file__).parents[3] / "iot-codec" / "tests" / "interop"))
+from cddl import Page
+
+PAGE = Page("envelope")
 HPKE_4, EDDSA, ENCRYPT0, SIGN1 = 42, -8, 16, 18
 
 
@@ -19,8 +26,17 @@ def thumbprint(curve, x):
     return hashlib.sha256(cbor2.dumps({1: 1, -1: curve, -2: x})).digest()
 
 
+def check(rule, octets):
+    """That the octets follow the rule, and not without their last element or pair."""
+    reasons = PAGE.reasons(rule, octets)
+    assert not reasons, f"{octets.hex()} is no {rule}: {reasons}"
+    item = cbor2.loads(octets)
+    item = item[:-1] if isinstance(item, list) else dict(list(item.items())[:-1])
+    assert PAGE.reasons(rule, cbor2.dumps(item)), f"{rule} is one without {item}, too"
+
+
 def open_message(fields):
-    signing_seed, agreement_seed, topic, stream, incarnation, sequence, routing, envelope, payload = fields
+    signing_seed, agreement_seed, topic, stream, incarnation, sequence, routing, envelope, payload, bundle = fields
     agreement = X25519PrivateKey.from_private_bytes(agreement_seed).public_key().public_bytes_raw()
     reader = thumbprint(4, agreement)
     private = {1: 1, 2: reader[:8], 3: HPKE_4, -1: 4, -2: agreement, -4: agreement_seed, 4: [8]}
@@ -34,6 +50,14 @@ def open_message(fields):
     tagged = cbor2.dumps(cbor2.CBORTag(SIGN1, cbor2.loads(inner)))
     signed = COSE.new().decode(tagged, COSEKey.new(public), external_aad=cbor2.dumps(binding))
     assert signed == payload, "another payload than the one that was sealed"
+
+    check("COSE_Encrypt0", envelope)
+    check("encrypt0-header", cbor2.loads(envelope)[0])
+    check("COSE_Sign1", inner)
+    check("sign1-header", cbor2.loads(inner)[0])
+    check("binding", cbor2.dumps(binding))
+    check("bundle", bundle)
+    check("bundle-body", cbor2.loads(bundle)[2])
 
 
 def main():
