@@ -167,6 +167,45 @@ fn packs_that_break_the_rules_are_refused_with_their_record() {
 }
 
 #[test]
+fn every_bit_flip_is_refused_or_another_pack_on_a_small_stack() {
+    let read = || {
+        let (packs, bytes) = vectors();
+        let limits = Limits::default();
+        let mut accepted = 0;
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(pack) = from_cbor(&flipped, &limits) {
+                accepted += 1;
+                // To the byte, because a NaN is not itself.
+                assert_eq!(to_cbor(&from_cbor(&to_cbor(&pack), &limits).unwrap()), to_cbor(&pack));
+                let _ = resolve(&pack, 0.0, &limits);
+            }
+        }
+        let text = packs[0].0.as_bytes();
+        for bit in 0..text.len() * 8 {
+            let mut flipped = text.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(pack) = from_json(&flipped, &limits) {
+                accepted += 1;
+                assert_eq!(from_json(to_json(&pack).unwrap().as_bytes(), &limits), Ok(pack));
+            }
+        }
+        assert!(accepted > 100);
+        for len in 0..text.len() {
+            assert!(from_json(&text[..len], &limits).is_err());
+        }
+        // What is passed over may nest as it likes, and what is not may not.
+        let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+        let passed = format!(r#"[{{"v":1,"x":{open}{close}}}]"#);
+        assert_eq!(from_json(passed.as_bytes(), &limits).map(|pack| pack.len()), Ok(1));
+        assert!(from_json(format!(r#"[{{"v":{open}"#).as_bytes(), &limits).is_err());
+        assert!(from_cbor(&[&b"\x81\xa1\x02"[..], &[0x81; 100_000]].concat(), &limits).is_err());
+    };
+    std::thread::Builder::new().stack_size(64 * 1024).spawn(read).unwrap().join().unwrap();
+}
+
+#[test]
 fn json_is_limited_in_items_as_cbor_is() {
     let limits = Limits::default().items(7);
     // Two records, two labels in one and one in the other: 2 + 2 * 2 + 2 = 8, and one item less.

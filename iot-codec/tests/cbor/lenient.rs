@@ -224,6 +224,38 @@ fn the_limits_hold_for_indefinite_lengths_too() {
 }
 
 #[test]
+fn nesting_to_the_limit_and_past_it_needs_a_small_stack_alone() {
+    let limits = Limits::default().depth(Limits::MAX_DEPTH).unwrap();
+    let read = move || {
+        for open in [0x81, 0x9f, 0xc1, 0xbf, 0xa1] {
+            let is_map = open == 0xbf || open == 0xa1;
+            let item = |depth: usize| {
+                let mut bytes = if is_map { [open, 0x00].repeat(depth) } else { vec![open; depth] };
+                bytes.push(0x00);
+                bytes.extend(vec![0xff; if open & 0x1f == 31 { depth } else { 0 }]);
+                bytes
+            };
+            let deepest = item(Limits::MAX_DEPTH);
+            let normal = normalize(&deepest, &limits, Rules::default()).unwrap();
+            assert_eq!(validate(&normal, &limits), Ok(()));
+            let notation = Diagnostic::new(&deepest, &limits).unwrap().to_string();
+            let depth = notation.matches(['[', '{', '(']).count();
+            assert_eq!(depth, Limits::MAX_DEPTH, "{notation}");
+            for bytes in [item(Limits::MAX_DEPTH + 1), item(100_000)] {
+                for error in [
+                    lenient::validate(&bytes, &limits, Rules::default()).unwrap_err(),
+                    normalize(&bytes, &limits, Rules::default()).unwrap_err(),
+                    Diagnostic::new(&bytes, &limits).unwrap_err(),
+                ] {
+                    assert_eq!(error.kind(), DecodeErrorKind::TooDeep);
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(32 * 1024).spawn(read).unwrap().join().unwrap();
+}
+
+#[test]
 fn equal_keys_are_found_wherever_they_stand() {
     for row in ["a3010002000100", "bf010002001801f6ff", "a2616100 7f6161ff00"] {
         let bytes = hex(&row.replace(' ', ""));

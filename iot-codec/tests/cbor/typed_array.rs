@@ -1,6 +1,9 @@
-//! Typed arrays of every element, in both byte orders.
+//! Typed arrays of every element, in both byte orders, and integers beyond 64 bits.
 
-use iot_codec::cbor::{DecodeErrorKind, EncodeError, TypedArray, TypedElement, from_slice, to_vec};
+use iot_codec::cbor::{
+    Bignum, DecodeErrorKind, EncodeError, Limits, Sign, TypedArray, TypedElement, from_slice, from_slice_within,
+    to_vec, validate,
+};
 
 use super::appendix_a::hex;
 
@@ -82,4 +85,78 @@ fn every_element_round_trips() {
     let mut space = [0; 8];
     let array = TypedArray::encoded(&nan, &mut space).unwrap();
     assert_eq!(array.iter().next().map(f64::to_bits), Some(0x7ff0_0000_0000_0001));
+}
+
+#[test]
+fn damage_is_refused_or_gives_other_numbers() {
+    let arrays = ["d8454401020304", "d85548 0000c03f 000080c0", "d850443e00c400", "d84f48feffffffffffffff"];
+    let numbers = ["c2490100000000000000ff", "c3510100000000000000000000000000000000", "1bffffffffffffffff", "3818"];
+    for row in arrays.into_iter().chain(numbers) {
+        let bytes = hex(&row.replace(' ', ""));
+        let read = |bytes: &[u8]| {
+            assert_eq!(
+                from_slice::<TypedArray<u16>>(bytes).map_or_else(|_| bytes.to_vec(), |found| to_vec(&found)),
+                bytes
+            );
+            assert_eq!(
+                from_slice::<TypedArray<f32>>(bytes).map_or_else(|_| bytes.to_vec(), |found| to_vec(&found)),
+                bytes
+            );
+            assert_eq!(from_slice::<Bignum>(bytes).map_or_else(|_| bytes.to_vec(), |found| to_vec(&found)), bytes);
+            let is_read = from_slice::<Bignum>(bytes).is_ok() || from_slice::<TypedArray<i64>>(bytes).is_ok();
+            assert!(!is_read || validate(bytes, &Limits::default()).is_ok());
+            is_read
+        };
+        read(&bytes);
+        for len in 0..bytes.len() {
+            assert!(!read(&bytes[..len]), "{row} cut to {len}");
+        }
+        assert!(!read(&[bytes.as_slice(), &[0]].concat()));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            read(&flipped);
+        }
+    }
+    // A claim of more than there is.
+    assert!(from_slice::<TypedArray<u8>>(&hex("d8405b7fffffffffffffff00")).is_err());
+    assert!(from_slice::<Bignum>(&hex("c25bffffffffffffffff00")).is_err());
+}
+
+#[test]
+fn both_count_as_a_level() {
+    let none = Limits::default().depth(0).unwrap();
+    let error = from_slice_within::<Bignum>(&hex("c249010000000000000000"), &none).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::TooDeep, 0));
+    let error = from_slice_within::<TypedArray<u8>>(&hex("d84040"), &none).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::TooDeep, 0));
+    assert_eq!(from_slice_within::<Bignum>(&[0x05], &none), Ok(Bignum::new(Sign::Positive, &[5])));
+    // As often as one likes, side by side.
+    let one = Limits::default().depth(2).unwrap();
+    let numbers = [&[0x98, 40][..], &hex("c249010000000000000000").repeat(40)].concat();
+    let numbers = from_slice_within::<iot_codec::cbor::List<u128>>(&numbers, &one).unwrap();
+    assert_eq!(numbers.0, [1 << 64; 40]);
+    let arrays = [&[0x98, 40][..], &hex("d8404107").repeat(40)].concat();
+    assert_eq!(from_slice_within::<iot_codec::cbor::List<TypedArray<u8>>>(&arrays, &one).unwrap().0.len(), 40);
+}
+
+#[test]
+fn an_integer_is_its_sign_and_its_magnitude() {
+    let read = |row: &str| from_slice::<Bignum>(&hex(row)).map(|number| (number.to_i128(), number.to_u128())).ok();
+    assert_eq!(read("c250ffffffffffffffffffffffffffffffff"), Some((None, Some(u128::MAX))));
+    assert_eq!(read("c2507fffffffffffffffffffffffffffffff"), Some((Some(i128::MAX), Some(i128::MAX as u128))));
+    assert_eq!(read("c3507fffffffffffffffffffffffffffffff"), Some((Some(i128::MIN), None)));
+    assert_eq!(read("c35080000000000000000000000000000000"), Some((None, None)));
+    assert_eq!(read("c2510100000000000000000000000000000000"), Some((None, None)));
+    assert_eq!((read("20"), read("00")), (Some((Some(-1), None)), Some((Some(0), Some(0)))));
+    let (positive, negative) = (Bignum::new(Sign::Positive, &[0, 7]), Bignum::new(Sign::Negative, &[7]));
+    assert_eq!((positive.magnitude(), positive.sign(), negative.sign()), (&[7][..], Sign::Positive, Sign::Negative));
+    assert_ne!(positive, negative);
+    assert_eq!(positive, Bignum::new(Sign::Positive, &[7]));
+    assert!(Bignum::new(Sign::Positive, &[0, 0]).magnitude().is_empty());
+    // What needs no tag, leading zeros, and other tags.
+    for row in ["c240", "c24101", "c248ffffffffffffffff", "c24a00ffffffffffffffffff", "c44901ffffffffffffffff", "c201"]
+    {
+        assert!(from_slice::<Bignum>(&hex(row)).is_err(), "{row}");
+    }
 }

@@ -201,6 +201,23 @@ fn what_cannot_be_deterministic_is_refused() {
 }
 
 #[test]
+fn what_is_complete_does_not_count_as_a_level() {
+    let each = [
+        Quality::Stale(1),
+        Quality::Range(1, 0.5),
+        Quality::Custom { code: 1, note: Some("n".into()) },
+        Quality::Nothing(()),
+    ];
+    for quality in each {
+        round_trip(&vec![quality; 3 * Limits::MAX_DEPTH]);
+    }
+    let tagged: Vec<_> = (0..100u8).map(ciborium::tag::Required::<u8, 7>).collect();
+    assert_eq!(validate(&to_vec_det(&tagged).unwrap(), &Limits::default()), Ok(()));
+    round_trip(&vec![vec![0u8]; 100]);
+    round_trip(&vec![BTreeMap::from([(1u8, ())]); 100]);
+}
+
+#[test]
 fn errors_say_what_and_where() {
     let bytes = to_vec_det(&outer()).unwrap();
     let error = from_slice_strict::<Inner>(&bytes).unwrap_err();

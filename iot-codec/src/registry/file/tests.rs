@@ -47,6 +47,32 @@ fn every_truncation_and_bit_flip_is_refused_or_another_registry() {
 }
 
 #[test]
+fn trailing_bytes_false_claims_and_depth_are_refused_on_a_small_stack() {
+    let refuse = |bytes: &[u8]| match RegistryFile::read(bytes, &Limits::default()).unwrap_err() {
+        RegistryError::Malformed(error) => (error.kind(), error.offset(), error.key()),
+        other => panic!("{other:?}"),
+    };
+    let nested = |depth: usize| [&[0xa2, 0x01, 0x01, 0x18, 0x63][..], &std::vec![0x81; depth], &[0]].concat();
+    let read = move || {
+        let bytes = [to_vec(&sample()), std::vec![0]].concat();
+        assert_eq!(refuse(&bytes), (DecodeErrorKind::TrailingBytes, bytes.len() - 1, None));
+        assert_eq!(refuse(b"\xa2\x01\x01\x02\x9a\xff\xff\xff\xff"), (DecodeErrorKind::UnexpectedEnd, 4, Some(2)));
+        assert_eq!(
+            refuse(b"\xa2\x01\x01\x02\x81\x82\x01\x01").0,
+            DecodeErrorKind::UnexpectedLength { expected: 3, found: 2 }
+        );
+        // A key of a later form is skipped, as deep as the limit goes: the map is a level, too.
+        assert!(RegistryFile::read(&nested(15), &Limits::default()).is_ok());
+        assert_eq!(refuse(&nested(16)), (DecodeErrorKind::TooDeep, 5 + 15, Some(99)));
+        assert_eq!(refuse(&nested(100_000)).0, DecodeErrorKind::TooDeep);
+        let limits = Limits::default().depth(2).unwrap();
+        assert!(RegistryFile::read(&to_vec(&sample()), &limits).is_err());
+        assert!(RegistryFile::read(&to_vec(&sample()), &limits.depth(3).unwrap()).is_ok());
+    };
+    std::thread::Builder::new().stack_size(32 * 1024).spawn(read).unwrap().join().unwrap();
+}
+
+#[test]
 fn a_file_is_refused_for_what_a_table_in_code_is_refused_for() {
     use RegistryError::*;
     let refuse = |version, topics: &[Entry], channels: &[Channel], units: &[Entry]| {
