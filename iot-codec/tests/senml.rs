@@ -79,6 +79,12 @@ fn text_is_written_as_others_write_it() {
     assert_eq!(to_json(&pack).unwrap(), text);
     let record = |value| vec![Record { value: Some(value), ..Record::default() }];
     let number = record(Value::Number(f64::NAN));
+    // Beyond 2^53 a double is not told from its neighbours by an integer.
+    let text = |value| to_json(&record(Value::Number(value))).unwrap();
+    assert_eq!(text(9_007_199_254_740_992.0), r#"[{"v":9007199254740992}]"#);
+    assert_eq!(text(9_007_199_254_740_994.0), r#"[{"v":9007199254740994.0}]"#);
+    assert_eq!(text(-9_007_199_254_740_994.0), r#"[{"v":-9007199254740994.0}]"#);
+    assert_eq!(to_cbor(&record(Value::Number(9_007_199_254_740_994.0))), hex("81a102fb4340000000000001"));
     assert_eq!(to_json(&number), Err(SenmlError::NotFinite { record: 0 }));
     assert_eq!(to_cbor(&number), hex("81a102f97e00"));
     assert_eq!(to_json(&record(Value::Data(vec![0xfb, 0xff]))).unwrap(), r#"[{"vd":"-_8"}]"#);
@@ -94,6 +100,11 @@ fn decimal_fractions_and_integers_are_numbers() {
     let error = value("81a1021b0020000000000001").unwrap_err();
     assert!(matches!(error, SenmlError::Cbor(error) if error.kind() == DecodeErrorKind::OutOfRange));
     assert!(value("81a102c2420101").is_err());
+    // Another tag around the same array, and another array in the tag.
+    assert!(value("81a102c5822018eb").is_err());
+    assert!(
+        value("81a102c483201800").is_err() && value("81a102c4832018eb00").is_err() && value("81a102c48120").is_err()
+    );
     assert!(value("81a1026131").is_err());
     // What no double holds is refused, and neither exponent is a loop.
     for (text, expected) in [
@@ -124,7 +135,7 @@ fn what_is_not_known_is_passed_over_or_refused() {
     let version = |version: u32| {
         resolve(&json(&format!(r#"[{{"bver":{version},"n":"a","v":1}}]"#)), 0.0, &Limits::default()).map(|_| ())
     };
-    assert_eq!((version(5), version(10), version(26)), (Ok(()), Ok(()), Ok(())));
+    assert_eq!((version(5), version(10), version(26), version(31)), (Ok(()), Ok(()), Ok(()), Ok(())));
     assert_eq!(version(32), Err(SenmlError::UnknownVersion { record: 0, version: 32 }));
 }
 
@@ -264,6 +275,15 @@ fn base_values_hold_until_they_change() {
     // Relative times.
     let found = resolve(&json(r#"[{"n":"a","v":1,"t":-60},{"n":"a","v":2}]"#), 1e9, &Limits::default()).unwrap();
     assert_eq!((found[0].time, found[1].time), (999_999_940.0, 1e9));
+    // 2^28 is a time of its own, and the second before it is relative.
+    let text = r#"[{"n":"a","v":1,"t":268435456},{"n":"b","v":2,"t":268435455}]"#;
+    let found = resolve(&json(text), 10.0, &Limits::default()).unwrap();
+    assert_eq!(found.iter().map(|found| found.time).collect::<Vec<_>>(), [268_435_456.0, 268_435_465.0]);
+    // A sum is a measurement without a value, and a base sum holds on behind other base values.
+    let text = r#"[{"bn":"a","bs":5,"bv":1},{"s":1},{"bv":2,"s":2}]"#;
+    let found = resolve(&json(text), 1e9, &Limits::default()).unwrap();
+    let found: Vec<_> = found.into_iter().map(|found| (found.value, found.sum)).collect();
+    assert_eq!(found, [(None, Some(6.0)), (None, Some(7.0))]);
 }
 
 fn any_record() -> impl Strategy<Value = Record> {

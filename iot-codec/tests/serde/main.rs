@@ -201,6 +201,84 @@ fn what_cannot_be_deterministic_is_refused() {
 }
 
 #[test]
+fn a_wrong_claim_of_a_length_is_corrected() {
+    struct Claims(usize);
+    impl Serialize for Claims {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::{SerializeMap, SerializeSeq};
+            struct Seq(usize);
+            impl Serialize for Seq {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    let mut seq = serializer.serialize_seq(Some(self.0))?;
+                    seq.serialize_element(&7u8)?;
+                    seq.end()
+                }
+            }
+            let mut map = serializer.serialize_map(Some(self.0))?;
+            map.serialize_entry(&2u8, &Seq(self.0))?;
+            map.serialize_entry(&1u8, &Seq(1))?;
+            map.end()
+        }
+    }
+    for claim in [0, 1, 2, 23, 24, 300, usize::MAX] {
+        assert_eq!(to_vec_det(&Claims(claim)).unwrap(), b"\xa2\x01\x81\x07\x02\x81\x07");
+    }
+}
+
+#[test]
+fn a_type_that_misuses_its_serializer_is_refused() {
+    type Calls = fn(&mut dyn FnMut(Call) -> Result<(), SerializeError>) -> Result<(), SerializeError>;
+    enum Call {
+        Key,
+        Value,
+    }
+    struct Map(Calls);
+    impl Serialize for Map {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::{Error, SerializeMap};
+            let mut map = serializer.serialize_map(None)?;
+            let mut key = 0u8;
+            let mut misuse = false;
+            let done = (self.0)(&mut |call| {
+                key += 1;
+                let result = match call {
+                    Call::Key => map.serialize_key(&key),
+                    Call::Value => map.serialize_value(&0u8),
+                };
+                result.map_err(|_| {
+                    misuse = true;
+                    SerializeError::Misuse
+                })
+            });
+            // The error that the map gave, and no other.
+            assert_eq!(done.is_err(), misuse);
+            if misuse { Err(S::Error::custom("misuse")) } else { map.end() }
+        }
+    }
+    let write = |calls: Calls| to_vec_det(&Map(calls));
+    assert_eq!(write(|call| call(Call::Key).and_then(|()| call(Call::Value))).unwrap(), [0xa1, 0x01, 0x00]);
+    assert_eq!(write(|call| call(Call::Key)), Err(SerializeError::Misuse));
+    let refused = SerializeError::Refused { message: "misuse".into() };
+    assert_eq!(write(|call| call(Call::Value)), Err(refused.clone()));
+    assert_eq!(write(|call| call(Call::Key).and_then(|()| call(Call::Key))), Err(refused));
+
+    struct Tag(&'static [i8]);
+    impl Serialize for Tag {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeTupleVariant;
+            // As ciborium's wrappers write a tag.
+            let mut tag = serializer.serialize_tuple_variant("@@TAG@@", 0, "@@TAGGED@@", 2)?;
+            self.0.iter().try_for_each(|element| tag.serialize_field(element))?;
+            tag.end()
+        }
+    }
+    assert_eq!(to_vec_det(&Tag(&[1, 2])).unwrap(), [0xc1, 0x02]);
+    for elements in [&[][..], &[1], &[1, 2, 3], &[-1, 2]] {
+        assert_eq!(to_vec_det(&Tag(elements)), Err(SerializeError::Misuse), "{elements:?}");
+    }
+}
+
+#[test]
 fn what_is_complete_does_not_count_as_a_level() {
     let each = [
         Quality::Stale(1),

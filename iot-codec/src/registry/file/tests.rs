@@ -93,6 +93,13 @@ fn a_file_is_refused_for_what_a_table_in_code_is_refused_for() {
     assert_eq!(refuse(1, &[], &[], &entry(1024, 1, "m")), error);
     let error = UnknownUnit { number: 1, unit: 1025 };
     assert_eq!(refuse(1, &[], &[Channel::new(1, 1, "c", 1025)], &[]), error);
+    // The unit comes a version later than the channel, or is of SenML.
+    let units = entry(1025, 2, "u");
+    assert_eq!(refuse(2, &[], &[Channel::new(1, 1, "c", 1025)], &units), error);
+    assert!(
+        Registry::from_lists(2, &[], &[Channel::new(1, 2, "c", 1025), Channel::new(2, 1, "d", 98)], &units).is_ok()
+    );
+    assert!(Registry::from_lists(2, &[], &[Channel::new(2, 1, "d", 99)], &units).is_err());
     let channels = [Channel::new(1, 1, "c", 0), Channel::new(2, 1, "c", 0)];
     let error = DuplicateName { list: List::Channels, number: 2 };
     assert_eq!(refuse(1, &[], &channels, &[]), error);
