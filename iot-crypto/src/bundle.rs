@@ -1,31 +1,43 @@
+mod draft;
+
 use iot_codec::cbor;
 use iot_codec::record;
 use iot_core::{DeviceId, Timestamp};
 
 use crate::cose::{CoseError, Sign1, SignError, VerifyError};
-use crate::{AgreementKey, KeyError, SignatureError, Signer, VerifyingKey};
+use crate::{AgreementKey, KeyError, SignatureError, Signer, Succession, Thumbprint, VerifyingKey};
+
+pub use draft::BundleDraft;
 
 /// What a device says of its keys, verified: with which key it signs, to which key others seal, and until when.
 ///
-/// A bundle is signed by the key that it names, and that key's thumbprint is the device's identity, so whoever knows
-/// the [`DeviceId`] needs to trust nobody for the rest. The expiry bounds the harm of a stolen agreement key: nobody
-/// seals to an expired bundle. A device renews its bundle under a higher sequence number and deletes the secrets of
-/// old ones when nothing that was sealed to them is still on its way.
+/// A bundle is signed by the key that it names. That key's thumbprint is the device's identity, or the device's
+/// [`Succession`] leads to the key; so whoever knows the [`DeviceId`] needs to trust nobody for the rest. The expiry
+/// bounds the harm of a stolen agreement key: nobody seals to an expired bundle. A device renews its bundle under a
+/// higher sequence number and deletes the secrets of old ones when nothing that was sealed to them is still on its way.
+///
+/// A bundle can commit to the signing key that comes next, by its thumbprint. A device that is to rotate one day does so
+/// from its first bundle on: a verifier that saw the commitment ([`KnownDevice`](crate::KnownDevice)) refuses a thief
+/// who rotates first.
 ///
 /// ```cddl
-/// bundle = {1: bstr,            ; verifying key: 32 octets of Ed25519, or 33 of P-256, compressed
-///           2: bstr .size 32,   ; X25519 agreement key
-///           3: uint,            ; sequence number of this bundle
-///           4: uint}            ; expiry, microseconds since the Unix epoch
+/// bundle = {1: bstr,               ; verifying key: 32 octets of Ed25519, or 33 of P-256, compressed
+///           2: bstr .size 32,      ; X25519 agreement key
+///           3: uint,               ; sequence number of this bundle among those of the verifying key
+///           4: uint,               ; expiry, microseconds since the Unix epoch
+///           ? 5: bstr .size 32}    ; thumbprint of the verifying key that comes next
 /// ```
 ///
 /// It travels as the payload of a `COSE_Sign1` with the external data `"iot key bundle 1"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyBundle {
+    device: DeviceId,
+    rotations: usize,
     verifying_key: VerifyingKey,
     agreement_key: AgreementKey,
     sequence: u64,
     expires: Timestamp,
+    commitment: Option<Thumbprint>,
 }
 
 record! {
@@ -34,6 +46,7 @@ record! {
         2 => agreement_key: [u8; 32],
         3 => sequence: u64,
         4 => expires: u64,
+        5 => commitment: Option<[u8; 32]>,
     }
 }
 
@@ -65,6 +78,12 @@ pub enum BundleError {
         /// To whom it belongs.
         found: DeviceId,
     },
+    /// It is signed by another key than the one to which the succession leads.
+    #[error("the bundle is signed by another key than the current one")]
+    NotCurrent,
+    /// It commits to another next key than the succession.
+    #[error("the bundle commits to another next key than the succession")]
+    OtherCommitment,
     /// It has expired.
     #[error("the bundle expired at {} s", expires.as_secs())]
     Expired {
@@ -75,7 +94,7 @@ pub enum BundleError {
 
 impl KeyBundle {
     /// Octets of the longest bundle.
-    pub const MAX_LEN: usize = 192;
+    pub const MAX_LEN: usize = 256;
 
     /// Octets that [`issue_into`](Self::issue_into) needs.
     pub const BUFFER_LEN: usize = Sign1::buffer_len(MAX_BODY_LEN, CONTEXT.len());
@@ -83,7 +102,7 @@ impl KeyBundle {
     /// Signs a bundle and writes it to the front of `buffer`, which must have
     /// [`BUFFER_LEN`](Self::BUFFER_LEN) octets. Returns the octets of the bundle.
     ///
-    /// A later bundle of the same device must have a higher `sequence`.
+    /// A later bundle by the same key must have a higher `sequence`. It commits to no next key: [`BundleDraft`] does.
     ///
     /// # Errors
     ///
@@ -95,13 +114,7 @@ impl KeyBundle {
         expires: Timestamp,
         buffer: &mut [u8],
     ) -> Result<usize, SignError> {
-        let verifying_key = signer.verifying_key();
-        let verifying_key = verifying_key.as_bytes();
-        let body =
-            Body { verifying_key, agreement_key: *agreement_key.as_bytes(), sequence, expires: expires.as_micros() };
-        let mut encoded = [0; MAX_BODY_LEN];
-        let encoded = cbor::to_slice(&body, &mut encoded).expect("every body fits its longest form");
-        Sign1::sign_into(signer, encoded, CONTEXT, buffer)
+        BundleDraft::new(agreement_key, sequence, expires).issue_into(signer, buffer)
     }
 
     /// [`issue_into`](Self::issue_into) a new vector.
@@ -116,13 +129,10 @@ impl KeyBundle {
         sequence: u64,
         expires: Timestamp,
     ) -> Result<alloc::vec::Vec<u8>, SignError> {
-        let mut buffer = alloc::vec![0; Self::BUFFER_LEN];
-        let len = Self::issue_into(signer, agreement_key, sequence, expires, &mut buffer)?;
-        buffer.truncate(len);
-        Ok(buffer)
+        BundleDraft::new(agreement_key, sequence, expires).issue(signer)
     }
 
-    /// Verifies that `octets` are a bundle of `device` that has not expired at `at`.
+    /// Verifies that `octets` are a bundle, not expired at `at`, of a `device` that signs with its first key.
     ///
     /// A device without a clock passes the latest time that it has seen signed: what had expired then has expired.
     ///
@@ -130,27 +140,60 @@ impl KeyBundle {
     ///
     /// [`BundleError`].
     pub fn verify(octets: &[u8], device: &DeviceId, at: Timestamp) -> Result<Self, BundleError> {
+        let (bundle, signed) = Self::read(octets)?;
+        if bundle.device != *device {
+            return Err(BundleError::OtherDevice { found: bundle.device });
+        }
+        bundle.finish(&signed, at)
+    }
+
+    /// Verifies that `octets` are a bundle, not expired at `at`, of a device that has rotated: signed by the key to
+    /// which `succession` leads. What the bundle commits to must be what the succession announced.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError`].
+    pub fn verify_with(octets: &[u8], succession: &Succession<'_>, at: Timestamp) -> Result<Self, BundleError> {
+        let (mut bundle, signed) = Self::read(octets)?;
+        if bundle.verifying_key != *succession.current_key() {
+            return Err(BundleError::NotCurrent);
+        }
+        if bundle.commitment.is_some_and(|commitment| commitment != succession.announced()) {
+            return Err(BundleError::OtherCommitment);
+        }
+        bundle.device = succession.device();
+        bundle.rotations = succession.rotations();
+        bundle.finish(&signed, at)
+    }
+
+    /// Reads a bundle, of the device whose first key it names.
+    fn read(octets: &[u8]) -> Result<(Self, Sign1<'_>), BundleError> {
         if octets.len() > Self::MAX_LEN {
             return Err(BundleError::TooLong { len: octets.len() });
         }
         let signed = Sign1::parse(octets)?;
         let body: Body<'_> = cbor::from_slice(signed.unverified_payload())?;
+        let verifying_key = VerifyingKey::from_bytes(body.verifying_key)?;
         let bundle = Self {
-            verifying_key: VerifyingKey::from_bytes(body.verifying_key)?,
+            device: verifying_key.device_id(),
+            rotations: 0,
+            verifying_key,
             agreement_key: AgreementKey::from_bytes(&body.agreement_key)?,
             sequence: body.sequence,
             expires: Timestamp::from_micros(body.expires),
+            commitment: body.commitment.map(Thumbprint::from_bytes),
         };
-        if bundle.device() != *device {
-            return Err(BundleError::OtherDevice { found: bundle.device() });
-        }
+        Ok((bundle, signed))
+    }
+
+    fn finish(self, signed: &Sign1<'_>, at: Timestamp) -> Result<Self, BundleError> {
         let mut scratch = [0; Self::MAX_LEN + CONTEXT.len()];
-        signed.verify(&bundle.verifying_key, CONTEXT, &mut scratch).map_err(|refused| match refused {
+        signed.verify(&self.verifying_key, CONTEXT, &mut scratch).map_err(|refused| match refused {
             VerifyError::Signature(invalid) => BundleError::Signature(invalid),
-            VerifyError::Buffer(_) => BundleError::TooLong { len: octets.len() },
+            VerifyError::Buffer(short) => BundleError::TooLong { len: short.needed },
         })?;
-        bundle.check_expiry(at)?;
-        Ok(bundle)
+        self.check_expiry(at)?;
+        Ok(self)
     }
 
     /// Fails if the bundle has expired at `at`.
@@ -167,8 +210,13 @@ impl KeyBundle {
     }
 
     /// Whose bundle it is.
-    pub fn device(&self) -> DeviceId {
-        self.verifying_key.device_id()
+    pub const fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// How often the device has rotated its signing key before this bundle.
+    pub const fn rotations(&self) -> usize {
+        self.rotations
     }
 
     /// The key with which the device signs.
@@ -181,9 +229,14 @@ impl KeyBundle {
         &self.agreement_key
     }
 
-    /// The number of the bundle among the device's; the highest is the current one.
+    /// The number of the bundle among those of its verifying key; the highest is the current one.
     pub const fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// The thumbprint of the verifying key that comes next, if the bundle commits to it.
+    pub const fn commitment(&self) -> Option<Thumbprint> {
+        self.commitment
     }
 
     /// From when on nobody seals to it.
@@ -194,8 +247,9 @@ impl KeyBundle {
 
 const CONTEXT: &[u8] = b"iot key bundle 1";
 
-/// A map of two keys and two numbers of 64 bits.
-const MAX_BODY_LEN: usize = 1 + (1 + 2 + VerifyingKey::MAX_LEN) + (1 + 2 + AgreementKey::LEN) + 2 * (1 + 9);
+/// A map of two keys, two numbers of 64 bits and a thumbprint.
+const MAX_BODY_LEN: usize =
+    1 + (3 + VerifyingKey::MAX_LEN) + (3 + AgreementKey::LEN) + 2 * (1 + 9) + (3 + Thumbprint::LEN);
 
 #[cfg(test)]
 mod tests;

@@ -76,6 +76,7 @@
 //! | topic in a routing header | [`RoutingHeader::MAX_TOPIC_LEN`] octets |
 //! | what a message adds to a payload of 20 octets | 165 octets (sequence number below 2²⁴, stream 0) |
 //! | key bundle | [`KeyBundle::MAX_LEN`] octets |
+//! | rotations of a device's signing key | [`Succession::MAX_ROTATIONS`], in [`Succession::MAX_LEN`] octets |
 //!
 //! # Features
 //!
@@ -109,12 +110,13 @@ mod key;
 mod opener;
 mod routing;
 mod sealer;
+mod succession;
 #[cfg(test)]
 mod vectors;
 mod verified;
 
 pub use crate::binding::Heading;
-pub use crate::bundle::{BundleError, KeyBundle};
+pub use crate::bundle::{BundleDraft, BundleError, KeyBundle};
 pub use crate::error::{BufferTooSmall, SignatureError};
 #[cfg(feature = "es256")]
 pub use crate::key::P256SigningKey;
@@ -125,4 +127,8 @@ pub use crate::key::{
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
 pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer};
+pub use crate::succession::{
+    Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
+    UnverifiedSuccession,
+};
 pub use crate::verified::{Proof, Verified};

@@ -29,7 +29,8 @@ fn the_longest_bundle_fits_its_bounds() {
     let mut buffer = [0; KeyBundle::BUFFER_LEN];
     let secret = AgreementSecret::from_bytes(&[2; 32]);
     let last = Timestamp::from_micros(u64::MAX);
-    let len = KeyBundle::issue_into(&signer(), secret.public(), u64::MAX, last, &mut buffer).unwrap();
+    let draft = BundleDraft::new(secret.public(), u64::MAX, last).committing_to(&secret.thumbprint());
+    let len = draft.issue_into(&signer(), &mut buffer).unwrap();
     assert!(len <= KeyBundle::MAX_LEN, "{len}");
     assert!(KeyBundle::verify(&buffer[..len], &signer().verifying_key().device_id(), BEFORE).is_ok());
 }
@@ -63,5 +64,5 @@ fn refuses_every_truncation_and_every_flipped_bit() {
         assert!(KeyBundle::verify(&buffer[..len], &device, BEFORE).is_err(), "bit {bit}");
         buffer[bit / 8] ^= 1 << (bit % 8);
     }
-    assert_eq!(KeyBundle::verify(&[0; 200], &device, BEFORE), Err(BundleError::TooLong { len: 200 }));
+    assert_eq!(KeyBundle::verify(&[0; 257], &device, BEFORE), Err(BundleError::TooLong { len: 257 }));
 }

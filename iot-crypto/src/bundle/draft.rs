@@ -1,0 +1,80 @@
+use iot_codec::cbor;
+use iot_core::Timestamp;
+
+use super::{Body, CONTEXT, KeyBundle, MAX_BODY_LEN};
+use crate::cose::{Sign1, SignError};
+use crate::{AgreementKey, Signer, Thumbprint};
+
+/// What a [`KeyBundle`] is to say, before it is signed.
+///
+/// ```
+/// # use iot_core::Timestamp;
+/// # use iot_crypto::{AgreementSecret, BundleDraft, KeyBundle, SigningKey};
+/// let (first, next) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+/// let agreement = AgreementSecret::from_bytes(&[3; 32]);
+/// let draft = BundleDraft::new(agreement.public(), 1, Timestamp::from_secs(1_800_000_000));
+/// let draft = draft.committing_to(&next.verifying_key().thumbprint());
+/// let mut octets = [0; KeyBundle::BUFFER_LEN];
+/// let len = draft.issue_into(&first, &mut octets)?;
+/// # let device = first.verifying_key().device_id();
+/// let bundle = KeyBundle::verify(&octets[..len], &device, Timestamp::from_secs(1_767_225_600))?;
+/// assert_eq!(bundle.commitment(), Some(next.verifying_key().thumbprint()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct BundleDraft<'k> {
+    agreement_key: &'k AgreementKey,
+    sequence: u64,
+    expires: Timestamp,
+    commitment: Option<Thumbprint>,
+}
+
+impl<'k> BundleDraft<'k> {
+    /// A bundle that names the key to which others seal. A later bundle by the same verifying key must have a higher
+    /// `sequence`; nobody seals to the key from `expires` on.
+    pub const fn new(agreement_key: &'k AgreementKey, sequence: u64, expires: Timestamp) -> Self {
+        Self { agreement_key, sequence, expires, commitment: None }
+    }
+
+    /// Commits to the verifying key that comes next, by its thumbprint. Default: to none.
+    ///
+    /// Each bundle of a key commits to the same one: verifiers refuse another.
+    #[must_use]
+    pub const fn committing_to(mut self, next: &Thumbprint) -> Self {
+        self.commitment = Some(*next);
+        self
+    }
+
+    /// Signs the bundle and writes it to the front of `buffer`, which must have
+    /// [`KeyBundle::BUFFER_LEN`] octets. Returns the octets of the bundle.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`].
+    pub fn issue_into(&self, signer: &impl Signer, buffer: &mut [u8]) -> Result<usize, SignError> {
+        let verifying_key = signer.verifying_key();
+        let body = Body {
+            verifying_key: verifying_key.as_bytes(),
+            agreement_key: *self.agreement_key.as_bytes(),
+            sequence: self.sequence,
+            expires: self.expires.as_micros(),
+            commitment: self.commitment.map(|thumbprint| *thumbprint.as_bytes()),
+        };
+        let mut encoded = [0; MAX_BODY_LEN];
+        let encoded = cbor::to_slice(&body, &mut encoded).expect("every body fits its longest form");
+        Sign1::sign_into(signer, encoded, CONTEXT, buffer)
+    }
+
+    /// [`issue_into`](Self::issue_into) a new vector.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::Signer`] when the holder of the key did not sign.
+    #[cfg(feature = "alloc")]
+    pub fn issue(&self, signer: &impl Signer) -> Result<alloc::vec::Vec<u8>, SignError> {
+        let mut buffer = alloc::vec![0; KeyBundle::BUFFER_LEN];
+        let len = self.issue_into(signer, &mut buffer)?;
+        buffer.truncate(len);
+        Ok(buffer)
+    }
+}
