@@ -263,6 +263,10 @@ fn equal_keys_are_found_wherever_they_stand() {
         let error = normalize(&bytes, &Limits::default(), Rules::default()).unwrap_err();
         assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::DuplicateKey, 0));
     }
+    // The offset of the innermost map is that in the input, where the long 1 before it has two bytes.
+    let bytes = hex("82 1801 a10 0a201000100".replace(' ', "").as_str());
+    let error = normalize(&bytes, &Limits::default(), Rules::default()).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::DuplicateKey, 5));
 }
 
 #[test]

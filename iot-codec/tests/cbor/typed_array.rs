@@ -49,6 +49,7 @@ fn other_elements_and_broken_ones_are_refused() {
     assert_eq!(read::<u32>("d8514400000000"), Err((InvalidValue, 0)));
     assert_eq!(read::<f64>("d85444003e00c4"), Err((InvalidValue, 0)));
     assert_eq!(read::<i8>("d84c4101"), Err((InvalidValue, 0)));
+    assert_eq!(read::<i8>("d8444101"), Err((InvalidValue, 0)), "what is to be clamped has no sign");
     assert_eq!(read::<f64>("d8574101"), Err((InvalidValue, 0)));
     assert_eq!(read::<u8>("d9ff404101"), Err((InvalidValue, 0)));
     assert_eq!(read::<u16>("d8414101"), Err((InvalidValue, 2)));
