@@ -65,7 +65,7 @@
 //!
 //! | | the most |
 //! |---|---|
-//! | an item of CBOR, a record, a pack of SenML | [`cbor::Limits`]: 1 MiB, 16 levels, 65,536 items, unless set; 4 GiB, 20 levels |
+//! | an item of CBOR, a record, a pack of `SenML` | [`cbor::Limits`]: 1 MiB, 16 levels, 65,536 items, unless set; 4 GiB, 20 levels |
 //! | a batch of samples | [`series::Limits`]: 1,024 samples in 63 channels, unless set; [65,535](series::MAX_SAMPLES) |
 //! | a frame | the caller's buffer, less the checksum; length-delimited 4 GiB |
 //! | a message in fragments | [`fragment::SenderConfig::max_message_len`]: 11,980 bytes over frames of 51, without parity |
