@@ -47,7 +47,7 @@ fn vector(name: &str, heading: &str, index: usize) -> Vec<u8> {
 /// The octets of a block in which each line has words of them, and then says what they are.
 fn annotated(name: &str, heading: &str) -> String {
     let page = page(name);
-    let is_octets = |word: &&str| word.len() % 2 == 0 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_octets = |word: &&str| word.len().is_multiple_of(2) && word.bytes().all(|digit| digit.is_ascii_hexdigit());
     let of_line = |line: &str| -> String {
         let octets = line.trim().split("  ").next().unwrap();
         if octets.split(' ').all(|word| is_octets(&word)) { octets.replace(' ', "") } else { "none".into() }

@@ -82,6 +82,9 @@ fn every_element_round_trips() {
     round_trip(&[i64::MIN, -1, 0, i64::MAX]);
     round_trip(&[0.1f32, -0.0, f32::INFINITY, f32::MIN_POSITIVE]);
     round_trip(&[0.1f64, -0.0, f64::INFINITY, f64::MIN_POSITIVE]);
+    let (big, little) = (hex("d8414401020304"), hex("d8454401020304"));
+    let of = |bytes| from_slice::<TypedArray<u16>>(bytes).unwrap();
+    assert!(of(&big) != of(&little) && of(&big) == of(&big), "the same bytes in another order are other numbers");
     let nan = [f64::from_bits(0x7ff0_0000_0000_0001)];
     let mut space = [0; 8];
     let array = TypedArray::encoded(&nan, &mut space).unwrap();

@@ -149,3 +149,36 @@ fn items_are_written_without_allocation() {
     assert_eq!(items.iter().collect::<Result<Vec<_>, _>>(), Ok(vec![Quality::Stale, Quality::Invented]));
     assert!(Items::encoded(&[1000u16; 3], &mut space).is_err());
 }
+
+#[test]
+fn names_that_the_macro_uses_itself_are_free() {
+    record! {
+        #[derive(Debug, PartialEq)]
+        struct Names<'input> {
+            1 => cursor: u8,
+            2 => writer: &'input str,
+            3 => fields: Option<u8>,
+            4 => value: u8,
+            5 => number: u8,
+            6 => offset: u8,
+            7 => r#type: u8,
+        }
+    }
+    record! {
+        #[derive(Debug, Default, PartialEq)]
+        enum O { 0 => Ok, #[default] 1 => Err, 2 => Some, 3 => None }
+    }
+    type Optional<T> = Option<T>;
+    record! {
+        /// A field is optional by its type, whatever the type is called.
+        #[derive(Debug, Default, PartialEq)]
+        struct Encode { 0 => o: O, 1 => optional: Optional<O>, }
+    }
+    let names = Names { cursor: 1, writer: "", fields: None, value: 2, number: 3, offset: 4, r#type: 5 };
+    round_trip(&names, b"\xa6\x01\x01\x02\x60\x04\x02\x05\x03\x06\x04\x07\x05");
+    for (number, variant) in [O::Ok, O::Err, O::Some, O::None].into_iter().enumerate() {
+        round_trip(&variant, [b"\x00", b"\x01", b"\x02", b"\x03"][number]);
+    }
+    round_trip(&Encode::default(), b"\xa1\x00\x01");
+    round_trip(&Encode { o: O::None, optional: Some(O::Some) }, b"\xa2\x00\x03\x01\x02");
+}
