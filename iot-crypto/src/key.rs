@@ -6,7 +6,8 @@ mod signing;
 mod thumbprint;
 mod verifying;
 
-pub use agreement::{AgreementKey, AgreementSecret};
+pub use agreement::{Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret};
+pub(crate) use agreement::{ReceiveError, receive};
 pub use cose_key::{CoseKey, CoseKeyError, CoseKeySet, KeyKind, Operation};
 #[cfg(feature = "es256")]
 pub use es256::P256SigningKey;

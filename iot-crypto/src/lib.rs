@@ -121,7 +121,7 @@ pub use crate::error::{BufferTooSmall, SignatureError};
 #[cfg(feature = "es256")]
 pub use crate::key::P256SigningKey;
 pub use crate::key::{
-    AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet, KeyError, KeyKind, Operation, Signature, Signer,
+    Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet, KeyError, KeyKind, Operation, Signature, Signer,
     SignerError, SigningKey, Thumbprint, VerifyingKey,
 };
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};

@@ -1,27 +1,28 @@
 use core::ops::Range;
 
+use hpke::Deserializable as _;
 use hpke::aead::{AeadTag, ChaCha20Poly1305};
 use hpke::inout::InOutBuf;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, Kem, OpModeR};
 use iot_core::{DeviceId, Freshness, KeyId, Position, Topic};
 use zeroize::Zeroize as _;
 
 use crate::binding::Binding;
 use crate::cose::{Algorithm, CoseError, EncStructure, Encrypt0, Sign1, VerifyError};
+use crate::key::{ReceiveError, receive};
 use crate::routing::{RoutingError, RoutingHeader};
 use crate::sealer::{ENCAPSULATED_LEN, MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN, TAG_LEN};
 use crate::{
-    AgreementSecret, BufferTooSmall, Heading, Proof, Signature, SignatureError, Thumbprint, Verified, VerifyingKey,
+    Agreement, AgreementError, AgreementSecret, BufferTooSmall, Heading, Proof, Signature, SignatureError, Thumbprint,
+    Verified, VerifyingKey,
 };
 
 /// Opens messages that were sealed for this reader, and alone makes [`Verified`] ones.
 ///
-/// Give it all secrets to which somebody may still have sealed: the current one and those of earlier bundles.
+/// Give it all secrets to which somebody may still have sealed: the current one and those of earlier bundles. They are
+/// in memory, or whatever else implements [`Agreement`].
 #[derive(Debug)]
-pub struct Opener<'k, D, R> {
-    secrets: &'k [AgreementSecret],
+pub struct Opener<'k, D, R, A = AgreementSecret> {
+    secrets: &'k [A],
     directory: D,
     replay: R,
 }
@@ -83,6 +84,9 @@ pub enum OpenError {
     /// It was sealed to a key that this reader does not have.
     #[error("the message was sealed to the key {0}")]
     OtherReader(KeyId),
+    /// The holder of the agreement key did not agree.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
     /// It cannot be decrypted: it was altered, or its header was.
     #[error("the message cannot be decrypted")]
     Decryption,
@@ -119,9 +123,9 @@ pub const fn scratch_len(message_len: usize, topic_len: usize) -> usize {
     message_len + topic_len + 128
 }
 
-impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
+impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     /// An opener for the holder of `secrets`, which listens to `directory` and remembers positions in `replay`.
-    pub const fn new(secrets: &'k [AgreementSecret], directory: D, replay: R) -> Self {
+    pub const fn new(secrets: &'k [A], directory: D, replay: R) -> Self {
         Self { secrets, directory, replay }
     }
 
@@ -133,8 +137,8 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
     /// overwritten before this returns, and so is what was decrypted when opening fails.
     ///
     /// **Opening consumes the message**: after a failure it cannot be opened again, unless the error is
-    /// [`Routing`](OpenError::Routing), [`Buffer`](OpenError::Buffer), or, where the header names the source,
-    /// [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was full, keeps a copy.
+    /// [`Routing`](OpenError::Routing), [`Buffer`](OpenError::Buffer), [`Agreement`](OpenError::Agreement), or, where the
+    /// header names the source, [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was full, keeps a copy.
     ///
     /// # Errors
     ///
@@ -187,13 +191,14 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
             return Err(CoseError::Algorithm(headers.algorithm.number()).into());
         }
         let key = headers.key_id().ok_or(OpenError::NoKeyId)?;
-        let secret = self.secrets.iter().find(|secret| secret.key_id() == key).ok_or(OpenError::OtherReader(key))?;
+        let secret = self
+            .secrets
+            .iter()
+            .find(|secret| secret.thumbprint().key_id() == key)
+            .ok_or(OpenError::OtherReader(key))?;
         let encapsulated = headers.encapsulated_key.unwrap_or_default();
-        if encapsulated.len() != ENCAPSULATED_LEN {
-            return Err(CoseError::Length { len: encapsulated.len() }.into());
-        }
-        let encapsulated =
-            <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| OpenError::Decryption)?;
+        let len = encapsulated.len();
+        let encapsulated: [u8; ENCAPSULATED_LEN] = encapsulated.try_into().map_err(|_| CoseError::Length { len })?;
         if headers.protected.len() > MAX_PROTECTED_LEN {
             return Err(CoseError::Length { len: headers.protected.len() }.into());
         }
@@ -204,16 +209,13 @@ impl<'k, D: Directory, R: ReplayGuard> Opener<'k, D, R> {
         let ciphertext = envelope.len() - ciphertext_len;
         let (plaintext, tag) = envelope[ciphertext..].split_at_mut(plaintext_len);
         let tag = AeadTag::<ChaCha20Poly1305>::from_bytes(tag).map_err(|_| OpenError::Decryption)?;
-        hpke::single_shot_open_inout_detached::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &OpModeR::Base,
-            secret.as_hpke(),
-            &encapsulated,
-            &[],
-            InOutBuf::from(&mut *plaintext),
-            authenticated.as_bytes(),
-            &tag,
-        )
-        .map_err(|_| OpenError::Decryption)?;
+        let mut receiver = receive(secret, &encapsulated, &[]).map_err(|refused| match refused {
+            ReceiveError::Refused(refused) => OpenError::Agreement(refused),
+            ReceiveError::SmallOrder => OpenError::Decryption,
+        })?;
+        receiver
+            .open_inout_detached(InOutBuf::from(&mut *plaintext), authenticated.as_bytes(), &tag)
+            .map_err(|_| OpenError::Decryption)?;
         Ok((secret.thumbprint(), plaintext))
     }
 

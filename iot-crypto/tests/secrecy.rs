@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use iot_crypto::{AgreementSecret, CoseKey, SigningKey};
+use iot_crypto::{Agreed, AgreedSecret, AgreementSecret, CoseKey, SigningKey};
 
 /// A secret without a pattern, so that no run of it is in an output by chance.
 fn secret() -> [u8; 32] {
@@ -63,4 +63,11 @@ fn key_objects_and_their_errors_show_no_secret() {
         }
     }
     assert!(errors > 100, "{errors} errors were looked at");
+}
+
+#[test]
+fn agreed_secrets_are_not_shown() {
+    let key = *AgreementSecret::from_bytes(&[1; 32]).public();
+    check_value(&AgreedSecret::from_bytes(secret()));
+    check_value(&Agreed::new(key, [2; 32], AgreedSecret::from_bytes(secret())));
 }

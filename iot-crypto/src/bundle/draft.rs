@@ -3,7 +3,7 @@ use iot_core::Timestamp;
 
 use super::{Body, CONTEXT, KeyBundle, MAX_BODY_LEN};
 use crate::cose::{Sign1, SignError};
-use crate::{AgreementKey, Signer, Thumbprint};
+use crate::{AgreementKey, BufferTooSmall, Signer, Thumbprint};
 
 /// What a [`KeyBundle`] is to say, before it is signed.
 ///
@@ -52,6 +52,7 @@ impl<'k> BundleDraft<'k> {
     ///
     /// [`SignError`].
     pub fn issue_into(&self, signer: &impl Signer, buffer: &mut [u8]) -> Result<usize, SignError> {
+        let buffer = BufferTooSmall::check(buffer, KeyBundle::BUFFER_LEN)?;
         let verifying_key = signer.verifying_key();
         let body = Body {
             verifying_key: verifying_key.as_bytes(),

@@ -1,18 +1,98 @@
+mod receive;
+
 use core::fmt;
 
 use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, Kem, Serializable as _};
+use hpke::{Deserializable as _, Kem};
 use iot_core::KeyId;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::KeyError;
 use super::thumbprint::{Curve, Thumbprint};
 
+pub(crate) use receive::{ReceiveError, receive};
+
+/// What agrees secrets for a reader: a key in memory, or one that a secure element holds and that may refuse.
+///
+/// An element that answers later fits, too: take the encapsulated key out of the message (`ek` in
+/// [`Headers`](crate::cose::Headers)), ask the element, and open the message with an [`Agreed`] made of its answer.
+pub trait Agreement {
+    /// The public half of the key that [`agree`](Self::agree) uses.
+    fn agreement_key(&self) -> AgreementKey;
+
+    /// The thumbprint of the public half. Default: computed anew each time.
+    fn thumbprint(&self) -> Thumbprint {
+        self.agreement_key().thumbprint()
+    }
+
+    /// The X25519 function (RFC 7748 §5) of the secret key and the 32 octets of another's public one, which nobody has
+    /// checked.
+    ///
+    /// # Errors
+    ///
+    /// [`AgreementError`] when whatever holds the key did not agree.
+    fn agree(&self, with: &[u8; AgreementKey::LEN]) -> Result<AgreedSecret, AgreementError>;
+}
+
+/// The holder of an agreement key did not agree a secret: it is locked, absent or broken. Retrying may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the holder of the agreement key did not agree")]
+pub struct AgreementError;
+
+/// What the X25519 function yields; wiped when dropped. No key yet: HPKE derives one from it.
+pub struct AgreedSecret([u8; 32]);
+
+impl AgreedSecret {
+    /// Wraps the 32 octets that a secure element computed.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Drop for AgreedSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for AgreedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgreedSecret").finish_non_exhaustive()
+    }
+}
+
+/// One agreement that has already taken place, for a secure element that answers later.
+#[derive(Debug)]
+pub struct Agreed {
+    key: AgreementKey,
+    with: [u8; AgreementKey::LEN],
+    secret: AgreedSecret,
+}
+
+impl Agreed {
+    /// What the holder of `key` agreed `with` another's public key.
+    pub const fn new(key: AgreementKey, with: [u8; AgreementKey::LEN], secret: AgreedSecret) -> Self {
+        Self { key, with, secret }
+    }
+}
+
+/// Fails for every other public key.
+impl Agreement for Agreed {
+    fn agreement_key(&self) -> AgreementKey {
+        self.key
+    }
+
+    fn agree(&self, with: &[u8; AgreementKey::LEN]) -> Result<AgreedSecret, AgreementError> {
+        if self.with == *with { Ok(AgreedSecret(self.secret.0)) } else { Err(AgreementError) }
+    }
+}
+
 /// A secret X25519 key (RFC 7748 §5), to which others seal; wiped when dropped.
 pub struct AgreementSecret {
-    secret: <X25519HkdfSha256 as Kem>::PrivateKey,
+    secret: StaticSecret,
     public: AgreementKey,
     thumbprint: Thumbprint,
 }
@@ -21,16 +101,10 @@ impl AgreementSecret {
     /// Octets of a secret.
     pub const LEN: usize = 32;
 
-    /// Wraps 32 octets, which are clamped as RFC 7748 §5 says.
-    ///
-    /// # Panics
-    ///
-    /// Never: every string of 32 octets is an X25519 secret.
+    /// Wraps 32 octets, which are clamped where they are used, as RFC 7748 §5 says.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
-        let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(bytes)
-            .expect("every string of 32 octets is an X25519 secret");
-        let public = <X25519HkdfSha256 as Kem>::sk_to_pk(&secret);
-        let public = AgreementKey(public.to_bytes().into());
+        let secret = StaticSecret::from(*bytes);
+        let public = AgreementKey(PublicKey::from(&secret).to_bytes());
         Self { secret, public, thumbprint: public.thumbprint() }
     }
 
@@ -56,20 +130,31 @@ impl AgreementSecret {
         self.thumbprint.key_id()
     }
 
-    /// The clamped secret, for whoever stores it.
-    pub(super) fn secret(&self) -> Zeroizing<[u8; Self::LEN]> {
-        Zeroizing::new(self.secret.to_bytes().into())
+    /// The secret, for whoever stores it.
+    pub(super) fn secret(&self) -> &[u8; Self::LEN] {
+        self.secret.as_bytes()
+    }
+}
+
+/// A key in memory never refuses.
+impl Agreement for AgreementSecret {
+    fn agreement_key(&self) -> AgreementKey {
+        self.public
     }
 
-    pub(crate) const fn as_hpke(&self) -> &<X25519HkdfSha256 as Kem>::PrivateKey {
-        &self.secret
+    fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
+    }
+
+    fn agree(&self, with: &[u8; AgreementKey::LEN]) -> Result<AgreedSecret, AgreementError> {
+        Ok(AgreedSecret(self.secret.diffie_hellman(&PublicKey::from(*with)).to_bytes()))
     }
 }
 
 /// Compares in constant time.
 impl PartialEq for AgreementSecret {
     fn eq(&self, other: &Self) -> bool {
-        self.secret().as_slice().ct_eq(other.secret().as_slice()).into()
+        self.secret().ct_eq(other.secret()).into()
     }
 }
 
@@ -95,8 +180,8 @@ impl AgreementKey {
     ///
     /// [`KeyError::SmallOrder`] for the points with which every agreement yields the same secret (RFC 7748 §6.1).
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, KeyError> {
-        let probe = x25519_dalek::StaticSecret::from([1; 32]);
-        let agreed = probe.diffie_hellman(&x25519_dalek::PublicKey::from(*bytes));
+        let probe = StaticSecret::from([1; 32]);
+        let agreed = probe.diffie_hellman(&PublicKey::from(*bytes));
         if agreed.was_contributory() { Ok(Self(*bytes)) } else { Err(KeyError::SmallOrder) }
     }
 
@@ -127,23 +212,4 @@ impl fmt::Debug for AgreementKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vectors::hex;
-
-    /// RFC 7748 §5.2, the first iteration of the last vector: the scalar 9 times the base point.
-    #[test]
-    fn derives_the_public_key_as_the_rfc_does() {
-        let secret = hex("0900000000000000000000000000000000000000000000000000000000000000");
-        let public = hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
-        assert_eq!(AgreementSecret::from_bytes(&secret).public().as_bytes(), &public);
-    }
-
-    #[test]
-    fn refuses_points_of_small_order() {
-        let mut one = [0; 32];
-        one[0] = 1;
-        assert_eq!(AgreementKey::from_bytes(&[0; 32]), Err(KeyError::SmallOrder));
-        assert_eq!(AgreementKey::from_bytes(&one), Err(KeyError::SmallOrder));
-    }
-}
+mod tests;

@@ -126,7 +126,7 @@ impl AgreementSecret {
     ///
     /// [`BufferTooSmall`].
     pub fn write_secret_cose_key(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        Object::of_agreement(self.public(), Some(&self.secret())).write(buffer)
+        Object::of_agreement(self.public(), Some(self.secret())).write(buffer)
     }
 }
 
