@@ -178,5 +178,15 @@ fn a_slot_holds_the_longest_block_and_not_an_octet_more() {
 fn refuses_settings_outside_of_their_range() {
     assert_eq!(SenderConfig::default().mtu(7).unwrap_err().min, 8);
     assert_eq!(SenderConfig::default().lifetime(Duration::ZERO).unwrap_err().value, 0);
-    assert_eq!(SenderConfig::default().lifetime(Duration::MAX).unwrap_err().value, u64::MAX);
+    assert!(SenderConfig::default().lifetime(Duration::from_nanos(999)).is_err());
+    // A lifetime without end refused itself as out of a range that held it. Its ids are never free again.
+    let config = SenderConfig::default().mtu(20).unwrap().lifetime(Duration::MAX).unwrap();
+    let (mut sender, message) = (Sender::new(config, 0), [1; 21]);
+    for _ in 0..8 + 16 + 2048 {
+        let late = Instant::from_micros(u64::MAX - 1);
+        let mut outgoing = sender.send(Instant::START, &message).unwrap();
+        assert!(outgoing.next_frame(late, &mut [0; 20]).unwrap().is_some());
+    }
+    let retry_at = Instant::MAX;
+    assert_eq!(sender.send(Instant::START, &message).unwrap_err(), SendError::NoFreeId { retry_at });
 }
