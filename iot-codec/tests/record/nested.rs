@@ -142,6 +142,19 @@ record! {
 }
 
 #[test]
+fn records_side_by_side_are_one_level() {
+    let limits = Limits::default().depth(3).unwrap();
+    let sample = older::Sample { time: 7, value: 0.5 };
+    let samples = List(vec![sample.clone(); 60]);
+    assert_eq!(from_slice_within(&to_vec(&samples), &limits), Ok(samples));
+    let entry = |number| if number % 2 == 0 { older::Entry::Sample(sample.clone()) } else { older::Entry::Gap(number) };
+    let entries = List((0..60).map(entry).collect());
+    assert_eq!(from_slice_within(&to_vec(&entries), &limits), Ok(entries));
+    let arrays = List(vec![Array([List(vec![1u8])]); 60]);
+    assert_eq!(from_slice_within(&to_vec(&arrays), &limits), Ok(arrays));
+}
+
+#[test]
 fn arrays_of_any_element_and_strings_that_are_borrowed_or_owned() {
     let mut space = [0; 8];
     let arrays = Arrays {
