@@ -1,14 +1,16 @@
-//! `validate`, `Cursor` and `Writer` against each other and against `ciborium`.
+//! `validate`, `Cursor` and `Writer` against each other and against `ciborium` and `minicbor`.
 //!
 //! - What `validate` accepts, `Cursor::raw_item` takes whole, and the two refuse alike.
 //! - What it accepts, read by `Cursor` and written by `Writer`, gives the same bytes: there is one encoding of a value.
 //! - What `ciborium` reads, written deterministically, is accepted: nothing that is in order is refused.
 //! - Where both accept, both read the same value, and the accepted bytes are its deterministic encoding.
+//! - `minicbor` reads all that `validate` accepts, to the same end and as the same value.
 
 #![no_main]
 
 use ciborium::Value;
 use iot_codec::cbor::{Cursor, DecodeError, DecodeErrorKind, EncodeError, Kind, Limits, Writer, validate};
+use iot_fuzz::value::{deterministic, read, read_minicbor, same};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -23,6 +25,14 @@ fuzz_target!(|input: &[u8]| {
         let mut copy = Writer::new(Vec::new());
         copy_item(&mut Cursor::new(input), &mut copy).expect("a valid item is readable");
         assert_eq!(copy.into_output(), input, "a valid item has a second encoding");
+
+        let mut minicbor = minicbor::Decoder::new(input);
+        assert_eq!(minicbor.skip().map(|()| minicbor.position()).ok(), Some(input.len()), "minicbor ends elsewhere");
+        if let Some(ours) = read(&mut Cursor::new(input)) {
+            let theirs =
+                read_minicbor(&mut minicbor::Decoder::new(input)).expect("what this crate knows, minicbor does");
+            assert!(same(&ours, &theirs), "{ours:?} is not {theirs:?}");
+        }
     }
 
     let mut rest = input;
@@ -80,93 +90,4 @@ fn copy_item(from: &mut Cursor, to: &mut Writer<Vec<u8>>) -> Result<(), DecodeEr
     };
     written.expect("a vector always has room");
     Ok(())
-}
-
-/// One item as `ciborium` would hold it; `None` for what it does not tell apart or does not know: `undefined`, other
-/// simple values, and bignums (tags 2 and 3), which it turns into integers.
-fn read(cursor: &mut Cursor) -> Option<Value> {
-    Some(match cursor.peek().ok()? {
-        Kind::Unsigned => Value::from(cursor.unsigned().ok()?),
-        Kind::Negative => {
-            let value = -1 - i128::from(cursor.negative().ok()?);
-            Value::Integer(value.try_into().ok()?)
-        }
-        Kind::Bytes => Value::from(cursor.bytes().ok()?),
-        Kind::Text => Value::from(cursor.text().ok()?),
-        Kind::Array => {
-            let count = cursor.array().ok()?;
-            Value::Array((0..count).map(|_| read(cursor)).collect::<Option<_>>()?)
-        }
-        Kind::Map => {
-            let count = cursor.map().ok()?;
-            Value::Map((0..count).map(|_| Some((read(cursor)?, read(cursor)?))).collect::<Option<_>>()?)
-        }
-        Kind::Tag => match cursor.tag().ok()? {
-            2 | 3 => return None,
-            tag => Value::Tag(tag, Box::new(read(cursor)?)),
-        },
-        Kind::Bool => Value::Bool(cursor.bool().ok()?),
-        Kind::Null => cursor.null().map(|()| Value::Null).ok()?,
-        Kind::Float => Value::Float(cursor.float().ok()?),
-        _ => return None,
-    })
-}
-
-/// The deterministic encoding; `None` when a map has a key twice, so that there is none.
-fn deterministic(value: &Value) -> Option<Vec<u8>> {
-    let mut writer = Writer::new(Vec::new());
-    let head = match value {
-        Value::Integer(integer) => match u64::try_from(i128::from(*integer)) {
-            Ok(value) => writer.unsigned(value),
-            Err(_) => writer.negative(u64::try_from(-1 - i128::from(*integer)).ok()?),
-        },
-        Value::Bytes(bytes) => writer.bytes(bytes),
-        Value::Float(value) => writer.float(*value),
-        Value::Text(text) => writer.text(text),
-        Value::Bool(value) => writer.bool(*value),
-        Value::Null => writer.null(),
-        Value::Tag(tag, _) => writer.tag(*tag),
-        Value::Array(elements) => writer.array(elements.len() as u64),
-        Value::Map(pairs) => writer.map(pairs.len() as u64),
-        _ => return None,
-    };
-    head.expect("a vector always has room");
-    let mut bytes = writer.into_output();
-    match value {
-        Value::Tag(_, content) => bytes.extend(deterministic(content)?),
-        Value::Array(elements) => {
-            for element in elements {
-                bytes.extend(deterministic(element)?);
-            }
-        }
-        Value::Map(pairs) => {
-            let mut sorted = Vec::new();
-            for (key, value) in pairs {
-                sorted.push((deterministic(key)?, deterministic(value)?));
-            }
-            sorted.sort();
-            if sorted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                return None;
-            }
-            for (key, value) in sorted {
-                bytes.extend(key);
-                bytes.extend(value);
-            }
-        }
-        _ => {}
-    }
-    Some(bytes)
-}
-
-/// Equal, with all NaNs the same: `ciborium` does not keep their payload.
-fn same(ours: &Value, theirs: &Value) -> bool {
-    match (ours, theirs) {
-        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
-        (Value::Tag(a, x), Value::Tag(b, y)) => a == b && same(x, y),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((k, v), (l, w))| same(k, l) && same(v, w))
-        }
-        _ => ours == theirs,
-    }
 }

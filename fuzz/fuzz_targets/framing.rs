@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use iot_codec::framing::{LengthDelimited, frame_header};
+use iot_codec::framing::{FrameError, LengthDelimited, frame_header};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -39,9 +39,14 @@ fuzz_target!(|input: &[u8]| {
     } else {
         assert_eq!(decoder.push(stream).err(), end.err(), "a poisoned decoder went on");
     }
+    let is_too_long = matches!(end, Err(FrameError::TooLong { .. }));
     assert_eq!(frames, expected);
     assert_eq!(end.is_ok(), is_whole, "{end:?}");
-    assert_eq!(decoder.stats().frames, frames.len() as u64);
+    decoder.reset();
+    let stats = decoder.stats();
+    let delivered: usize = frames.iter().map(|frame| 4 + frame.len()).sum();
+    assert_eq!((stats.frames, stats.oversized), (frames.len() as u64, u64::from(is_too_long)));
+    assert_eq!(stats.bytes, delivered as u64 + stats.skipped, "octets that are neither delivered nor skipped");
 
     let again: Vec<u8> = frames
         .iter()
