@@ -1,4 +1,4 @@
-//! What a program weighs that copies what it receives and does nothing else: any program can copy.
+//! What a program weighs that only receives.
 #![no_std]
 #![no_main]
 
@@ -8,10 +8,8 @@ fn decode(received: &[u8]) -> Option<&[u8]> {
     Some(received)
 }
 
-fn encode<'s>(message: &&[u8], space: &'s mut [u8]) -> Option<&'s [u8]> {
-    let space = space.get_mut(..message.len())?;
-    space.copy_from_slice(message);
-    Some(space)
+fn encode(message: &&[u8], space: &mut [u8]) -> usize {
+    message.len() + space.len()
 }
 
 fn validate(received: &[u8]) -> usize {
