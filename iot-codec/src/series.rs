@@ -14,7 +14,7 @@
 //! let errors = vec![0; 60];
 //!
 //! let blob = to_vec(&times, &[Channel::floats(&celsius), Channel::integers(&errors)])?;
-//! assert_eq!(blob.len(), 18);
+//! assert_eq!(blob.len(), 17);
 //!
 //! let batch = from_slice(&blob, &Limits::default())?;
 //! assert_eq!(batch.times, times);

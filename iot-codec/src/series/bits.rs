@@ -74,6 +74,14 @@ impl<'b> BitReader<'b> {
         value | self.take_buffered(count - low) << 32
     }
 
+    /// Takes ones up to the first zero, which is taken too, or up to as many as `most`, at most 32.
+    pub(super) fn take_ones(&mut self, most: u32) -> u32 {
+        self.refill();
+        let ones = self.buffer.trailing_ones().min(most);
+        self.take_buffered((ones + 1).min(most));
+        ones
+    }
+
     /// Takes the Elias gamma code of `value + 1`: as many zeros as the number has bits after its first, a one, those bits.
     ///
     /// `None` if the zeros do not end.

@@ -175,7 +175,7 @@ fn exceptions_cost(floats: &[f64], scale: scale::Scale) -> u64 {
     if scale.exceptions == 0 {
         return 0;
     }
-    let mut sum = u64::from(tag::BITS + tag::EXTENSION_BITS + gamma_len(scale.exceptions as u64 - 1));
+    let mut sum = u64::from(tag::len(tag::EXTENDED) + gamma_len(scale.exceptions as u64 - 1));
     each_exception(floats, scale, |others, _| sum += u64::from(gamma_len(others) + 64));
     sum * 256
 }

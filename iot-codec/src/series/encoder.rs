@@ -68,7 +68,7 @@ impl<'a> Channel<'a> {
 ///
 /// let mut space = [0; 64];
 /// let len = Encoder::<64>::new().encode(&times, &[Channel::floats(&celsius)], &mut space)?;
-/// assert_eq!(len, 8);
+/// assert_eq!(len, 7);
 /// # Ok::<(), iot_codec::series::EncodeError>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -6,14 +6,13 @@ use super::{
     residuals,
 };
 
-/// What a column's prefix of two bits says, and what may stand in front of it.
+/// What a column's prefix says: as many ones as its number, and a zero, if that is less than three.
 pub(super) mod tag {
-    pub(crate) const ORDER_1: u64 = 0;
-    pub(crate) const ORDER_2: u64 = 1;
-    pub(crate) const PACKED: u64 = 2;
+    pub(crate) const ORDER_1: u32 = 0;
+    pub(crate) const ORDER_2: u32 = 1;
+    pub(crate) const PACKED: u32 = 2;
     /// A tag of [`EXTENSION_BITS`] follows.
-    pub(crate) const EXTENDED: u64 = 3;
-    pub(crate) const BITS: u32 = 2;
+    pub(crate) const EXTENDED: u32 = 3;
 
     pub(crate) const ORDER_0: u64 = 0;
     pub(crate) const MISSING: u64 = 1;
@@ -21,6 +20,11 @@ pub(super) mod tag {
     pub(crate) const EXCEPTIONS: u64 = 3;
     pub(crate) const DIVISOR: u64 = 4;
     pub(crate) const EXTENSION_BITS: u32 = 3;
+
+    /// How many bits a tag takes with all that follows for it.
+    pub(crate) const fn len(tag: u32) -> u32 {
+        if tag == EXTENDED { EXTENDED + EXTENSION_BITS } else { tag + 1 }
+    }
 }
 
 const BASE_BITS: u32 = 4;
@@ -66,21 +70,25 @@ pub(super) fn plan(values: &[i64], scratch: &mut [u64]) -> Plan {
         greatest = greatest.max(value);
     }
     if least == greatest {
-        let cost = bits(tag::BITS + WIDTH_BITS + number_len(zigzag(first)));
+        let cost = bits(tag::len(tag::PACKED) + WIDTH_BITS + number_len(zigzag(first)));
         return Plan { form: Form::Packed { width: 0 }, origin: first, divisor: 1, cost };
     }
     let survey = Survey::of(values, greatest.checked_sub(least));
     let Survey { order, divisor } = survey;
     let width = 64 - (greatest.wrapping_sub(least) as u64 / divisor).leading_zeros();
 
-    let divisor_cost = if divisor > 1 { tag::BITS + tag::EXTENSION_BITS + number_len(divisor) } else { 0 };
-    let packed_header = tag::BITS + divisor_cost + WIDTH_BITS + number_len(zigzag(least));
+    let divisor_cost = if divisor > 1 { tag::len(tag::EXTENDED) + number_len(divisor) } else { 0 };
+    let packed_header = tag::len(tag::PACKED) + divisor_cost + WIDTH_BITS + number_len(zigzag(least));
     let packed = bits(packed_header) + (u64::from(width) * values.len() as u64) * 256;
 
     differences(values, order, divisor, scratch);
     let (base, cost) = residuals::best_base(scratch.get(..values.len() - 1).unwrap_or(&[]));
     let base_cost = if base < WIDE_BASE { BASE_BITS } else { BASE_BITS + WIDE_BASE_BITS };
-    let order_cost = if order == Order::Zero { tag::BITS + tag::EXTENSION_BITS } else { tag::BITS };
+    let order_cost = tag::len(match order {
+        Order::Zero => tag::EXTENDED,
+        Order::One => tag::ORDER_1,
+        Order::Two => tag::ORDER_2,
+    });
     let header = order_cost + divisor_cost + base_cost + high_len(zigzag(first)) + residuals::STATE_BITS;
     let coded = bits(header) + cost;
 
@@ -127,9 +135,9 @@ pub(super) fn put_body(
 /// Puts the form, and the divisor in front of it.
 pub(super) fn put_prefix(out: &mut ReverseBitWriter<'_>, plan: &Plan) {
     match plan.form {
-        Form::Packed { .. } => out.put_short(tag::PACKED, tag::BITS),
-        Form::Differences { order: Order::One, .. } => out.put_short(tag::ORDER_1, tag::BITS),
-        Form::Differences { order: Order::Two, .. } => out.put_short(tag::ORDER_2, tag::BITS),
+        Form::Packed { .. } => put_tag(out, tag::PACKED),
+        Form::Differences { order: Order::One, .. } => put_tag(out, tag::ORDER_1),
+        Form::Differences { order: Order::Two, .. } => put_tag(out, tag::ORDER_2),
         Form::Differences { order: Order::Zero, .. } => put_extension(out, tag::ORDER_0),
     }
     if plan.divisor > 1 {
@@ -139,7 +147,12 @@ pub(super) fn put_prefix(out: &mut ReverseBitWriter<'_>, plan: &Plan) {
 }
 
 pub(super) fn put_extension(out: &mut ReverseBitWriter<'_>, extension: u64) {
-    out.put_short(extension << tag::BITS | tag::EXTENDED, tag::BITS + tag::EXTENSION_BITS);
+    out.put_short(extension, tag::EXTENSION_BITS);
+    put_tag(out, tag::EXTENDED);
+}
+
+fn put_tag(out: &mut ReverseBitWriter<'_>, tag: u32) {
+    out.put_short((1 << tag) - 1, (tag + 1).min(tag::EXTENDED));
 }
 
 /// A form as it is read, before its numbers.

@@ -386,7 +386,7 @@ enum Tag {
 }
 
 fn take_tag(bits: &mut BitReader<'_>) -> Tag {
-    match bits.take(tag::BITS) {
+    match bits.take_ones(tag::EXTENDED) {
         tag::ORDER_1 => Tag::Shape(Shape::Differences(Order::One)),
         tag::ORDER_2 => Tag::Shape(Shape::Differences(Order::Two)),
         tag::PACKED => Tag::Shape(Shape::Packed),

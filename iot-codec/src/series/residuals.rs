@@ -36,7 +36,7 @@ struct Context {
 impl Scale {
     #[inline(always)]
     fn new(base: u32) -> Self {
-        Self { base: 1 << base, recent: 0, sum: 1 << base }
+        Self { base: 1 << base, recent: 1 << base, sum: 2 << base }
     }
 
     #[inline(always)]

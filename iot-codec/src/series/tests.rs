@@ -296,7 +296,7 @@ fn exact_buffers_suffice() {
 
 #[test]
 fn simple_series_are_small() {
-    assert_eq!(alone(floats(&[21.5; 60])), 8);
+    assert_eq!(alone(floats(&[21.5; 60])), 7);
     // A counter.
     assert!(alone(integers(&(0..60).collect::<Vec<_>>())) <= 9);
     // Steps of 1/16 degree, as a common digital thermometer has them.

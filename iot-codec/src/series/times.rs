@@ -9,13 +9,14 @@ use super::{
 };
 
 /// A unit in microseconds, and the bits of a grid's start counted in it: enough until the year 2089 at least.
-const UNITS: [(i64, u32); 5] = [(1, 52), (1_000, 42), (1_000_000, 32), (60_000_000, 26), (3_600_000_000, 20)];
+const UNITS: [(i64, u32); 6] =
+    [(1, 52), (1_000, 42), (1_000_000, 32), (60_000_000, 26), (3_600_000_000, 20), (86_400_000_000, 16)];
 const UNIT_BITS: u32 = 3;
-/// The start of a grid that no unit has room for: a number of microseconds, with its sign.
-const ANY_START: u64 = 5;
+/// Of a start that its unit has no room for: another unit follows, and a number of these with its sign.
+const ANY_START: u64 = 6;
 
 /// The usual steps in microseconds.
-const STEPS: [i64; 15] = [
+const STEPS: [i64; 16] = [
     10_000,
     100_000,
     1_000_000,
@@ -31,11 +32,22 @@ const STEPS: [i64; 15] = [
     1_800_000_000,
     3_600_000_000,
     86_400_000_000,
+    604_800_000_000,
 ];
 const STEP_BITS: u32 = 4;
-const OTHER_STEP: u64 = 15;
 
-/// What follows [`OTHER_STEP`].
+/// What the times begin with. Below 28 it is twice the index of a usual step, whose unit counts the start, or one more
+/// if the next larger unit does.
+const CODE_BITS: u32 = 5;
+/// Days, and the steps that they count the starts of: there is no larger unit.
+const DAY: usize = UNITS.len() - 1;
+const DAILY: usize = 14;
+const DAILY_CODE: u64 = 28;
+/// A usual step and a unit follow.
+const STEP_AND_UNIT: u64 = 30;
+/// A form and a unit follow.
+const FORM_AND_UNIT: u64 = 31;
+
 const FORM_BITS: u32 = 2;
 const GRID: u64 = 0;
 const COLUMN: u64 = 1;
@@ -54,21 +66,63 @@ pub(super) fn put(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut S
 }
 
 fn put_grid(out: &mut ReverseBitWriter<'_>, start: i64, step: i64) {
-    let usual = STEPS.iter().position(|usual| *usual == step);
-    if usual.is_none() {
+    let unit = put_start(out, start, step);
+    let Some(index) = STEPS.iter().position(|usual| *usual == step) else {
+        // The span stands before the start.
         put_step(out, step);
+        return put_form(out, GRID, unit);
+    };
+    match short_code(index, unit) {
+        Some(code) => out.put_short(code, CODE_BITS),
+        None => {
+            out.put_short(unit, UNIT_BITS);
+            out.put_short((index as u64) << CODE_BITS | STEP_AND_UNIT, CODE_BITS + STEP_BITS);
+        }
     }
+}
+
+/// Puts a grid's start and returns its unit, or [`ANY_START`].
+fn put_start(out: &mut ReverseBitWriter<'_>, start: i64, step: i64) -> u64 {
     let fits = |(unit, width): &(i64, u32)| start >= 0 && start % unit == 0 && (start / unit) >> width == 0;
-    let unit = UNITS.iter().rposition(fits);
-    match unit.and_then(|index| UNITS.get(index)) {
-        Some((unit, width)) => out.put((start / unit) as u64, *width),
-        None => put_number(out, zigzag(start)),
+    // A larger unit than the step's next one takes more for its name than it saves.
+    let largest = if STEPS.contains(&step) { (unit_of(step).0 + 1).min(DAY) } else { DAY };
+    let units = UNITS.get(..=largest).unwrap_or(&UNITS);
+    let unit = units.iter().rposition(fits);
+    match unit.and_then(|index| Some((index, UNITS.get(index)?))) {
+        Some((index, (unit, width))) => {
+            out.put((start / unit) as u64, *width);
+            index as u64
+        }
+        None => {
+            let (index, unit) = unit_of(start);
+            put_number(out, zigzag(start / unit));
+            out.put_short(index as u64, UNIT_BITS);
+            ANY_START
+        }
     }
-    if usual.is_none() {
-        out.put_short(GRID, FORM_BITS);
+}
+
+/// The code that says a usual step and the unit of its start, if there is one.
+fn short_code(step: usize, unit: u64) -> Option<u64> {
+    if step >= DAILY {
+        return (unit == DAY as u64).then_some(DAILY_CODE + (step - DAILY) as u64);
     }
-    out.put_short(usual.map_or(OTHER_STEP, |index| index as u64), STEP_BITS);
-    out.put_short(unit.map_or(ANY_START, |index| index as u64), UNIT_BITS);
+    let own = unit_of(*STEPS.get(step)?).0 as u64;
+    unit.checked_sub(own).filter(|above| *above <= 1).map(|above| 2 * step as u64 + above)
+}
+
+/// The index of the usual step and the unit that [`short_code`] said.
+fn from_short_code(code: u64) -> Option<(u64, u64)> {
+    if code >= DAILY_CODE {
+        return Some((DAILY as u64 + (code - DAILY_CODE), DAY as u64));
+    }
+    let own = unit_of(*STEPS.get(code as usize / 2)?).0 as u64;
+    Some((code / 2, own + code % 2))
+}
+
+fn put_form(out: &mut ReverseBitWriter<'_>, form: u64, unit: u64) {
+    out.put_short(unit << FORM_BITS | form, FORM_BITS + UNIT_BITS);
+    out.put_short(FORM_AND_UNIT, CODE_BITS);
 }
 
 fn put_irregular(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut Scratch<'_>) {
@@ -93,9 +147,7 @@ fn put_irregular(out: &mut ReverseBitWriter<'_>, times: &[i64], scratch: &mut Sc
     if step != 0 {
         put_step(out, step);
     }
-    out.put_short(if step == 0 { COLUMN } else { GRID_AND_COLUMN }, FORM_BITS);
-    out.put_short(OTHER_STEP, STEP_BITS);
-    out.put_short(unit as u64, UNIT_BITS);
+    put_form(out, if step == 0 { COLUMN } else { GRID_AND_COLUMN }, unit as u64);
 }
 
 /// Puts a step in the largest unit that divides it.
@@ -170,21 +222,20 @@ pub(super) fn take<T: Cell>(bits: &mut BitReader<'_>, cells: &mut [T]) -> Option
     if cells.is_empty() {
         return Some(());
     }
-    let unit = bits.take(UNIT_BITS);
-    let step = bits.take(STEP_BITS);
-    let mut form = GRID;
-    if step == OTHER_STEP {
-        form = bits.take(FORM_BITS);
-    }
+    let (form, step, unit) = match bits.take(CODE_BITS) {
+        FORM_AND_UNIT => (bits.take(FORM_BITS), None, bits.take(UNIT_BITS)),
+        STEP_AND_UNIT => (GRID, Some(bits.take(STEP_BITS)), bits.take(UNIT_BITS)),
+        code => from_short_code(code).map(|(step, unit)| (GRID, Some(step), unit))?,
+    };
     if form == GRID {
+        let step = match step {
+            Some(index) => *STEPS.get(index as usize)?,
+            None => take_step(bits)?,
+        };
         let start = match UNITS.get(unit as usize) {
             Some((unit, width)) => (bits.take(*width) as i64).wrapping_mul(*unit),
-            None if unit == ANY_START => unzigzag(take_number(bits)?),
+            None if unit == ANY_START => take_step(bits)?,
             None => return None,
-        };
-        let step = match STEPS.get(step as usize) {
-            Some(step) => *step,
-            None => take_step(bits)?,
         };
         let mut time = start;
         for cell in cells {

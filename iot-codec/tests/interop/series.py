@@ -5,9 +5,9 @@ import struct
 import sys
 
 MASK = 2**64 - 1
-UNITS = [1, 1_000, 1_000_000, 60_000_000, 3_600_000_000]
-START_WIDTHS = [52, 42, 32, 26, 20]
-STEPS = [10_000, 100_000] + [s * 1_000_000 for s in (1, 2, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 86400)]
+UNITS = [1, 1_000, 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000]
+START_WIDTHS = [52, 42, 32, 26, 20, 16]
+STEPS = [10_000, 100_000] + [s * 1_000_000 for s in (1, 2, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 86400, 604800)]
 ROWS = [
     [243, 6, 6, 1],
     [233, 11, 11, 1],
@@ -58,7 +58,7 @@ class Bits:
 
 
 def residuals(bits, base, count, state):
-    recent, found = 0, []
+    recent, found = 2**base, []
     for _ in range(count):
         level = max(1, (2**base + recent) >> 1).bit_length() - 1
         row = min(level, 6)
@@ -101,8 +101,10 @@ def integers(bits, form, divisor, count):
 
 
 def tag(bits):
-    code = bits.take(2)
-    return code if code < 3 else 3 + bits.take(3)
+    ones = 0
+    while ones < 3 and bits.take(1):
+        ones += 1
+    return ones if ones < 3 else 3 + bits.take(3)
 
 
 def form_behind(bits, code):
@@ -119,12 +121,21 @@ def taken_span(bits):
 def times(bits, count):
     if count == 0:
         return []
-    unit, step = bits.take(3), bits.take(4)
-    kind = bits.take(2) if step == 15 else 0
+    code = bits.take(5)
+    if code == 31:
+        kind, unit = bits.take(2), bits.take(3)
+        if kind == 0:
+            step = taken_span(bits)
+    elif code == 30:
+        kind, step, unit = 0, STEPS[bits.take(4)], bits.take(3)
+    elif code >= 28:
+        kind, step, unit = 0, STEPS[code - 14], 5
+    else:
+        kind, step = 0, STEPS[code // 2]
+        unit = max(index for index in range(6) if step % UNITS[index] == 0) + code % 2
     if kind == 0:
-        start = bits.signed() if unit == 5 else bits.take(START_WIDTHS[unit]) * UNITS[unit]
-        span = STEPS[step] if step < 15 else taken_span(bits)
-        return [wrap(start + index * span) for index in range(count)]
+        start = taken_span(bits) if unit == 6 else bits.take(START_WIDTHS[unit]) * UNITS[unit]
+        return [wrap(start + index * step) for index in range(count)]
     span = taken_span(bits) if kind == 2 else 0
     form, divisor = form_behind(bits, tag(bits))
     column = integers(bits, form, divisor, count)
@@ -174,11 +185,15 @@ def channel(bits, count, before):
     return there, [next(values) if mark else None for mark in there]
 
 
+def head(bits):
+    return 60 if bits.take(1) else bits.take(6)
+
+
 def batch(data):
     bits = Bits(data)
-    count, channels, found, before = bits.take(6), 1, [], None
+    count, channels, found, before = head(bits), 1, [], None
     if count == 63:
-        channels, count = bits.take(6), bits.take(6)
+        channels, count = bits.take(6), head(bits)
     if count == 61:
         count += bits.take(8)
     elif count == 62:
