@@ -81,6 +81,7 @@
 //! # Features
 //!
 //! - `alloc` (default): functions that return a vector. Without it nothing here allocates.
+//! - `keyfile`: secrets at rest on hosts, locked with a password (Argon2id).
 //! - `es256`: keys on P-256 and their signatures (ES256), because many secure elements have no Ed25519.
 //!
 //! # Panics
@@ -107,6 +108,8 @@ mod binding;
 mod bundle;
 mod error;
 mod key;
+#[cfg(feature = "keyfile")]
+mod keyfile;
 mod opener;
 mod routing;
 mod sealer;
@@ -121,9 +124,11 @@ pub use crate::error::{BufferTooSmall, SignatureError};
 #[cfg(feature = "es256")]
 pub use crate::key::P256SigningKey;
 pub use crate::key::{
-    Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet, KeyError, KeyKind, Operation, Signature, Signer,
-    SignerError, SigningKey, Thumbprint, VerifyingKey,
+    Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet,
+    KeyError, KeyKind, Operation, Signature, Signer, SignerError, SigningKey, Thumbprint, VerifyingKey,
 };
+#[cfg(feature = "keyfile")]
+pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
 pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer};

@@ -65,6 +65,20 @@ fn key_objects_and_their_errors_show_no_secret() {
     assert!(errors > 100, "{errors} errors were looked at");
 }
 
+#[cfg(feature = "keyfile")]
+#[test]
+fn key_files_and_their_errors_show_no_secret() {
+    use iot_crypto::{KeyFile, KeyFileCost};
+    use rand_core::SeedableRng as _;
+    let mut rng = rand_chacha::ChaCha20Rng::from_seed([1; 32]);
+    let octets = KeyFile::lock(&secret(), &secret(), &secret(), KeyFileCost::LEAST, &mut rng).unwrap();
+    assert!(!octets.windows(4).any(|window| window == &secret()[..4]));
+    let file = KeyFile::parse(&octets).unwrap();
+    check_value(&file);
+    check_error(&file.unlock(&secret()[1..], &secret(), &mut [0; 32]).unwrap_err());
+    check_error(&file.unlock(&secret(), &secret(), &mut [0; 31]).unwrap_err());
+}
+
 #[test]
 fn agreed_secrets_are_not_shown() {
     let key = *AgreementSecret::from_bytes(&[1; 32]).public();
