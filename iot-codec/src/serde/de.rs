@@ -25,7 +25,7 @@ pub fn from_slice_strict_within<'de, T: Deserialize<'de>>(
     limits: &Limits,
 ) -> Result<T, DeserializeError> {
     validate(input, limits)?;
-    let mut deserializer = Deserializer { cursor: Cursor::within(input, limits)? };
+    let mut deserializer = Deserializer { cursor: Cursor::within(input, limits)?, wrappers: 0 };
     let value = T::deserialize(&mut deserializer).map_err(|error| error.at(0))?;
     deserializer.cursor.finish()?;
     Ok(value)
@@ -34,6 +34,9 @@ pub fn from_slice_strict_within<'de, T: Deserialize<'de>>(
 /// Reads input that has been validated, so that nesting, lengths and the order of keys are as they must be.
 struct Deserializer<'de> {
     cursor: Cursor<'de>,
+    /// Options and newtypes around the next item, which have no bytes of their own: without a bound of their own, a type
+    /// that consists of nothing else would recurse for ever.
+    wrappers: u8,
 }
 
 type Result<T, E = DeserializeError> = core::result::Result<T, E>;
@@ -85,6 +88,15 @@ impl<'de> Deserializer<'de> {
                 (None, None) => Err(before.error(DecodeErrorKind::OutOfRange).into()),
             };
         }
+    }
+
+    /// Reads what an option or a newtype holds.
+    fn wrapped<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let outer = self.wrappers;
+        self.wrappers = outer.checked_add(1).ok_or_else(|| self.cursor.error(DecodeErrorKind::TooDeep))?;
+        let value = read(self);
+        self.wrappers = outer;
+        value
     }
 
     /// The next item is a tag.
@@ -228,7 +240,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
                 self.cursor.skip()?;
                 visitor.visit_none()
             }
-            _ => visitor.visit_some(self),
+            _ => self.wrapped(|inner| visitor.visit_some(inner)),
         }
     }
 
@@ -245,7 +257,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
-        visitor.visit_newtype_struct(self)
+        self.wrapped(|inner| visitor.visit_newtype_struct(inner))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

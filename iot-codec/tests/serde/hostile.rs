@@ -168,3 +168,21 @@ fn the_deepest_value_is_read_on_a_small_stack() {
     let read = move || from_slice_strict_within::<Deep>(&bytes, &limits).map(drop);
     std::thread::Builder::new().stack_size(64 * 1024).spawn(read).unwrap().join().unwrap().unwrap();
 }
+
+/// The input does not nest, and the type does, without a byte for a level: it read itself until the stack was full.
+#[test]
+fn a_type_of_nothing_but_options_does_not_recurse_for_ever() {
+    #[derive(Clone, Debug, PartialEq, Deserialize, serde::Serialize)]
+    struct Hollow(Option<Box<Hollow>>);
+    let read = || {
+        let error = from_slice_strict::<Hollow>(b"\x00").unwrap_err();
+        assert!(matches!(error, DeserializeError::Item(error) if error.kind() == DecodeErrorKind::TooDeep));
+        assert_eq!(from_slice_strict::<Hollow>(b"\xf6"), Ok(Hollow(None)));
+        // Those that are complete do not count.
+        let many = vec![Hollow(None); 1000];
+        assert_eq!(from_slice_strict::<Vec<Hollow>>(&to_vec_det(&many).unwrap()), Ok(many));
+        let some: Vec<Option<Option<u8>>> = vec![Some(Some(1)); 1000];
+        assert_eq!(from_slice_strict::<Vec<Option<Option<u8>>>>(&to_vec_det(&some).unwrap()), Ok(some));
+    };
+    std::thread::Builder::new().stack_size(512 * 1024).spawn(read).unwrap().join().unwrap();
+}
