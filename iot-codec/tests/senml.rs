@@ -228,6 +228,8 @@ fn json_is_limited_in_items_as_cbor_is() {
     assert_eq!(from_cbor(&encoded, &limits), Ok(pack));
     let error = from_cbor(&encoded, &limits.items(6)).unwrap_err();
     assert!(matches!(error, SenmlError::Cbor(error) if error.kind() == DecodeErrorKind::TooManyItems));
+    // What the limit is for: three bytes of JSON are a record.
+    assert!(size_of::<Record>() <= 240);
     let many = format!("[{}{{}}]", "{},".repeat(300_000));
     let error = from_json(many.as_bytes(), &Limits::default()).unwrap_err();
     assert_eq!(error, SenmlError::TooManyItems { maximum: 65_536 });

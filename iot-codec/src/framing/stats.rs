@@ -1,6 +1,6 @@
 /// What a decoder of frames has seen, handed out and thrown away, since it was made.
 ///
-/// A snapshot: the counters of a decoder go on, whatever becomes of it. They would wrap after 2^64.
+/// A snapshot: the counters of a decoder go on, whatever becomes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -43,7 +43,7 @@ fn split(frame: &[u8]) -> ([u8; 2], u8) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_receiver_with_room_does_as_the_model_does(events in proptest::collection::vec(event(), 1..200)) {

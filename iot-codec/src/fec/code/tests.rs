@@ -121,7 +121,7 @@ fn refuses_what_does_not_fit_and_leaves_the_block_alone() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Against an implementation that solves for the polynomial by elimination, one octet at a time.
     #[test]

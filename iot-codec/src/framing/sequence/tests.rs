@@ -65,6 +65,7 @@ fn an_item_that_does_not_fit_leaves_the_datagram_as_it_was() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
     #[test]
     fn any_bytes_end_in_an_error_or_are_all_read(datagram in proptest::collection::vec(0u8.., 0..60)) {
         let (items, error, lost) = items(&datagram);
