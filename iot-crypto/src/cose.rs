@@ -10,11 +10,11 @@ mod sign1;
 
 pub use encrypt0::Encrypt0;
 pub use header::{Algorithm, Headers};
-pub use sign1::{Sign1, SignError, VerifyError};
+pub use sign1::{Sign1, SignError, UnsignedSign1, VerifyError};
 
 pub(crate) use encrypt0::EncStructure;
 pub(crate) use header::{EK, Protected};
-pub(crate) use sign1::{sign1_len, write_sign1};
+pub(crate) use sign1::{put_signature, sign1_len, write_unsigned};
 
 use iot_codec::cbor::{Cursor, DecodeError, Kind};
 

@@ -131,7 +131,7 @@ pub use crate::key::{
 pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
-pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer};
+pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer, SignsElsewhere, UnsignedMessage};
 pub use crate::succession::{
     Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
     UnverifiedSuccession,

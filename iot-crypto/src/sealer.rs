@@ -1,17 +1,15 @@
-use hpke::aead::ChaCha20Poly1305;
-use hpke::inout::InOutBuf;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{OpModeS, Serializable as _};
-use iot_codec::cbor::{Buffer, Writer, encoded_len};
+mod unsigned;
+
+use iot_codec::cbor::encoded_len;
 use iot_core::{DeviceId, Timestamp};
 use rand_core::CryptoRng;
-use zeroize::Zeroize as _;
 
 use crate::binding::Binding;
-use crate::cose::{self, Algorithm, EncStructure, Protected, Sign1};
+use crate::cose::{self, Algorithm, Protected, Sign1};
 use crate::routing::RoutingHeader;
-use crate::{BufferTooSmall, Heading, KeyBundle, Signer, SignerError};
+use crate::{BufferTooSmall, Heading, KeyBundle, SignatureError, Signer, SignerError};
+
+pub use unsigned::{SignsElsewhere, UnsignedMessage};
 
 /// Signs messages of one source and seals them for one reader: `COSE_Sign1` inside `COSE_Encrypt0` with HPKE-4, behind
 /// a routing header. `docs/formats/envelope.md` draws the octets.
@@ -69,6 +67,9 @@ pub enum SealError {
     /// The holder of the signing key did not sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The signature that came back is not the key's over what was to be signed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// The caller's buffer is too short.
     #[error(transparent)]
     Buffer(#[from] BufferTooSmall),
@@ -121,51 +122,9 @@ impl<'k, S: Signer> Sealer<'k, S> {
         rng: &mut impl CryptoRng,
         buffer: &mut [u8],
     ) -> Result<usize, SealError> {
-        let expired = |_| SealError::BundleExpired { expires: self.reader.expires() };
-        self.reader.check_expiry(at).map_err(expired)?;
-        let layout = self.layout(heading, payload.len())?;
-        let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.signed_len)?;
-        let (message, scratch) = buffer.split_at_mut(layout.message_len);
-        let (routing, envelope) = message.split_at_mut(layout.routing_len);
-        layout.routing.encode(routing).expect("the layout has room for the header");
-
-        let reader = self.reader.agreement_key().thumbprint();
-        let protected = Protected::new(Algorithm::Hpke4, &reader.key_id());
-        let (head, ciphertext) = envelope.split_at_mut(layout.envelope_head_len);
-        let (inner, tag) = ciphertext.split_at_mut(layout.inner_len);
-        let binding = Binding { reader: &reader, heading };
-        let signed = cose::write_sign1(self.signer, payload, &binding, inner, scratch);
-        // It holds the payload.
-        scratch.zeroize();
-        signed?;
-
-        let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new(protected.as_bytes(), routing)
-            .expect("the capacity suffices for the longest routing header");
-        let (encapsulated, computed_tag) =
-            hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-                &OpModeS::Base,
-                &self.reader.agreement_key().to_hpke(),
-                &[],
-                InOutBuf::from(&mut *inner),
-                authenticated.as_bytes(),
-                rng,
-            )
-            .map_err(|_| {
-                inner.zeroize();
-                SealError::Agreement
-            })?;
-        tag.copy_from_slice(&computed_tag.to_bytes());
-        let mut writer = Writer::new(Buffer::new(head));
-        let written = (|| {
-            writer.array(3)?;
-            writer.bytes(protected.as_bytes())?;
-            writer.map(1)?;
-            writer.int(cose::EK)?;
-            writer.bytes(&encapsulated.to_bytes())?;
-            writer.bytes_header((layout.inner_len + TAG_LEN) as u64)
-        })();
-        written.expect("the layout has room for the head");
-        Ok(layout.message_len)
+        let unsigned = self.begin(heading, payload, at, buffer)?;
+        let signature = self.signer.sign(unsigned.to_be_signed())?;
+        unsigned.seal(signature, rng)
     }
 
     /// [`seal_into`](Self::seal_into) a new vector.
@@ -185,6 +144,34 @@ impl<'k, S: Signer> Sealer<'k, S> {
         let len = self.seal_into(heading, payload, at, rng, &mut buffer)?;
         buffer.truncate(len);
         Ok(buffer)
+    }
+
+    /// The first half of [`seal_into`](Self::seal_into), for a key whose holder answers later ([`SignsElsewhere`]):
+    /// everything but signing and sealing.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`], but neither [`SealError::Signer`] nor [`SealError::Agreement`].
+    pub fn begin<'b>(
+        &self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        at: Timestamp,
+        buffer: &'b mut [u8],
+    ) -> Result<UnsignedMessage<'b>, SealError> {
+        let expired = |_| SealError::BundleExpired { expires: self.reader.expires() };
+        self.reader.check_expiry(at).map_err(expired)?;
+        let layout = self.layout(heading, payload.len())?;
+        let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.signed_len)?;
+        let (message, to_be_signed) = buffer.split_at_mut(layout.message_len);
+        layout.routing.encode(&mut message[..layout.routing_len]).expect("the layout has room for the header");
+        let reader = *self.reader.agreement_key();
+        let binding = Binding { reader: &reader.thumbprint(), heading };
+        let inner = layout.routing_len + layout.envelope_head_len;
+        let inner = inner..inner + layout.inner_len;
+        let key = self.signer.verifying_key();
+        cose::write_unsigned(&key, payload, &binding, &mut message[inner.clone()], to_be_signed);
+        Ok(UnsignedMessage { key, reader, message, to_be_signed, routing_len: layout.routing_len, inner })
     }
 
     /// The bundle of the reader.

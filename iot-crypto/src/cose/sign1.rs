@@ -1,8 +1,12 @@
+mod unsigned;
+
 use iot_codec::cbor::{Buffer, Cursor, Encode, EncodeError, Output, Writer, encoded_len};
 
 use super::header::{Headers, Protected};
 use super::{Algorithm, CoseError, enter, head_len};
 use crate::{BufferTooSmall, Signature, SignatureError, Signer, SignerError, VerifyingKey};
+
+pub use unsigned::UnsignedSign1;
 
 /// `COSE_Sign1` (RFC 9052 §4.2), read but not verified.
 ///
@@ -159,7 +163,7 @@ const fn to_be_signed_len(protected_len: usize, external_len: usize, payload_len
 
 /// Signs and writes the untagged structure to `structure`, which has [`sign1_len`] octets. `scratch` has as many as
 /// [`to_be_signed_len`] says.
-pub(crate) fn write_sign1(
+fn write_sign1(
     signer: &impl Signer,
     payload: &[u8],
     external: &impl Encode,
@@ -167,19 +171,38 @@ pub(crate) fn write_sign1(
     scratch: &mut [u8],
 ) -> Result<(), SignerError> {
     let key = signer.verifying_key();
+    let signed = write_unsigned(&key, payload, external, structure, scratch);
+    put_signature(structure, &key.normal_form(signer.sign(signed)?));
+    Ok(())
+}
+
+/// Writes the untagged structure without its signature, and what is to be signed, each to a part of its length. Returns
+/// what is to be signed.
+pub(crate) fn write_unsigned<'s>(
+    key: &VerifyingKey,
+    payload: &[u8],
+    external: &impl Encode,
+    structure: &mut [u8],
+    scratch: &'s mut [u8],
+) -> &'s [u8] {
     let protected = Protected::new(key.algorithm(), &key.key_id());
     let protected = protected.as_bytes();
-    let signature = key.normal_form(signer.sign(write_to_be_signed(protected, external, payload, scratch))?);
     let mut writer = Writer::new(Buffer::new(structure));
     let written = (|| {
         writer.array(4)?;
         writer.bytes(protected)?;
         writer.map(0)?;
         writer.bytes(payload)?;
-        writer.bytes(signature.as_bytes())
+        writer.bytes(&[0; Signature::LEN])
     })();
     written.expect("the caller's part has the length of the structure");
-    Ok(())
+    write_to_be_signed(protected, external, payload, scratch)
+}
+
+/// Puts the signature into its place: the end of a structure that [`write_unsigned`] wrote.
+pub(crate) fn put_signature(structure: &mut [u8], signature: &Signature) {
+    let place = structure.len() - Signature::LEN;
+    structure[place..].copy_from_slice(signature.as_bytes());
 }
 
 /// Writes the `Sig_structure` (RFC 9052 §4.4) to `scratch` and returns it.
