@@ -122,7 +122,13 @@ impl Assembly {
             if !entries.is_sorted_by(|first, second| key(first) < key(second)) {
                 return Err(MapError::DuplicateKey);
             }
+            let len = self.bytes.len().saturating_sub(open.content);
             self.scratch.clear();
+            if self.scratch.capacity() < len {
+                // Given back first: to grow it would hold both for a while, and nothing in it is needed.
+                self.scratch = Vec::new();
+                self.scratch.reserve_exact(len);
+            }
             for entry in entries {
                 self.scratch.extend_from_slice(part(entry.key, entry.end));
             }
