@@ -103,9 +103,11 @@ extern crate alloc;
 pub mod fault;
 
 pub mod cose;
+pub mod stream;
 
 mod binding;
 mod bundle;
+mod challenge;
 mod error;
 mod key;
 #[cfg(feature = "keyfile")]
@@ -113,6 +115,7 @@ mod keyfile;
 mod opener;
 mod routing;
 mod sealer;
+mod statement;
 mod succession;
 #[cfg(test)]
 mod vectors;
@@ -120,6 +123,7 @@ mod verified;
 
 pub use crate::binding::Heading;
 pub use crate::bundle::{BundleDraft, BundleError, KeyBundle};
+pub use crate::challenge::{Answer, Challenge};
 pub use crate::error::{BufferTooSmall, SignatureError};
 #[cfg(feature = "es256")]
 pub use crate::key::P256SigningKey;
@@ -132,6 +136,7 @@ pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
 pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer, SignsElsewhere, UnsignedMessage};
+pub use crate::statement::StatementError;
 pub use crate::succession::{
     Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
     UnverifiedSuccession,

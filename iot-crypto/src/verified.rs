@@ -2,10 +2,11 @@ use iot_core::{Freshness, KeyId, Position};
 
 use crate::Heading;
 
-/// A message that was opened, with its proof. Only [`Opener::open`](crate::Opener::open) makes one.
+/// A message that was opened, with its proof. Only [`Opener::open`](crate::Opener::open) and the openers
+/// of [streams](crate::stream) make one.
 ///
-/// It says that the holder of the source's signing key wrote this payload, for this reader, under this topic and at
-/// this position, and that it was not accepted before.
+/// It says that the source wrote this payload, for this reader, under this topic and at this position, and that it was
+/// not accepted before. [`proof`](Self::proof) says how that is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified<'m> {
     pub(crate) payload: &'m [u8],
@@ -21,6 +22,9 @@ pub struct Verified<'m> {
 pub enum Proof {
     /// A signature by the source's key, which the reader can show to others.
     Signature,
+    /// A key that only the source and this reader have, so that the reader knows who wrote it and cannot show it to
+    /// others.
+    PairwiseKey,
 }
 
 impl<'m> Verified<'m> {
@@ -39,7 +43,7 @@ impl<'m> Verified<'m> {
         &self.heading.position
     }
 
-    /// The key that signed it.
+    /// The key that signed it, or the opening of its stream.
     pub const fn key(&self) -> KeyId {
         self.key
     }
