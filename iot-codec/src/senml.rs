@@ -5,6 +5,8 @@
 //! unless they end in `_` and so must be understood (RFC 8428 §4.4). CBOR is read in any well-formed encoding, and
 //! written in the deterministic one.
 //!
+//! A batch of [`series`](crate::series) becomes a pack by [`from_batch`], and measurements become a batch by [`to_batch`].
+//!
 //! All is bounded by [`Limits`](crate::cbor::Limits): what is read by its bytes and its items, and what is resolved by the
 //! bytes of names and units. A [`Record`] takes some 240 bytes of memory however short it was, so a device or a gateway
 //! with little of it sets the limit of items: 65,536 by default.
@@ -23,12 +25,14 @@
 //! ```
 
 mod base64url;
+mod batch;
 mod cbor;
 mod error;
 mod json;
 mod record;
 mod resolve;
 
+pub use batch::{BatchError, ChannelName, from_batch, to_batch};
 pub use cbor::{from_cbor, to_cbor};
 pub use error::SenmlError;
 pub use json::{from_json, to_json};

@@ -18,11 +18,23 @@ impl Limits {
         self
     }
 
+    /// What [`samples`](Self::samples) set.
+    #[cfg(feature = "senml")]
+    pub(crate) const fn max_samples(&self) -> usize {
+        self.samples
+    }
+
     /// How many channels a batch may have; [`MAX_CHANNELS`] by default.
     #[must_use]
     pub const fn channels(mut self, channels: usize) -> Self {
         self.channels = channels;
         self
+    }
+
+    /// What [`channels`](Self::channels) set.
+    #[cfg(feature = "senml")]
+    pub(crate) const fn max_channels(&self) -> usize {
+        self.channels
     }
 }
 

@@ -1,5 +1,7 @@
 //! Packs of RFC 8428: its examples, both encodings of any pack, and hostile ones.
 
+mod batch;
+
 use iot_codec::{
     cbor::{DecodeErrorKind, Limits, validate},
     senml::{Measurement, Record, SenmlError, Value, from_cbor, from_json, resolve, to_cbor, to_json},
@@ -20,7 +22,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 /// The packs and their resolutions, and the bytes of §6.
 fn vectors() -> (Vec<(&'static str, &'static str)>, Vec<u8>) {
-    let lines = include_str!("vectors/senml.txt").lines();
+    let lines = include_str!("../vectors/senml.txt").lines();
     let lines: Vec<_> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let (bytes, packs) = lines.split_last().expect("vectors");
     assert_eq!(packs.len(), 22, "eleven packs, each with its resolution");
