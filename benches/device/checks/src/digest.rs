@@ -1,5 +1,7 @@
 use core::fmt;
 
+use crate::Held;
+
 /// FNV-1a of 32 bits, over numbers and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest(pub(crate) u32);
@@ -11,6 +13,11 @@ impl Digest {
         for octet in octets {
             self.0 = (self.0 ^ u32::from(*octet)).wrapping_mul(0x0100_0193);
         }
+    }
+
+    /// What held, of so many rows.
+    pub(crate) fn held(self, rows: usize) -> Held {
+        Held { rows, digest: self.0 }
     }
 }
 

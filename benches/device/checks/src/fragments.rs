@@ -2,11 +2,12 @@ use iot_codec::fec::{Code, Redundancy, reconstruct};
 use iot_codec::fragment::{Peer, Received, Receiver, ReceiverConfig, Sender, SenderConfig, slot_bytes};
 use iot_core::Instant;
 
+use crate::digest::Digest;
 use crate::vectors::{FEC, FRAGMENT, octets, rows};
-use crate::{Failure, Probe, Work, content, ensure, measured};
+use crate::{Failure, Held, Probe, Work, content, ensure, measured};
 
 /// The vectors of another library: each shard is made, and each missing one mended by it.
-pub(crate) fn shards(probe: &mut dyn Probe) -> Result<usize, Failure> {
+pub(crate) fn shards(probe: &mut dyn Probe) -> Result<Held, Failure> {
     let mut count = 0;
     for row in rows(FEC) {
         let mut words = row.split(' ');
@@ -35,18 +36,18 @@ pub(crate) fn shards(probe: &mut dyn Probe) -> Result<usize, Failure> {
         }
         count += 1;
     }
-    Ok(count)
+    Ok(Digest::EMPTY.held(count))
 }
 
 /// The vectors of `docs/formats/fragment.md`, and then a long message of which half of the frames are lost.
-pub(crate) fn messages(probe: &mut dyn Probe) -> Result<usize, Failure> {
+pub(crate) fn messages(probe: &mut dyn Probe) -> Result<Held, Failure> {
     let mut count = 0;
     for vector in FRAGMENT.split("\n\n").filter(|vector| vector.contains("mtu")) {
         one_message(probe, vector, count)?;
         count += 1;
     }
     long_message(probe, count)?;
-    Ok(count + 1)
+    Ok(Digest::EMPTY.held(count + 1))
 }
 
 const NOW: Instant = Instant::START;

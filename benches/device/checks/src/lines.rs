@@ -1,13 +1,14 @@
 use iot_codec::framing::{Checksum, Cobs, Slip, encode_cobs, encode_slip};
 
+use crate::digest::Digest;
 use crate::vectors::{FRAMING, octets, rows};
-use crate::{Failure, Probe, Work, content, ensure, measured};
+use crate::{Failure, Held, Probe, Work, content, ensure, measured};
 
 /// More than any payload of the vectors needs on a line.
 const SPACE: usize = 768;
 
 /// The vectors of serial lines, both ways; a frame with a checksum that was hit is not handed out, the next one is.
-pub(crate) fn lines(probe: &mut dyn Probe) -> Result<usize, Failure> {
+pub(crate) fn lines(probe: &mut dyn Probe) -> Result<Held, Failure> {
     let mut count = 0;
     for row in rows(FRAMING) {
         let mut words = row.split(' ');
@@ -30,7 +31,7 @@ pub(crate) fn lines(probe: &mut dyn Probe) -> Result<usize, Failure> {
         ensure!(held == Some(Some(())), count);
         count += 1;
     }
-    Ok(count)
+    Ok(Digest::EMPTY.held(count))
 }
 
 fn cobs(payload: &[u8], checksum: Checksum, line: &mut [u8], space: &mut [u8], buffer: &mut [u8]) -> Option<()> {

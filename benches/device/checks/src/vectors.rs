@@ -19,7 +19,7 @@ pub(crate) fn rows(text: &'static str) -> impl Iterator<Item = &'static str> {
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// What the host found under this name, in hexadecimal.
+/// What stands there under this name, in hexadecimal.
 pub(crate) fn expected(name: &str) -> Option<&'static str> {
     rows(EXPECTED).find_map(|row| row.strip_prefix(name)?.strip_prefix(' '))
 }
