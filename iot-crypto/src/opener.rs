@@ -1,16 +1,12 @@
 use core::ops::Range;
 
-use hpke::Deserializable as _;
-use hpke::aead::{AeadTag, ChaCha20Poly1305};
-use hpke::inout::InOutBuf;
 use iot_core::{DeviceId, Freshness, KeyId, Position, Topic};
 use zeroize::Zeroize as _;
 
 use crate::binding::Binding;
-use crate::cose::{Algorithm, CoseError, EncStructure, Encrypt0, Sign1, VerifyError};
-use crate::key::{ReceiveError, receive};
+use crate::cose::{self, Algorithm, CoseError, DecryptError, EncStructure, Encrypt0, Sign1, VerifyError};
 use crate::routing::{RoutingError, RoutingHeader};
-use crate::sealer::{ENCAPSULATED_LEN, MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN, TAG_LEN};
+use crate::sealer::{MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN};
 use crate::{
     Agreement, AgreementError, AgreementSecret, BufferTooSmall, Heading, Proof, Signature, SignatureError, Thumbprint,
     Verified, VerifyingKey,
@@ -87,6 +83,9 @@ pub enum OpenError {
     /// The holder of the agreement key did not agree.
     #[error(transparent)]
     Agreement(#[from] AgreementError),
+    /// No encapsulated key of 32 octets stands in the envelope.
+    #[error("the envelope has no encapsulated key")]
+    NoEncapsulatedKey,
     /// It cannot be decrypted: it was altered, or its header was.
     #[error("the message cannot be decrypted")]
     Decryption,
@@ -114,6 +113,17 @@ pub enum OpenError {
     /// The caller's scratch is too short.
     #[error(transparent)]
     Buffer(#[from] BufferTooSmall),
+}
+
+impl From<DecryptError> for OpenError {
+    fn from(refused: DecryptError) -> Self {
+        match refused {
+            DecryptError::NoEncapsulatedKey => Self::NoEncapsulatedKey,
+            DecryptError::Agreement(refused) => Self::Agreement(refused),
+            DecryptError::Algorithm(number) => Self::Cose(CoseError::Algorithm(number)),
+            _ => Self::Decryption,
+        }
+    }
 }
 
 /// Octets of scratch that suffice to open any message of `message_len` octets under a topic of `topic_len` octets.
@@ -196,26 +206,15 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
             .iter()
             .find(|secret| secret.thumbprint().key_id() == key)
             .ok_or(OpenError::OtherReader(key))?;
-        let encapsulated = headers.encapsulated_key.unwrap_or_default();
-        let len = encapsulated.len();
-        let encapsulated: [u8; ENCAPSULATED_LEN] = encapsulated.try_into().map_err(|_| CoseError::Length { len })?;
+        let encapsulated = cose::encapsulated_key(headers)?;
         if headers.protected.len() > MAX_PROTECTED_LEN {
             return Err(CoseError::Length { len: headers.protected.len() }.into());
         }
-        let authenticated =
-            EncStructure::<MAX_ENC_STRUCTURE_LEN>::new(headers.protected, routing).ok_or(OpenError::Decryption)?;
-        let ciphertext_len = sealed.ciphertext().len();
-        let plaintext_len = ciphertext_len.checked_sub(TAG_LEN).ok_or(OpenError::Decryption)?;
-        let ciphertext = envelope.len() - ciphertext_len;
-        let (plaintext, tag) = envelope[ciphertext..].split_at_mut(plaintext_len);
-        let tag = AeadTag::<ChaCha20Poly1305>::from_bytes(tag).map_err(|_| OpenError::Decryption)?;
-        let mut receiver = receive(secret, &encapsulated, &[]).map_err(|refused| match refused {
-            ReceiveError::Refused(refused) => OpenError::Agreement(refused),
-            ReceiveError::SmallOrder => OpenError::Decryption,
-        })?;
-        receiver
-            .open_inout_detached(InOutBuf::from(&mut *plaintext), authenticated.as_bytes(), &tag)
-            .map_err(|_| OpenError::Decryption)?;
+        let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new("Encrypt0", headers.protected, &[routing])
+            .ok_or(OpenError::Decryption)?;
+        let ciphertext = envelope.len() - sealed.ciphertext().len();
+        let plaintext =
+            cose::open_in_place(secret, &encapsulated, authenticated.as_bytes(), &mut envelope[ciphertext..])?;
         Ok((secret.thumbprint(), plaintext))
     }
 

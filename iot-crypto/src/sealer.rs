@@ -5,7 +5,7 @@ use iot_core::{DeviceId, Timestamp};
 use rand_core::CryptoRng;
 
 use crate::binding::Binding;
-use crate::cose::{self, Algorithm, Protected, Sign1};
+use crate::cose::{self, Sign1};
 use crate::routing::RoutingHeader;
 use crate::{BufferTooSmall, Heading, KeyBundle, SignatureError, Signer, SignerError};
 
@@ -199,13 +199,11 @@ impl<'k, S: Signer> Sealer<'k, S> {
             return Err(SealError::TopicTooLong { len: topic_len });
         }
         let inner_len = cose::sign1_len(payload_len);
-        let protected_len = Protected::len(Algorithm::Hpke4);
-        let envelope_head_len =
-            1 + (1 + protected_len) + (1 + 1 + 2 + ENCAPSULATED_LEN) + cose::head_len(inner_len + TAG_LEN);
+        let envelope_head_len = cose::hpke_head_len(inner_len + cose::TAG_LEN);
         let routing_len = routing.encoded_len();
         let binding = Binding { reader: &self.reader.agreement_key().thumbprint(), heading };
         let signed_len = Sign1::buffer_len(payload_len, encoded_len(&binding)) - inner_len;
-        let message_len = routing_len + envelope_head_len + inner_len + TAG_LEN;
+        let message_len = routing_len + envelope_head_len + inner_len + cose::TAG_LEN;
         Ok(Layout { routing, routing_len, envelope_head_len, inner_len, message_len, signed_len })
     }
 }
@@ -220,12 +218,6 @@ struct Layout<'a> {
     /// Octets of the `Sig_structure`, which lies behind the message.
     signed_len: usize,
 }
-
-/// Octets of an encapsulated X25519 key (RFC 9180 §7.1).
-pub(crate) const ENCAPSULATED_LEN: usize = 32;
-
-/// Octets of a Poly1305 tag.
-pub(crate) const TAG_LEN: usize = 16;
 
 /// Octets of the longest `Enc_structure`: `["Encrypt0", protected, routing header]`.
 pub(crate) const MAX_ENC_STRUCTURE_LEN: usize = 1 + 9 + 2 + MAX_PROTECTED_LEN + 3 + RoutingHeader::MAX_LEN;

@@ -1,6 +1,6 @@
 use core::cmp::Ordering;
 
-use iot_codec::cbor::{Buffer, Cursor, DecodeErrorKind, Kind, Writer};
+use iot_codec::cbor::{Buffer, Cursor, DecodeErrorKind, EncodeError, Kind, Writer};
 use iot_core::KeyId;
 
 use super::CoseError;
@@ -17,6 +17,8 @@ pub enum Algorithm {
     Esp256,
     /// `ES256`, −7 (RFC 9053 §2.1), the older number. Read, with keys on P-256 only.
     Es256,
+    /// Direct use of a key that both ends have, −6 (RFC 9053 §6.1.1). The number of a recipient.
+    Direct,
     /// HMAC with SHA-256 and a tag of 256 bits, 5 (RFC 9053 §3.1).
     Hmac256,
     /// ChaCha20/Poly1305 with a tag of 128 bits, 24 (RFC 9053 §4.3).
@@ -36,6 +38,7 @@ impl Algorithm {
             Self::EdDsa => -8,
             Self::Esp256 => -9,
             Self::Es256 => -7,
+            Self::Direct => -6,
             Self::Hmac256 => 5,
             Self::ChaCha20Poly1305 => 24,
             Self::Hpke4 => 42,
@@ -54,6 +57,7 @@ impl Algorithm {
             -8 => Ok(Self::EdDsa),
             -9 if cfg!(feature = "es256") => Ok(Self::Esp256),
             -7 if cfg!(feature = "es256") => Ok(Self::Es256),
+            -6 => Ok(Self::Direct),
             5 => Ok(Self::Hmac256),
             24 => Ok(Self::ChaCha20Poly1305),
             42 => Ok(Self::Hpke4),
@@ -68,6 +72,8 @@ impl Algorithm {
 pub struct Headers<'b> {
     /// The octets of the protected header as received.
     pub protected: &'b [u8],
+    /// The octets of the unprotected header as received, a map.
+    pub unprotected: &'b [u8],
     /// `alg` (1), from the protected header.
     pub algorithm: Algorithm,
     /// `kid` (4), from either header: names a key, proves nothing.
@@ -82,13 +88,64 @@ pub struct Headers<'b> {
 
 const ALG: i64 = 1;
 const CRIT: i64 = 2;
-const KID: i64 = 4;
-const IV: i64 = 5;
+pub(super) const KID: i64 = 4;
+pub(super) const IV: i64 = 5;
 const PARTIAL_IV: i64 = 6;
+pub(super) const COUNTERSIGNATURE: i64 = 11;
+pub(super) const ABBREVIATED_COUNTERSIGNATURE: i64 = 12;
 pub(crate) const EK: i64 = -4;
+/// A commitment to the content key, from the range for private use (RFC 9052 §11.1). `docs/formats/envelope.md`.
+pub(crate) const COMMITMENT: i64 = -65_538;
 
 impl<'b> Headers<'b> {
+    /// Both headers of a layer that names an algorithm, where the compiler may share the code.
+    #[inline(never)]
     pub(super) fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
+        Self::read_inline(cursor)
+    }
+
+    /// The same for where it is worth its code: half of the time goes into moving what a call would return.
+    #[inline(always)]
+    pub(super) fn read_inline(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
+        let layer = Layer::read_inline(cursor)?;
+        if layer.outside.algorithm.is_some() {
+            return Err(CoseError::UnprotectedAlgorithm);
+        }
+        layer.headers(layer.inside.algorithm)
+    }
+
+    /// The identifier of a key, if `kid` has its length.
+    pub fn key_id(&self) -> Option<KeyId> {
+        Some(KeyId::from_bytes(self.kid?.try_into().ok()?))
+    }
+
+    /// The value of a label of the protected header, as it is encoded.
+    pub fn protected_value(&self, label: i64) -> Option<&'b [u8]> {
+        value(self.protected, label)
+    }
+
+    /// The value of a label of the unprotected header, as it is encoded.
+    pub fn unprotected_value(&self, label: i64) -> Option<&'b [u8]> {
+        value(self.unprotected, label)
+    }
+}
+
+/// Both headers of any layer, whether or not it names an algorithm.
+pub(super) struct Layer<'b> {
+    pub(super) protected: &'b [u8],
+    pub(super) unprotected: &'b [u8],
+    inside: Bucket<'b>,
+    outside: Bucket<'b>,
+}
+
+impl<'b> Layer<'b> {
+    #[inline(never)]
+    pub(super) fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
+        Self::read_inline(cursor)
+    }
+
+    #[inline(always)]
+    fn read_inline(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
         let protected = cursor.bytes()?;
         let inside = match protected {
             // RFC 9052 §3: an empty map is written as a string without octets.
@@ -100,33 +157,83 @@ impl<'b> Headers<'b> {
                 inside
             }
         };
+        let rest = cursor.rest();
         let outside = Bucket::read(cursor)?;
-        if outside.algorithm.is_some() {
-            return Err(CoseError::UnprotectedAlgorithm);
+        let unprotected = &rest[..rest.len() - cursor.rest().len()];
+        if inside.others && outside.others {
+            refuse_common_labels(protected, unprotected)?;
         }
+        Ok(Self { protected, unprotected, inside, outside })
+    }
+
+    /// Refuses an algorithm in the unprotected header, whether or not the layer needs one.
+    pub(super) fn refuse_unprotected_algorithm(&self) -> Result<(), CoseError> {
+        if self.outside.algorithm.is_some() { Err(CoseError::UnprotectedAlgorithm) } else { Ok(()) }
+    }
+
+    /// The number of the algorithm, which may stand outside if it is the direct use of a key: that recipient has no
+    /// protected header (RFC 9052 §8.5.1).
+    pub(super) fn recipient_algorithm(&self) -> Result<i64, CoseError> {
+        match (self.inside.algorithm, self.outside.algorithm) {
+            (Some(number), None) if number != Algorithm::Direct.number() => Ok(number),
+            (None, Some(number)) if number == Algorithm::Direct.number() && self.protected.is_empty() => Ok(number),
+            (None, None) => Err(CoseError::NoAlgorithm),
+            (Some(number), None) => Err(CoseError::Algorithm(number)),
+            (_, Some(_)) => Err(CoseError::UnprotectedAlgorithm),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn headers(&self, algorithm: Option<i64>) -> Result<Headers<'b>, CoseError> {
+        let (inside, outside) = (&self.inside, &self.outside);
         let (iv, partial_iv) =
             (either(IV, inside.iv, outside.iv)?, either(PARTIAL_IV, inside.partial_iv, outside.partial_iv)?);
         if iv.is_some() && partial_iv.is_some() {
             return Err(CoseError::IvAndPartialIv);
         }
-        Ok(Self {
-            protected,
-            algorithm: Algorithm::from_number(inside.algorithm.ok_or(CoseError::NoAlgorithm)?)?,
+        Ok(Headers {
+            protected: self.protected,
+            unprotected: self.unprotected,
+            algorithm: Algorithm::from_number(algorithm.ok_or(CoseError::NoAlgorithm)?)?,
             kid: either(KID, inside.kid, outside.kid)?,
             iv,
             partial_iv,
             encapsulated_key: either(EK, inside.encapsulated_key, outside.encapsulated_key)?,
         })
     }
-
-    /// The identifier of a key, if `kid` has its length.
-    pub fn key_id(&self) -> Option<KeyId> {
-        Some(KeyId::from_bytes(self.kid?.try_into().ok()?))
-    }
 }
 
 fn either<'b>(label: i64, a: Option<&'b [u8]>, b: Option<&'b [u8]>) -> Result<Option<&'b [u8]>, CoseError> {
     if a.is_some() && b.is_some() { Err(CoseError::DuplicateLabel(label)) } else { Ok(a.or(b)) }
+}
+
+/// Each numeric label of a map that was read before, with its encoded value.
+fn labels(map: &[u8]) -> impl Iterator<Item = (i64, &[u8])> {
+    let mut cursor = Cursor::new(map);
+    let mut count = cursor.map().unwrap_or(0);
+    core::iter::from_fn(move || {
+        count = count.checked_sub(1)?;
+        let label = cursor.int().ok()?;
+        Some((label, cursor.raw_item().ok()?.as_bytes()))
+    })
+}
+
+pub(crate) fn value(map: &[u8], label: i64) -> Option<&[u8]> {
+    labels(map).find_map(|(found, value)| (found == label).then_some(value))
+}
+
+/// Labels that nothing else looks at stand in one header alone, too (RFC 9052 §3). Textual ones are not compared.
+#[cold]
+fn refuse_common_labels(protected: &[u8], unprotected: &[u8]) -> Result<(), CoseError> {
+    // Both ascend, so one pass suffices however many there are.
+    let mut outside = labels(unprotected).map(|(label, _)| label).peekable();
+    for (label, _) in labels(protected) {
+        while outside.next_if(|other| rank(*other) < rank(label)).is_some() {}
+        if outside.peek() == Some(&label) {
+            return Err(CoseError::DuplicateLabel(label));
+        }
+    }
+    Ok(())
 }
 
 /// One of the two header maps.
@@ -137,10 +244,12 @@ struct Bucket<'b> {
     iv: Option<&'b [u8]>,
     partial_iv: Option<&'b [u8]>,
     encapsulated_key: Option<&'b [u8]>,
+    /// Whether there are labels beside these.
+    others: bool,
 }
 
 impl<'b> Bucket<'b> {
-    #[inline]
+    #[inline(always)]
     fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
         let mut bucket = Self::default();
         let mut count = cursor.map()?;
@@ -162,7 +271,10 @@ impl<'b> Bucket<'b> {
                 IV => bucket.iv = Some(cursor.bytes()?),
                 PARTIAL_IV => bucket.partial_iv = Some(cursor.bytes()?),
                 EK => bucket.encapsulated_key = Some(cursor.bytes()?),
-                _ => cursor.skip()?,
+                _ => {
+                    bucket.others = true;
+                    cursor.skip()?;
+                }
             }
             count -= 1;
         }
@@ -174,7 +286,7 @@ impl<'b> Bucket<'b> {
 }
 
 /// The place of a numeric label in the order of encodings: 0, 1, 2, … and then −1, −2, …
-const fn rank(label: i64) -> u64 {
+pub(super) const fn rank(label: i64) -> u64 {
     if label >= 0 { label as u64 } else { !label as u64 | 1 << 63 }
 }
 
@@ -201,26 +313,38 @@ fn skip_other_labels(cursor: &mut Cursor<'_>, count: usize) -> Result<(), CoseEr
     Ok(())
 }
 
-/// The protected header `{1: algorithm, 4: key}` of a structure that this crate writes.
+/// The protected header `{1: algorithm, 4: key, commitment: ..}` of a structure that this crate writes.
 pub(crate) struct Protected {
     octets: [u8; Self::MAX_LEN],
     len: usize,
 }
 
 impl Protected {
-    const MAX_LEN: usize = 14;
+    const MAX_LEN: usize = 1 + 3 + (1 + 2 + 32) + (5 + 2 + 32);
 
     pub(crate) fn new(algorithm: Algorithm, key: &KeyId) -> Self {
+        Self::with(algorithm, Some(key.as_bytes()), None)
+    }
+
+    /// With a key's identifier of at most 32 octets, and a commitment to the content key.
+    pub(crate) fn with(algorithm: Algorithm, key: Option<&[u8]>, commitment: Option<&[u8; 32]>) -> Self {
         let mut octets = [0; Self::MAX_LEN];
         let mut writer = Writer::new(Buffer::new(&mut octets));
         let written = (|| {
-            writer.map(2)?;
+            writer.map(1 + u64::from(key.is_some()) + u64::from(commitment.is_some()))?;
             writer.int(ALG)?;
             writer.int(algorithm.number())?;
-            writer.int(KID)?;
-            writer.bytes(key.as_bytes())
+            if let Some(key) = key {
+                writer.int(KID)?;
+                writer.bytes(key)?;
+            }
+            if let Some(commitment) = commitment {
+                writer.int(COMMITMENT)?;
+                writer.bytes(commitment)?;
+            }
+            Ok::<_, EncodeError>(())
         })();
-        written.expect("every header of an algorithm and a key fits");
+        written.expect("every header of an algorithm, a key and a commitment fits");
         let len = writer.into_output().len();
         Self { octets, len }
     }
@@ -229,11 +353,11 @@ impl Protected {
         &self.octets[..self.len]
     }
 
-    /// Octets of the header of `algorithm`, whatever the key.
+    /// Octets of the header of `algorithm` with a [`KeyId`], whatever the key.
     pub(crate) const fn len(algorithm: Algorithm) -> usize {
         match algorithm {
             Algorithm::Ed25519 | Algorithm::EdDsa | Algorithm::Esp256 | Algorithm::Es256 => 13,
-            Algorithm::Hmac256 => 13,
+            Algorithm::Hmac256 | Algorithm::Direct => 13,
             Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption => 14,
         }
     }

@@ -3,7 +3,7 @@ mod unsigned;
 use iot_codec::cbor::{Buffer, Cursor, Encode, EncodeError, Output, Writer, encoded_len};
 
 use super::header::{Headers, Protected};
-use super::{Algorithm, CoseError, enter, head_len};
+use super::{Algorithm, CoseError, Countersigned, content, enter, head_len};
 use crate::{BufferTooSmall, Signature, SignatureError, Signer, SignerError, VerifyingKey};
 
 pub use unsigned::UnsignedSign1;
@@ -42,13 +42,27 @@ impl<'b> Sign1<'b> {
     ///
     /// [`CoseError`]; an algorithm that does not sign is [`CoseError::Algorithm`].
     pub fn parse(octets: &'b [u8]) -> Result<Self, CoseError> {
+        Self::read(octets, None)
+    }
+
+    /// Reads a structure whose payload is `nil` because it travels apart (RFC 9052 §2).
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse); and [`CoseError::Attached`] if the structure has a payload.
+    pub fn parse_detached(octets: &'b [u8], payload: &'b [u8]) -> Result<Self, CoseError> {
+        Self::read(octets, Some(payload))
+    }
+
+    #[inline]
+    fn read(octets: &'b [u8], detached: Option<&'b [u8]>) -> Result<Self, CoseError> {
         let mut cursor = Cursor::new(octets);
         enter(&mut cursor, Self::TAG, 4)?;
-        let headers = Headers::read(&mut cursor)?;
+        let headers = Headers::read_inline(&mut cursor)?;
         if !headers.algorithm.signs() {
             return Err(CoseError::Algorithm(headers.algorithm.number()));
         }
-        let payload = cursor.bytes()?;
+        let payload = content(&mut cursor, detached)?;
         let signature = cursor.bytes()?;
         cursor.finish()?;
         let len = signature.len();
@@ -130,6 +144,11 @@ impl<'b> Sign1<'b> {
     /// The headers.
     pub const fn headers(&self) -> &Headers<'b> {
         &self.headers
+    }
+
+    /// What a countersignature of this structure covers.
+    pub const fn countersigned(&self) -> Countersigned<'b> {
+        Countersigned::new(self.headers.protected, self.headers.unprotected, self.payload, Some(self.signature))
     }
 
     /// The payload, which nobody has verified.
@@ -225,7 +244,7 @@ const PROTECTED_LEN: usize = Protected::len(Algorithm::Ed25519);
 const CONTEXT: &str = "Signature1";
 
 /// External data that is at hand as octets.
-struct External<'a>(&'a [u8]);
+pub(super) struct External<'a>(pub(super) &'a [u8]);
 
 impl Encode for External<'_> {
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {

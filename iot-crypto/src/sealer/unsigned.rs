@@ -1,16 +1,10 @@
 use core::fmt;
 use core::ops::Range;
 
-use hpke::aead::ChaCha20Poly1305;
-use hpke::inout::InOutBuf;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{OpModeS, Serializable as _};
-use iot_codec::cbor::{Buffer, Writer};
 use rand_core::CryptoRng;
 use zeroize::Zeroize as _;
 
-use super::{MAX_ENC_STRUCTURE_LEN, SealError, TAG_LEN};
+use super::{MAX_ENC_STRUCTURE_LEN, SealError};
 use crate::cose::{self, Algorithm, EncStructure, Protected};
 use crate::{AgreementKey, Signature, Signer, SignerError, VerifyingKey};
 
@@ -54,30 +48,10 @@ impl UnsignedMessage<'_> {
         let protected = Protected::new(Algorithm::Hpke4, &reader.key_id());
         let (routing, envelope) = self.message.split_at_mut(self.routing_len);
         let (head, ciphertext) = envelope.split_at_mut(inner.start - self.routing_len);
-        let (plaintext, tag) = ciphertext.split_at_mut(inner.len());
-        let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new(protected.as_bytes(), routing)
+        let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new("Encrypt0", protected.as_bytes(), &[routing])
             .expect("the capacity suffices for the longest routing header");
-        let (encapsulated, computed_tag) =
-            hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-                &OpModeS::Base,
-                &reader.to_hpke(),
-                &[],
-                InOutBuf::from(&mut *plaintext),
-                authenticated.as_bytes(),
-                rng,
-            )
+        cose::seal_in_place(&reader, &protected, authenticated.as_bytes(), rng, head, ciphertext)
             .map_err(|_| SealError::Agreement)?;
-        tag.copy_from_slice(&computed_tag.to_bytes());
-        let mut writer = Writer::new(Buffer::new(head));
-        let written = (|| {
-            writer.array(3)?;
-            writer.bytes(protected.as_bytes())?;
-            writer.map(1)?;
-            writer.int(cose::EK)?;
-            writer.bytes(&encapsulated.to_bytes())?;
-            writer.bytes_header((inner.len() + TAG_LEN) as u64)
-        })();
-        written.expect("the layout has room for the head");
         // What stands in the message is sealed, and not to be wiped.
         self.inner = 0..0;
         Ok(self.message.len())
