@@ -74,7 +74,7 @@
 //! # Features
 //! - `alloc` (default): `cbor::to_vec`, `cbor::List`, a `Vec<u8>` as an output, and `Vec<u8>` and `String` as fields.
 //!   Without it the crate needs no allocator. It never needs `std`.
-//! - `senml`: packs of RFC 8428 in JSON and CBOR; it needs `serde`.
+//! - `senml`: packs of RFC 8428 in JSON and CBOR, from batches and to them; it needs `serde`.
 //! - `serde`: `serde::to_vec_det` and `serde::from_slice_strict` for any type that has `serde`; it needs `alloc`.
 //!
 //! # Panics

@@ -59,19 +59,19 @@
 /// Keys and numbers are literals of `i32`, in the order in which CBOR sorts their encodings: 0, 1, 2, ... and then -1,
 /// -2, ... The compiler checks it:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// iot_codec::record! {
 ///     struct Unsorted { 2 => first: u8, 1 => second: u8 }
 /// }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// iot_codec::record! {
 ///     struct NegativeFirst { -1 => first: u8, 1 => second: u8 }
 /// }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0080
 /// iot_codec::record! {
 ///     enum Twice { 1 => First, 1 => Second }
 /// }

@@ -58,35 +58,40 @@ fn a_truncated_frame_never_makes_another_message() {
 
 #[test]
 fn of_contradicting_fragments_the_first_stands() {
-    let message = Random(5).octets(100);
-    let all = frames(&mut sender(20, Redundancy::NONE, 0), &message);
-    let mut receiver = small();
-    give(&mut receiver, &all[..3]);
-    for (index, frame) in (0..).zip(&all[..3]) {
-        let mut forged = frame.clone();
-        *forged.last_mut().unwrap() ^= 1;
-        let error = receiver.handle_frame(NOW, PEER, &forged).unwrap_err();
-        assert_eq!(error, ReceiveError::Contradiction { index });
+    for mtu in [20, 51, 80] {
+        let message = Random(5).octets(190);
+        let all = frames(&mut sender(mtu, Redundancy::NONE, 0), &message);
+        let (first, last) = all.split_at(all.len() - 1);
+        let mut receiver = small();
+        give(&mut receiver, first);
+        for (index, frame) in (0..).zip(first) {
+            let mut forged = frame.clone();
+            *forged.last_mut().unwrap() ^= 1;
+            let error = receiver.handle_frame(NOW, PEER, &forged).unwrap_err();
+            assert_eq!(error, ReceiveError::Contradiction { index });
+        }
+        assert_eq!(receiver.stats().contradictions, first.len() as u64);
+        assert_eq!(give(&mut receiver, last), [message]);
     }
-    assert_eq!(receiver.stats().contradictions, 3);
-    assert_eq!(give(&mut receiver, &all[3..]), [message]);
 }
 
 #[test]
 fn a_forged_first_fragment_spoils_what_was_collected_and_no_more() {
-    let message = Random(6).octets(100);
-    let all = frames(&mut sender(20, Redundancy::parity(9), 0), &message);
-    let needed = all.len() - 9;
-    let mut forged = all[0].clone();
-    forged[5] ^= 0x40;
-    let mut receiver = small();
-    assert!(give(&mut receiver, [&forged]).is_empty());
-    assert_eq!(receiver.handle_frame(NOW, PEER, &all[0]), Err(ReceiveError::Contradiction { index: 0 }));
-    assert!(give(&mut receiver, &all[1..needed - 1]).is_empty());
-    assert_eq!(receiver.handle_frame(NOW, PEER, &all[needed - 1]), Err(ReceiveError::Checksum));
-    assert_eq!(receiver.unfinished(), 0);
-    // Parity alone is as many fragments as the message needs.
-    assert_eq!(give(&mut receiver, &all[needed..]), [message]);
+    for mtu in [20, 51, 80] {
+        let message = Random(6).octets(190);
+        let needed = frames(&mut sender(mtu, Redundancy::NONE, 0), &message).len();
+        // Parity alone is as many fragments as the message needs.
+        let all = frames(&mut sender(mtu, Redundancy::parity(needed as u8), 0), &message);
+        let mut forged = all[0].clone();
+        forged[5] ^= 0x40;
+        let mut receiver = small();
+        assert!(give(&mut receiver, [&forged]).is_empty());
+        assert_eq!(receiver.handle_frame(NOW, PEER, &all[0]), Err(ReceiveError::Contradiction { index: 0 }));
+        assert!(give(&mut receiver, &all[1..needed - 1]).is_empty());
+        assert_eq!(receiver.handle_frame(NOW, PEER, &all[needed - 1]), Err(ReceiveError::Checksum));
+        assert_eq!(receiver.unfinished(), 0);
+        assert_eq!(give(&mut receiver, &all[needed..]), [message]);
+    }
 }
 
 #[test]
