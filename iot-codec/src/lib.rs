@@ -56,7 +56,7 @@
 //! A decoder of frames is given bytes by `push` and asked for frames by `next_frame`, until it has none. A receiver of
 //! fragments is given a frame and the time by `handle_frame`, and answers with a message where one is whole; its
 //! `poll_timeout` says when `handle_timeout` has something to forget. Both count what they threw away, and why:
-//! [`framing::Stats`] and [`fragment::Stats`] are snapshots of it. The rest keeps no state between calls.
+//! [`framing::Stats`] and [`fragment::Stats`] are snapshots of it. The rest throws nothing away: it returns an error.
 //!
 //! # Limits
 //! Nothing recurses and nothing is allocated while CBOR is validated or borrowed; owned values take memory as their

@@ -17,7 +17,7 @@ use super::Stats;
 /// **A length that is wrong cannot be recovered from.** Nothing in the stream marks a frame's start, so after a frame
 /// that is too long all that follows is meaningless: the decoder refuses everything from there on, and the caller
 /// closes the link. [`reset`](Self::reset) prepares it for a new one. The claim is counted as an oversized frame of four
-/// bytes; what follows is not taken.
+/// bytes; what follows is not taken. A frame that is claimed and does not come is waited for: the deadline is the caller's.
 ///
 /// ```
 /// use iot_codec::framing::{LengthDelimited, frame_header};
