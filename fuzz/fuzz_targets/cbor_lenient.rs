@@ -122,10 +122,12 @@ fn against_ciborium(item: &[u8], limits: &Limits, normal: Option<&[u8]>) {
     }
 }
 
-/// It has other limits, and takes chunks that are strings in chunks themselves (RFC 8949 §3.2.3 forbids it).
+/// It has other limits, and takes what RFC 8949 forbids: chunks that are strings in chunks themselves (§3.2.3), and
+/// `false` to `undefined` in two bytes (§3.3).
 fn is_laxity_of_ciborium(item: &[u8], error: DecodeError) -> bool {
     match error.kind() {
         DecodeErrorKind::TooDeep | DecodeErrorKind::TooManyItems => true,
+        DecodeErrorKind::InvalidSimple => matches!(item[error.offset() + 1], 20..=23),
         DecodeErrorKind::ReservedInformation => matches!(item[error.offset()], 0x5f | 0x7f),
         _ => false,
     }
