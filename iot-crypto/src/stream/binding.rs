@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn authenticates_the_structure_of_the_rfc() {
         let hash = BindingHash([7; 32]);
-        let structure = EncStructure::<80>::new(&PROTECTED, &hash.0).unwrap();
+        let structure = EncStructure::<80>::new("Encrypt0", &PROTECTED, &[&hash.0]).unwrap();
         assert_eq!(hash.authenticated(), structure.as_bytes());
     }
 
