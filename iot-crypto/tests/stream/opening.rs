@@ -1,0 +1,252 @@
+//! From the sealed opening to the first messages, and a reader who may be shown the past.
+
+use core::time::Duration;
+
+use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+use iot_crypto::stream::{
+    AcceptError, ContextId, Epoch, InsertError, Invitation, Opening, Reservation, Skipped, StreamSender, Streams,
+};
+use iot_crypto::{
+    AgreementSecret, Answer, Challenge, Directory, Heading, KeyBundle, Opener, Proof, ReplayError, ReplayGuard, Sealer,
+    SignatureError, SigningKey, StatementError, VerifyingKey,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use crate::support::{PAYLOAD, Ram};
+
+const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+struct World {
+    rng: ChaCha20Rng,
+    device: SigningKey,
+    server: SigningKey,
+    secrets: [AgreementSecret; 1],
+}
+
+impl World {
+    fn new() -> Self {
+        let mut rng = ChaCha20Rng::from_seed([5; 32]);
+        let (device, server) = (SigningKey::generate(&mut rng), SigningKey::generate(&mut rng));
+        let secrets = [AgreementSecret::generate(&mut rng)];
+        Self { rng, device, server, secrets }
+    }
+
+    fn source(&self) -> DeviceId {
+        self.device.verifying_key().device_id()
+    }
+
+    fn reader(&self) -> DeviceId {
+        self.server.verifying_key().device_id()
+    }
+
+    fn heading(&self) -> Heading<'static> {
+        let incarnation = Incarnation::from_bytes(*b"a chance");
+        let position = Position { source: self.source(), stream: StreamId::new(3), incarnation, sequence: 41 };
+        Heading { topic: Topic::new("plant/7").unwrap(), position }
+    }
+
+    /// An opening as it arrives.
+    fn sealed(&mut self, payload: &[u8]) -> Vec<u8> {
+        let expires = Timestamp::from_secs(1_770_000_000);
+        let bundle = KeyBundle::issue(&self.server, self.secrets[0].public(), 1, expires).unwrap();
+        let bundle = KeyBundle::verify(&bundle, &self.reader(), NOW).unwrap();
+        let heading = self.heading();
+        Sealer::new(self.source(), &self.device, bundle).seal(&heading, payload, NOW, &mut self.rng).unwrap()
+    }
+
+    /// The device answers an invitation. Gives the opening as it arrives, and the sender.
+    fn begin(&mut self, invitation: &Invitation) -> (Vec<u8>, StreamSender<Ram>) {
+        let opening = Opening::draw(invitation, &mut self.rng).promising(Duration::from_millis(59_001));
+        let mut payload = [0; Opening::MAX_LEN];
+        let len = opening.write(&mut payload).unwrap();
+        let epoch = Epoch::begin(&opening, &self.heading(), self.reader()).unwrap();
+        let sender = StreamSender::begin(epoch, Ram::default(), Reservation::default()).unwrap();
+        (self.sealed(&payload[..len]), sender)
+    }
+
+    /// The server opens it, as the answer to that invitation, and adds the stream.
+    fn accept(&self, streams: &mut Streams, sealed: &[u8], invitation: &Invitation) -> Result<(), AcceptError> {
+        let mut sealed = sealed.to_vec();
+        let mut opener = Opener::new(&self.secrets, Known(self.device.verifying_key()), Anything);
+        let opened = opener.open(Some(self.heading().topic), &mut sealed, &mut [0; 1024]).unwrap();
+        let epoch = Epoch::accept(&opened, self.reader(), invitation)?;
+        assert_eq!(epoch.longest_silence(), Some(Duration::from_secs(60)));
+        assert_eq!(epoch.first().position.sequence, 42);
+        streams.insert(epoch).unwrap();
+        Ok(())
+    }
+}
+
+struct Known(VerifyingKey);
+
+impl Directory for Known {
+    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
+        (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
+    }
+}
+
+struct Anything;
+
+impl ReplayGuard for Anything {
+    fn check(&self, _: &Position) -> Result<(), ReplayError> {
+        Ok(())
+    }
+
+    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
+        Ok(Freshness::Unproven)
+    }
+}
+
+#[test]
+fn an_invited_stream_is_fresh_from_its_first_message() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(4, 2).unwrap();
+    let invitation = Invitation::draw(streams.assign().unwrap(), &mut world.rng);
+    let mut buffer = [0; Invitation::MAX_LEN];
+    let len = invitation.write(&mut buffer).unwrap();
+    let (sealed, mut sender) = world.begin(&Invitation::parse(&buffer[..len]).unwrap());
+    world.accept(&mut streams, &sealed, &invitation).unwrap();
+
+    let (sequence, mut message) = sender.send(PAYLOAD).unwrap();
+    assert_eq!((sequence, message.len()), (42, 20 + 20));
+    let opened = streams.open(world.heading().topic, &mut message).unwrap();
+    assert_eq!((opened.payload(), opened.proof()), (&PAYLOAD[..], Proof::PairwiseKey));
+    assert_eq!(opened.freshness(), Freshness::Proven);
+    assert_eq!(*opened.position(), Position { sequence: 42, ..world.heading().position });
+    assert_eq!(opened.key(), world.device.verifying_key().key_id());
+}
+
+#[test]
+fn a_provisioned_stream_is_unproven_until_a_challenge_is_answered() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(4, 1).unwrap();
+    let context = streams.assign().unwrap();
+    let invitation = Invitation::provisioned(context);
+    let (sealed, mut sender) = world.begin(&invitation);
+    world.accept(&mut streams, &sealed, &invitation).unwrap();
+    let topic = world.heading().topic;
+    let (_, mut message) = sender.send(PAYLOAD).unwrap();
+    assert_eq!(streams.open(topic, &mut message).unwrap().freshness(), Freshness::Unproven);
+
+    let challenge = Challenge::draw(&mut world.rng);
+    let (source, stream, incarnation) = (world.source(), sender.stream(), sender.incarnation());
+    let answer = Answer { source, stream, incarnation, next: sender.next_sequence() };
+    let mut buffer = [0; Answer::BUFFER_LEN];
+    let len = answer.issue_into(&challenge, world.reader(), &world.device, &mut buffer).unwrap();
+    let octets = &buffer[..len];
+    let directory = Known(world.device.verifying_key());
+    assert_eq!(Answer::verify(octets, &challenge, world.reader(), &directory), Ok(answer));
+    streams.stream_mut(context).unwrap().prove(answer.next);
+    let (_, mut message) = sender.send(PAYLOAD).unwrap();
+    assert_eq!(streams.open(topic, &mut message).unwrap().freshness(), Freshness::Proven);
+
+    // An answer to an older challenge, or to another reader's, proves nothing.
+    let other = Challenge::draw(&mut world.rng);
+    let refused = Answer::verify(octets, &other, world.reader(), &directory);
+    assert_eq!(refused, Err(StatementError::OtherChallenge));
+    let refused = Answer::verify(octets, &challenge, world.source(), &directory);
+    assert_eq!(refused, Err(StatementError::Signature(SignatureError)));
+    let stranger = Known(world.server.verifying_key());
+    let refused = Answer::verify(octets, &challenge, world.reader(), &stranger);
+    assert_eq!(refused, Err(StatementError::UnknownSender(world.device.verifying_key().key_id())));
+}
+
+#[test]
+fn refuses_any_flipped_bit_of_a_statement() {
+    let mut world = World::new();
+    let (_, sender) = world.begin(&Invitation::provisioned(ContextId::new(&[1]).unwrap()));
+    let challenge = Challenge::draw(&mut world.rng);
+    let answer =
+        Answer { source: world.source(), stream: sender.stream(), incarnation: sender.incarnation(), next: 42 };
+    let directory = Known(world.device.verifying_key());
+    let mut buffer = [0; Answer::BUFFER_LEN];
+    let len = answer.issue_into(&challenge, world.reader(), &world.device, &mut buffer).unwrap();
+    for bit in 0..8 * len {
+        let mut octets = buffer[..len].to_vec();
+        octets[bit / 8] ^= 1 << (bit % 8);
+        assert!(Answer::verify(&octets, &challenge, world.reader(), &directory).is_err(), "bit {bit}");
+    }
+    // Nor does one kind of statement pass for another.
+    assert!(Skipped::verify(&buffer[..len], &directory).is_err());
+}
+
+#[test]
+fn an_opening_answers_its_own_invitation_alone() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(4, 2).unwrap();
+    let context = streams.assign().unwrap();
+    let (old, new) = (Invitation::draw(context, &mut world.rng), Invitation::draw(context, &mut world.rng));
+    let (recorded, _) = world.begin(&old);
+    assert_eq!(world.accept(&mut streams, &recorded, &new), Err(AcceptError::OtherInvitation));
+    let provisioned = Invitation::provisioned(context);
+    assert_eq!(world.accept(&mut streams, &recorded, &provisioned), Err(AcceptError::OtherInvitation));
+    let (unasked, _) = world.begin(&provisioned);
+    assert_eq!(world.accept(&mut streams, &unasked, &new), Err(AcceptError::OtherInvitation));
+}
+
+#[test]
+fn an_opening_that_is_no_record_is_refused() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(4, 2).unwrap();
+    let invitation = Invitation::draw(streams.assign().unwrap(), &mut world.rng);
+    let sealed = world.sealed(b"21.5 Cel");
+    let refused = world.accept(&mut streams, &sealed, &invitation);
+    assert!(matches!(refused, Err(AcceptError::Malformed(_))), "{refused:?}");
+}
+
+#[test]
+fn numbers_that_were_never_used_are_no_gap() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(4, 2).unwrap();
+    let context = streams.assign().unwrap();
+    let invitation = Invitation::draw(context, &mut world.rng);
+    let (sealed, mut sender) = world.begin(&invitation);
+    world.accept(&mut streams, &sealed, &invitation).unwrap();
+    let topic = world.heading().topic;
+    let (_, mut message) = sender.send(PAYLOAD).unwrap();
+    streams.open(topic, &mut message).unwrap();
+
+    // The power is cut; the queue holds number 42 as the last.
+    let mut saved = [0; 256];
+    let len = sender.save_into(&mut saved).unwrap();
+    let store = Ram(Some(iot_crypto::stream::Counter { incarnation: sender.incarnation(), unused_from: 1_042 }));
+    let mut sender: StreamSender<Ram> = StreamSender::resume(&saved[..len], store, Reservation::default()).unwrap();
+    let (_, mut message) = sender.send(PAYLOAD).unwrap();
+    streams.open(topic, &mut message).unwrap();
+    let missing = |streams: &Streams| streams.stream(context).unwrap().missing().collect::<Vec<_>>();
+    assert_eq!(missing(&streams), std::slice::from_ref(&(43..1_042)));
+
+    let unused = sender.skipped(43).unwrap();
+    let mut buffer = [0; Skipped::BUFFER_LEN];
+    let len = Skipped::issue_into(world.source(), &world.device, &sender, &unused, &mut buffer).unwrap();
+    let skipped = Skipped::verify(&buffer[..len], &Known(world.device.verifying_key())).unwrap();
+    assert_eq!((skipped.source(), skipped.stream(), skipped.numbers()), (world.source(), sender.stream(), 43..1_042));
+    assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(999));
+    assert_eq!(missing(&streams), []);
+    assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(0));
+}
+
+#[test]
+fn a_context_stays_with_its_source() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(1, 2).unwrap();
+    let context = streams.assign().unwrap();
+    assert_eq!(streams.assign(), None);
+    let invitation = Invitation::draw(context, &mut world.rng);
+    let (sealed, _) = world.begin(&invitation);
+    world.accept(&mut streams, &sealed, &invitation).unwrap();
+
+    let taken = crate::support::epoch_of(context, &crate::support::heading(0), world.reader(), 1);
+    assert_eq!(streams.insert(taken).map(drop), Err(InsertError::Taken(context)));
+    for other in [ContextId::new(&[0]).unwrap(), ContextId::new(&[0, 1]).unwrap(), ContextId::new(&[0xff; 8]).unwrap()]
+    {
+        let epoch = crate::support::epoch_of(other, &crate::support::heading(0), world.reader(), 1);
+        assert_eq!(streams.insert(epoch).map(drop), Err(InsertError::OtherContext(other)));
+    }
+    assert_eq!((streams.stats().open, streams.stats().assigned), (1, 0));
+    assert!(streams.remove(context).is_some());
+    assert!(streams.remove(context).is_none());
+    assert_eq!(streams.assign(), Some(context));
+    assert_eq!((streams.stats().open, streams.stats().assigned), (0, 1));
+}

@@ -1,0 +1,74 @@
+//! The vector of `docs/formats/stream.md`, which Python wrote from the text.
+
+use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Topic};
+use iot_crypto::Heading;
+use iot_crypto::stream::{Agreed, ContextId, Counter, Epoch, Reservation, StreamMessage, StreamReceiver, StreamSender};
+
+use crate::support::{Cipher, Ram};
+
+const VECTOR: &str = include_str!("../vectors/stream.txt");
+
+/// All values with that name, in order.
+fn all(name: &str) -> Vec<Vec<u8>> {
+    let lines = VECTOR.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    lines.map(|digits| digits.as_bytes().chunks(2).map(octet).collect()).collect()
+}
+
+fn one<const N: usize>(name: &str) -> [u8; N] {
+    all(name).remove(0).try_into().unwrap()
+}
+
+fn epoch(topic: &str) -> Epoch<'_> {
+    let position = Position {
+        source: DeviceId::from_bytes(one("source")),
+        stream: StreamId::new(u32::from_be_bytes(one("stream"))),
+        incarnation: Incarnation::from_bytes(one("incarnation")),
+        sequence: u64::from_be_bytes(one("first")),
+    };
+    let agreed = Agreed {
+        secret: &one("secret"),
+        transcript: &all("salt")[0],
+        key: KeyId::from_bytes([0; 8]),
+        freshness: Freshness::Unproven,
+    };
+    let heading = Heading { topic: Topic::new(topic).unwrap(), position };
+    let context = ContextId::new(&all("context")[0]).unwrap();
+    Epoch::from_agreed(context, &heading, DeviceId::from_bytes(one("reader")), &agreed)
+}
+
+#[test]
+fn writes_the_octets_that_python_wrote() {
+    let topic = String::from_utf8(all("topic").remove(0)).unwrap();
+    let payload = all("payload").remove(0);
+    let mut saved = [0; 256];
+    let begun: StreamSender<Ram> = StreamSender::begin(epoch(&topic), Ram::default(), Reservation::default()).unwrap();
+    let len = begun.save_into(&mut saved).unwrap();
+    let incarnation = begun.incarnation();
+    let sequences = all("sequence");
+    assert_eq!(sequences.len(), 7);
+    for (index, sequence) in sequences.iter().enumerate() {
+        let unused_from = u64::from_be_bytes(sequence.as_slice().try_into().unwrap());
+        let store = Ram(Some(Counter { incarnation, unused_from }));
+        let mut sender: StreamSender<Ram> = StreamSender::resume(&saved[..len], store, Reservation::default()).unwrap();
+        let (sent, message) = sender.send(&payload).unwrap();
+        assert_eq!((sent, &message), (unused_from, &all("compact")[index]));
+        let mut expanded = vec![0; 128];
+        let len = StreamMessage::parse(&message).unwrap().write_cose(&mut expanded).unwrap();
+        assert_eq!(expanded[..len], all("cose")[index]);
+    }
+}
+
+#[test]
+fn opens_the_octets_that_python_wrote() {
+    let topic = String::from_utf8(all("topic").remove(0)).unwrap();
+    let payload = all("payload").remove(0);
+    for form in ["compact", "cose"] {
+        let mut receiver: StreamReceiver<_, iot_core::Ranges<8>, Cipher> =
+            StreamReceiver::new(epoch(&topic), topic.clone()).unwrap();
+        for mut message in all(form) {
+            let opened = receiver.open(Topic::new(&topic).unwrap(), &mut message);
+            assert_eq!(opened.unwrap().payload(), payload);
+        }
+    }
+}
