@@ -265,14 +265,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         for root in &roots {
             let Ok(folder) = fs::read_dir(root.join(target)) else { continue };
             for (index, file) in folder.enumerate() {
-                let bytes = fs::read(file?.path())?;
+                // A run that is still going on replaces its files.
+                let Ok(bytes) = fs::read(file?.path()) else { continue };
                 match *input {
                     Input::Bytes => worst.replay(*decode, &bytes),
                     Input::Item { behind } => {
                         let item = bytes.get(behind..).unwrap_or_default();
                         worst.replay(*decode, item);
-                        // Not all of those, as they are alike and long.
-                        if index.is_multiple_of(16) {
+                        // The shortest, and some of the others: they are long.
+                        if item.len() < 4 || index.is_multiple_of(16) {
                             for many in repeated(item)? {
                                 worst.replay(*decode, &many);
                             }

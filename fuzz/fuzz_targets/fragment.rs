@@ -27,6 +27,10 @@ const HONEST: u64 = 100;
 static SENT: LazyLock<Vec<Vec<Vec<u8>>>> =
     LazyLock::new(|| [0, 1, 0, 1, 0, 0].into_iter().zip(0..).map(|(id, number)| frames(number, id)).collect());
 
+/// The honest peer's frames by the number of their message, which is also its id.
+static HONEST_SENT: LazyLock<Vec<Vec<Vec<u8>>>> =
+    LazyLock::new(|| (0..=200).map(|number| frames(number, number.into())).collect());
+
 /// The header without its index, and the length of the shard.
 type Key = (u64, Vec<u8>, usize);
 
@@ -35,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
     let mut receiver = Receiver::<SLOTS, 120>::new(ReceiverConfig::default());
     let mut seen: HashMap<Key, HashSet<(u8, Vec<u8>)>> = HashMap::new();
     let mut answers = Answers::default();
-    let mut honest = Honest { frames: frames(50, 0), number: 50, next: 0, begun: 0 };
+    let mut honest = Honest { number: 50, next: 0, begun: 0 };
     let mut now = 0_u64;
     let mut rest = input;
 
@@ -96,7 +100,6 @@ fuzz_target!(|input: &[u8]| {
 
 /// A peer that sends one frame after each of the others', and one message after the other.
 struct Honest {
-    frames: Vec<Vec<u8>>,
     number: u8,
     next: usize,
     begun: u64,
@@ -107,17 +110,17 @@ impl Honest {
         if self.next == 0 || now >= self.begun + LIFETIME_MICROS {
             (self.next, self.begun) = (0, now);
         }
-        let received = receiver.handle_frame(Instant::from_micros(now), Peer(HONEST), &self.frames[self.next]);
+        let frames = &HONEST_SENT[usize::from(self.number)];
+        let received = receiver.handle_frame(Instant::from_micros(now), Peer(HONEST), &frames[self.next]);
         answers.count(&received, true);
         self.next += 1;
         match received {
             Ok(Received::Message(found)) => {
-                assert_eq!((found, self.next), (&message(self.number)[..], self.frames.len() - PARITY));
+                assert_eq!((found, self.next), (&message(self.number)[..], frames.len() - PARITY));
                 self.number = self.number % 200 + 1;
-                self.frames = frames(self.number, u16::from(self.number));
                 self.next = 0;
             }
-            Ok(Received::Kept { missing }) => assert_eq!(usize::from(missing) + self.next + PARITY, self.frames.len()),
+            Ok(Received::Kept { missing }) => assert_eq!(usize::from(missing) + self.next + PARITY, frames.len()),
             other => panic!("an honest frame was {other:?}"),
         }
     }

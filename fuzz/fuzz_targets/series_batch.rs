@@ -8,7 +8,7 @@
 #![no_main]
 
 use iot_codec::series::{Batch, Channel, EncodeError, Encoder, Limits, Samples, from_slice};
-use iot_fuzz::batch::{Column, same, skim, write};
+use iot_fuzz::batch::{Column, same, write};
 use libfuzzer_sys::fuzz_target;
 
 /// More than the 61 from which the number takes more bits.
@@ -19,15 +19,13 @@ fuzz_target!(|input: &[u8]| {
     let [choice] = bytes.take();
     let samples = (usize::from(choice) % (SAMPLES + 1)).min(bytes.0.len());
     let mut batch = Batch { times: integers(&mut bytes, samples), channels: Vec::new() };
-    while !bytes.0.is_empty() && batch.channels.len() < 4 {
+    while !bytes.0.is_empty() && batch.channels.len() < 2 {
         batch.channels.push(channel(&mut bytes, samples, batch.channels.last()));
     }
 
     let blob = write(&batch);
-    let limits = Limits::default();
-    let read = from_slice(&blob, &limits).expect("what was written can be read");
+    let read = from_slice(&blob, &Limits::default()).expect("what was written can be read");
     assert!(same(&read, &batch), "{read:?} is not {batch:?}");
-    skim(&blob, &limits, &batch);
 
     let columns: Vec<Column> = batch.channels.iter().map(Column::of).collect();
     let channels: Vec<Channel> = columns.iter().map(Column::channel).collect();
@@ -36,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(encoder.encode(&batch.times, &channels, &mut space), Ok(blob.len()));
     assert_eq!(space, blob);
     // It takes as long as the others, so not every input has it.
-    if input.len().is_multiple_of(4) {
+    if input.len().is_multiple_of(8) {
         let (needed, available) = (blob.len(), blob.len() - 1);
         let refused = encoder.encode(&batch.times, &channels, &mut space[..available]);
         assert_eq!(refused, Err(EncodeError::BufferFull { needed, available }));
