@@ -9,7 +9,9 @@ fn python_reads_the_vectors_of_series() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/series.py");
     let output = Command::new("python3").arg(script).output().expect("python3 is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("14 batches"), "{output:?}");
+    let batches = include_str!("../vectors/series.txt").lines().filter(|line| line.starts_with("blob:")).count();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(batches > 0 && said.starts_with(&format!("{batches} batches")), "{said}");
 }
 
 /// The frames of `tests/vectors/fragment.txt` and `framing.txt`, made anew by their scripts.
