@@ -19,6 +19,8 @@ pub struct Heap {
     pub allocations: u64,
     /// Bytes that were still held when it ended, less those it freed of what others had held.
     pub live: i64,
+    /// The most that was held at a time, likewise.
+    pub peak: i64,
 }
 
 /// Runs `work` and says what it asked of the heap on this thread.
@@ -36,7 +38,8 @@ struct Counting;
 
 fn note(allocations: u64, bytes: i64) {
     if let Some(heap) = HEAP.get() {
-        HEAP.set(Some(Heap { allocations: heap.allocations + allocations, live: heap.live + bytes }));
+        let live = heap.live + bytes;
+        HEAP.set(Some(Heap { allocations: heap.allocations + allocations, live, peak: heap.peak.max(live) }));
     }
 }
 
@@ -74,10 +77,10 @@ mod tests {
     #[test]
     fn sees_one_allocation_and_what_stays() {
         let (kept, heap) = counted(|| {
-            drop(std::hint::black_box(vec![0_u8; 100]));
+            drop(std::hint::black_box(vec![0_u8; 2_000]));
             std::hint::black_box(vec![0_u8; 1_000])
         });
-        assert_eq!(heap, Heap { allocations: 2, live: kept.capacity() as i64 });
+        assert_eq!(heap, Heap { allocations: 2, live: kept.capacity() as i64, peak: 2_000 });
         drop(kept);
         assert_eq!(counted(|| ()).1, Heap::default());
     }

@@ -3,6 +3,7 @@
 mod device;
 mod fec_frames;
 mod flash;
+pub mod hostile;
 mod text_keyed;
 
 use std::hint::black_box;
@@ -25,6 +26,9 @@ pub const ROWS: &[RowSpec] = &[
     RowSpec { name: "codec/validate", measure: validate_text_keyed },
     RowSpec { name: "codec/flash", measure: flash::flash },
     RowSpec { name: "codec/fec-frames", measure: fec_frames::fec_frames },
+    RowSpec { name: "codec/hostile-stack", measure: hostile::stack },
+    RowSpec { name: "codec/hostile-memory", measure: hostile::memory },
+    RowSpec { name: "codec/hostile-crashes", measure: hostile::crashes },
 ];
 
 /// Decoding, strict and borrowed: ours, `postcard`, `minicbor`.

@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 
 use iot_benches::cli::{self, Command};
+use iot_benches::codec::hostile;
 use iot_benches::measure::Effort;
 use iot_benches::queue::child;
 use iot_benches::report::{Line, RowSpec, Verdict};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((child::ARGUMENT, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        return match child::main(rest) {
+    let as_child = match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some((child::ARGUMENT, rest)) => Some(child::main(rest)),
+        Some((hostile::ARGUMENT, rest)) => Some(hostile::main(rest)),
+        _ => None,
+    };
+    if let Some(ended) = as_child {
+        return match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("scoreboard: {error}");

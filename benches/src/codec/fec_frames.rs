@@ -46,8 +46,7 @@ fn ours(trials: u64) -> Result<Ours, Failure> {
     let lifetime = Duration::from_secs(60);
     let redundancy = Redundancy::for_loss(LOSS_PPM, FAILURE_PPM)?;
     let mut sender = Sender::new(SenderConfig::default().mtu(MTU)?.lifetime(lifetime)?.redundancy(redundancy), 0);
-    let mut receiver =
-        Receiver::<2, { slot_bytes(MESSAGE, MTU) }>::new(ReceiverConfig::default().lifetime(lifetime)?);
+    let mut receiver = Receiver::<2, { slot_bytes(MESSAGE, MTU) }>::new(ReceiverConfig::default().lifetime(lifetime)?);
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let (mut message, mut frame) = ([0; MESSAGE], [0; MTU as usize]);
     let mut ours = Ours { frames: 0, arrived: 0 };
