@@ -23,7 +23,7 @@ fn decode(line: &[u8], checksum: Checksum) -> (Vec<Vec<u8>>, Stats) {
 }
 
 #[test]
-fn encodes_the_published_examples() {
+fn writes_and_reads_the_published_examples() {
     // The examples of Wikipedia, "Consistent Overhead Byte Stuffing", less the zero at their end.
     let up = |from: u8, to: u8| (from..=to).collect::<Vec<_>>();
     let rows: [(Vec<u8>, Vec<u8>); 11] = [
@@ -40,7 +40,11 @@ fn encodes_the_published_examples() {
         ([up(2, 0xff), vec![0]].concat(), [vec![0xff], up(2, 0xff), vec![1, 1]].concat()),
     ];
     for (payload, stuffed) in rows {
-        assert_eq!(encode(&payload, Checksum::None), [stuffed.as_slice(), &[0]].concat());
+        let line = [stuffed.as_slice(), &[0]].concat();
+        assert_eq!(encode(&payload, Checksum::None), line);
+        let mut decoder = Cobs::new([0; 256], Checksum::None);
+        assert_eq!(decoder.push(&line), line.len());
+        assert_eq!(decoder.next_frame(), Some(payload.as_slice()));
     }
 }
 
