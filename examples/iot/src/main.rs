@@ -1,6 +1,7 @@
 //! A tool with a subcommand for each format of the workspace: inspect, verify, measure, simulate.
 
 mod cbor;
+mod envelope;
 mod fragment;
 mod series;
 mod source;
@@ -28,6 +29,22 @@ Usage: iot COMMAND [ARGUMENTS]
     --loss P               the share of frames that is lost, 0 up to 0.9 [0.2]
     --trials N             messages, at most 10000000 [100000]
     --seed S               from which the losses follow [1]
+  envelope keygen SECRET PUBLIC   a new key, as two COSE_Key files, which must not exist; prints its thumbprint
+    --kind KIND            ed25519, p256 (both sign) or x25519 (to seal to) [ed25519]
+    --password FILE        lock the secret with the first line of FILE; the commands below unlock with it
+  envelope sign --key SECRET FILE          the content of FILE, signed
+  envelope verify --key PUBLIC FILE        the content that was signed, or exit status 1 and the reason
+    --external-aad HEX     what the signature covers besides
+    --raw                  plain COSE for other tools, without the binding to this one
+    --alg N                sign --raw: the algorithm's number, -19 or -8 (ed25519), -9 or -7 (p256)
+  envelope bundle --key SECRET AGREEMENT   says to which x25519 key others seal, signed
+    --days N, --sequence N, --next PUBLIC  until when [30], its number [1], the signing key that comes next
+  envelope seal --key SECRET --to BUNDLE --device HEX --topic TOPIC FILE    the content of FILE as a sealed message
+    --stream N, --sequence N, --incarnation HEX    its position [0, 0, drawn]
+  envelope open --key SECRET --from PUBLIC FILE      what was sealed to an x25519 key, or exit status 1 and the reason
+    --topic TOPIC          which it must have
+  envelope inspect FILE    what stands in a key, a signed file or a message, without keys and without proof
+    --out FILE             where sign, verify, bundle, seal and open write, instead of standard output
 
 FILE may be '-', which is standard input. What is wrong with the arguments ends with exit status 2, what is wrong
 with the input with 1.";
@@ -71,6 +88,7 @@ fn run(mut parser: Parser) -> Result<(), Failure> {
     };
     match command.as_str() {
         "cbor" => cbor::run(parser),
+        "envelope" => envelope::run(parser),
         "series" => series::run(parser),
         "fragment" => fragment::run(parser),
         other => Err(Failure::Usage(format!("there is no command {other:?}"))),

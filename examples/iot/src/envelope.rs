@@ -1,0 +1,80 @@
+//! `iot envelope`: keys, signatures and sealed messages in files.
+
+mod inspect;
+mod keys;
+mod options;
+mod sealed;
+mod signed;
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::io::Write as _;
+
+use lexopt::Parser;
+use lexopt::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use crate::Failure;
+
+/// Runs the subcommands of `envelope`.
+pub fn run(mut parser: Parser) -> Result<(), Failure> {
+    let command = match parser.next()? {
+        Some(Value(command)) => command.string()?,
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(Failure::Usage("envelope takes a command".into())),
+    };
+    match command.as_str() {
+        "keygen" => keys::generate(parser),
+        "sign" => signed::sign(parser),
+        "verify" => signed::verify(parser),
+        "bundle" => sealed::bundle(parser),
+        "seal" => sealed::seal(parser),
+        "open" => sealed::open(parser),
+        "inspect" => inspect::run(parser),
+        other => Err(Failure::Usage(format!("there is no command 'envelope {other}'"))),
+    }
+}
+
+/// Input at fault, with everything that the error knows.
+fn refused(name: &OsStr, error: &dyn Error) -> Failure {
+    let mut words = format!("{}: {error}", name.display());
+    let mut source = error.source();
+    while let Some(error) = source {
+        words += &format!(": {error}");
+        source = error.source();
+    }
+    Failure::Input(words)
+}
+
+/// Writes octets to a file, or to standard output.
+fn write(name: Option<&OsStr>, octets: &[u8]) -> Result<(), Failure> {
+    let written = match name {
+        Some(name) if name != "-" => std::fs::write(name, octets),
+        _ => std::io::stdout().write_all(octets).and_then(|()| std::io::stdout().flush()),
+    };
+    written.map_err(|error| Failure::Input(format!("{}: {error}", name.unwrap_or(OsStr::new("-")).display())))
+}
+
+fn generator() -> Result<ChaCha20Rng, Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Failure::Input(format!("the system gives no randomness: {error}")))?;
+    Ok(ChaCha20Rng::from_seed(seed))
+}
+
+fn octets_of(hexadecimal: &str) -> Result<Vec<u8>, Failure> {
+    let wrong = || Failure::Usage(format!("{hexadecimal:?} is not hexadecimal"));
+    let digits: Vec<u8> = hexadecimal
+        .chars()
+        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()
+        .ok_or_else(wrong)?;
+    if digits.len() % 2 == 1 {
+        return Err(wrong());
+    }
+    Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}

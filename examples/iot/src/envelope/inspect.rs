@@ -1,0 +1,119 @@
+//! `iot envelope inspect`: what stands in a file, without keys and without proof.
+
+use std::fmt::Write as _;
+
+use iot_codec::cbor::{Cursor, Diagnostic, Limits};
+use iot_crypto::cose::{Encrypt0, Sign1};
+use iot_crypto::{CoseKey, KeyFile, KeyKind, RoutingHeader, UnverifiedSuccession};
+use lexopt::Parser;
+
+use super::{hexadecimal, write};
+use crate::{Failure, source};
+
+/// Runs `inspect`.
+pub fn run(mut parser: Parser) -> Result<(), Failure> {
+    let name = source::only_argument(&mut parser, "FILE")?;
+    let octets = source::read(&name)?;
+    let mut page = Page(String::new());
+    if let Ok(key) = CoseKey::parse(&octets) {
+        page.key(&key);
+    } else if let Ok(file) = KeyFile::parse(&octets) {
+        let cost = file.cost();
+        page.line("a key file", "locked with a password");
+        page.line("cost", &format!("{} KiB, {} passes, {} lanes", cost.kibibytes(), cost.passes(), cost.lanes()));
+        page.notation("structure", &octets);
+    } else if let Ok(succession) = UnverifiedSuccession::parse(&octets) {
+        page.line("a succession", "not verified");
+        page.line("device", &succession.device().to_string());
+        page.line("current key", &succession.current_key().key_id().to_string());
+        page.notation("structure", &octets);
+    } else if Sign1::parse(&octets).is_ok() || Encrypt0::parse(&octets).is_ok() {
+        page.structure(&octets);
+    } else {
+        let (header, len) = RoutingHeader::parse(&octets)
+            .map_err(|error| Failure::Input(format!("{}: nothing that is known: {error}", name.display())))?;
+        page.routing(&header, len);
+        Encrypt0::parse(&octets[len..]).map_err(|error| {
+            Failure::Input(format!("{}: no envelope stands behind the routing header: {error}", name.display()))
+        })?;
+        page.structure(&octets[len..]);
+    }
+    write(None, page.0.as_bytes())
+}
+
+/// What is printed.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, what: &str, value: &str) {
+        writeln!(self.0, "{what:<13} {value}").expect("a string grows");
+    }
+
+    fn notation(&mut self, what: &str, octets: &[u8]) {
+        let limits = Limits::default().bytes(u32::try_from(octets.len()).unwrap_or(u32::MAX));
+        match Diagnostic::new(octets, &limits) {
+            Ok(notation) => self.line(what, &notation.to_string()),
+            Err(_) => self.line(what, &format!("h'{}'", hexadecimal(octets))),
+        }
+    }
+
+    /// Never the secret.
+    fn key(&mut self, key: &CoseKey<'_>) {
+        let whether = if key.is_secret() { "with its secret, which is not shown" } else { "public" };
+        self.line("a key", whether);
+        self.line("kind", &format!("{:?}", key.kind()));
+        self.line("kid", &key.kid().map_or("none".into(), |kid| format!("h'{}'", hexadecimal(kid))));
+        if let Some(algorithm) = key.algorithm() {
+            self.line("alg", &algorithm.to_string());
+        }
+        let thumbprint = match key.kind() {
+            KeyKind::X25519 => key.agreement_key().map(|key| key.thumbprint()),
+            _ => key.verifying_key().map(|key| key.thumbprint()),
+        };
+        let of_secret = || match key.kind() {
+            KeyKind::X25519 => key.agreement_secret().map(|key| key.thumbprint()),
+            KeyKind::P256 => key.p256_signing_key().map(|key| key.verifying_key().thumbprint()),
+            _ => key.signing_key().map(|key| key.verifying_key().thumbprint()),
+        };
+        match if key.is_secret() { of_secret() } else { thumbprint } {
+            Ok(thumbprint) => self.line("thumbprint", &hexadecimal(thumbprint.as_bytes())),
+            Err(error) => self.line("not usable", &error.to_string()),
+        }
+    }
+
+    fn routing(&mut self, header: &RoutingHeader<'_>, len: usize) {
+        self.line("a message", "not opened");
+        self.line("routing", &format!("{len} octets"));
+        if let Some(source) = header.source {
+            self.line("source", &source.to_string());
+        }
+        if let Some(topic) = header.topic {
+            self.line("topic", &format!("{:?}", topic.as_str()));
+        }
+        self.line("stream", &header.stream.to_string());
+        self.line("incarnation", &header.incarnation.to_string());
+        self.line("sequence", &header.sequence.to_string());
+    }
+
+    /// A COSE structure, member by member.
+    fn structure(&mut self, octets: &[u8]) {
+        let is_signed = Sign1::parse(octets).is_ok();
+        let (what, names): (_, &[&str]) = match is_signed {
+            true => ("COSE_Sign1", &["protected", "unprotected", "payload", "signature"]),
+            false => ("COSE_Encrypt0", &["protected", "unprotected", "ciphertext"]),
+        };
+        self.line(what, if is_signed { "not verified" } else { "not opened" });
+        // Both parsers read it before.
+        let mut cursor = Cursor::new(octets);
+        let _ = cursor.tag();
+        let _ = cursor.array();
+        for name in names {
+            let Ok(item) = cursor.raw_item() else { return };
+            match item.cursor().bytes() {
+                // What is inside a byte string is shown if it is one item; a signature or a ciphertext never is.
+                Ok(inside) if matches!(*name, "protected" | "payload") => self.notation(name, inside),
+                _ => self.notation(name, item.as_bytes()),
+            }
+        }
+    }
+}

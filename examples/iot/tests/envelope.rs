@@ -1,0 +1,200 @@
+//! `iot envelope`, from new keys to opened messages.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use iot_crypto::{CoseKey, KeyFile};
+
+/// A folder with keys of each kind, in which the tool runs.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with_keys() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for kind in ["ed25519", "p256", "x25519"] {
+            let (secret, public) = (format!("{kind}.key"), format!("{kind}.pub"));
+            folder.done(&["keygen", "--kind", kind, &secret, &public]);
+        }
+        fs::write(folder.path("payload"), b"21.5 Cel").unwrap();
+        folder
+    }
+
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iot"));
+        command.current_dir(self.0.path()).arg("envelope").args(arguments).output().unwrap()
+    }
+
+    /// What it prints when it succeeds.
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The reason why it ends with this status.
+    fn refused(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "nothing unverified is printed");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn flip(&self, name: &str, bit: usize) {
+        let mut octets = fs::read(self.path(name)).unwrap();
+        octets[bit / 8] ^= 1 << (bit % 8);
+        fs::write(self.path(name), octets).unwrap();
+    }
+}
+
+#[test]
+fn new_keys_are_key_objects_and_replace_nothing() {
+    let folder = Folder::with_keys();
+    let secret = fs::read(folder.path("ed25519.key")).unwrap();
+    let public = fs::read(folder.path("ed25519.pub")).unwrap();
+    let key = CoseKey::parse(&secret).unwrap().signing_key().unwrap();
+    assert_eq!(CoseKey::parse(&public).unwrap().verifying_key(), Ok(key.verifying_key()));
+    assert!(folder.refused(1, &["keygen", "ed25519.key", "other.pub"]).contains("ed25519.key: "));
+    assert_eq!(fs::read(folder.path("ed25519.key")).unwrap(), secret);
+    assert!(folder.refused(2, &["keygen", "--kind", "rsa", "a", "b"]).contains("rsa"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(folder.path("ed25519.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "nobody else reads the secret");
+    }
+}
+
+#[test]
+fn what_is_signed_is_verified_and_what_is_changed_is_not() {
+    let folder = Folder::with_keys();
+    for kind in ["ed25519", "p256"] {
+        let (secret, public) = (format!("{kind}.key"), format!("{kind}.pub"));
+        folder.done(&["sign", "--key", &secret, "--external-aad", "0aFF", "--out", "signed", "payload"]);
+        let verify = ["verify", "--key", &public, "--external-aad", "0aff", "signed"];
+        assert_eq!(folder.done(&verify), "21.5 Cel");
+        assert!(folder.refused(1, &["verify", "--key", &public, "signed"]).contains("the signature is not valid"));
+        assert!(
+            folder
+                .refused(1, &["verify", "--raw", "--key", &public, "--external-aad", "0aff", "signed"])
+                .contains("not valid")
+        );
+        assert!(folder.refused(1, &["verify", "--key", &secret, "signed"]).contains("holds a secret"));
+        assert!(folder.refused(1, &["verify", "--key", "x25519.pub", "signed"]).contains("X25519"));
+        folder.flip("signed", 300);
+        folder.refused(1, &verify);
+        fs::write(folder.path("signed"), [0x84, 0x40]).unwrap();
+        assert!(folder.refused(1, &verify).contains("signed: the structure is malformed: "));
+    }
+}
+
+#[test]
+fn plain_structures_have_the_number_that_is_asked_for() {
+    let folder = Folder::with_keys();
+    for (kind, numbers) in [("ed25519", [("-19", 0x32), ("-8", 0x27)]), ("p256", [("-9", 0x28), ("-7", 0x26)])] {
+        let (secret, public) = (format!("{kind}.key"), format!("{kind}.pub"));
+        for (number, octet) in numbers {
+            folder.done(&["sign", "--raw", "--alg", number, "--key", &secret, "--out", "signed", "payload"]);
+            let signed = fs::read(folder.path("signed")).unwrap();
+            assert_eq!(signed[..5], [0xd2, 0x84, 0x4d, 0xa2, 0x01]);
+            assert_eq!(signed[5], octet);
+            assert_eq!(folder.done(&["verify", "--raw", "--key", &public, "signed"]), "21.5 Cel");
+        }
+        let other = folder.refused(2, &["sign", "--raw", "--alg", "5", "--key", &secret, "payload"]);
+        assert!(other.contains("the key signs with the algorithms"), "{other}");
+    }
+    assert!(folder.refused(2, &["sign", "--alg", "-8", "--key", "ed25519.key", "payload"]).contains("--raw"));
+}
+
+#[test]
+fn a_locked_key_needs_its_password() {
+    let folder = Folder::with_keys();
+    fs::write(folder.path("password"), "correct horse\nnot this line\n").unwrap();
+    fs::write(folder.path("wrong"), "correct hors").unwrap();
+    folder.done(&["keygen", "--password", "password", "locked.key", "locked.pub"]);
+    assert!(KeyFile::parse(&fs::read(folder.path("locked.key")).unwrap()).is_ok());
+    assert!(folder.refused(2, &["sign", "--key", "locked.key", "payload"]).contains("--password is missing"));
+    let wrong = folder.refused(1, &["sign", "--key", "locked.key", "--password", "wrong", "payload"]);
+    assert!(wrong.contains("the password is wrong"), "{wrong}");
+    folder.done(&["sign", "--key", "locked.key", "--password", "password", "--out", "signed", "payload"]);
+    assert_eq!(folder.done(&["verify", "--key", "locked.pub", "signed"]), "21.5 Cel");
+    assert!(folder.done(&["inspect", "locked.key"]).contains("65536 KiB, 3 passes, 4 lanes"));
+}
+
+#[test]
+fn a_sealed_message_is_opened_by_its_reader() {
+    let folder = Folder::with_keys();
+    let shown = folder.done(&["keygen", "server.key", "server.pub"]);
+    let device = shown.lines().next().unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    folder.done(&["bundle", "--key", "server.key", "--next", "p256.pub", "--out", "bundle", "x25519.pub"]);
+    let seal = [
+        "seal",
+        "--key",
+        "ed25519.key",
+        "--to",
+        "bundle",
+        "--device",
+        &device,
+        "--topic",
+        "plant/7",
+        "--sequence",
+        "9",
+    ];
+    folder.done(&[&seal[..], &["--out", "message", "payload"]].concat());
+    let open = ["open", "--key", "x25519.key", "--from", "ed25519.pub", "message"];
+    assert_eq!(folder.done(&open), "21.5 Cel");
+    let shown = folder.done(&["inspect", "message"]);
+    assert!(shown.contains("topic         \"plant/7\"") && shown.contains("sequence      9"), "{shown}");
+    assert!(shown.contains("COSE_Encrypt0") && shown.contains("{1: 42, 4: h'"), "{shown}");
+    let other = folder.refused(1, &["open", "--key", "x25519.key", "--from", "server.pub", "message"]);
+    assert!(other.contains("is not known"), "{other}");
+    let topic = [&open[..5], &["--topic", "plant/8", "message"]].concat();
+    assert!(folder.refused(1, &topic).contains("another topic"));
+    folder.flip("message", 800);
+    assert!(folder.refused(1, &open).contains("cannot be decrypted"));
+    let (wrong, zeros) = (device.replace(|_| true, "0"), [&seal[..5], &["--device"]].concat());
+    let zeros = [&zeros[..], &[&wrong, "--topic", "plant/7", "payload"]].concat();
+    assert!(folder.refused(1, &zeros).contains("the bundle belongs to"));
+}
+
+#[test]
+fn inspects_what_it_has_no_keys_for_and_shows_no_secret() {
+    let folder = Folder::with_keys();
+    for kind in ["ed25519", "p256", "x25519"] {
+        let octets = fs::read(folder.path(format!("{kind}.key"))).unwrap();
+        let shown = folder.done(&["inspect", &format!("{kind}.key")]);
+        let secret: String = octets[octets.len() - 32..].iter().map(|octet| format!("{octet:02x}")).collect();
+        assert!(shown.contains("with its secret, which is not shown"), "{shown}");
+        assert!(!shown.contains(&secret[..8]), "{shown}");
+        let thumbprint = |shown: &str| shown.lines().find(|line| line.starts_with("thumbprint")).unwrap().to_owned();
+        assert_eq!(thumbprint(&shown), thumbprint(&folder.done(&["inspect", &format!("{kind}.pub")])));
+    }
+    folder.done(&["sign", "--raw", "--key", "ed25519.key", "--out", "signed", "payload"]);
+    let shown = folder.done(&["inspect", "signed"]);
+    assert!(shown.contains("COSE_Sign1    not verified") && shown.contains("protected     {1: -19, 4: h'"), "{shown}");
+    assert!(folder.refused(1, &["inspect", "payload"]).contains("nothing that is known"));
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_ends_with_2() {
+    let folder = Folder::with_keys();
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["frobnicate"],
+        &["sign", "payload"],
+        &["sign", "--key", "ed25519.key"],
+        &["sign", "--key", "a", "--key", "b", "payload"],
+        &["verify", "--key", "ed25519.pub", "--external-aad", "0", "payload"],
+        &["seal", "--key", "ed25519.key", "--to", "b", "--topic", "t", "payload"],
+        &["open", "--key", "x25519.key", "--from", "ed25519.pub", "--topic", "#", "payload"],
+    ];
+    for arguments in wrong {
+        assert!(folder.refused(2, arguments).contains("'iot --help' explains"), "{arguments:?}");
+    }
+}
