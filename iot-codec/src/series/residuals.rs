@@ -75,32 +75,32 @@ fn costs<const COUNT: usize>(residuals: &[u64], base: u32) -> [u64; COUNT] {
     sums
 }
 
-/// The base with the least cost, and that cost in 256ths of a bit.
+/// What two neighbouring bases must differ by, in 256ths of a bit, for a look beyond the better one: costs are nearly
+/// convex, so that a small difference tells that the least is close.
+const WORTH_A_LOOK: u64 = 512;
+
+/// The base with the least cost, or close to it, and that cost in 256ths of a bit.
 pub(super) fn best_base(residuals: &[u64]) -> (u32, u64) {
     // Where the search begins is a matter of speed only: close to it for most series that were looked at.
     let guess = |residual: &u64| if *residual == 0 { 2 } else { 69 - residual.leading_zeros() };
     let mean = residuals.iter().map(guess).sum::<u32>() / (residuals.len() as u32).max(1);
-    let mut base = mean.saturating_sub(1).min(MAX_BASE - 2);
-    let [lower, mut least, higher] = costs(residuals, base);
-    base += 1;
-    if lower < least {
-        (base, least) = (base - 1, lower);
-        while let Some(next) = base.checked_sub(1) {
-            let [cost] = costs(residuals, next);
-            if cost >= least {
-                break;
-            }
-            (base, least) = (next, cost);
+    let mut base = mean.min(MAX_BASE - 1);
+    let [lower, higher] = costs(residuals, base);
+    let mut least = lower.min(higher);
+    let mut gain = lower.abs_diff(higher);
+    let up = higher < lower;
+    base += u32::from(up);
+    while gain > WORTH_A_LOOK {
+        let next = if up { base + 1 } else { base.wrapping_sub(1) };
+        if next > MAX_BASE {
+            break;
         }
-    } else if higher < least {
-        (base, least) = (base + 1, higher);
-        while base < MAX_BASE {
-            let [cost] = costs(residuals, base + 1);
-            if cost >= least {
-                break;
-            }
-            (base, least) = (base + 1, cost);
+        let [cost] = costs(residuals, next);
+        if cost >= least {
+            break;
         }
+        gain = least - cost;
+        (base, least) = (next, cost);
     }
     (base, least)
 }
@@ -134,9 +134,9 @@ pub(super) fn encode(out: &mut ReverseBitWriter<'_>, residuals: &[u64], base: u3
             out.put_short(shed, count);
             out.put(low, shift);
         }
-        let kept = state >> count;
-        let quotient = ((u64::from(kept) * u64::from(symbol.reciprocal)) >> 31) as u32;
-        state = (quotient << SCALE_BITS) + (kept - quotient * u32::from(symbol.frequency)) + u32::from(symbol.start);
+        // What is kept, divided by the frequency; the product does not wait for the count.
+        let quotient = ((u64::from(state) * u64::from(symbol.reciprocal)) >> (31 + count)) as u32;
+        state = (state >> count) + u32::from(symbol.start) + quotient * u32::from(symbol.others);
     }
     out.put_short(u64::from(state) & ((1 << STATE_BITS) - 1), STATE_BITS);
 }

@@ -34,7 +34,8 @@ pub(super) struct Symbol {
     pub(super) reciprocal: u32,
     /// From this state on, the coder sheds `shift` bits, and one less below it.
     pub(super) threshold: u16,
-    pub(super) frequency: u8,
+    /// The frequencies of all others.
+    pub(super) others: u8,
     /// The sum of the frequencies before it.
     pub(super) start: u8,
     pub(super) shift: u8,
@@ -140,7 +141,7 @@ static COSTS: [[u16; COSTED]; HEIGHT] = {
 };
 
 static SYMBOLS: [[Symbol; WIDTH]; HEIGHT] = {
-    let none = Symbol { reciprocal: 0, frequency: 1, start: 0, threshold: 0, shift: 0 };
+    let none = Symbol { reciprocal: 0, others: 0, start: 0, threshold: 0, shift: 0 };
     let mut symbols = [[none; WIDTH]; HEIGHT];
     let mut row = 0;
     while row < ROWS {
@@ -154,7 +155,7 @@ static SYMBOLS: [[Symbol; WIDTH]; HEIGHT] = {
             symbols[row][index] = Symbol {
                 reciprocal: (1u32 << 31).div_ceil(frequency),
                 threshold: (least << shift) as u16,
-                frequency: frequency as u8,
+                others: (SCALE as u32 - frequency) as u8,
                 start: start as u8,
                 shift: shift as u8,
             };
