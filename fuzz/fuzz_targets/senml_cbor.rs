@@ -2,7 +2,7 @@
 //!
 //! - What is read, written in CBOR, is deterministic and reads as the same pack, NaNs to the bit.
 //! - JSON refuses what is not finite, and gives all else back.
-//! - What is resolved has valid names, is in order of time, and is bounded.
+//! - What is resolved has valid names, is in order of time, is bounded, and survives a batch.
 
 #![no_main]
 

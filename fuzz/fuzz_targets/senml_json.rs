@@ -1,7 +1,7 @@
 //! A pack of `SenML` in JSON.
 //!
 //! - What is read, written in JSON or in CBOR, is read as the same pack.
-//! - What is resolved has valid names, is in order of time, and is bounded.
+//! - What is resolved has valid names, is in order of time, is bounded, and survives a batch.
 
 #![no_main]
 

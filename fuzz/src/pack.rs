@@ -2,8 +2,11 @@
 
 use iot_codec::{
     cbor::Limits,
-    senml::{Record, Value, resolve},
+    senml::{Measurement, Record, Value, from_batch, resolve, to_batch},
+    series,
 };
+
+use crate::batch;
 
 /// Equal to the bit: neither the sign of a zero nor the payload of a NaN is lost.
 pub fn same(first: &[Record], second: &[Record]) -> bool {
@@ -23,14 +26,15 @@ fn halves(record: &Record) -> ([Option<u64>; 6], Record) {
     (numbers, Record { base_time, base_value, base_sum, sum, time, update_time, value, ..rest })
 }
 
+const NOW: f64 = 1_800_000_000.0;
+/// Small, so that a small input gets past it.
+const TEXTS: u32 = 400;
+
 /// Resolves a pack, and checks what can be said of any.
 ///
 /// # Panics
 /// If a measurement is none of the pack, or breaks a rule of RFC 8428 §4.
 pub fn check_resolution(pack: &[Record]) {
-    /// Small, so that a small input gets past it.
-    const TEXTS: u32 = 400;
-    const NOW: f64 = 1_800_000_000.0;
     let Ok(measurements) = resolve(pack, NOW, &Limits::default().bytes(TEXTS)) else { return };
     assert!(measurements.len() <= pack.len());
     let texts = measurements.iter().map(|found| found.name.len() + found.unit.as_ref().map_or(0, String::len));
@@ -42,4 +46,20 @@ pub fn check_resolution(pack: &[Record]) {
         assert!(name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-:./_".contains(byte)));
         assert!(measurement.value.is_some() || measurement.sum.is_some());
     }
+    check_batch(&measurements);
+}
+
+/// Puts measurements into a batch, and takes them out again by way of a pack.
+fn check_batch(measurements: &[Measurement]) {
+    let limits = series::Limits::default().samples(30).channels(5);
+    let Ok((names, values)) = to_batch(measurements, &limits) else { return };
+    assert!(values.times.len() <= 30 && names.len() <= 5 && names.len() == values.channels.len());
+    assert!(values.times.is_sorted_by(|first, second| first < second));
+
+    let pack = from_batch(&values, "", &names).expect("measurements that have a batch have a pack");
+    assert_eq!(pack.len(), measurements.len());
+    let again = resolve(&pack, NOW, &Limits::default().bytes(TEXTS)).expect("names and units are as long as before");
+    let (names_again, values_again) = to_batch(&again, &limits).expect("a batch has a batch");
+    assert_eq!(names_again, names);
+    assert!(batch::same(&values_again, &values), "{values_again:?} is not {values:?}");
 }
