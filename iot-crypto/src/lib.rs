@@ -7,8 +7,8 @@
 //! # What it does not do
 //!
 //! It draws no randomness, reads no clock, stores nothing and sends nothing: the caller hands all of that in. It
-//! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when. Streams,
-//! groups, sessions and several readers of one message are not there yet.
+//! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when. Groups,
+//! sessions and several readers of one message are not there yet.
 //!
 //! # Example
 //!
@@ -68,6 +68,9 @@
 //! it; a [`Verified`] comes back or nothing. [`RoutingHeader::parse`] tells a queue or a gateway where a message
 //! stands, without keys. [`cose::Sign1`] signs other things, each kind with external data of its own.
 //!
+//! Many small messages for one reader travel in a [`stream`], which a sealed message opens. A reader that may have
+//! forgotten what it accepted asks a source where it stands, by a [`Challenge`].
+//!
 //! # Limits
 //!
 //! | what | limit |
@@ -75,6 +78,7 @@
 //! | payload of a message | [`MAX_PAYLOAD_LEN`] octets |
 //! | topic in a routing header | [`RoutingHeader::MAX_TOPIC_LEN`] octets |
 //! | what a message adds to a payload of 20 octets | 165 octets (sequence number below 2²⁴, stream 0) |
+//! | what a message of a stream adds to any payload | 21 octets (context of 2 octets, sequence number below 65,536) |
 //! | key bundle | [`KeyBundle::MAX_LEN`] octets |
 //! | rotations of a device's signing key | [`Succession::MAX_ROTATIONS`], in [`Succession::MAX_LEN`] octets |
 //!
@@ -82,6 +86,7 @@
 //!
 //! - `alloc` (default): functions that return a vector. Without it nothing here allocates.
 //! - `keyfile`: secrets at rest on hosts, locked with a password (Argon2id).
+//! - `fast-aead`: `stream::Ring`, a faster cipher for servers that open many short messages; needs a C compiler.
 //! - `es256`: keys on P-256 and their signatures (ES256), because many secure elements have no Ed25519.
 //!
 //! # Panics
@@ -92,7 +97,7 @@
 //!
 //! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2), RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679
 //! (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4, number 42), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified
-//! strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 8949 §4.2.1 (deterministic CBOR).
+//! strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 5869 (HKDF), RFC 8949 §4.2.1 (deterministic CBOR).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -102,7 +102,7 @@ pub use aead::{Aead, AeadError, RustCrypto};
 pub use context::ContextId;
 pub use counter::{Counter, CounterStore, Reservation};
 pub use message::{FormError, StreamMessage};
-pub use opening::{AcceptError, Agreed, Epoch, Invitation, InvitationError, Opening};
+pub use opening::{AcceptError, Epoch, EpochSecret, Invitation, InvitationError, Opening};
 pub use ratchet::GENERATION_LEN;
 pub use receiver::{RestoreError, StreamError, StreamMemory, StreamReceiver};
 pub use sender::{ResumeError, SendError, Sent, StreamSender};

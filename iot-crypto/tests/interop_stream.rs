@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Topic};
 use iot_crypto::Heading;
-use iot_crypto::stream::{Agreed, ContextId, Counter, CounterStore, Epoch, Reservation, StreamMessage, StreamSender};
+use iot_crypto::stream::{
+    ContextId, Counter, CounterStore, Epoch, EpochSecret, Reservation, StreamMessage, StreamSender,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -52,8 +54,12 @@ fn push_messages_of_an_epoch(rng: &mut ChaCha20Rng, count: usize, lines: &mut St
         sequence: first,
     };
     let heading = Heading { topic: Topic::new(&topic).unwrap(), position };
-    let agreed =
-        Agreed { secret: &secret, transcript: &salt, key: KeyId::from_bytes([0; 8]), freshness: Freshness::Unproven };
+    let agreed = EpochSecret {
+        secret: &secret,
+        transcript: &salt,
+        key: KeyId::from_bytes([0; 8]),
+        freshness: Freshness::Unproven,
+    };
     let epoch = Epoch::from_agreed(ContextId::new(&context).unwrap(), &heading, DeviceId::from_bytes(reader), &agreed);
     let mut sender: StreamSender<_> = StreamSender::begin(epoch, Ram(None), Reservation::default()).unwrap();
     for _ in 0..count {

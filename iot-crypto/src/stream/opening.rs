@@ -219,7 +219,7 @@ impl<'t> Epoch<'t> {
         let sequence = heading.position.sequence.checked_add(1).filter(|sequence| *sequence <= LAST_SEQUENCE);
         let sequence = sequence.ok_or(AcceptError::Exhausted)?;
         let first = Heading { position: Position { sequence, ..heading.position }, ..*heading };
-        let agreed = Agreed {
+        let agreed = EpochSecret {
             secret: &opening.secret,
             transcript: opening.nonce.as_ref().map_or(&[], |nonce| nonce),
             key: KeyId::from_bytes([0; KeyId::LEN]),
@@ -249,13 +249,13 @@ impl<'t> Epoch<'t> {
 
     /// The epoch of a secret that source and reader have agreed otherwise, as in a session. `first` is the heading of
     /// the first message.
-    pub fn from_agreed(context: ContextId, first: &Heading<'t>, reader: DeviceId, agreed: &Agreed<'_>) -> Self {
+    pub fn from_agreed(context: ContextId, first: &Heading<'t>, reader: DeviceId, agreed: &EpochSecret<'_>) -> Self {
         let binding = Binding { reader: &reader, heading: first }.hash();
         let (mut extracted, epoch) = Hkdf::<Sha256>::extract(Some(agreed.transcript), agreed.secret);
         extracted.as_mut_slice().zeroize();
         let chain = Chain::of_epoch(&epoch, &binding);
         let ratchet = Ratchet::new(&chain, &binding, generation_of(first.position.sequence));
-        let Agreed { key, freshness, .. } = *agreed;
+        let EpochSecret { key, freshness, .. } = *agreed;
         Self { context, first: *first, key, freshness, longest_silence: None, binding, ratchet }
     }
 
@@ -295,9 +295,9 @@ impl<'t> Epoch<'t> {
     }
 }
 
-/// What source and reader have agreed, and how.
+/// The secret of an epoch that source and reader have agreed, and how.
 #[derive(Clone, Copy)]
-pub struct Agreed<'a> {
+pub struct EpochSecret<'a> {
     /// The secret, never used for another epoch of the same heading.
     pub secret: &'a [u8; 32],
     /// What both have seen of the agreement, such as the hash of a handshake.
@@ -308,9 +308,12 @@ pub struct Agreed<'a> {
     pub freshness: Freshness,
 }
 
-impl fmt::Debug for Agreed<'_> {
+impl fmt::Debug for EpochSecret<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Agreed").field("key", &self.key).field("freshness", &self.freshness).finish_non_exhaustive()
+        f.debug_struct("EpochSecret")
+            .field("key", &self.key)
+            .field("freshness", &self.freshness)
+            .finish_non_exhaustive()
     }
 }
 

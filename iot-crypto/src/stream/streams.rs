@@ -77,16 +77,20 @@ impl<S: StreamMemory, A: Aead, const LATE: usize> Streams<S, A, LATE> {
     /// Octets that the table sets aside for a stream.
     pub const STREAM_LEN: usize = size_of::<Place<S, A, LATE>>();
 
+    /// The most streams of one table.
+    pub const MAX_STREAMS: u32 = if size_of::<usize>() < 8 { 1 << 20 } else { 1 << 28 };
+
     /// A table for at most `capacity` streams, whose identifiers all have `context_len` octets.
     ///
     /// # Errors
     ///
-    /// [`OutOfRange`] if `context_len` is not 1 to 8, or `capacity` more than it can name.
+    /// [`OutOfRange`] if `context_len` is not 1 to 8, or `capacity` more than it can name or than
+    /// [`MAX_STREAMS`](Self::MAX_STREAMS).
     pub fn new(capacity: usize, context_len: usize) -> Result<Self, OutOfRange> {
         if !(1..=ContextId::MAX_LEN).contains(&context_len) {
             return Err(OutOfRange { setting: "context_len", value: context_len as u64, min: 1, max: 8 });
         }
-        let max = 1_u64.checked_shl(8 * context_len as u32).unwrap_or(u64::MAX);
+        let max = 1_u64.checked_shl(8 * context_len as u32).unwrap_or(u64::MAX).min(Self::MAX_STREAMS.into());
         if capacity as u64 > max {
             return Err(OutOfRange { setting: "capacity", value: capacity as u64, min: 0, max });
         }

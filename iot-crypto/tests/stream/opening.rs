@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
 use iot_crypto::stream::{
-    AcceptError, ContextId, Epoch, InsertError, Invitation, Opening, Reservation, Skipped, StreamSender, Streams,
+    AcceptError, ContextId, Epoch, EpochSecret, InsertError, Invitation, Opening, Reservation, Skipped, StreamReceiver,
+    StreamSender, Streams,
 };
 use iot_crypto::{
-    AgreementSecret, Answer, Challenge, Directory, Heading, KeyBundle, Opener, Proof, ReplayError, ReplayGuard, Sealer,
-    SignatureError, SigningKey, StatementError, VerifyingKey,
+    AgreementSecret, Answer, BufferTooSmall, Challenge, Directory, Heading, KeyBundle, Opener, Proof, ReplayError,
+    ReplayGuard, Sealer, SignatureError, SigningKey, StatementError, VerifyingKey,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -105,6 +106,10 @@ fn an_invited_stream_is_fresh_from_its_first_message() {
     let invitation = Invitation::draw(streams.assign().unwrap(), &mut world.rng);
     let mut buffer = [0; Invitation::MAX_LEN];
     let len = invitation.write(&mut buffer).unwrap();
+    for end in 0..len {
+        assert!(Invitation::parse(&buffer[..end]).is_err(), "{end} octets");
+    }
+    assert_eq!(invitation.write(&mut [0; 4]), Err(BufferTooSmall { needed: len, available: 4 }));
     let (sealed, mut sender) = world.begin(&Invitation::parse(&buffer[..len]).unwrap());
     world.accept(&mut streams, &sealed, &invitation).unwrap();
 
@@ -249,4 +254,37 @@ fn a_context_stays_with_its_source() {
     assert!(streams.remove(context).is_none());
     assert_eq!(streams.assign(), Some(context));
     assert_eq!((streams.stats().open, streams.stats().assigned), (0, 1));
+}
+
+#[test]
+fn a_table_is_bounded_by_what_its_identifiers_can_name() {
+    assert!(Streams::<iot_core::Ranges<8>>::new(256, 1).is_ok());
+    for (capacity, context_len) in [(257, 1), (1, 0), (1, 9), (usize::MAX, 8)] {
+        assert!(Streams::<iot_core::Ranges<8>>::new(capacity, context_len).is_err(), "{capacity}, {context_len}");
+    }
+}
+
+/// The secrets follow from octets that are looked for, in hexadecimal and as numbers.
+#[test]
+fn nothing_shows_a_secret() {
+    let secret: [u8; 32] = core::array::from_fn(|index| (index as u8).wrapping_mul(157).wrapping_add(0x6b));
+    let agreed =
+        EpochSecret { secret: &secret, transcript: b"", key: KeyId::from_bytes([0; 8]), freshness: Freshness::Proven };
+    let context = ContextId::new(&[1]).unwrap();
+    let epoch = || Epoch::from_agreed(context, &crate::support::heading(0), crate::support::READER, &agreed);
+    let sender: StreamSender<Ram> = StreamSender::begin(epoch(), Ram::default(), Reservation::default()).unwrap();
+    let receiver: crate::support::Receiver = StreamReceiver::new(epoch(), crate::support::TOPIC).unwrap();
+    let mut saved = [0; 256];
+    let len = sender.save_into(&mut saved).unwrap();
+    let opening = Opening::draw(&Invitation::provisioned(context), &mut ChaCha20Rng::from_seed([1; 32]));
+    let mut written = [0; Opening::MAX_LEN];
+    let written_len = opening.write(&mut written).unwrap();
+    let shown = format!("{agreed:?} {:?} {sender:?} {receiver:?} {opening:?} {:#?}", epoch(), receiver);
+    for octets in [&secret[..], &saved[60..len], &written[8..written_len]] {
+        for run in octets.windows(4) {
+            let hexadecimal: String = run.iter().map(|octet| format!("{octet:02x}")).collect();
+            let decimal = format!("{}, {}, {}, {}", run[0], run[1], run[2], run[3]);
+            assert!(!shown.contains(&hexadecimal) && !shown.contains(&decimal), "{shown}");
+        }
+    }
 }

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Topic};
 use iot_crypto::Heading;
-use iot_crypto::stream::{Agreed, ContextId, Counter, CounterStore, Epoch, Reservation, StreamReceiver, StreamSender};
+use iot_crypto::stream::{
+    ContextId, Counter, CounterStore, Epoch, EpochSecret, Reservation, StreamReceiver, StreamSender,
+};
 
 pub const TOPIC: &str = "plant/7/boiler/12";
 pub const PAYLOAD: &[u8; 20] = b"twenty octets, yes: ";
@@ -43,7 +45,7 @@ pub fn epoch(first: u64) -> Epoch<'static> {
 
 /// An epoch whose secret follows from a number.
 pub fn epoch_of<'t>(context: ContextId, first: &Heading<'t>, reader: DeviceId, secret: u8) -> Epoch<'t> {
-    let agreed = Agreed {
+    let agreed = EpochSecret {
         secret: &[secret; 32],
         transcript: b"a handshake",
         key: KeyId::from_bytes([9; 8]),

@@ -2,7 +2,9 @@
 
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Topic};
 use iot_crypto::Heading;
-use iot_crypto::stream::{Agreed, ContextId, Counter, Epoch, Reservation, StreamMessage, StreamReceiver, StreamSender};
+use iot_crypto::stream::{
+    ContextId, Counter, Epoch, EpochSecret, Reservation, StreamMessage, StreamReceiver, StreamSender,
+};
 
 use crate::support::{Cipher, Ram};
 
@@ -26,7 +28,7 @@ fn epoch(topic: &str) -> Epoch<'_> {
         incarnation: Incarnation::from_bytes(one("incarnation")),
         sequence: u64::from_be_bytes(one("first")),
     };
-    let agreed = Agreed {
+    let agreed = EpochSecret {
         secret: &one("secret"),
         transcript: &all("salt")[0],
         key: KeyId::from_bytes([0; 8]),
