@@ -103,6 +103,7 @@ fn measurements_that_are_no_batch_are_refused_with_their_index() {
     assert_eq!(refuse(&repeated), BatchError::Repeated { index: 2 });
     let three = [number("a", time), number("a", time + 1.0), number("a", time + 2.0)];
     assert_eq!(refuse(&three), BatchError::TooManySamples { maximum: 2 });
+    assert_eq!(to_batch(&three[..2], &limits).unwrap().1.times.len(), 2);
     assert_eq!(
         refuse(&[number("a", time), number("b", time), number("c", time)]),
         BatchError::TooManyChannels { maximum: 2 }
