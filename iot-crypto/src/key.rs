@@ -5,6 +5,8 @@ mod es256;
 mod signing;
 mod thumbprint;
 mod verifying;
+#[cfg(test)]
+mod wycheproof;
 
 pub use agreement::{Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret};
 pub(crate) use agreement::{ReceiveError, receive};

@@ -52,6 +52,13 @@ impl AgreedSecret {
     }
 }
 
+#[cfg(test)]
+impl AgreedSecret {
+    pub(super) fn is(&self, octets: &[u8]) -> bool {
+        self.0 == octets
+    }
+}
+
 impl Drop for AgreedSecret {
     fn drop(&mut self) {
         self.0.zeroize();
