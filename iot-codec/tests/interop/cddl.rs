@@ -45,7 +45,7 @@ impl Case {
 #[test]
 #[ignore = "needs the python packages zcbor, pycddl and cbor2"]
 fn zcbor_and_pycddl_find_that_the_output_is_as_documented() {
-    let cases = [codec(), series_and_framing(), registry(), senml(), table(), envelope()].concat();
+    let cases = [codec(), series_and_framing(), registry(), senml(), table(), envelope(), stream(), keys()].concat();
     let mut lines = Vec::new();
     let mut expected = Vec::new();
     for case in &cases {
@@ -254,6 +254,49 @@ fn envelope() -> Vec<Case> {
         Case::new("envelope", "COSE_Encrypt0", sealed).allowing(&["shorten /0", "shorten /2"]),
         Case::new("envelope", "encrypt0-header", header),
     ]
+}
+
+/// The vectors of iot-crypto's streams.
+fn stream() -> Vec<Case> {
+    let lines = include_str!("../../../iot-crypto/tests/vectors/stream.txt").lines();
+    let messages: Vec<_> = lines.filter_map(|line| line.strip_prefix("cose: ")).map(unhex).collect();
+    let header = byte_string(&messages[0], 0);
+    let case = |message: Vec<u8>| {
+        // A context of two octets may have one; so may a Partial IV, but none cannot be.
+        let allowed: &[_] = match message.windows(2).find(|window| window[0] == 0x06).unwrap()[1] {
+            0x41 => &["shorten /0", "shorten /2", "shorten /1/4"],
+            _ => &["shorten /0", "shorten /2", "shorten /1/4", "shorten /1/6"],
+        };
+        Case::new("stream", "COSE_Encrypt0", message).allowing(allowed)
+    };
+    let mut cases: Vec<_> = messages.into_iter().map(case).collect();
+    assert!(cases.len() > 2, "messages around a change of keys");
+    cases.push(Case::new("stream", "stream-header", header));
+    cases
+}
+
+/// The vectors of iot-crypto's successions and key files.
+fn keys() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for line in include_str!("../../../iot-crypto/tests/vectors/succession.txt").lines() {
+        let Some(digits) = line.strip_prefix("succession 1: ") else { continue };
+        let chain: Value = ciborium::from_reader(unhex(digits).as_slice()).unwrap();
+        let link = to_vec_det(&chain.as_array().unwrap()[1]).unwrap();
+        let [header, body] = [0, 2].map(|index| byte_string(&link, index));
+        cases.extend([
+            Case::new("keys", "succession", unhex(digits)).allowing(&["shorten /0", "shorten /1/0", "shorten /1/2"]),
+            Case::new("keys", "link", link).allowing(&["shorten /0", "shorten /2"]),
+            Case::new("keys", "link-header", header),
+            Case::new("keys", "link-body", body).allowing(&["shorten /1"]),
+        ]);
+    }
+    assert_eq!(cases.len(), 4, "a succession of one link");
+    let lines = include_str!("../../../iot-crypto/tests/vectors/keyfile.txt").lines();
+    let file = unhex(lines.filter_map(|line| line.strip_prefix("file: ")).next().unwrap());
+    let header = byte_string(&file[1..], 0);
+    cases.push(Case::new("keys", "key-file", file).allowing(&["shorten /tag/0", "shorten /tag/2"]));
+    cases.push(Case::new("keys", "key-file-header", header));
+    cases
 }
 
 /// What is in an element of an array that is a byte string.
