@@ -198,3 +198,14 @@ fn what_is_wrong_with_the_arguments_ends_with_2() {
         assert!(folder.refused(2, arguments).contains("'iot --help' explains"), "{arguments:?}");
     }
 }
+
+/// With either number of each algorithm, and one bit flipped the second time, which both refuse.
+#[test]
+#[ignore = "needs the python packages cwt and cbor2"]
+fn python_cwt_verifies_what_the_tool_signs_and_the_other_way_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop.py");
+    let mut python = Command::new("python3");
+    let status = python.arg(script).arg(env!("CARGO_BIN_EXE_iot")).arg(folder.path()).status();
+    assert!(status.expect("python3 is installed").success(), "python-cwt disagrees; its words stand above");
+}
