@@ -24,10 +24,11 @@ pub use sign::{CoseSignature, CosignError, Sign};
 pub use sign1::{Sign1, SignError, UnsignedSign1, VerifyError};
 pub use symmetric::{ContentKey, DecryptError, MacKey};
 
+pub(crate) use encrypt::{COMMITTING_PROTECTED_LEN, Layout as EncryptLayout};
 pub(crate) use encrypt0::{EncStructure, encapsulated_key, hpke_head_len, open_in_place, seal_in_place};
 pub(crate) use header::Protected;
-pub(crate) use sign1::{put_signature, sign1_len, write_unsigned};
-pub(crate) use symmetric::TAG_LEN;
+pub(crate) use sign1::{Filling, PADDING, put_signature, sign1_len, write_unsigned};
+pub(crate) use symmetric::{TAG_LEN, nonce_of};
 
 use iot_codec::cbor::{Cursor, DecodeError, Kind};
 

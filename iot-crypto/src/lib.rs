@@ -118,10 +118,12 @@ mod key;
 #[cfg(feature = "keyfile")]
 mod keyfile;
 mod opener;
+mod policy;
 mod routing;
 mod sealer;
 mod statement;
 mod succession;
+mod suite;
 #[cfg(test)]
 mod vectors;
 mod verified;
@@ -139,11 +141,16 @@ pub use crate::key::{
 #[cfg(feature = "keyfile")]
 pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
+pub use crate::policy::{Policy, PolicyError};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
-pub use crate::sealer::{Carries, MAX_PAYLOAD_LEN, SealError, Sealer, SignsElsewhere, UnsignedMessage};
+pub use crate::sealer::{
+    Carries, MAX_PAYLOAD_LEN, MAX_READERS, MultiSealer, Padding, Publisher, SealError, Sealer, SignsElsewhere,
+    UnsignedMessage,
+};
 pub use crate::statement::StatementError;
 pub use crate::succession::{
     Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
     UnverifiedSuccession,
 };
-pub use crate::verified::{Proof, Verified};
+pub use crate::suite::{Strength, Suite, SuiteRow};
+pub use crate::verified::{Audience, Proof, Verified};

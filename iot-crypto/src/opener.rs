@@ -1,15 +1,17 @@
+mod envelope;
+
 use core::ops::Range;
 
+use iot_codec::cbor::Cursor;
 use iot_core::{DeviceId, Freshness, KeyId, Position, Topic};
 use zeroize::Zeroize as _;
 
-use crate::binding::Binding;
-use crate::cose::{self, Algorithm, CoseError, DecryptError, EncStructure, Encrypt0, Sign1, VerifyError};
+use crate::binding::{Audience as Bound, Binding};
+use crate::cose::{self, CoseError, Sign1, VerifyError};
 use crate::routing::{RoutingError, RoutingHeader};
-use crate::sealer::{MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN};
 use crate::{
-    Agreement, AgreementError, AgreementSecret, BufferTooSmall, Heading, Proof, Signature, SignatureError, Thumbprint,
-    Verified, VerifyingKey,
+    Agreement, AgreementError, AgreementSecret, Audience, BufferTooSmall, Heading, Policy, PolicyError, Proof,
+    Signature, SignatureError, Strength, Suite, Verified, VerifyingKey,
 };
 
 /// Opens messages that were sealed for this reader, and alone makes [`Verified`] ones.
@@ -21,6 +23,7 @@ pub struct Opener<'k, D, R, A = AgreementSecret> {
     secrets: &'k [A],
     directory: D,
     replay: R,
+    policy: Policy<'k>,
 }
 
 /// Whom a reader listens to.
@@ -29,6 +32,13 @@ pub trait Directory {
     ///
     /// A [`KeyId`] proves nothing: the signature is checked with the key that is returned.
     fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)>;
+
+    /// The weakest suite that the reader accepts of this device. A [`Policy`] can demand more, not less; and nothing
+    /// that the device sends lowers it. Default: no demand beyond the policy's.
+    fn floor(&self, device: &DeviceId) -> Strength {
+        let _ = device;
+        Strength::Signed
+    }
 }
 
 /// What a reader has accepted before: its trackers, one a stream.
@@ -40,6 +50,13 @@ pub trait ReplayGuard {
     ///
     /// [`ReplayError`].
     fn check(&self, position: &Position) -> Result<(), ReplayError>;
+
+    /// How fresh [`accept`](Self::accept) would say that a message at this position is. Default: unproven, so a
+    /// [`Policy`] that demands more accepts nothing.
+    fn freshness(&self, position: &Position) -> Freshness {
+        let _ = position;
+        Freshness::Unproven
+    }
 
     /// Remembers the position of a message that was verified, and says how fresh the stream is known to be.
     ///
@@ -107,23 +124,27 @@ pub enum OpenError {
     /// The signature is not the source's over this payload, topic and position for this reader.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// The message is not what the policy demands. It may be genuine.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The readers do not stand in ascending order of their thumbprints, or one stands twice.
+    #[error("the readers are not in order")]
+    ReaderOrder,
+    /// A recipient is not one of this crate's, so it cannot be said who the readers are.
+    #[error("a recipient is of another kind")]
+    ForeignRecipient,
+    /// The content key is not the one that the sender committed to towards all readers.
+    #[error("the content key is not the one committed to")]
+    Commitment,
+    /// The padding is not of zeros.
+    #[error("the padding is malformed")]
+    Padding,
     /// The position is not accepted.
     #[error("the position is not accepted")]
     Replay(#[from] ReplayError),
     /// The caller's scratch is too short.
     #[error(transparent)]
     Buffer(#[from] BufferTooSmall),
-}
-
-impl From<DecryptError> for OpenError {
-    fn from(refused: DecryptError) -> Self {
-        match refused {
-            DecryptError::NoEncapsulatedKey => Self::NoEncapsulatedKey,
-            DecryptError::Agreement(refused) => Self::Agreement(refused),
-            DecryptError::Algorithm(number) => Self::Cose(CoseError::Algorithm(number)),
-            _ => Self::Decryption,
-        }
-    }
 }
 
 /// Octets of scratch that suffice to open any message of `message_len` octets under a topic of `topic_len` octets.
@@ -136,10 +157,17 @@ pub const fn scratch_len(message_len: usize, topic_len: usize) -> usize {
 impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     /// An opener for the holder of `secrets`, which listens to `directory` and remembers positions in `replay`.
     pub const fn new(secrets: &'k [A], directory: D, replay: R) -> Self {
-        Self { secrets, directory, replay }
+        Self { secrets, directory, replay, policy: Policy::new() }
     }
 
-    /// Opens `message` in place: decrypts it, and verifies who signed it, for whom, under which topic and at which
+    /// What is demanded of messages beyond their being genuine. Default: that they are sealed.
+    #[must_use]
+    pub const fn with_policy(mut self, policy: Policy<'k>) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Opens `message` in place, of whichever [`Suite`] the policy admits: decrypts it, and verifies who signed it, for whom, under which topic and at which
     /// position, and that it was not accepted before.
     ///
     /// `topic` is what the transport says; it may be `None` if the routing header carries the topic, and must agree
@@ -168,19 +196,28 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
             (Some(topic), _) | (None, Some(topic)) => topic,
             (None, None) => return Err(OpenError::NoTopic),
         };
+        let suite = envelope::suite(envelope);
+        self.policy.check_suite(suite, Strength::Signed)?;
+        self.policy.check_topic(&topic)?;
         let needed = scratch_len(routing_octets.len() + envelope.len(), topic.as_str().len());
         let scratch = BufferTooSmall::check(scratch, needed)?;
         if let Some(source) = routing.source {
+            self.policy.check_sender(&source)?;
             self.check_replay(&position(source, &routing))?;
         }
-        let (reader, plaintext) = self.decrypt(routing_octets, envelope)?;
-        let verified = self.verify(&reader, &routing, topic, plaintext, scratch);
+        let (bound, plaintext) = envelope::open(suite, self.secrets, routing_octets, envelope)?;
+        let verified = self.verify(suite, bound, &routing, topic, plaintext, scratch);
         scratch.zeroize();
         match verified {
             Ok((payload, heading, key, freshness)) => {
                 let plaintext: &'m [u8] = plaintext;
                 let payload = &plaintext[payload];
-                Ok(Verified { payload, heading, key, proof: Proof::Signature, freshness })
+                let audience = match suite {
+                    Suite::Signed => Audience::Everybody,
+                    Suite::Hpke4 => Audience::Reader,
+                    Suite::Hpke4KeyEncryption => Audience::Readers,
+                };
+                Ok(Verified { payload, heading, key, proof: Proof::Signature, freshness, audience })
             }
             Err(refused) => {
                 plaintext.zeroize();
@@ -194,33 +231,10 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
         &self.replay
     }
 
-    fn decrypt<'m>(&self, routing: &[u8], envelope: &'m mut [u8]) -> Result<(Thumbprint, &'m mut [u8]), OpenError> {
-        let sealed = Encrypt0::parse(envelope)?;
-        let headers = sealed.headers();
-        if headers.algorithm != Algorithm::Hpke4 {
-            return Err(CoseError::Algorithm(headers.algorithm.number()).into());
-        }
-        let key = headers.key_id().ok_or(OpenError::NoKeyId)?;
-        let secret = self
-            .secrets
-            .iter()
-            .find(|secret| secret.thumbprint().key_id() == key)
-            .ok_or(OpenError::OtherReader(key))?;
-        let encapsulated = cose::encapsulated_key(headers)?;
-        if headers.protected.len() > MAX_PROTECTED_LEN {
-            return Err(CoseError::Length { len: headers.protected.len() }.into());
-        }
-        let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new("Encrypt0", headers.protected, &[routing])
-            .ok_or(OpenError::Decryption)?;
-        let ciphertext = envelope.len() - sealed.ciphertext().len();
-        let plaintext =
-            cose::open_in_place(secret, &encapsulated, authenticated.as_bytes(), &mut envelope[ciphertext..])?;
-        Ok((secret.thumbprint(), plaintext))
-    }
-
     fn verify<'t>(
         &mut self,
-        reader: &Thumbprint,
+        suite: Suite,
+        audience: Bound<'_>,
         routing: &RoutingHeader<'_>,
         topic: Topic<'t>,
         plaintext: &[u8],
@@ -232,9 +246,14 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
         if let Some(found) = routing.source.filter(|found| *found != source) {
             return Err(OpenError::OtherSource { found });
         }
+        self.policy.check_sender(&source)?;
+        self.policy.check_suite(suite, self.directory.floor(&source))?;
+        self.policy.check_proof(Proof::Signature)?;
+        check_padding(&signed)?;
         let heading = Heading { topic, position: position(source, routing) };
         self.check_replay(&heading.position)?;
-        let binding = Binding { reader, heading: &heading };
+        self.policy.check_freshness(self.replay.freshness(&heading.position))?;
+        let binding = Binding { audience, heading: &heading };
         let payload = signed.verify_bound(&verifying_key, &binding, scratch).map_err(|refused| match refused {
             VerifyError::Signature(invalid) => OpenError::Signature(invalid),
             VerifyError::Buffer(short) => OpenError::Buffer(short),
@@ -260,6 +279,13 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
         }
         self.replay.accept(position)
     }
+}
+
+/// Padding is of zeros, so that it carries nothing.
+fn check_padding(signed: &Sign1<'_>) -> Result<(), OpenError> {
+    let Some(padding) = signed.headers().unprotected_value(cose::PADDING) else { return Ok(()) };
+    let zeros = Cursor::new(padding).bytes().map_err(|_| OpenError::Padding)?;
+    if zeros.iter().all(|octet| *octet == 0) { Ok(()) } else { Err(OpenError::Padding) }
 }
 
 /// Where a message of `source` with this header stands.

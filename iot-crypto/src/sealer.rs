@@ -1,14 +1,20 @@
+mod multi;
+mod padding;
+mod publisher;
 mod unsigned;
 
 use iot_codec::cbor::encoded_len;
-use iot_core::{DeviceId, Timestamp};
+use iot_core::{DeviceId, KeyId, Timestamp};
 use rand_core::CryptoRng;
 
-use crate::binding::Binding;
-use crate::cose::{self, Sign1};
+use crate::binding::{Audience, Binding};
+use crate::cose::{self, Algorithm, Sign1};
 use crate::routing::RoutingHeader;
 use crate::{BufferTooSmall, Heading, KeyBundle, SignatureError, Signer, SignerError};
 
+pub use multi::{MAX_READERS, MultiSealer};
+pub use padding::Padding;
+pub use publisher::Publisher;
 pub use unsigned::{SignsElsewhere, UnsignedMessage};
 
 /// Signs messages of one source and seals them for one reader: `COSE_Sign1` inside `COSE_Encrypt0` with HPKE-4, behind
@@ -19,6 +25,7 @@ pub struct Sealer<'k, S> {
     signer: &'k S,
     reader: KeyBundle,
     carries: Carries,
+    padding: Padding,
 }
 
 /// What the routing header of a message says in clear beside its position.
@@ -64,6 +71,15 @@ pub enum SealError {
         /// The position's source.
         found: DeviceId,
     },
+    /// There is no reader, or more of them than [`MAX_READERS`].
+    #[error("{count} readers were given, not 1 to {max}", max = MAX_READERS)]
+    Readers {
+        /// How many.
+        count: usize,
+    },
+    /// A reader was given twice.
+    #[error("the reader with the key {0} was given twice")]
+    RepeatedReader(KeyId),
     /// The holder of the signing key did not sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -84,13 +100,20 @@ pub const MAX_PAYLOAD_LEN: usize = 65_535;
 impl<'k, S: Signer> Sealer<'k, S> {
     /// A sealer for messages of `source`, signed by `signer`, to the owner of `reader`.
     pub const fn new(source: DeviceId, signer: &'k S, reader: KeyBundle) -> Self {
-        Self { source, signer, reader, carries: Carries::Position }
+        Self { source, signer, reader, carries: Carries::Position, padding: Padding::None }
     }
 
     /// What routing headers carry beside the position. Default: nothing.
     #[must_use]
     pub const fn carrying(mut self, carries: Carries) -> Self {
         self.carries = carries;
+        self
+    }
+
+    /// How lengths are coarsened. Default: not.
+    #[must_use]
+    pub const fn padded(mut self, padding: Padding) -> Self {
+        self.padding = padding;
         self
     }
 
@@ -166,7 +189,7 @@ impl<'k, S: Signer> Sealer<'k, S> {
         let (message, to_be_signed) = buffer.split_at_mut(layout.message_len);
         layout.routing.encode(&mut message[..layout.routing_len]).expect("the layout has room for the header");
         let reader = *self.reader.agreement_key();
-        let binding = Binding { reader: &reader.thumbprint(), heading };
+        let binding = Binding { audience: self.audience(), heading };
         let inner = layout.routing_len + layout.envelope_head_len;
         let inner = inner..inner + layout.inner_len;
         let key = self.signer.verifying_key();
@@ -179,33 +202,50 @@ impl<'k, S: Signer> Sealer<'k, S> {
         &self.reader
     }
 
+    fn audience(&self) -> Audience<'static> {
+        let hash = *self.reader.agreement_key().thumbprint().as_bytes();
+        Audience::Readers { algorithm: Algorithm::Hpke4, hash }
+    }
+
     fn layout<'a>(&self, heading: &Heading<'a>, payload_len: usize) -> Result<Layout<'a>, SealError> {
-        let position = &heading.position;
-        if position.source != self.source {
-            return Err(SealError::OtherSource { found: position.source });
-        }
-        if payload_len > MAX_PAYLOAD_LEN {
-            return Err(SealError::PayloadTooLong { len: payload_len });
-        }
-        let routing = RoutingHeader {
-            source: (self.carries != Carries::Position).then_some(self.source),
-            topic: (self.carries == Carries::SourceAndTopic).then_some(heading.topic),
-            stream: position.stream,
-            incarnation: position.incarnation,
-            sequence: position.sequence,
-        };
-        let topic_len = heading.topic.as_str().len();
-        if routing.topic.is_some() && topic_len > RoutingHeader::MAX_TOPIC_LEN {
-            return Err(SealError::TopicTooLong { len: topic_len });
-        }
-        let inner_len = cose::sign1_len(payload_len);
+        let routing = routing_header(self.source, self.carries, heading, payload_len)?;
+        let plain_len = cose::sign1_len(payload_len);
+        let inner_len = self.padding.padded_len(plain_len);
         let envelope_head_len = cose::hpke_head_len(inner_len + cose::TAG_LEN);
         let routing_len = routing.encoded_len();
-        let binding = Binding { reader: &self.reader.agreement_key().thumbprint(), heading };
-        let signed_len = Sign1::buffer_len(payload_len, encoded_len(&binding)) - inner_len;
+        let binding = Binding { audience: self.audience(), heading };
+        let signed_len = Sign1::buffer_len(payload_len, encoded_len(&binding)) - plain_len;
         let message_len = routing_len + envelope_head_len + inner_len + cose::TAG_LEN;
         Ok(Layout { routing, routing_len, envelope_head_len, inner_len, message_len, signed_len })
     }
+}
+
+/// The header of a message, if everything fits.
+fn routing_header<'a>(
+    source: DeviceId,
+    carries: Carries,
+    heading: &Heading<'a>,
+    payload_len: usize,
+) -> Result<RoutingHeader<'a>, SealError> {
+    let position = &heading.position;
+    if position.source != source {
+        return Err(SealError::OtherSource { found: position.source });
+    }
+    if payload_len > MAX_PAYLOAD_LEN {
+        return Err(SealError::PayloadTooLong { len: payload_len });
+    }
+    let routing = RoutingHeader {
+        source: (carries != Carries::Position).then_some(source),
+        topic: (carries == Carries::SourceAndTopic).then_some(heading.topic),
+        stream: position.stream,
+        incarnation: position.incarnation,
+        sequence: position.sequence,
+    };
+    let topic_len = heading.topic.as_str().len();
+    if routing.topic.is_some() && topic_len > RoutingHeader::MAX_TOPIC_LEN {
+        return Err(SealError::TopicTooLong { len: topic_len });
+    }
+    Ok(routing)
 }
 
 /// Where the parts of a message lie.
@@ -219,8 +259,9 @@ struct Layout<'a> {
     signed_len: usize,
 }
 
-/// Octets of the longest `Enc_structure`: `["Encrypt0", protected, routing header]`.
-pub(crate) const MAX_ENC_STRUCTURE_LEN: usize = 1 + 9 + 2 + MAX_PROTECTED_LEN + 3 + RoutingHeader::MAX_LEN;
+/// Octets of the longest `Enc_structure`: `["Encrypt0", protected, routing header]`, or with `"Encrypt"` and a hash
+/// behind the header.
+pub(crate) const MAX_ENC_STRUCTURE_LEN: usize = 1 + 9 + 2 + MAX_PROTECTED_LEN + 3 + RoutingHeader::MAX_LEN + 32;
 
 /// Octets of the longest protected header that is read.
 pub(crate) const MAX_PROTECTED_LEN: usize = 255;

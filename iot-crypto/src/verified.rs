@@ -14,17 +14,32 @@ pub struct Verified<'m> {
     pub(crate) key: KeyId,
     pub(crate) proof: Proof,
     pub(crate) freshness: Freshness,
+    pub(crate) audience: Audience,
+}
+
+/// For whom the source wrote a message. All of it was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Audience {
+    /// For this reader alone.
+    Reader,
+    /// For several readers, of whom this one is one.
+    Readers,
+    /// For everybody: it was signed and not sealed, so others can read it and pass it on.
+    Everybody,
 }
 
 /// What proves who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Ordered by strength, so that a policy reads `proof >= Proof::Signature`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Proof {
-    /// A signature by the source's key, which the reader can show to others.
-    Signature,
     /// A key that only the source and this reader have, so that the reader knows who wrote it and cannot show it to
     /// others.
     PairwiseKey,
+    /// A signature by the source's key, which the reader can show to others.
+    Signature,
 }
 
 impl<'m> Verified<'m> {
@@ -51,6 +66,11 @@ impl<'m> Verified<'m> {
     /// What proves who wrote it.
     pub const fn proof(&self) -> Proof {
         self.proof
+    }
+
+    /// For whom the source wrote it.
+    pub const fn audience(&self) -> Audience {
+        self.audience
     }
 
     /// Whether the source has proved that its positions are current.

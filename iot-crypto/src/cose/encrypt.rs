@@ -180,6 +180,11 @@ impl<'b> Encrypt<'b> {
         self.ciphertext
     }
 
+    /// The recipients one after another, as they were received.
+    pub(crate) const fn recipient_octets(&self) -> &'b [u8] {
+        self.recipients
+    }
+
     /// What a countersignature of this structure covers: the ciphertext, not the plaintext.
     pub const fn countersigned(&self) -> Countersigned<'b> {
         Countersigned::new(self.headers.protected, self.headers.unprotected, self.ciphertext, None)
@@ -286,3 +291,6 @@ impl Layout {
 
 /// Octets of the protected header `{1: 24}`.
 const PLAIN_PROTECTED_LEN: usize = 1 + 3;
+
+/// Octets of the protected header `{1: 24, commitment}`.
+pub(crate) const COMMITTING_PROTECTED_LEN: usize = PLAIN_PROTECTED_LEN + 5 + 2 + 32;

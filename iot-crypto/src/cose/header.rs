@@ -95,7 +95,7 @@ pub(super) const COUNTERSIGNATURE: i64 = 11;
 pub(super) const ABBREVIATED_COUNTERSIGNATURE: i64 = 12;
 pub(crate) const EK: i64 = -4;
 /// A commitment to the content key, from the range for private use (RFC 9052 §11.1). `docs/formats/envelope.md`.
-pub(crate) const COMMITMENT: i64 = -65_538;
+const COMMITMENT: i64 = -65_538;
 
 impl<'b> Headers<'b> {
     /// Both headers of a layer that names an algorithm, where the compiler may share the code.
@@ -122,6 +122,11 @@ impl<'b> Headers<'b> {
     /// The value of a label of the protected header, as it is encoded.
     pub fn protected_value(&self, label: i64) -> Option<&'b [u8]> {
         value(self.protected, label)
+    }
+
+    /// The commitment to the content key, if the protected header has one of 32 octets.
+    pub(crate) fn commitment(&self) -> Option<&'b [u8; 32]> {
+        Cursor::new(self.protected_value(COMMITMENT)?).bytes().ok()?.try_into().ok()
     }
 
     /// The value of a label of the unprotected header, as it is encoded.
@@ -218,7 +223,7 @@ fn labels(map: &[u8]) -> impl Iterator<Item = (i64, &[u8])> {
     })
 }
 
-pub(crate) fn value(map: &[u8], label: i64) -> Option<&[u8]> {
+pub(super) fn value(map: &[u8], label: i64) -> Option<&[u8]> {
     labels(map).find_map(|(found, value)| (found == label).then_some(value))
 }
 

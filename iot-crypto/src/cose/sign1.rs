@@ -204,19 +204,50 @@ pub(crate) fn write_unsigned<'s>(
     structure: &mut [u8],
     scratch: &'s mut [u8],
 ) -> &'s [u8] {
+    // What the structure is longer than it must be, padding fills.
+    let padding = Filling::of(structure.len() - sign1_len(payload.len()));
     let protected = Protected::new(key.algorithm(), &key.key_id());
     let protected = protected.as_bytes();
     let mut writer = Writer::new(Buffer::new(structure));
     let written = (|| {
         writer.array(4)?;
         writer.bytes(protected)?;
-        writer.map(0)?;
+        writer.map(padding.is_some().into())?;
+        if let Some(Filling { zeros }) = padding {
+            writer.int(PADDING)?;
+            writer.bytes_header(zeros as u64)?;
+            (0..zeros).try_for_each(|_| writer.put(&[0]))?;
+        }
         writer.bytes(payload)?;
         writer.bytes(&[0; Signature::LEN])
     })();
     written.expect("the caller's part has the length of the structure");
     write_to_be_signed(protected, external, payload, scratch)
 }
+
+/// Padding in the unprotected header of a structure that is sealed, where the cipher covers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Filling {
+    zeros: usize,
+}
+
+impl Filling {
+    /// What fills just this many octets: the label, the head of a string, and zeros. `None` if nothing does, be it
+    /// because there is nothing to fill.
+    pub(crate) fn of(octets: usize) -> Option<Self> {
+        let string = octets.checked_sub(PADDING_LABEL_LEN)?;
+        let zeros = (1..=5).find_map(|head| {
+            let zeros = string.checked_sub(head)?;
+            (head_len(zeros) == head).then_some(zeros)
+        })?;
+        Some(Self { zeros })
+    }
+}
+
+/// The label of padding, from the range for private use (RFC 9052 §11.1). `docs/formats/envelope.md`.
+pub(crate) const PADDING: i64 = -65_537;
+
+const PADDING_LABEL_LEN: usize = 5;
 
 /// Puts the signature into its place: the end of a structure that [`write_unsigned`] wrote.
 pub(crate) fn put_signature(structure: &mut [u8], signature: &Signature) {

@@ -2,8 +2,10 @@ use core::fmt;
 
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Tag};
+use hmac::{Hmac, Mac as _};
 use iot_codec::cbor::{Buffer, EncodeError, Output, Writer};
 use rand_core::CryptoRng;
+use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{CoseError, Headers, head_len};
@@ -65,6 +67,14 @@ impl ContentKey {
 
     pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
+    }
+
+    /// What binds a ciphertext to this key: ChaCha20/Poly1305 itself lets a sender make one ciphertext that opens under
+    /// two keys to two plaintexts.
+    pub(crate) fn commitment(&self) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(b"iot content key 1");
+        mac.finalize().into_bytes().into()
     }
 
     /// Encrypts in place and returns the tag.

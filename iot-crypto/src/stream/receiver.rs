@@ -16,7 +16,7 @@ use super::binding::BindingHash;
 use super::message::{FormError, StreamMessage};
 use super::ratchet::{Keys, Ratchet, generation_of};
 use super::{ContextId, Epoch, Skipped};
-use crate::{Heading, Proof, ReplayError, Verified};
+use crate::{Audience, Heading, Proof, ReplayError, Verified};
 
 /// Opens the messages of one epoch of one stream, each once. Nothing is allocated; a server with many streams takes
 /// `Streams`.
@@ -204,7 +204,8 @@ impl<T: AsRef<[u8]>, S: StreamMemory, A: Aead, const LATE: usize> StreamReceiver
     #[inline]
     fn verified<'m>(&self, topic: Topic<'m>, sequence: u64, payload: &'m [u8], freshness: Freshness) -> Verified<'m> {
         let heading = Heading { topic, position: Position { sequence, ..self.first } };
-        Verified { payload, heading, key: self.key, proof: Proof::PairwiseKey, freshness }
+        let (proof, audience) = (Proof::PairwiseKey, Audience::Reader);
+        Verified { payload, heading, key: self.key, proof, freshness, audience }
     }
 
     #[inline]

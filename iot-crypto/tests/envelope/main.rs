@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod policy;
+mod readers;
 mod support;
 
 use iot_core::{Freshness, Position, Topic};

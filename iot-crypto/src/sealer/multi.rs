@@ -1,0 +1,196 @@
+use iot_codec::cbor::encoded_len;
+use iot_core::{DeviceId, Timestamp};
+use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
+
+use super::{Carries, Padding, SealError, routing_header};
+use crate::binding::{Audience, Binding};
+use crate::cose::{self, Algorithm, ContentKey, Encrypt, EncryptLayout, Sign1};
+use crate::routing::RoutingHeader;
+use crate::{BufferTooSmall, Heading, KeyBundle, Signer, Thumbprint};
+
+/// Signs messages of one source and seals each of them once for several readers: `COSE_Sign1` inside `COSE_Encrypt`
+/// with one HPKE-4-KE recipient a reader, behind a routing header. `docs/formats/envelope.md` draws the octets.
+///
+/// Each reader learns who the others are, and can be sure that all of them were sent the same.
+#[derive(Debug)]
+pub struct MultiSealer<'k, S> {
+    source: DeviceId,
+    signer: &'k S,
+    readers: &'k [KeyBundle],
+    /// The readers by ascending thumbprints of their keys.
+    order: [u8; MAX_READERS],
+    hash: [u8; 32],
+    carries: Carries,
+    padding: Padding,
+}
+
+/// The most readers of one message.
+pub const MAX_READERS: usize = Encrypt::MAX_RECIPIENTS;
+
+impl<'k, S: Signer> MultiSealer<'k, S> {
+    /// A sealer for messages of `source`, signed by `signer`, to the owners of `readers`, in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Readers`] if there is none, or more than [`MAX_READERS`]; [`SealError::RepeatedReader`].
+    pub fn new(source: DeviceId, signer: &'k S, readers: &'k [KeyBundle]) -> Result<Self, SealError> {
+        if readers.is_empty() || readers.len() > MAX_READERS {
+            return Err(SealError::Readers { count: readers.len() });
+        }
+        let mut thumbprints = [Thumbprint::from_bytes([0; 32]); MAX_READERS];
+        let mut order = [0; MAX_READERS];
+        for (index, reader) in readers.iter().enumerate() {
+            thumbprints[index] = reader.agreement_key().thumbprint();
+            order[index] = index as u8;
+        }
+        let sorted = &mut order[..readers.len()];
+        sorted.sort_unstable_by_key(|index| thumbprints[usize::from(*index)]);
+        let mut hash = Sha256::new();
+        let mut last = None;
+        for index in sorted {
+            let thumbprint = thumbprints[usize::from(*index)];
+            if last.replace(thumbprint) == Some(thumbprint) {
+                return Err(SealError::RepeatedReader(thumbprint.key_id()));
+            }
+            hash.update(thumbprint.as_bytes());
+        }
+        let hash = hash.finalize().into();
+        Ok(Self { source, signer, readers, order, hash, carries: Carries::Position, padding: Padding::None })
+    }
+
+    /// What routing headers carry beside the position. Default: nothing.
+    #[must_use]
+    pub const fn carrying(mut self, carries: Carries) -> Self {
+        self.carries = carries;
+        self
+    }
+
+    /// How lengths are coarsened. Default: not.
+    #[must_use]
+    pub const fn padded(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Octets that [`seal_into`](Self::seal_into) needs: the message, and behind it room for what is authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::PayloadTooLong`], [`SealError::TopicTooLong`], [`SealError::OtherSource`].
+    pub fn buffer_len(&self, heading: &Heading<'_>, payload_len: usize) -> Result<usize, SealError> {
+        let layout = self.layout(heading, payload_len)?;
+        Ok(layout.message_len + layout.scratch_len)
+    }
+
+    /// Signs and seals `payload` under `heading`, and writes the message to the front of `buffer`, which must have
+    /// [`buffer_len`](Self::buffer_len) octets. Returns the octets of the message; what lies behind them is
+    /// overwritten.
+    ///
+    /// The rules for positions and for `at` are those of [`Sealer::seal_into`](crate::Sealer::seal_into).
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`]; one expired bundle suffices. The buffer then holds nothing of use.
+    pub fn seal_into(
+        &self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        at: Timestamp,
+        rng: &mut impl CryptoRng,
+        buffer: &mut [u8],
+    ) -> Result<usize, SealError> {
+        for reader in self.readers {
+            reader.check_expiry(at).map_err(|_| SealError::BundleExpired { expires: reader.expires() })?;
+        }
+        let layout = self.layout(heading, payload.len())?;
+        let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.scratch_len)?;
+        let (message, scratch) = buffer.split_at_mut(layout.message_len);
+        let (routing, envelope) = message.split_at_mut(layout.routing_len);
+        layout.routing.encode(routing).expect("the layout has room for the header");
+        let (tag, envelope) = envelope.split_at_mut(TAG.len());
+        tag.copy_from_slice(&TAG);
+        let (head, rest) = envelope.split_at_mut(layout.envelope.head_len);
+        let (ciphertext, recipients) = rest.split_at_mut(layout.envelope.ciphertext_len);
+
+        let content_key = ContentKey::generate(rng);
+        let keys = self.order[..self.readers.len()].iter().map(|index| {
+            let key = *self.readers[usize::from(*index)].agreement_key();
+            (key, key.thumbprint())
+        });
+        layout.envelope.write_recipients(keys, &content_key, rng, recipients).ok_or(SealError::Agreement)?;
+
+        let inner = &mut ciphertext[..layout.inner_len];
+        let key = self.signer.verifying_key();
+        let binding = Binding { audience: self.audience(), heading };
+        let signed = &mut scratch[..layout.signed_len];
+        let to_be_signed = cose::write_unsigned(&key, payload, &binding, inner, signed);
+        let signature = self.signer.sign(to_be_signed);
+        // Both hold the payload.
+        scratch.zeroize();
+        let signature = signature.inspect_err(|_| inner.zeroize())?;
+        cose::put_signature(inner, &key.normal_form(signature));
+
+        let recipients_hash: [u8; 32] = Sha256::digest(&recipients[cose::head_len(self.readers.len())..]).into();
+        let external = [&*routing, &recipients_hash];
+        let commitment = content_key.commitment();
+        layout.envelope.seal(&content_key, Some(&commitment), &external, rng, head, ciphertext, scratch);
+        Ok(layout.message_len)
+    }
+
+    /// [`seal_into`](Self::seal_into) a new vector.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    #[cfg(feature = "alloc")]
+    pub fn seal(
+        &self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        at: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<alloc::vec::Vec<u8>, SealError> {
+        let mut buffer = alloc::vec![0; self.buffer_len(heading, payload.len())?];
+        let len = self.seal_into(heading, payload, at, rng, &mut buffer)?;
+        buffer.truncate(len);
+        Ok(buffer)
+    }
+
+    /// The bundles of the readers, as they were given.
+    pub const fn readers(&self) -> &'k [KeyBundle] {
+        self.readers
+    }
+
+    const fn audience(&self) -> Audience<'static> {
+        Audience::Readers { algorithm: Algorithm::Hpke4KeyEncryption, hash: self.hash }
+    }
+
+    fn layout<'a>(&self, heading: &Heading<'a>, payload_len: usize) -> Result<Layout<'a>, SealError> {
+        let routing = routing_header(self.source, self.carries, heading, payload_len)?;
+        let routing_len = routing.encoded_len();
+        let plain_len = cose::sign1_len(payload_len);
+        let inner_len = self.padding.padded_len(plain_len);
+        let envelope = EncryptLayout::new(cose::COMMITTING_PROTECTED_LEN, inner_len, self.readers.len());
+        let binding = Binding { audience: self.audience(), heading };
+        let signed_len = Sign1::buffer_len(payload_len, encoded_len(&binding)) - plain_len;
+        let scratch_len = signed_len.max(envelope.enc_structure_len(routing_len + 32));
+        let message_len = routing_len + TAG.len() + envelope.len();
+        Ok(Layout { routing, routing_len, inner_len, envelope, message_len, signed_len, scratch_len })
+    }
+}
+
+/// Where the parts of a message lie.
+struct Layout<'a> {
+    routing: RoutingHeader<'a>,
+    routing_len: usize,
+    inner_len: usize,
+    envelope: EncryptLayout,
+    message_len: usize,
+    signed_len: usize,
+    scratch_len: usize,
+}
+
+/// The tag 96, which tells this form of message from the others.
+const TAG: [u8; 2] = [0xd8, Encrypt::TAG as u8];

@@ -1,0 +1,105 @@
+use crate::cose::Algorithm;
+
+/// How a message is protected: a row of [`TABLE`](Self::TABLE).
+///
+/// A message names its suite by the COSE numbers of its layers, each in a protected header, and the signature inside
+/// names the suite around it. A reader looks the numbers up here and nowhere else, and compares the row with the floor
+/// that it has set for the peer: nothing on the wire can lower that. A row to come, say of a key encapsulation that
+/// withstands quantum computers, is one more variant and one more strength.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Suite {
+    /// Signed and readable by everybody: `COSE_Sign1`.
+    Signed,
+    /// Sealed to one reader with HPKE-4: X25519, HKDF-SHA256, ChaCha20-Poly1305, the signature inside.
+    Hpke4,
+    /// Sealed to several readers, ChaCha20/Poly1305 under a content key that HPKE-4-KE encrypts to each of them, the
+    /// signature inside.
+    Hpke4KeyEncryption,
+}
+
+/// What a suite withstands. Ordered: a floor admits what is at least as strong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Strength {
+    /// It proves who wrote, and hides nothing.
+    Signed,
+    /// It hides from everybody who has no quantum computer, today or later.
+    Sealed,
+}
+
+/// A suite with what is fixed about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuiteRow {
+    /// Which.
+    pub suite: Suite,
+    /// What people call it.
+    pub name: &'static str,
+    /// What it withstands.
+    pub strength: Strength,
+    /// The algorithm by which the reader's key comes in, of the envelope or of its recipients, and which the signature
+    /// inside names; `None` if nothing is sealed.
+    pub reader_algorithm: Option<Algorithm>,
+    /// Where the numbers come from, with the version of a draft.
+    pub standard: &'static str,
+}
+
+impl Suite {
+    /// All suites.
+    pub const TABLE: &[SuiteRow] = &[
+        SuiteRow {
+            suite: Self::Signed,
+            name: "signed",
+            strength: Strength::Signed,
+            reader_algorithm: None,
+            standard: "RFC 9864",
+        },
+        SuiteRow {
+            suite: Self::Hpke4,
+            name: "HPKE-4",
+            strength: Strength::Sealed,
+            reader_algorithm: Some(Algorithm::Hpke4),
+            standard: "draft-ietf-cose-hpke-23",
+        },
+        SuiteRow {
+            suite: Self::Hpke4KeyEncryption,
+            name: "HPKE-4-KE",
+            strength: Strength::Sealed,
+            reader_algorithm: Some(Algorithm::Hpke4KeyEncryption),
+            standard: "draft-ietf-cose-hpke-23",
+        },
+    ];
+
+    /// The row of this suite.
+    pub const fn row(self) -> &'static SuiteRow {
+        match self {
+            Self::Signed => &Self::TABLE[0],
+            Self::Hpke4 => &Self::TABLE[1],
+            Self::Hpke4KeyEncryption => &Self::TABLE[2],
+        }
+    }
+
+    /// What this suite withstands.
+    pub const fn strength(self) -> Strength {
+        self.row().strength
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_suite_is_its_own_row() {
+        for row in Suite::TABLE {
+            assert_eq!(row.suite.row(), row);
+        }
+    }
+
+    #[test]
+    fn no_two_suites_have_an_algorithm_in_common() {
+        for (index, row) in Suite::TABLE.iter().enumerate() {
+            assert!(Suite::TABLE[..index].iter().all(|other| other.reader_algorithm != row.reader_algorithm));
+        }
+    }
+}
