@@ -1,5 +1,8 @@
 //! Deterministic CBOR: a writer, a borrowed strict cursor, and an iterative validator.
 
+// What reads and writes single items is inlined by force where pointers have 64 bits, because there time counts, and kept
+// out of line elsewhere, because there flash does: each is worth a third of what it is for.
+
 #[cfg(feature = "alloc")]
 mod assembly;
 mod bignum;
@@ -36,7 +39,10 @@ pub use writer::Writer;
 
 #[cfg(feature = "alloc")]
 pub(crate) use assembly::{Assembly, Collection, MapError, Open};
-pub(crate) use coding::unexpected_length;
+pub(crate) use {
+    coding::unexpected_length,
+    error::{Flaw, NO_KEY},
+};
 
 #[cfg(feature = "alloc")]
 pub use {coding::to_vec, items::List};

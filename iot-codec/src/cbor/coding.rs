@@ -1,4 +1,4 @@
-use super::{Buffer, Cursor, DecodeError, DecodeErrorKind, EncodeError, Length, Limits, Output, Writer};
+use super::{Buffer, Cursor, DecodeError, EncodeError, Length, Limits, Output, Writer};
 
 /// A type that writes itself as one deterministic CBOR item.
 ///
@@ -96,47 +96,46 @@ pub fn from_slice_within<'b, T: Decode<'b>>(input: &'b [u8], limits: &Limits) ->
 }
 
 impl<T: Encode + ?Sized> Encode for &T {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         (**self).encode(writer)
     }
 }
 
 macro_rules! integers {
-    ($method:ident: $($integer:ty),*) => {$(
+    ($encode:ident, $decode:ident: $($integer:ty),*) => {$(
         impl Encode for $integer {
-            #[inline(always)]
+            #[cfg_attr(target_pointer_width = "64", inline(always))]
             fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
-                writer.$method((*self).into())
+                writer.$encode((*self).into())
             }
         }
 
-        /// Fails with [`DecodeErrorKind::OutOfRange`] where the number does not fit.
+        /// Fails with [`super::DecodeErrorKind::OutOfRange`] where the number does not fit.
         impl<'b> Decode<'b> for $integer {
-            #[inline(always)]
+            #[cfg_attr(target_pointer_width = "64", inline(always))]
             fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
-                let offset = cursor.position();
-                let value = cursor.$method()?;
-                Self::try_from(value).map_err(|_| DecodeError::new(DecodeErrorKind::OutOfRange, offset))
+                // The cursor keeps to the range, so that the conversion cuts nothing.
+                cursor.$decode(Self::MIN.into(), Self::MAX.into()).map(|value| value as Self)
             }
         }
     )*};
 }
 
-integers!(unsigned: u8, u16, u32, u64);
-integers!(int: i8, i16, i32, i64);
+integers!(unsigned, unsigned_between: u8, u16, u32, u64);
+integers!(int, int_between: i8, i16, i32, i64);
 
 macro_rules! scalars {
     ($($method:ident: $scalar:ty),*) => {$(
         impl Encode for $scalar {
-            #[inline(always)]
+            #[cfg_attr(target_pointer_width = "64", inline(always))]
             fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
                 writer.$method(*self)
             }
         }
 
         impl<'b> Decode<'b> for $scalar {
-            #[inline(always)]
+            #[cfg_attr(target_pointer_width = "64", inline(always))]
             fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
                 cursor.$method()
             }
@@ -147,14 +146,14 @@ macro_rules! scalars {
 scalars!(bool: bool, float32: f32, float: f64);
 
 impl Encode for str {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         writer.text(self)
     }
 }
 
 impl<'b> Decode<'b> for &'b str {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         cursor.text()
     }
@@ -162,7 +161,7 @@ impl<'b> Decode<'b> for &'b str {
 
 /// A byte string.
 impl Encode for [u8] {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         writer.bytes(self)
     }
@@ -170,7 +169,7 @@ impl Encode for [u8] {
 
 /// A byte string.
 impl<'b> Decode<'b> for &'b [u8] {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         cursor.bytes()
     }
@@ -178,23 +177,23 @@ impl<'b> Decode<'b> for &'b [u8] {
 
 /// A byte string of exactly this length.
 impl<const N: usize> Encode for [u8; N] {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         writer.bytes(self)
     }
 }
 
-/// A byte string of exactly this length; else [`DecodeErrorKind::UnexpectedLength`].
+/// A byte string of exactly this length; else [`super::DecodeErrorKind::UnexpectedLength`].
 impl<'b, const N: usize> Decode<'b> for [u8; N] {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         <&[u8; N]>::decode(cursor).copied()
     }
 }
 
-/// A byte string of exactly this length; else [`DecodeErrorKind::UnexpectedLength`].
+/// A byte string of exactly this length; else [`super::DecodeErrorKind::UnexpectedLength`].
 impl<'b, const N: usize> Decode<'b> for &'b [u8; N] {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         let offset = cursor.position();
         let bytes = cursor.bytes()?;
@@ -206,7 +205,7 @@ impl<'b, const N: usize> Decode<'b> for &'b [u8; N] {
 pub(crate) fn unexpected_length(expected: usize, found: usize, offset: usize) -> DecodeError {
     let expected = u32::try_from(expected).unwrap_or(u32::MAX);
     let found = u32::try_from(found).unwrap_or(u32::MAX);
-    DecodeError::new(DecodeErrorKind::UnexpectedLength { expected, found }, offset)
+    DecodeError::unexpected_length(expected, found, offset)
 }
 
 #[cfg(feature = "alloc")]

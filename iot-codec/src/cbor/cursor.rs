@@ -1,5 +1,6 @@
 use super::{
     DecodeError, DecodeErrorKind, Kind, Limits, RawItem, Simple,
+    error::Flaw,
     float::Shortest,
     head::{self, argument, content},
     validate::walk,
@@ -47,7 +48,7 @@ impl<'b> Cursor<'b> {
     #[inline]
     pub fn within(input: &'b [u8], limits: &Limits) -> Result<Self, DecodeError> {
         if input.len() > limits.bytes as usize {
-            return Err(DecodeError::new(DecodeErrorKind::TooManyBytes, limits.bytes as usize));
+            return Err(DecodeError::of(Flaw::TooManyBytes, limits.bytes as usize));
         }
         Ok(Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth.into() })
     }
@@ -58,7 +59,7 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], also for a negative integer; or the head is malformed.
     #[inline]
     pub fn unsigned(&mut self) -> Result<u64, DecodeError> {
-        self.head(head::UNSIGNED, Kind::Unsigned)
+        self.head(head::UNSIGNED)
     }
 
     /// A negative integer `-1 - n`: its `n`, so that every integer down to -2^64 can be read.
@@ -67,7 +68,7 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], also for an integer from 0; or the head is malformed.
     #[inline]
     pub fn negative(&mut self) -> Result<u64, DecodeError> {
-        self.head(head::NEGATIVE, Kind::Negative)
+        self.head(head::NEGATIVE)
     }
 
     /// An integer of either sign.
@@ -82,7 +83,7 @@ impl<'b> Cursor<'b> {
             Ok(value) => Ok(if is_negative { !value } else { value }),
             Err(_) => {
                 self.rest = before;
-                Err(self.error(DecodeErrorKind::OutOfRange))
+                Err(self.flaw(Flaw::OutOfRange))
             }
         }
     }
@@ -93,21 +94,21 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
-        self.string(head::BYTES, Kind::Bytes)
+        self.string(head::BYTES)
     }
 
     /// A text string.
     ///
     /// # Errors
     /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed, or its text is not UTF-8.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn text(&mut self) -> Result<&'b str, DecodeError> {
         let before = self.rest;
-        match core::str::from_utf8(self.string(head::TEXT, Kind::Text)?) {
+        match core::str::from_utf8(self.string(head::TEXT)?) {
             Ok(text) => Ok(text),
             Err(_) => {
                 self.rest = before;
-                Err(self.error(DecodeErrorKind::InvalidUtf8))
+                Err(self.flaw(Flaw::InvalidUtf8))
             }
         }
     }
@@ -120,7 +121,7 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], a false claim, a limit, or the head is malformed.
     #[inline]
     pub fn array(&mut self) -> Result<usize, DecodeError> {
-        self.container(head::ARRAY, Kind::Array, 1)
+        self.container(head::ARRAY)
     }
 
     /// The head of a map: how many pairs follow.
@@ -131,7 +132,7 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], a false claim, a limit, or the head is malformed.
     #[inline]
     pub fn map(&mut self) -> Result<usize, DecodeError> {
-        self.container(head::MAP, Kind::Map, 2)
+        self.container(head::MAP)
     }
 
     /// A tag; its content is the next item.
@@ -141,7 +142,7 @@ impl<'b> Cursor<'b> {
     #[inline]
     pub fn tag(&mut self) -> Result<u64, DecodeError> {
         let before = self.rest;
-        let tag = self.head(head::TAG, Kind::Tag)?;
+        let tag = self.head(head::TAG)?;
         match self.items.checked_sub(1) {
             Some(items) => {
                 self.items = items;
@@ -149,7 +150,7 @@ impl<'b> Cursor<'b> {
             }
             None => {
                 self.rest = before;
-                Err(self.error(DecodeErrorKind::TooManyItems))
+                Err(self.flaw(Flaw::TooManyItems))
             }
         }
     }
@@ -195,9 +196,9 @@ impl<'b> Cursor<'b> {
         let (value, rest) = match *self.rest {
             [initial @ 0xe0..0xf8, ref rest @ ..] => (initial & 0x1f, rest),
             [0xf8, value @ 32..=255, ref rest @ ..] => (value, rest),
-            [0xf8, _, ..] => return Err(self.error(DecodeErrorKind::InvalidSimple)),
-            [0xf8] => return Err(self.error(DecodeErrorKind::UnexpectedEnd)),
-            [0xfc..=0xff, ..] => return Err(self.error(DecodeErrorKind::ReservedInformation)),
+            [0xf8, _, ..] => return Err(self.flaw(Flaw::InvalidSimple)),
+            [0xf8] => return Err(self.flaw(Flaw::UnexpectedEnd)),
+            [0xfc..=0xff, ..] => return Err(self.flaw(Flaw::ReservedInformation)),
             _ => return Err(self.mismatch(Kind::Simple)),
         };
         self.rest = rest;
@@ -227,7 +228,7 @@ impl<'b> Cursor<'b> {
                 self.rest = rest;
                 Ok(value)
             }
-            None => Err(self.error(DecodeErrorKind::OutOfRange)),
+            None => Err(self.flaw(Flaw::OutOfRange)),
         }
     }
 
@@ -252,7 +253,7 @@ impl<'b> Cursor<'b> {
                 self.items = items;
                 Ok(RawItem::validated(item))
             }
-            Err(fault) => Err(DecodeError::new(fault.kind, self.position() + fault.offset)),
+            Err(fault) => Err(DecodeError::of(fault.flaw, self.position() + fault.offset)),
         }
     }
 
@@ -270,7 +271,7 @@ impl<'b> Cursor<'b> {
                 self.depth = depth;
                 Ok(())
             }
-            None => Err(self.error(DecodeErrorKind::TooDeep)),
+            None => Err(self.flaw(Flaw::TooDeep)),
         }
     }
 
@@ -288,7 +289,7 @@ impl<'b> Cursor<'b> {
     pub fn peek(&self) -> Result<Kind, DecodeError> {
         match self.rest.first() {
             Some(&initial) => Ok(Kind::of(initial)),
-            None => Err(self.error(DecodeErrorKind::UnexpectedEnd)),
+            None => Err(self.flaw(Flaw::UnexpectedEnd)),
         }
     }
 
@@ -319,14 +320,46 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::TrailingBytes`] when something is left.
     #[inline]
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::TrailingBytes)) }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.flaw(Flaw::TrailingBytes)) }
     }
 
     /// An error about the next item: for [`Decode`](super::Decode) written by hand.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[must_use]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::new(kind, self.position())
+    }
+
+    /// An integer from `least` to `most`, for an integer type of that range.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    pub(super) fn unsigned_between(&mut self, least: u64, most: u64) -> Result<u64, DecodeError> {
+        let before = self.rest;
+        let value = self.unsigned()?;
+        if !(least..=most).contains(&value) {
+            self.rest = before;
+            return Err(self.flaw(Flaw::OutOfRange));
+        }
+        Ok(value)
+    }
+
+    /// An integer of either sign from `least` to `most`, for an integer type of that range.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    pub(super) fn int_between(&mut self, least: i64, most: i64) -> Result<i64, DecodeError> {
+        let before = self.rest;
+        let value = self.int()?;
+        if !(least..=most).contains(&value) {
+            self.rest = before;
+            return Err(self.flaw(Flaw::OutOfRange));
+        }
+        Ok(value)
+    }
+
+    /// An error about the next item that has no detail.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn flaw(&self, flaw: Flaw) -> DecodeError {
+        DecodeError::of(flaw, self.position())
     }
 
     /// An integer: whether it is negative, and its argument.
@@ -334,7 +367,7 @@ impl<'b> Cursor<'b> {
     pub(crate) fn integer(&mut self) -> Result<(bool, u64), DecodeError> {
         if let Some((&initial, rest)) = self.rest.split_first() {
             if initial >> 5 <= head::NEGATIVE {
-                let (value, rest) = argument(initial, rest).map_err(|kind| self.error(kind))?;
+                let (value, rest) = argument(initial, rest).map_err(|flaw| self.flaw(flaw))?;
                 self.rest = rest;
                 return Ok((initial >> 5 == head::NEGATIVE, value));
             }
@@ -343,7 +376,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// Consumes the next byte if it is `byte`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn eat(&mut self, byte: u8) -> bool {
         match self.rest.split_first() {
             Some((&first, rest)) if first == byte => {
@@ -366,8 +399,9 @@ impl<'b> Cursor<'b> {
         Ok((count, elements))
     }
 
-    #[inline(always)]
-    fn head(&mut self, major: u8, expected: Kind) -> Result<u64, DecodeError> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn head(&mut self, major: u8) -> Result<u64, DecodeError> {
         if let Some((&initial, rest)) = self.rest.split_first() {
             if initial >> 5 == major {
                 return match argument(initial, rest) {
@@ -375,15 +409,16 @@ impl<'b> Cursor<'b> {
                         self.rest = rest;
                         Ok(value)
                     }
-                    Err(kind) => Err(self.error(kind)),
+                    Err(flaw) => Err(self.flaw(flaw)),
                 };
             }
         }
-        Err(self.mismatch(expected))
+        Err(self.mismatch(Kind::at(major)))
     }
 
-    #[inline(always)]
-    fn string(&mut self, major: u8, expected: Kind) -> Result<&'b [u8], DecodeError> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn string(&mut self, major: u8) -> Result<&'b [u8], DecodeError> {
         if let Some((&initial, rest)) = self.rest.split_first() {
             if initial >> 5 == major {
                 return match argument(initial, rest).and_then(|(len, rest)| content(rest, len)) {
@@ -391,35 +426,41 @@ impl<'b> Cursor<'b> {
                         self.rest = rest;
                         Ok(bytes)
                     }
-                    Err(kind) => Err(self.error(kind)),
+                    Err(flaw) => Err(self.flaw(flaw)),
                 };
             }
         }
-        Err(self.mismatch(expected))
+        Err(self.mismatch(Kind::at(major)))
     }
 
-    #[inline(always)]
-    fn container(&mut self, major: u8, expected: Kind, items_each: u64) -> Result<usize, DecodeError> {
+    /// How many elements or pairs an array or a map has, which count one and two items.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn container(&mut self, major: u8) -> Result<usize, DecodeError> {
         let before = self.rest;
-        let count = self.head(major, expected)?;
-        let kind = match count.checked_mul(items_each) {
-            Some(items) if items <= self.rest.len() as u64 => match u64::from(self.items).checked_sub(items) {
-                Some(left) => {
-                    self.items = left as u32;
-                    return Ok(count as usize);
+        let count = self.head(major)?;
+        let flaw = match usize::try_from(count) {
+            Ok(count) if count <= self.rest.len() >> (major & 1) => {
+                let items = count << (major & 1);
+                match (self.items as usize).checked_sub(items) {
+                    Some(left) => {
+                        self.items = left as u32;
+                        return Ok(count);
+                    }
+                    None => Flaw::TooManyItems,
                 }
-                None => DecodeErrorKind::TooManyItems,
-            },
-            _ => DecodeErrorKind::UnexpectedEnd,
+            }
+            _ => Flaw::UnexpectedEnd,
         };
         self.rest = before;
-        Err(self.error(kind))
+        Err(self.flaw(flaw))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn shortest(&self) -> Result<(Shortest, &'b [u8]), DecodeError> {
         match self.rest.split_first() {
-            Some((&initial @ 0xf9..=0xfb, rest)) => Shortest::read(initial, rest).map_err(|kind| self.error(kind)),
+            Some((&initial @ 0xf9..=0xfb, rest)) => Shortest::read(initial, rest).map_err(|flaw| self.flaw(flaw)),
             _ => Err(self.mismatch(Kind::Float)),
         }
     }
@@ -430,7 +471,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// Why the next item is not of the `expected` kind.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn mismatch(&self, expected: Kind) -> DecodeError {
         mismatch(expected, self.rest, self.position())
     }
@@ -440,9 +481,8 @@ impl<'b> Cursor<'b> {
 // lives in memory, and each item then waits for the store of the item before.
 #[cold]
 fn mismatch(expected: Kind, rest: &[u8], offset: usize) -> DecodeError {
-    let kind = match rest.first() {
-        Some(&initial) => DecodeErrorKind::UnexpectedType { expected, found: Kind::of(initial) },
-        None => DecodeErrorKind::UnexpectedEnd,
-    };
-    DecodeError::new(kind, offset)
+    match rest.first() {
+        Some(&initial) => DecodeError::unexpected_type(expected, Kind::of(initial), offset),
+        None => DecodeError::of(Flaw::UnexpectedEnd, offset),
+    }
 }

@@ -1,13 +1,16 @@
-use core::fmt;
+use core::{fmt, num::NonZeroU32};
 
 use super::Kind;
 
 /// Why bytes were refused, where, and under which key of a record.
 ///
-/// 24 bytes, so that a `Result` of it stays cheap to return.
+/// 20 bytes, so that a `Result` of it stays cheap to return.
+// Whole words in place of the enum: between functions it is copied field by field, and an enum has fields of bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError {
-    kind: DecodeErrorKind,
+    /// A [`Flaw`], or one of the codes below; above the lowest byte the two kinds of an unexpected type.
+    code: NonZeroU32,
+    detail: [u32; 2],
     offset: u32,
     key: i32,
 }
@@ -15,14 +18,58 @@ pub struct DecodeError {
 /// Stands for "no key": [`record!`](crate::record!) refuses it as a key.
 pub(crate) const NO_KEY: i32 = i32::MIN;
 
+const UNEXPECTED_TYPE: u32 = 0x80;
+const UNEXPECTED_LENGTH: u32 = 0x81;
+const UNKNOWN_VARIANT: u32 = 0x82;
+
 impl DecodeError {
     /// An error about the item that begins at `offset`, for [`Decode`](super::Decode) written by hand.
     ///
     /// An offset above `u32::MAX` is kept as `u32::MAX`.
-    #[cold]
+    // Inlined, so that of a kind that is known nothing but its code is left.
+    #[inline]
     #[must_use]
     pub fn new(kind: DecodeErrorKind, offset: usize) -> Self {
-        Self { kind, offset: u32::try_from(offset).unwrap_or(u32::MAX), key: NO_KEY }
+        let (code, detail) = match kind {
+            DecodeErrorKind::UnexpectedType { expected, found } => {
+                return Self::unexpected_type(expected, found, offset);
+            }
+            DecodeErrorKind::UnexpectedLength { expected, found } => (UNEXPECTED_LENGTH, [expected, found]),
+            DecodeErrorKind::UnknownVariant { number } => {
+                (UNKNOWN_VARIANT, [(number as u64 >> 32) as u32, number as u32])
+            }
+            plain => {
+                let flaw = Flaw::ALL.iter().copied().find(|flaw| plain == (*flaw).into());
+                (flaw.unwrap_or(Flaw::InvalidValue) as u32, [0; 2])
+            }
+        };
+        Self::packed(code, detail, offset)
+    }
+
+    /// An error that has no detail.
+    #[cold]
+    pub(crate) fn of(flaw: Flaw, offset: usize) -> Self {
+        Self::packed(flaw as u32, [0; 2], offset)
+    }
+
+    #[cold]
+    pub(crate) fn unexpected_type(expected: Kind, found: Kind, offset: usize) -> Self {
+        Self::packed(UNEXPECTED_TYPE | (expected as u32) << 8 | (found as u32) << 16, [0; 2], offset)
+    }
+
+    #[cold]
+    pub(crate) fn unexpected_length(expected: u32, found: u32, offset: usize) -> Self {
+        Self::packed(UNEXPECTED_LENGTH, [expected, found], offset)
+    }
+
+    const fn packed(code: u32, detail: [u32; 2], offset: usize) -> Self {
+        // No code is zero.
+        let code = match NonZeroU32::new(code) {
+            Some(code) => code,
+            None => NonZeroU32::MIN,
+        };
+        let offset = if offset > u32::MAX as usize { u32::MAX } else { offset as u32 };
+        Self { code, detail, offset, key: NO_KEY }
     }
 
     /// Names the key under which the error happened, unless an inner record has already named one.
@@ -38,7 +85,21 @@ impl DecodeError {
     /// What was wrong.
     #[must_use]
     pub fn kind(&self) -> DecodeErrorKind {
-        self.kind
+        let [high, low] = self.detail;
+        match self.code.get() & 0xff {
+            UNEXPECTED_TYPE => {
+                let [_, expected, found, _] = self.code.get().to_le_bytes();
+                DecodeErrorKind::UnexpectedType { expected: Kind::at(expected), found: Kind::at(found) }
+            }
+            UNEXPECTED_LENGTH => DecodeErrorKind::UnexpectedLength { expected: high, found: low },
+            UNKNOWN_VARIANT => {
+                DecodeErrorKind::UnknownVariant { number: (u64::from(high) << 32 | u64::from(low)) as i64 }
+            }
+            code => {
+                let flaw = Flaw::ALL.iter().copied().find(|flaw| *flaw as u32 == code);
+                flaw.unwrap_or(Flaw::InvalidValue).into()
+            }
+        }
     }
 
     /// Where the item in question begins, in bytes from the start of the input.
@@ -56,7 +117,7 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at offset {}", self.kind, self.offset)?;
+        write!(f, "{} at offset {}", self.kind(), self.offset)?;
         match self.key() {
             Some(key) => write!(f, ", key {key}"),
             None => Ok(()),
@@ -67,7 +128,7 @@ impl fmt::Display for DecodeError {
 impl fmt::Debug for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("DecodeError");
-        fields.field("kind", &self.kind).field("offset", &self.offset).field("key", &self.key()).finish()
+        fields.field("kind", &self.kind()).field("offset", &self.offset).field("key", &self.key()).finish()
     }
 }
 
@@ -151,6 +212,51 @@ pub enum DecodeErrorKind {
     #[error("containers exceed the limit of items")]
     TooManyItems,
 }
+
+/// The kinds that have no detail, in one byte: what the innermost functions return stays in a register.
+macro_rules! flaws {
+    ($($flaw:ident $(= $number:literal)?),* $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Flaw {
+            $($flaw $(= $number)?,)*
+        }
+
+        impl Flaw {
+            /// All of them, in the order of their numbers.
+            const ALL: &'static [Self] = &[$(Self::$flaw,)*];
+        }
+
+        impl From<Flaw> for DecodeErrorKind {
+            fn from(flaw: Flaw) -> Self {
+                match flaw {
+                    $(Flaw::$flaw => Self::$flaw,)*
+                }
+            }
+        }
+    };
+}
+
+flaws!(
+    // From 1: zero is what a `Result` needs to tell a value from an error.
+    UnexpectedEnd = 1,
+    TrailingBytes,
+    ReservedInformation,
+    InvalidSimple,
+    InvalidUtf8,
+    LongArgument,
+    LongFloat,
+    IndefiniteLength,
+    UnsortedKeys,
+    DuplicateKey,
+    OutOfRange,
+    MissingKey,
+    UnknownKey,
+    InvalidValue,
+    TooManyBytes,
+    TooDeep,
+    TooManyItems,
+);
 
 /// Why a value could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 //! The hardware's conversions may quiet a signalling NaN, and a Cortex-M3 has none, so nothing here computes with
 //! floats. A NaN narrows when the payload bits that would be cut are all zero, so widening gives back the same bits.
 
-use super::{DecodeErrorKind, head::chunk};
+use super::{error::Flaw, head::chunk};
 
 /// A float in the shortest form that keeps its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,9 @@ impl Shortest {
     }
 
     /// Reads the float whose first byte is `initial` (0xf9 to 0xfb), and refuses a longer form than it needs.
-    #[inline]
-    pub(super) fn read(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), DecodeErrorKind> {
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    pub(super) fn read(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), Flaw> {
         match initial {
             0xf9 => {
                 let (bytes, rest) = chunk(rest)?;
@@ -42,7 +43,7 @@ impl Shortest {
                 let (bytes, rest) = chunk(rest)?;
                 let bits = u32::from_be_bytes(bytes);
                 if half_from_single(bits).is_some() {
-                    return Err(DecodeErrorKind::LongFloat);
+                    return Err(Flaw::LongFloat);
                 }
                 Ok((Self::Single(bits), rest))
             }
@@ -50,7 +51,7 @@ impl Shortest {
                 let (bytes, rest) = chunk(rest)?;
                 let bits = u64::from_be_bytes(bytes);
                 if single_from_double(bits).is_some() {
-                    return Err(DecodeErrorKind::LongFloat);
+                    return Err(Flaw::LongFloat);
                 }
                 Ok((Self::Double(bits), rest))
             }
@@ -58,7 +59,7 @@ impl Shortest {
     }
 
     /// Reads the float whose first byte is `initial` (0xf9 to 0xfb), in whatever width.
-    pub(super) fn read_long(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), DecodeErrorKind> {
+    pub(super) fn read_long(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), Flaw> {
         match initial {
             0xf9 => chunk(rest).map(|(bytes, rest)| (Self::Half(u16::from_be_bytes(bytes)), rest)),
             0xfa => chunk(rest).map(|(bytes, rest)| (Self::Single(u32::from_be_bytes(bytes)), rest)),
@@ -103,7 +104,8 @@ fn single_from_double(bits: u64) -> Option<u32> {
     }
 }
 
-#[inline]
+#[cfg_attr(target_pointer_width = "64", inline)]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn half_from_single(bits: u32) -> Option<u16> {
     if bits & 0x1fff != 0 {
         return None;

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use super::DecodeErrorKind;
+use super::error::Flaw;
 
 /// The type of an item, as [`Cursor::peek`](super::Cursor::peek) tells it from the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,21 +33,36 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them; those of the major types 0 to 6 come first.
+    const ALL: [Self; 12] = [
+        Self::Unsigned,
+        Self::Negative,
+        Self::Bytes,
+        Self::Text,
+        Self::Array,
+        Self::Map,
+        Self::Tag,
+        Self::Bool,
+        Self::Null,
+        Self::Undefined,
+        Self::Simple,
+        Self::Float,
+    ];
+
+    /// The kind of this number.
+    pub(super) fn at(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Simple)
+    }
+
     /// The kind that `initial`, the first byte of an item, announces.
     pub(super) fn of(initial: u8) -> Self {
         match initial {
-            0x00..=0x1f => Self::Unsigned,
-            0x20..=0x3f => Self::Negative,
-            0x40..=0x5f => Self::Bytes,
-            0x60..=0x7f => Self::Text,
-            0x80..=0x9f => Self::Array,
-            0xa0..=0xbf => Self::Map,
-            0xc0..=0xdf => Self::Tag,
             0xf4 | 0xf5 => Self::Bool,
             0xf6 => Self::Null,
             0xf7 => Self::Undefined,
             0xf9..=0xfb => Self::Float,
-            _ => Self::Simple,
+            0xe0.. => Self::Simple,
+            _ => Self::at(initial >> 5),
         }
     }
 }
@@ -80,23 +95,29 @@ pub(super) const MAP: u8 = 5;
 pub(super) const TAG: u8 = 6;
 
 /// The argument of a head of major type 0 to 6 whose first byte is `initial`, and what follows it in `rest`.
-#[inline(always)]
-pub(super) fn argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+pub(super) fn argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), Flaw> {
     let information = initial & 0x1f;
     if information < 24 { Ok((u64::from(information), rest)) } else { long_argument(initial, rest) }
 }
 
-/// Reads 8 bytes whatever the width, and shifts out what is too much: a jump by width would be mispredicted.
 #[inline]
-fn long_argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
+fn long_argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), Flaw> {
     let information = initial & 0x1f;
     if information > 27 {
         return Err(match initial >> 5 {
-            BYTES..=MAP if information == 31 => DecodeErrorKind::IndefiniteLength,
-            _ => DecodeErrorKind::ReservedInformation,
+            BYTES..=MAP if information == 31 => Flaw::IndefiniteLength,
+            _ => Flaw::ReservedInformation,
         });
     }
-    let width = 1 << (information & 3);
+    wide_argument(1 << (information & 3), rest)
+}
+
+/// Reads 8 bytes whatever the width, and shifts out what is too much: a jump by width would be mispredicted.
+#[cfg(target_pointer_width = "64")]
+#[inline]
+fn wide_argument(width: usize, rest: &[u8]) -> Result<(u64, &[u8]), Flaw> {
     let value = match rest.first_chunk() {
         Some(bytes) => u64::from_be_bytes(*bytes) >> (64 - 8 * width),
         None => argument_near_end(width, rest)?,
@@ -105,32 +126,53 @@ fn long_argument(initial: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKi
     let least = if width == 1 { 24 } else { 1 << (4 * width) };
     match rest.get(width..) {
         Some(rest) if value >= least => Ok((value, rest)),
-        Some(_) => Err(DecodeErrorKind::LongArgument),
-        None => Err(DecodeErrorKind::UnexpectedEnd),
+        Some(_) => Err(Flaw::LongArgument),
+        None => Err(Flaw::UnexpectedEnd),
     }
 }
 
+#[cfg(target_pointer_width = "64")]
 #[cold]
-fn argument_near_end(width: usize, rest: &[u8]) -> Result<u64, DecodeErrorKind> {
+fn argument_near_end(width: usize, rest: &[u8]) -> Result<u64, Flaw> {
     let (bytes, _) = content(rest, width as u64)?;
     Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
+/// Octet by octet: small machines have no wide shifts.
+#[cfg(not(target_pointer_width = "64"))]
+#[inline]
+fn wide_argument(width: usize, rest: &[u8]) -> Result<(u64, &[u8]), Flaw> {
+    let Some((bytes, rest)) = rest.split_at_checked(width) else {
+        return Err(Flaw::UnexpectedEnd);
+    };
+    let (mut high, mut low, mut upper_half) = (0_u32, 0_u32, 0_u32);
+    for (index, &byte) in bytes.iter().enumerate() {
+        if index == width / 2 {
+            upper_half = low;
+        }
+        high = high << 8 | low >> 24;
+        low = low << 8 | u32::from(byte);
+    }
+    // What fits the next shorter width.
+    let is_long = if width == 1 { low < 24 } else { upper_half == 0 };
+    if is_long { Err(Flaw::LongArgument) } else { Ok((u64::from(high) << 32 | u64::from(low), rest)) }
+}
+
 /// The first `N` bytes of `rest`, and what follows them.
-#[inline(always)]
-pub(super) fn chunk<const N: usize>(rest: &[u8]) -> Result<([u8; N], &[u8]), DecodeErrorKind> {
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+pub(super) fn chunk<const N: usize>(rest: &[u8]) -> Result<([u8; N], &[u8]), Flaw> {
     match rest.split_first_chunk() {
         Some((bytes, rest)) => Ok((*bytes, rest)),
-        None => Err(DecodeErrorKind::UnexpectedEnd),
+        None => Err(Flaw::UnexpectedEnd),
     }
 }
 
 /// The first `len` bytes of `rest`, and what follows them.
-#[inline(always)]
-pub(super) fn content(rest: &[u8], len: u64) -> Result<(&[u8], &[u8]), DecodeErrorKind> {
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+pub(super) fn content(rest: &[u8], len: u64) -> Result<(&[u8], &[u8]), Flaw> {
     // A length beyond `usize` is also beyond `rest`, so the conversion can saturate.
     match rest.split_at_checked(usize::try_from(len).unwrap_or(usize::MAX)) {
         Some(split) => Ok(split),
-        None => Err(DecodeErrorKind::UnexpectedEnd),
+        None => Err(Flaw::UnexpectedEnd),
     }
 }

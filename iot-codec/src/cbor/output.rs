@@ -10,7 +10,7 @@ pub trait Output {
 }
 
 impl<O: Output + ?Sized> Output for &mut O {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         (**self).put(bytes)
     }
@@ -66,7 +66,8 @@ impl<'b> Buffer<'b> {
 }
 
 impl Output for Buffer<'_> {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let target = self.space.get_mut(self.len..).and_then(|free| free.get_mut(..bytes.len()));
         match target {
@@ -109,7 +110,7 @@ impl Length {
 }
 
 impl Output for Length {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.len = self.len.saturating_add(bytes.len());
         Ok(())
@@ -119,7 +120,7 @@ impl Output for Length {
 /// Grows as it must, and never fails.
 #[cfg(feature = "alloc")]
 impl Output for alloc::vec::Vec<u8> {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.extend_from_slice(bytes);
         Ok(())

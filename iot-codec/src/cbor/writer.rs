@@ -214,12 +214,14 @@ impl<O: Output> Writer<O> {
         self.output.put(bytes)
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn head(&mut self, major: u8, argument: u64) -> Result<(), EncodeError> {
         // A separate path for the shortest heads, which are most of them, lets the store be a single byte.
         if argument < 24 { self.output.put(&[major << 5 | argument as u8]) } else { self.long_head(major, argument) }
     }
 
+    #[cfg(target_pointer_width = "64")]
     #[inline]
     fn long_head(&mut self, major: u8, argument: u64) -> Result<(), EncodeError> {
         let [_, _, _, _, d, c, b, a] = argument.to_be_bytes();
@@ -234,6 +236,26 @@ impl<O: Output> Writer<O> {
             let [h, g, f, e, ..] = argument.to_be_bytes();
             self.output.put(&[initial | 27, h, g, f, e, d, c, b, a])
         }
+    }
+
+    /// One store for all widths, where code should be small.
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline]
+    fn long_head(&mut self, major: u8, argument: u64) -> Result<(), EncodeError> {
+        let [h, g, f, e, d, c, b, a] = argument.to_be_bytes();
+        let (high, low) = ((argument >> 32) as u32, argument as u32);
+        let (information, start) = match (high, low) {
+            (0, 0..0x100) => (24, 7),
+            (0, 0x100..0x1_0000) => (25, 6),
+            (0, _) => (26, 4),
+            _ => (27, 0),
+        };
+        let mut bytes = [0, h, g, f, e, d, c, b, a];
+        let Some(bytes) = bytes.get_mut(start..) else { return Ok(()) };
+        if let Some(initial) = bytes.first_mut() {
+            *initial = major << 5 | information;
+        }
+        self.output.put(bytes)
     }
 
     #[inline]

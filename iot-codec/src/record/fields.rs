@@ -1,5 +1,7 @@
+use core::cmp::Ordering;
+
 use super::Key;
-use crate::cbor::{Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Output, Writer};
+use crate::cbor::{Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Flaw, NO_KEY, Output, Writer};
 
 /// A field of a record as it is written: always there, or there when `Some`.
 pub trait EncodeField {
@@ -11,12 +13,12 @@ pub trait EncodeField {
 }
 
 impl<T: Encode> EncodeField for T {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn count(&self) -> u64 {
         1
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn encode_field<O: Output>(&self, key: i32, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         writer.int(key.into())?;
         self.encode(writer)
@@ -24,12 +26,12 @@ impl<T: Encode> EncodeField for T {
 }
 
 impl<T: Encode> EncodeField for Option<T> {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn count(&self) -> u64 {
         self.is_some().into()
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn encode_field<O: Output>(&self, key: i32, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         match self {
             Some(value) => value.encode_field(key, writer),
@@ -44,22 +46,23 @@ pub trait DecodeField<'b>: Sized {
 }
 
 impl<'b, T: Decode<'b>> DecodeField<'b> for T {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError> {
-        if fields.seek(key)? { fields.value(key) } else { Err(missing(key, fields.start)) }
+        match fields.seek(key)? {
+            Found::Here => fields.value(),
+            Found::Nowhere => Err(DecodeError::of(Flaw::MissingKey, fields.start)),
+        }
     }
 }
 
 impl<'b, T: Decode<'b>> DecodeField<'b> for Option<T> {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError> {
-        if fields.seek(key)? { fields.value(key).map(Some) } else { Ok(None) }
+        match fields.seek(key)? {
+            Found::Here => fields.value().map(Some),
+            Found::Nowhere => Ok(None),
+        }
     }
-}
-
-#[cold]
-fn missing(key: i32, offset: usize) -> DecodeError {
-    DecodeError::new(DecodeErrorKind::MissingKey, offset).or_key(key)
 }
 
 /// The pairs of a record's map, asked for in ascending order of their keys.
@@ -71,101 +74,122 @@ pub struct Fields<'b> {
     cursor: Cursor<'b>,
     remaining: usize,
     start: usize,
-    /// The key that was asked for last: every key up to it has been read or is not there.
-    last: Option<Key>,
+    /// The key that was asked for last: every key up to it has been read or is not there. At first [`NO_KEY`].
+    last: i32,
 }
 
 impl<'b> Fields<'b> {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn open(cursor: &Cursor<'b>) -> Result<Self, DecodeError> {
         let mut cursor = cursor.clone();
         let start = cursor.position();
         cursor.enter()?;
         let remaining = cursor.map()?;
-        Ok(Self { cursor, remaining, start, last: None })
+        Ok(Self { cursor, remaining, start, last: NO_KEY })
+    }
+
+    /// Reads all fields; an error of a field that names no key gets that of the field.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub fn read<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+        read(self).map_err(|error| error.or_key(self.last))
     }
 
     /// Ends the record: what is left are keys that it does not know.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn close(mut self) -> Result<Cursor<'b>, DecodeError> {
         if self.remaining > 0 {
-            self.cursor = skip_unknown(self.cursor, self.remaining, self.last, None)?.cursor;
+            skip_unknown(&mut self, None)?;
         }
         self.cursor.leave();
         Ok(self.cursor)
     }
 
     /// Moves to the value of `key`, if it is there.
-    #[inline(always)]
-    fn seek(&mut self, key: i32) -> Result<bool, DecodeError> {
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn seek(&mut self, key: i32) -> Result<Found, DecodeError> {
+        let last = core::mem::replace(&mut self.last, key);
         if self.remaining == 0 {
-            return Ok(false);
+            return Ok(Found::Nowhere);
         }
         // The common case: the next key is the one that is asked for, in one byte. It ascends, because the keys asked
         // for do, and what was skipped lies between them.
         let wanted = Key::new(key);
-        let last = self.last.replace(wanted);
         if wanted.short().is_some_and(|byte| self.cursor.eat(byte)) {
             self.remaining -= 1;
-            return Ok(true);
+            return Ok(Found::Here);
         }
-        let rest = skip_unknown(self.cursor.clone(), self.remaining, last, Some(wanted))?;
+        let mut rest = Self { last, ..self.clone() };
+        let found = skip_unknown(&mut rest, Some(wanted));
         self.cursor = rest.cursor;
         self.remaining = rest.remaining;
-        Ok(rest.is_wanted)
+        if found.is_err() {
+            // It is about a key that was not asked for.
+            self.last = NO_KEY;
+        }
+        found
     }
 
+    /// On a copy of the cursor, because `T` may not be inlined.
+    #[cfg(target_pointer_width = "64")]
     #[inline(always)]
-    fn value<T: Decode<'b>>(&mut self, key: i32) -> Result<T, DecodeError> {
+    fn value<T: Decode<'b>>(&mut self) -> Result<T, DecodeError> {
         let mut cursor = self.cursor.clone();
-        let value = T::decode(&mut cursor).map_err(|error| error.or_key(key))?;
+        let value = T::decode(&mut cursor)?;
         self.cursor = cursor;
         Ok(value)
     }
-}
 
-/// Skips, of the `remaining` pairs, those whose keys lie between `last` and `wanted`, or all behind `last`.
-///
-/// Returns what is left, and whether the next key is `wanted`, behind which the cursor then stands.
-#[inline(never)]
-fn skip_unknown<'b>(
-    mut cursor: Cursor<'b>,
-    mut remaining: usize,
-    mut last: Option<Key>,
-    wanted: Option<Key>,
-) -> Result<Rest<'b>, DecodeError> {
-    while remaining > 0 {
-        let before = cursor.clone();
-        let (is_negative, argument) = cursor.integer()?;
-        let key = Key::from_wire(is_negative, argument);
-        let name = |error: DecodeError| key.number().map_or(error, |number| error.or_key(number));
-        let fault = |kind| name(before.error(kind));
-        if last == Some(key) {
-            return Err(fault(DecodeErrorKind::DuplicateKey));
-        }
-        if last.is_some_and(|last| key < last) {
-            return Err(fault(DecodeErrorKind::UnsortedKeys));
-        }
-        if wanted.is_some_and(|wanted| wanted < key) {
-            return Ok(Rest { cursor: before, remaining, is_wanted: false });
-        }
-        remaining -= 1;
-        if wanted == Some(key) {
-            return Ok(Rest { cursor, remaining, is_wanted: true });
-        }
-        if key.is_negative() {
-            return Err(fault(DecodeErrorKind::UnknownKey));
-        }
-        last = Some(key);
-        cursor.skip().map_err(name)?;
+    /// In place, because the copies are code.
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline]
+    fn value<T: Decode<'b>>(&mut self) -> Result<T, DecodeError> {
+        T::decode(&mut self.cursor)
     }
-    Ok(Rest { cursor, remaining, is_wanted: false })
 }
 
-struct Rest<'b> {
-    cursor: Cursor<'b>,
-    remaining: usize,
-    is_wanted: bool,
+/// Skips the pairs whose keys lie between the one that was asked for last and `wanted`, or all behind it.
+///
+/// Returns whether the next key is `wanted`, behind which the cursor then stands.
+#[inline(never)]
+fn skip_unknown(fields: &mut Fields<'_>, wanted: Option<Key>) -> Result<Found, DecodeError> {
+    let mut last = (fields.last != NO_KEY).then(|| Key::new(fields.last));
+    while fields.remaining > 0 {
+        let before = fields.cursor.clone();
+        let (is_negative, argument) = fields.cursor.integer()?;
+        let key = Key::from_wire(is_negative, argument);
+        let order = last.map(|last| last.cmp(&key));
+        let ahead = wanted.map(|wanted| wanted.cmp(&key));
+        let flaw = match (order, ahead) {
+            (Some(Ordering::Equal), _) => Flaw::DuplicateKey,
+            (Some(Ordering::Greater), _) => Flaw::UnsortedKeys,
+            (_, Some(Ordering::Less)) => {
+                fields.cursor = before;
+                return Ok(Found::Nowhere);
+            }
+            (_, Some(Ordering::Equal)) => {
+                fields.remaining -= 1;
+                return Ok(Found::Here);
+            }
+            _ if key.is_negative() => Flaw::UnknownKey,
+            _ => {
+                fields.remaining -= 1;
+                last = Some(key);
+                fields.cursor.skip().map_err(|error| key.name(error))?;
+                continue;
+            }
+        };
+        return Err(key.name(before.flaw(flaw)));
+    }
+    Ok(Found::Nowhere)
+}
+
+/// Whether a key that was sought is there. As wide as the words of an error, which a `Result` lays it over.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Found {
+    Here = 1,
+    Nowhere,
 }
 
 /// Reads the head of `[number, value]`, the encoding of an enum with data.

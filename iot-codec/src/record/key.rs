@@ -1,3 +1,5 @@
+use crate::cbor::DecodeError;
+
 /// A key of a record in the order of CBOR: 0, 1, 2, ..., then -1, -2, ...
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -7,7 +9,7 @@ pub struct Key {
 
 impl Key {
     #[must_use]
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub const fn new(key: i32) -> Self {
         if key < 0 {
             Self { is_negative: true, argument: !key as u64 }
@@ -24,14 +26,16 @@ impl Key {
         self.is_negative
     }
 
-    /// The key as a number, where it is one that a record can have.
-    pub(super) fn number(self) -> Option<i32> {
-        let number = i32::try_from(self.argument).ok()?;
-        Some(if self.is_negative { !number } else { number })
+    /// An error that names this key, where it is one that a record can have.
+    pub(super) fn name(self, error: DecodeError) -> DecodeError {
+        match i32::try_from(self.argument) {
+            Ok(number) => error.or_key(if self.is_negative { !number } else { number }),
+            Err(_) => error,
+        }
     }
 
     /// The encoding, where it is a single byte.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) const fn short(self) -> Option<u8> {
         if self.argument >= 24 {
             None

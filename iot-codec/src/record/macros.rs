@@ -106,9 +106,13 @@ macro_rules! record {
         $crate::record! { @decode [$name] [$($life)?] cursor {
             #[allow(unused_mut)]
             let mut fields = $crate::record::Fields::open(cursor)?;
-            $(let $field = $crate::record::DecodeField::decode_field(&mut fields, $key)?;)*
+            #[allow(unused_variables)]
+            let record = fields.read(|fields| {
+                $(let $field = $crate::record::DecodeField::decode_field(fields, $key)?;)*
+                ::core::result::Result::Ok(Self { $($field),* })
+            })?;
             *cursor = fields.close()?;
-            ::core::result::Result::Ok(Self { $($field),* })
+            ::core::result::Result::Ok(record)
         } }
     };
     (

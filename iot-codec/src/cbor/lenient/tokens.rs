@@ -3,6 +3,7 @@ use core::iter::FusedIterator;
 use super::{
     super::{
         DecodeError, DecodeErrorKind, Kind, Limits, Simple,
+        error::Flaw,
         float::Shortest,
         head::{self, chunk, content},
     },
@@ -231,12 +232,12 @@ impl<'b> Tokens<'b> {
     fn argument(&self, initial: u8, rest: &'b [u8]) -> Result<(Option<u64>, &'b [u8]), DecodeErrorKind> {
         match head::argument(initial, rest) {
             Ok((argument, rest)) => Ok((Some(argument), rest)),
-            Err(DecodeErrorKind::LongArgument) if self.rules.long_forms => {
+            Err(Flaw::LongArgument) if self.rules.long_forms => {
                 let (bytes, rest) = content(rest, 1 << (initial & 3))?;
                 Ok((Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))), rest))
             }
-            Err(DecodeErrorKind::IndefiniteLength) if self.rules.indefinite_lengths => Ok((None, rest)),
-            Err(kind) => Err(kind),
+            Err(Flaw::IndefiniteLength) if self.rules.indefinite_lengths => Ok((None, rest)),
+            Err(flaw) => Err(flaw.into()),
         }
     }
 
@@ -261,7 +262,7 @@ impl<'b> Tokens<'b> {
             },
             25..28 => {
                 let (float, rest) = match Shortest::read(initial, rest) {
-                    Err(DecodeErrorKind::LongFloat) if self.rules.long_forms => Shortest::read_long(initial, rest)?,
+                    Err(Flaw::LongFloat) if self.rules.long_forms => Shortest::read_long(initial, rest)?,
                     result => result?,
                 };
                 Ok((Token::Float(float.to_f64()), rest))
