@@ -29,6 +29,8 @@ fn codec(criterion: &mut Criterion) {
     group(criterion, "codec/decode-ciborium", codec::decode_ciborium_sides());
     group(criterion, "codec/encode", codec::encode_sides());
     group(criterion, "codec/validate", codec::validate_sides());
+    group(criterion, "codec/series-encode", codec::series::encode_sides());
+    group(criterion, "codec/series-decode", codec::series::decode_sides());
 }
 
 fn crypto(criterion: &mut Criterion) {

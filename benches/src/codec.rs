@@ -4,6 +4,7 @@ mod device;
 mod fec_frames;
 mod flash;
 pub mod hostile;
+pub mod series;
 mod text_keyed;
 
 use std::hint::black_box;
@@ -24,6 +25,9 @@ pub const ROWS: &[RowSpec] = &[
     RowSpec { name: "codec/decode-ciborium", measure: decode_ciborium },
     RowSpec { name: "codec/encode", measure: |effort| Ok(Row::ratio(&interleaved(effort, encode_sides()), 1.0)) },
     RowSpec { name: "codec/validate", measure: validate_text_keyed },
+    RowSpec { name: "codec/series-size", measure: series::size },
+    RowSpec { name: "codec/series-encode", measure: series::encode },
+    RowSpec { name: "codec/series-decode", measure: series::decode },
     RowSpec { name: "codec/flash", measure: flash::flash },
     RowSpec { name: "codec/fec-frames", measure: fec_frames::fec_frames },
     RowSpec { name: "codec/hostile-stack", measure: hostile::stack },
