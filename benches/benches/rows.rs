@@ -10,6 +10,7 @@ use iot_benches::dht::Targets;
 use iot_benches::measure::Side;
 use iot_benches::queue::Place;
 use iot_benches::{codec, crypto, dht, queue};
+use iot_crypto::stream::{Ring, RustCrypto};
 
 fn group(criterion: &mut Criterion, name: &str, sides: Vec<Side<'_>>) {
     let mut group = criterion.benchmark_group(name);
@@ -37,6 +38,8 @@ fn crypto(criterion: &mut Criterion) {
     group(criterion, "crypto/seal", crypto::seal_sides());
     group(criterion, "crypto/open", crypto::open_sides());
     group(criterion, "crypto/parse-sign1", crypto::parse_sides());
+    group(criterion, "crypto/stream-open", crypto::stream::open_sides::<RustCrypto>());
+    group(criterion, "crypto/stream-open-fast", crypto::stream::open_sides::<Ring>());
 }
 
 fn queue(criterion: &mut Criterion) {

@@ -1,11 +1,14 @@
-//! A reading of 20 bytes, signed by its device and sealed for one reader; and the parsing of what is signed.
+//! A reading of 20 bytes, signed by its device and sealed for one reader, or in a stream; and the parsing of what is
+//! signed.
 
 mod ours;
 mod peer;
+pub mod stream;
 
 use std::hint::black_box;
 
 use iot_crypto::cose::Sign1;
+use iot_crypto::stream::{Ring, RustCrypto};
 
 use crate::measure::{Effort, Side, interleaved};
 use crate::report::{Failure, Row, RowSpec};
@@ -25,6 +28,9 @@ pub const ROWS: &[RowSpec] = &[
     RowSpec { name: "crypto/seal", measure: |effort| Ok(Row::ratio(&interleaved(effort, seal_sides()), 1.0)) },
     RowSpec { name: "crypto/open", measure: |effort| Ok(Row::ratio(&interleaved(effort, open_sides()), 1.0)) },
     RowSpec { name: "crypto/parse-sign1", measure: parse_sign1 },
+    RowSpec { name: "crypto/stream-size", measure: stream::size },
+    RowSpec { name: "crypto/stream-open", measure: |effort| stream::open::<RustCrypto>(effort, 2.0e-6) },
+    RowSpec { name: "crypto/stream-open-fast", measure: |effort| stream::open::<Ring>(effort, 0.7e-6) },
 ];
 
 /// Signing and sealing: ours, and `coset` with the same primitives.
