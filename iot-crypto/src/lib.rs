@@ -124,6 +124,8 @@ mod sealer;
 mod statement;
 mod succession;
 mod suite;
+#[cfg(feature = "alloc")]
+mod trackers;
 #[cfg(test)]
 mod vectors;
 mod verified;
@@ -153,4 +155,6 @@ pub use crate::succession::{
     UnverifiedSuccession,
 };
 pub use crate::suite::{Strength, Suite, SuiteRow};
+#[cfg(feature = "alloc")]
+pub use crate::trackers::{RestoreTrackerError, Trackers};
 pub use crate::verified::{Audience, Proof, Verified};

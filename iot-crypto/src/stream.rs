@@ -105,6 +105,8 @@ pub use message::{FormError, StreamMessage};
 pub use opening::{AcceptError, Epoch, EpochSecret, Invitation, InvitationError, Opening};
 pub use ratchet::GENERATION_LEN;
 pub use receiver::{RestoreError, StreamError, StreamMemory, StreamReceiver};
+#[cfg(feature = "alloc")]
+pub(crate) use receiver::{encode_memory, restore_memory};
 pub use sender::{ResumeError, SendError, Sent, StreamSender};
 pub use silence::Silence;
 pub use skipped::Skipped;

@@ -11,6 +11,8 @@ use iot_core::{Freshness, KeyId, Position, Ranges, SequenceError, Topic};
 #[cfg(feature = "alloc")]
 pub(super) use self::saved::saved_topic;
 pub use self::saved::{RestoreError, StreamMemory};
+#[cfg(feature = "alloc")]
+pub(crate) use self::saved::{encode_memory, restore_memory};
 use super::aead::{Aead, RustCrypto, TAG_LEN};
 use super::binding::BindingHash;
 use super::message::{FormError, StreamMessage};

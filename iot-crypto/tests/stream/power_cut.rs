@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use iot_core::{Incarnation, Position};
-use iot_crypto::Heading;
 use iot_crypto::stream::{
-    Counter, CounterStore, Epoch, Reservation, ResumeError, SendError, StreamMessage, StreamSender,
+    Counter, CounterStore, Epoch, Reservation, ResumeError, SendError, StreamError, StreamMessage, StreamSender,
 };
+use iot_crypto::{Heading, ReplayError};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -181,4 +181,21 @@ fn refuses_every_truncation_of_a_saved_sender() {
         let refused = StreamSender::<Ram>::resume(&saved[..end], Ram::default(), Reservation::default());
         assert!(matches!(refused, Err(ResumeError::Malformed(_))), "{end} octets");
     }
+}
+
+/// Two devices with one storage: nobody can keep the second from writing, but its message is not taken for the first's.
+#[test]
+fn what_a_clone_writes_is_refused_as_a_repetition() {
+    let mut saved = [0; 256];
+    let len = sender(0).save_into(&mut saved).unwrap();
+    let store = Ram(Some(Counter { incarnation: INCARNATION, unused_from: 1_000 }));
+    let mut devices = [store.clone(), store]
+        .map(|store| StreamSender::<_>::resume(&saved[..len], store, Reservation::default()).unwrap());
+    let [one, other] = &mut devices;
+    let mut receiver = receiver(0);
+    let (_, message) = one.send(PAYLOAD).unwrap();
+    assert!(accepts(&mut receiver, &message));
+    let (_, mut cloned) = other.send(b"something else").unwrap();
+    let refused = receiver.open(topic(), &mut cloned).map(drop);
+    assert_eq!(refused, Err(StreamError::Replay(ReplayError::Repeated)));
 }

@@ -151,7 +151,7 @@ impl<T: AsRef<[u8]>, S: StreamMemory, A: Aead, const LATE: usize> StreamReceiver
             sequence: saved.first,
         };
         let late = restore_late(cursor.bytes()?)?;
-        let seen = restore_seen(&mut cursor)?;
+        let seen = restore_memory(&mut cursor)??;
         cursor.finish()?;
         Ok(Self {
             context,
@@ -199,14 +199,27 @@ fn restore_late<const LATE: usize>(octets: &[u8]) -> Result<[Option<Keys>; LATE]
     Ok(late)
 }
 
-fn restore_seen<S: StreamMemory>(cursor: &mut Cursor<'_>) -> Result<S, RestoreError> {
+/// Writes what was accepted.
+pub(crate) fn encode_memory<O: Output>(seen: &impl StreamMemory, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+    let numbers = seen.numbers();
+    writer.array(numbers.clone().count() as u64)?;
+    for number in numbers {
+        writer.unsigned(number)?;
+    }
+    Ok(())
+}
+
+/// Reads what [`encode_memory`] wrote: first whether it is there, then whether it is sound.
+pub(crate) fn restore_memory<S: StreamMemory>(
+    cursor: &mut Cursor<'_>,
+) -> Result<Result<S, iot_core::RestoreError>, cbor::DecodeError> {
     let count = cursor.array()?;
     let mut malformed = None;
     let numbers = (0..count).map_while(|_| cursor.unsigned().map_err(|error| malformed = Some(error)).ok());
     let seen = S::restore(numbers);
     match malformed {
-        Some(error) => Err(error.into()),
-        None => Ok(seen?),
+        Some(error) => Err(error),
+        None => Ok(seen),
     }
 }
 
@@ -243,11 +256,6 @@ impl<T: AsRef<[u8]>, S: StreamMemory, A, const LATE: usize> Encode for Whole<'_,
             writer.put(&*keys.key)?;
             writer.put(&*keys.base_iv)?;
         }
-        let numbers = receiver.seen.numbers();
-        writer.array(numbers.clone().count() as u64)?;
-        for number in numbers {
-            writer.unsigned(number)?;
-        }
-        Ok(())
+        encode_memory(&receiver.seen, writer)
     }
 }
