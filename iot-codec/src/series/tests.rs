@@ -157,6 +157,16 @@ fn read_within(bytes: &[u8], limit: usize) -> Option<usize> {
     Some(batch.times.len())
 }
 
+/// Reads no times and no values, and says how many there are.
+fn skip_all(bytes: &[u8], limits: &Limits) -> Result<(usize, usize), DecodeError> {
+    let mut reader = Reader::new(bytes, limits)?;
+    let mut channels = 0;
+    while reader.next_channel()?.is_some() {
+        channels += 1;
+    }
+    Ok((reader.samples(), channels))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -178,6 +188,23 @@ proptest! {
     #[test]
     fn noise_never_panics_nor_passes_the_limit(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         read_within(&bytes, 100);
+    }
+
+    #[test]
+    fn skipping_finds_the_damage_that_reading_finds(
+        (times, channels) in any_batch(),
+        flips in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        behind in prop::collection::vec(any::<u8>(), 0..2),
+    ) {
+        let mut blob = round_trip(&times, &channels);
+        for flip in flips {
+            let bit = flip.index(blob.len() * 8);
+            blob[bit / 8] ^= 1 << (bit % 8);
+        }
+        blob.extend(behind);
+        let limits = Limits::default().samples(500);
+        let read = from_slice(&blob, &limits).map(|batch| (batch.times.len(), batch.channels.len()));
+        prop_assert_eq!(skip_all(&blob, &limits), read);
     }
 
     #[test]
