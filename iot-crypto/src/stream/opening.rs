@@ -12,7 +12,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::ContextId;
 use super::binding::{Binding, BindingHash};
 use super::ratchet::{Chain, Ratchet, generation_of};
-use crate::{BufferTooSmall, Heading, Proof, Verified};
+use crate::{Audience, BufferTooSmall, Heading, Proof, Verified};
 
 /// What a receiver asks of a device before a stream begins: to name the stream so, and to show by a nonce that it
 /// begins now.
@@ -198,6 +198,9 @@ pub enum AcceptError {
     /// It was not signed by the source.
     #[error("the opening is not signed by its source")]
     NotSigned,
+    /// Others can read it, too, so its secret is none.
+    #[error("the opening was written for {0:?}")]
+    NotPrivate(Audience),
     /// It is not the record of an opening.
     #[error("the opening is malformed")]
     Malformed(#[from] cbor::DecodeError),
@@ -239,6 +242,9 @@ impl<'t> Epoch<'t> {
     pub fn accept(opened: &Verified<'t>, reader: DeviceId, invitation: &Invitation) -> Result<Self, AcceptError> {
         if opened.proof() != Proof::Signature {
             return Err(AcceptError::NotSigned);
+        }
+        if opened.audience() != Audience::Reader {
+            return Err(AcceptError::NotPrivate(opened.audience()));
         }
         let opening = Opening::parse(opened.payload())?;
         if (opening.context, opening.nonce) != (invitation.context, invitation.nonce) {

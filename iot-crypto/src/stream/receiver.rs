@@ -18,7 +18,7 @@ use super::binding::BindingHash;
 use super::message::{FormError, StreamMessage};
 use super::ratchet::{Keys, Ratchet, generation_of};
 use super::{ContextId, Epoch, Skipped};
-use crate::{Audience, Heading, Proof, ReplayError, Verified};
+use crate::{Answer, Audience, Heading, Proof, ReplayError, Verified};
 
 /// Opens the messages of one epoch of one stream, each once. Nothing is allocated; a server with many streams takes
 /// `Streams`.
@@ -144,10 +144,16 @@ impl<T: AsRef<[u8]>, S: StreamMemory, A: Aead, const LATE: usize> StreamReceiver
         self.open_parsed_without_topic(parsed, message)
     }
 
-    /// Records that the source has proven to be at `next`, by its [answer](crate::Answer) to a challenge that was drawn
-    /// after this memory began. From there on, messages are [`Freshness::Proven`].
-    pub fn prove(&mut self, next: u64) {
-        self.proven_from = self.proven_from.min(next);
+    /// Records where the source stands by its answer to a challenge that was drawn after this memory began. From there
+    /// on, messages are [`Freshness::Proven`], which this gives; it gives [`Freshness::Unproven`], and changes nothing,
+    /// if the answer is about another stream or incarnation.
+    pub fn prove(&mut self, answer: &Answer) -> Freshness {
+        let Position { source, stream, incarnation, .. } = self.first;
+        if (answer.source, answer.stream, answer.incarnation) != (source, stream, incarnation) {
+            return Freshness::Unproven;
+        }
+        self.proven_from = self.proven_from.min(answer.next);
+        Freshness::Proven
     }
 
     /// Withdraws all proof, because this memory may lack what was accepted: it was put back from an old copy.

@@ -81,6 +81,12 @@ pub enum ResumeError<E> {
     /// The octets are not those of a saved sender.
     #[error("the saved sender is malformed")]
     Malformed(#[from] cbor::DecodeError),
+    /// The context's identifier in them does not have 1 to 8 octets.
+    #[error("the saved context has {len} octets, not 1 to 8")]
+    Context {
+        /// How many it has.
+        len: usize,
+    },
 }
 
 /// Why nothing was sent. `E` is the error of the [`CounterStore`].
@@ -167,8 +173,7 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
     pub fn resume(saved: &[u8], mut store: C, reservation: Reservation) -> Result<Self, ResumeError<C::Error>> {
         let saved: Saved<'_> = cbor::from_slice(saved)?;
         let incarnation = Incarnation::from_bytes(*saved.incarnation);
-        let context = ContextId::new(saved.context);
-        let context = context.ok_or_else(|| cbor::DecodeError::new(cbor::DecodeErrorKind::MissingKey, 0).or_key(1))?;
+        let context = ContextId::new(saved.context).ok_or(ResumeError::Context { len: saved.context.len() })?;
         let stored = store.load().map_err(ResumeError::Store)?;
         let stored = stored.filter(|stored| stored.incarnation == incarnation);
         let next = stored.ok_or(ResumeError::CounterLost { incarnation })?.unused_from;

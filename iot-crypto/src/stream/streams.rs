@@ -1,3 +1,4 @@
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -32,7 +33,7 @@ use crate::Verified;
 pub struct Streams<S = Ranges<8>, A = RustCrypto, const LATE: usize = 2> {
     places: Vec<Place<S, A, LATE>>,
     /// Places that became free again.
-    free: Vec<usize>,
+    free: BTreeSet<usize>,
     open: usize,
     capacity: usize,
     context_len: usize,
@@ -94,12 +95,12 @@ impl<S: StreamMemory, A: Aead, const LATE: usize> Streams<S, A, LATE> {
         if capacity as u64 > max {
             return Err(OutOfRange { setting: "capacity", value: capacity as u64, min: 0, max });
         }
-        Ok(Self { places: Vec::with_capacity(capacity), free: Vec::new(), open: 0, capacity, context_len })
+        Ok(Self { places: Vec::with_capacity(capacity), free: BTreeSet::new(), open: 0, capacity, context_len })
     }
 
     /// An identifier that no stream has: to be sent in an [`Invitation`](super::Invitation). `None` at the bound.
     pub fn assign(&mut self) -> Option<ContextId> {
-        let index = self.free.pop().or_else(|| {
+        let index = self.free.pop_first().or_else(|| {
             let index = self.places.len();
             (index < self.capacity).then(|| {
                 self.places.push(Place::Free);
@@ -139,11 +140,11 @@ impl<S: StreamMemory, A: Aead, const LATE: usize> Streams<S, A, LATE> {
         match core::mem::replace(self.places.get_mut(index)?, Place::Free) {
             Place::Free => None,
             Place::Assigned => {
-                self.free.push(index);
+                self.free.insert(index);
                 None
             }
             Place::Open(receiver) => {
-                self.free.push(index);
+                self.free.insert(index);
                 self.open -= 1;
                 Some(receiver)
             }
@@ -208,7 +209,7 @@ impl<S: StreamMemory, A: Aead, const LATE: usize> Streams<S, A, LATE> {
         let index = self.index(context).filter(|index| *index < self.capacity);
         let index = index.ok_or(InsertError::OtherContext(context))?;
         while self.places.len() <= index {
-            self.free.push(self.places.len());
+            self.free.insert(self.places.len());
             self.places.push(Place::Free);
         }
         match &self.places[index] {
@@ -220,7 +221,7 @@ impl<S: StreamMemory, A: Aead, const LATE: usize> Streams<S, A, LATE> {
             }
             Place::Assigned => self.open += 1,
             Place::Free => {
-                self.free.retain(|free| *free != index);
+                self.free.remove(&index);
                 self.open += 1;
             }
         }

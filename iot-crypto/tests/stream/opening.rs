@@ -8,8 +8,8 @@ use iot_crypto::stream::{
     StreamSender, Streams,
 };
 use iot_crypto::{
-    AgreementSecret, Answer, BufferTooSmall, Challenge, Directory, Heading, KeyBundle, Opener, Proof, ReplayError,
-    ReplayGuard, Sealer, SignatureError, SigningKey, StatementError, VerifyingKey,
+    AgreementSecret, Answer, Audience, BufferTooSmall, Challenge, Directory, Heading, KeyBundle, MultiSealer, Opener,
+    Proof, ReplayError, ReplayGuard, Sealer, SignatureError, SigningKey, StatementError, VerifyingKey,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -142,7 +142,10 @@ fn a_provisioned_stream_is_unproven_until_a_challenge_is_answered() {
     let octets = &buffer[..len];
     let directory = Known(world.device.verifying_key());
     assert_eq!(Answer::verify(octets, &challenge, world.reader(), &directory), Ok(answer));
-    streams.stream_mut(context).unwrap().prove(answer.next);
+    let elsewhere = Answer { incarnation: Incarnation::from_bytes([0; 8]), ..answer };
+    assert_eq!(streams.stream_mut(context).unwrap().prove(&elsewhere), Freshness::Unproven);
+    assert_eq!(streams.stream(context).unwrap().proven_from(), None);
+    assert_eq!(streams.stream_mut(context).unwrap().prove(&answer), Freshness::Proven);
     let (_, mut message) = sender.send(PAYLOAD).unwrap();
     assert_eq!(streams.open(topic, &mut message).unwrap().freshness(), Freshness::Proven);
 
@@ -188,6 +191,28 @@ fn an_opening_answers_its_own_invitation_alone() {
     assert_eq!(world.accept(&mut streams, &recorded, &provisioned), Err(AcceptError::OtherInvitation));
     let (unasked, _) = world.begin(&provisioned);
     assert_eq!(world.accept(&mut streams, &unasked, &new), Err(AcceptError::OtherInvitation));
+}
+
+/// Others know the secret of such an opening, and could write in the source's name.
+#[test]
+fn an_opening_for_several_readers_is_refused() {
+    let mut world = World::new();
+    let invitation = Invitation::draw(ContextId::new(&[1]).unwrap(), &mut world.rng);
+    let mut payload = [0; Opening::MAX_LEN];
+    let len = Opening::draw(&invitation, &mut world.rng).write(&mut payload).unwrap();
+    let expires = Timestamp::from_secs(1_770_000_000);
+    let (other, key) = (SigningKey::generate(&mut world.rng), AgreementSecret::generate(&mut world.rng));
+    let readers = [(&world.server, world.secrets[0].public()), (&other, key.public())].map(|(signer, key)| {
+        let octets = KeyBundle::issue(signer, key, 1, expires).unwrap();
+        KeyBundle::verify(&octets, &signer.verifying_key().device_id(), NOW).unwrap()
+    });
+    let (source, heading) = (world.source(), world.heading());
+    let sealer = MultiSealer::new(source, &world.device, &readers).unwrap();
+    let mut sealed = sealer.seal(&heading, &payload[..len], NOW, &mut world.rng).unwrap();
+    let mut opener = Opener::new(&world.secrets, Known(world.device.verifying_key()), Anything);
+    let opened = opener.open(Some(heading.topic), &mut sealed, &mut [0; 2048]).unwrap();
+    let refused = Epoch::accept(&opened, world.reader(), &invitation).map(drop);
+    assert_eq!(refused, Err(AcceptError::NotPrivate(Audience::Readers)));
 }
 
 #[test]
