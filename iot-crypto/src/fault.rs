@@ -14,6 +14,8 @@ pub enum Check {
     Expiry = 4,
     /// The binding of a signature to the reader that it was made for.
     ReceiverBinding = 8,
+    /// Commitments of a device's key to its successor.
+    Commitment = 16,
 }
 
 static OFF: AtomicU8 = AtomicU8::new(0);

@@ -2,7 +2,7 @@ use iot_codec::cbor::{DecodeError, encoded_len, from_slice, to_slice};
 use iot_codec::record;
 use iot_core::DeviceId;
 
-use super::Succession;
+use super::{Succession, is_kept};
 use crate::{BufferTooSmall, KeyBundle, KeyError, Thumbprint, VerifyingKey};
 
 /// What a verifier remembers of a device, so that it notices who is not the device any more: the key in use, and to
@@ -144,7 +144,11 @@ impl KnownDevice {
             return self.note_announcement(succession.announced());
         }
         let next = succession.key_after(known + 1).map(|key| key.thumbprint());
-        if matches!(self.commitment, Commitment::Confirmed(committed) if next != Some(committed)) {
+        let is_expected = match self.commitment {
+            Commitment::Confirmed(committed) => next.is_some_and(|next| is_kept(&committed, &next)),
+            Commitment::Announced(_) | Commitment::Unknown => true,
+        };
+        if !is_expected {
             return Err(FollowError::Fork { rotations: known + 1 });
         }
         self.key = *succession.current_key();
