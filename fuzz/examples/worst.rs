@@ -284,7 +284,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let Worst { inputs, heap, time } = worst;
         let beyond = beyond_twice(heap).max(0);
-        println!("| {name} | {inputs} | {beyond} | {} / {} | {:.1?} | {} |", heap.0, heap.1, time.0, time.1);
+        println!("| `{name}` | {inputs} | {beyond} | {} / {} | {:.1?} | {} |", heap.0, heap.1, time.0, time.1);
     }
     Ok(())
 }
