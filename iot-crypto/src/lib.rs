@@ -7,8 +7,8 @@
 //! # What it does not do
 //!
 //! It draws no randomness, reads no clock, stores nothing and sends nothing: the caller hands all of that in. It
-//! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when. Groups,
-//! sessions and several readers of one message are not there yet.
+//! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when, though
+//! [`Padding`] coarsens how much. Groups and sessions are not there yet.
 //!
 //! # Example
 //!
@@ -71,6 +71,9 @@
 //! Many small messages for one reader travel in a [`stream`], which a sealed message opens. A reader that may have
 //! forgotten what it accepted asks a source where it stands, by a [`Challenge`].
 //!
+//! [`MultiSealer`] seals one message for several readers, and [`Publisher`] signs one for everybody; a [`Policy`] says what
+//! a reader admits.
+//!
 //! # Limits
 //!
 //! | what | limit |
@@ -79,6 +82,7 @@
 //! | topic in a routing header | [`RoutingHeader::MAX_TOPIC_LEN`] octets |
 //! | what a message adds to a payload of 20 octets | 165 octets (sequence number below 2²⁴, stream 0) |
 //! | what a message of a stream adds to any payload | 21 octets (context of 2 octets, sequence number below 65,536) |
+//! | readers of a message | [`MAX_READERS`], 128 octets each |
 //! | key bundle | [`KeyBundle::MAX_LEN`] octets |
 //! | rotations of a device's signing key | [`Succession::MAX_ROTATIONS`], in [`Succession::MAX_LEN`] octets |
 //!
@@ -95,9 +99,10 @@
 //!
 //! # Standards
 //!
-//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2), RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679
-//! (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4, number 42), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified
-//! strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 5869 (HKDF), RFC 8949 §4.2.1 (deterministic CBOR).
+//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2, `COSE_Encrypt` §5.1), RFC 9338 (countersignatures),
+//! RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679 (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4 and HPKE-4-KE, 42
+//! and 50), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified strictly), RFC 7748 (X25519), RFC 8439
+//! (ChaCha20-Poly1305), RFC 5869 (HKDF), RFC 8949 §4.2.1 (deterministic CBOR).
 #![no_std]
 #![forbid(unsafe_code)]
 
