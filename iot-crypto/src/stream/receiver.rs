@@ -32,20 +32,22 @@ use crate::{Answer, Audience, Heading, Proof, ReplayError, Verified};
 ///
 /// [Save](Self::save_into) it before a message is acknowledged, or after a restart the message is accepted again. From
 /// a copy that may be too old, say so with [`doubt`](Self::doubt).
+// What every message touches comes first, so that it lies together in memory.
+#[repr(C)]
 pub struct StreamReceiver<T, S = Ranges<8>, A = RustCrypto, const LATE: usize = 2> {
-    context: ContextId,
+    topic: T,
     /// The sequence number is the first of the epoch.
     first: Position,
     key: KeyId,
     binding: BindingHash,
-    /// The current generation, and those before it, latest first.
+    /// The current generation; those before it are in `late`, latest first.
     ratchet: Ratchet,
-    late: [Option<Keys>; LATE],
-    seen: S,
     /// Above every sequence number if nothing is.
     proven_from: u64,
+    seen: S,
     catch_up: u64,
-    topic: T,
+    context: ContextId,
+    late: [Option<Keys>; LATE],
     aead: PhantomData<fn() -> A>,
 }
 

@@ -39,6 +39,8 @@ pub struct Streams<S = Ranges<8>, A = RustCrypto, const LATE: usize = 2> {
     context_len: usize,
 }
 
+/// Begins where a line of the cache does.
+#[repr(align(64))]
 #[expect(clippy::large_enum_variant, reason = "a box would cost another access to memory a message")]
 enum Place<S, A, const LATE: usize> {
     Free,
