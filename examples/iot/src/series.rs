@@ -47,7 +47,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
             table.write(std::io::stdout().lock()).map_err(|error| Failure::Input(error.to_string()))
         }
         (Some(file), None) => {
-            let table = Table::read(&source::read(file)?)?;
+            let table = Table::read(&source::read(file)?, options.column.as_deref())?;
             encode(&table, &options)
         }
         _ => Err(Failure::Usage("series takes a FILE.csv, or --decode DIR".into())),
@@ -55,13 +55,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 }
 
 fn encode(table: &Table, options: &Options) -> Result<(), Failure> {
-    let mut columns: Vec<&Column> = table.columns.iter().collect();
-    if let Some(name) = &options.column {
-        columns.retain(|column| column.name == *name);
-        if columns.is_empty() {
-            return Err(Failure::Usage(format!("there is no column {name:?}")));
-        }
-    }
+    let columns: Vec<&Column> = table.columns.iter().collect();
     println!("{:<24} {:>8} {:>10} {:>10} {:>10}   octets a sample", "column", "samples", "series", "cbor", "zstd");
     let mut blobs = Vec::new();
     for column in &columns {

@@ -103,3 +103,27 @@ fn what_is_wrong_with_the_arguments_ends_with_2() {
     }
     assert!(printed(&iot(&["--help"], b"")).contains("fragment sim"));
 }
+
+#[test]
+fn oddities_of_csv_are_read_or_named_with_their_line() {
+    // Carriage returns, quotes around a number and in a name, spaces, a line of comment, no last newline.
+    let odd = "when,\"a, \"\"b\"\"\",c\r\n# a comment\r\n2016-01-01T00:00:00Z,\"1.50\", 2 \r\n2016-01-01T01:00:00+01:00,,-0";
+    let plain = "when,\"a, \"\"b\"\"\",c\n2016-01-01T00:00:00Z,1.5,2.0\n2016-01-01T00:00:00Z,,-0.0\n";
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("batches");
+    let out = out.to_str().unwrap();
+    printed(&iot(&["series", "-", "--out", out], odd.as_bytes()));
+    assert_eq!(printed(&iot(&["series", "--decode", out], b"")), plain);
+
+    let refused = |text: &str| complaint(&iot(&["series", "-"], text.as_bytes()), 1);
+    let row = "when,a,b\n2016-01-01T00:00:00Z,1,2\n";
+    assert!(refused(&format!("{row}2016-01-01T00:01:00Z,1,cloudy\n")).contains("line 3: \"cloudy\" in column \"b\""));
+    assert!(refused(&format!("{row}2016-01-01T00:01:00Z,1\n")).contains("line: 3"));
+    assert!(refused(&format!("{row}yesterday,1,2\n")).contains("line 3: \"yesterday\" is not an RFC 3339 time"));
+    assert!(refused("when\n2016-01-01T00:00:00Z\n").contains("no column beside the time"));
+    // A column of words does not stand in the way of another one.
+    let words = "when,a,b\n2016-01-01T00:00:00Z,1,\"sunny,\nwarm\"\n";
+    assert!(refused(words).contains("line 2: \"sunny,\\nwarm\" in column \"b\" is not a number"));
+    assert!(printed(&iot(&["series", "-", "--column", "a"], words.as_bytes())).contains("\na "));
+    assert!(complaint(&iot(&["series", "-", "--column", "c"], words.as_bytes()), 2).contains("no column \"c\""));
+}

@@ -28,17 +28,24 @@ pub struct Column {
 }
 
 impl Table {
-    /// Reads lines that begin with `#`, a header, and rows of an RFC 3339 time and numbers or empty fields.
-    pub fn read(octets: &[u8]) -> Result<Self, Failure> {
+    /// Reads lines that begin with `#`, a header, and rows of an RFC 3339 time and numbers or empty fields. Of columns
+    /// other than `only`, if it names one, the fields may be anything.
+    pub fn read(octets: &[u8], only: Option<&str>) -> Result<Self, Failure> {
         let fail = |error: csv::Error| Failure::Input(error.to_string());
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(octets);
-        let mut names = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect::<Vec<_>>().into_iter();
-        let time_name = names.next().unwrap_or_default();
-        let mut table = Self { time_name, times: Vec::new(), columns: Vec::new() };
-        table.columns = names.map(|name| Column { name, values: Vec::new() }).collect();
-        if table.columns.is_empty() {
+        let headers = reader.headers().map_err(fail)?.clone();
+        let mut names = headers.iter().enumerate();
+        let time_name = names.next().map(|(_, name)| name.to_owned()).unwrap_or_default();
+        if headers.len() < 2 {
             return Err(Failure::Input("the header names no column beside the time".into()));
         }
+        let chosen: Vec<(usize, &str)> = names.filter(|(_, name)| only.is_none_or(|only| only == *name)).collect();
+        if let (Some(only), []) = (only, chosen.as_slice()) {
+            return Err(Failure::Usage(format!("there is no column {only:?}")));
+        }
+        let mut table = Self { time_name, times: Vec::new(), columns: Vec::new() };
+        table.columns =
+            chosen.iter().map(|(_, name)| Column { name: (*name).to_owned(), values: Vec::new() }).collect();
         for row in reader.records() {
             let row = row.map_err(fail)?;
             let line = row.position().map_or(0, csv::Position::line);
@@ -50,7 +57,8 @@ impl Table {
                 return Err(Failure::Input(format!("line {line}: {:?} is finer than a microsecond", &row[0])));
             }
             table.times.push(time.as_microsecond());
-            for (column, field) in table.columns.iter_mut().zip(row.iter().skip(1)) {
+            for (column, (index, _)) in table.columns.iter_mut().zip(&chosen) {
+                let field = &row[*index];
                 column.values.push(number(field.trim()).map_err(|()| {
                     Failure::Input(format!("line {line}: {field:?} in column {:?} is not a number", column.name))
                 })?);
