@@ -200,6 +200,12 @@ impl<S: StreamMemory, const INCARNATIONS: usize, const TOMBSTONES: usize> Replay
         }
     }
 
+    fn freshness(&self, position: &Position) -> Freshness {
+        let Position { source, stream, incarnation, sequence } = *position;
+        let known = self.tracker(source, stream).and_then(|tracker| tracker.check(incarnation, sequence).ok());
+        known.unwrap_or(Freshness::Unproven)
+    }
+
     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
         let Position { source, stream, incarnation, sequence } = *position;
         if let Some(tracker) = self.tracker_mut(source, stream) {

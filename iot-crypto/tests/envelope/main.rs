@@ -4,6 +4,7 @@
 
 mod policy;
 mod readers;
+mod replay;
 mod support;
 
 use iot_core::{Freshness, Position, Topic};
