@@ -74,6 +74,11 @@
 //! [`MultiSealer`] seals one message for several readers, and [`Publisher`] signs one for everybody; a [`Policy`] says what
 //! a reader admits.
 //!
+//! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
+//! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
+//! [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. A device that rotates its signing key extends its
+//! [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who rotates first.
+//!
 //! # Limits
 //!
 //! | what | limit |
