@@ -26,8 +26,8 @@ const MOST_FRAMES: usize = 64;
 pub fn fec_frames(effort: Effort) -> Result<Row, Failure> {
     let trials = effort.choose(200_000, 500);
     let ours = ours(trials)?;
-    let repetition = least(trials, |frames, rng| arrives_by_repetition(frames, rng));
-    let xor = least(trials, |frames, rng| arrives_by_xor(frames, rng));
+    let repetition = least(trials, arrives_by_repetition);
+    let xor = least(trials, arrives_by_xor);
     let any_code = least_of_any_code();
     let peers = [("repetition", repetition), ("random XOR", xor), ("no code needs fewer than", any_code)];
     let row = Row::count(ours.frames, &peers.map(|(name, frames)| (name, frames as u64)), "frames", BOUND);

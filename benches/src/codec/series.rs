@@ -202,7 +202,7 @@ impl<T> Turns<T> {
     const STRIDE: usize = 89;
 
     fn new(all: Vec<T>) -> Self {
-        assert!(all.len() % Self::STRIDE != 0, "some would never have a turn");
+        assert!(!all.len().is_multiple_of(Self::STRIDE), "some would never have a turn");
         Self { all, at: 0 }
     }
 

@@ -81,7 +81,7 @@ pub fn put_times(out: &mut BitWriter, samples: &[Sample]) {
         };
         match class {
             4 => out.put(0b1111, 4),
-            class => out.put((1 << class) - 1 << 1, class + 1),
+            class => out.put(((1 << class) - 1) << 1, class + 1),
         }
         out.put(second as u64 & ((1 << WIDTHS[class as usize]) - 1), WIDTHS[class as usize]);
     }
