@@ -107,7 +107,8 @@ fn what_is_wrong_with_the_arguments_ends_with_2() {
 #[test]
 fn oddities_of_csv_are_read_or_named_with_their_line() {
     // Carriage returns, quotes around a number and in a name, spaces, a line of comment, no last newline.
-    let odd = "when,\"a, \"\"b\"\"\",c\r\n# a comment\r\n2016-01-01T00:00:00Z,\"1.50\", 2 \r\n2016-01-01T01:00:00+01:00,,-0";
+    let odd =
+        "when,\"a, \"\"b\"\"\",c\r\n# a comment\r\n2016-01-01T00:00:00Z,\"1.50\", 2 \r\n2016-01-01T01:00:00+01:00,,-0";
     let plain = "when,\"a, \"\"b\"\"\",c\n2016-01-01T00:00:00Z,1.5,2.0\n2016-01-01T00:00:00Z,,-0.0\n";
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("batches");
