@@ -20,7 +20,8 @@ pub fn from_cbor(bytes: &[u8], limits: &Limits) -> Result<Vec<Record>, SenmlErro
     let bytes = normalize(bytes, limits, Rules::default())?;
     let mut cursor = Cursor::within(&bytes, limits)?;
     let count = cursor.array()?;
-    let mut pack = Vec::new();
+    // The records are there: they were validated.
+    let mut pack = Vec::with_capacity(count);
     for index in 0..count {
         pack.push(decode(&mut cursor, index)?);
     }
