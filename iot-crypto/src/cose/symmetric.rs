@@ -188,3 +188,6 @@ pub(super) fn check_content_algorithm(headers: &Headers<'_>) -> Result<(), CoseE
         other => Err(CoseError::Algorithm(other.number())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
 mod receive;
+#[cfg(test)]
+mod rfc9180;
 
 use core::fmt;
 

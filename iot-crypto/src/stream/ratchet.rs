@@ -107,3 +107,6 @@ impl fmt::Debug for Ratchet {
         f.debug_struct("Ratchet").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
