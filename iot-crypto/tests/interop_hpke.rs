@@ -1,0 +1,125 @@
+//! Another implementation of HPKE opens what the sealer seals, and the opener what that one seals.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+use iot_crypto::{
+    AgreementSecret, Carries, Directory, Heading, KeyBundle, Opener, ReplayError, ReplayGuard, RoutingHeader, Sealer,
+    SigningKey, VerifyingKey,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+/// pyhpke opens each message, with the `info` and `aad` that `docs/formats/envelope.md` defines, and refuses it with one
+/// bit flipped. It then seals anew what it found inside, which the opener verifies, and refuses with one bit flipped.
+#[test]
+#[ignore = "needs the python packages pyhpke, cbor2 and cryptography"]
+fn pyhpke_opens_and_seals_1000_messages() {
+    let mut rng = ChaCha20Rng::from_seed([14; 32]);
+    let messages: Vec<_> = (0..1000).map(|_| Message::random(&mut rng)).collect();
+    let lines: String = messages.iter().map(Message::line).collect();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/hpke_messages.py");
+    let mut python = Command::new("python3");
+    let mut python = python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It reads everything before it writes anything.
+    python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "pyhpke disagrees; its words stand above");
+
+    let theirs = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(theirs.lines().count(), messages.len());
+    for (ours, theirs) in messages.iter().zip(theirs.lines()) {
+        let theirs = [&ours.octets[..ours.routing_len], &octets(theirs)].concat();
+        assert_ne!(theirs, ours.octets, "sealed anew");
+        assert_eq!(ours.open(&ours.octets).as_ref(), Some(&ours.payload));
+        assert_eq!(ours.open(&theirs).as_ref(), Some(&ours.payload));
+        let bit = rng.next_u32() as usize % (theirs.len() * 8);
+        let mut altered = theirs;
+        altered[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(ours.open(&altered), None, "bit {bit}");
+    }
+}
+
+/// A sealed message, with what opens it.
+struct Message {
+    device: VerifyingKey,
+    secret: [u8; 32],
+    topic: String,
+    payload: Vec<u8>,
+    octets: Vec<u8>,
+    routing_len: usize,
+}
+
+impl Message {
+    fn random(rng: &mut ChaCha20Rng) -> Self {
+        let (mut secret, mut incarnation) = ([0; 32], [0; 8]);
+        rng.fill_bytes(&mut secret);
+        rng.fill_bytes(&mut incarnation);
+        let mut payload = vec![0; (rng.next_u32() % 400) as usize];
+        rng.fill_bytes(&mut payload);
+        let (device, server) = (SigningKey::generate(rng), SigningKey::generate(rng));
+        let source = device.verifying_key().device_id();
+        let stream = StreamId::new(rng.next_u32() >> (rng.next_u32() % 32));
+        let sequence = rng.next_u64() >> (rng.next_u32() % 64);
+        let position = Position { source, stream, incarnation: Incarnation::from_bytes(incarnation), sequence };
+        let topic = format!("plant/{}", rng.next_u32() % 1000);
+
+        let now = Timestamp::from_secs(1_767_225_600);
+        let reader = AgreementSecret::from_bytes(&secret);
+        let issued = KeyBundle::issue(&server, reader.public(), 1, Timestamp::from_secs(1_800_000_000)).unwrap();
+        let bundle = KeyBundle::verify(&issued, &server.verifying_key().device_id(), now).unwrap();
+        let carries = [Carries::Position, Carries::Source, Carries::SourceAndTopic][(rng.next_u32() % 3) as usize];
+        let heading = Heading { topic: Topic::new(&topic).unwrap(), position };
+        let octets = Sealer::new(source, &device, bundle).carrying(carries).seal(&heading, &payload, now, rng).unwrap();
+        let (_, routing_len) = RoutingHeader::parse(&octets).unwrap();
+        Self { device: device.verifying_key(), secret, topic, payload, octets, routing_len }
+    }
+
+    /// One line of hexadecimal fields, as `hpke_messages.py` reads them.
+    fn line(&self) -> String {
+        let (routing, envelope) = self.octets.split_at(self.routing_len);
+        let fields = [&self.secret[..], routing, envelope, &self.payload].map(hex);
+        format!("{}\n", fields.join(" "))
+    }
+
+    fn open(&self, octets: &[u8]) -> Option<Vec<u8>> {
+        let secrets = [AgreementSecret::from_bytes(&self.secret)];
+        let mut opener = Opener::new(&secrets, Known(self.device), Forgetful);
+        let topic = Topic::new(&self.topic).unwrap();
+        let (mut octets, mut scratch) = (octets.to_vec(), vec![0; 1024]);
+        opener.open(Some(topic), &mut octets, &mut scratch).ok().map(|opened| opened.payload().to_vec())
+    }
+}
+
+struct Known(VerifyingKey);
+
+impl Directory for Known {
+    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
+        (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
+    }
+}
+
+/// Accepts a position again, because each message is opened twice.
+struct Forgetful;
+
+impl ReplayGuard for Forgetful {
+    fn check(&self, _: &Position) -> Result<(), ReplayError> {
+        Ok(())
+    }
+
+    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
+        Ok(Freshness::Unproven)
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    // A field without octets is a dash, so that the fields of a line can be told apart.
+    if octets.is_empty() { "-".into() } else { octets.iter().map(|octet| format!("{octet:02x}")).collect() }
+}
+
+fn octets(digits: &str) -> Vec<u8> {
+    (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
