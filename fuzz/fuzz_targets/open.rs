@@ -7,10 +7,9 @@
 
 use std::sync::LazyLock;
 
-use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+use iot_core::{Incarnation, Position, StreamId, Timestamp, Topic};
 use iot_crypto::{
-    AgreementSecret, Directory, Heading, KeyBundle, Opener, ReplayError, ReplayGuard, Sealer, SigningKey, VerifyingKey,
-    scratch_len,
+    AgreementSecret, Heading, KeyBundle, Opener, Sealer, SigningKey, Trackers, VerifyingKey, scratch_len,
 };
 use libfuzzer_sys::fuzz_target;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -44,27 +43,6 @@ fn topic() -> Topic<'static> {
     Topic::new("plant/7/boiler/12").expect("a topic")
 }
 
-struct Known(VerifyingKey);
-
-impl Directory for Known {
-    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-        (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-    }
-}
-
-/// Every position is new.
-struct Forgetful;
-
-impl ReplayGuard for Forgetful {
-    fn check(&self, _: &Position) -> Result<(), ReplayError> {
-        Ok(())
-    }
-
-    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
-        Ok(Freshness::Unproven)
-    }
-}
-
 fuzz_target!(|input: &[u8]| {
     let sealed = &*SEALED;
     let mut message = sealed.message.clone();
@@ -74,7 +52,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let is_changed = message != sealed.message;
     let mut scratch = vec![0; scratch_len(message.len(), topic().as_str().len())];
-    let mut opener = Opener::new(&sealed.secrets, Known(sealed.sender), Forgetful);
+    let mut opener = Opener::new(&sealed.secrets, sealed.sender, <Trackers>::new(1, 1).unwrap());
     let opened = opener.open(Some(topic()), &mut message, &mut scratch);
     match opened {
         Ok(opened) => {

@@ -13,7 +13,7 @@
 //! # Example
 //!
 //! ```
-//! use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+//! use iot_core::{Incarnation, Position, StreamId, Timestamp, Topic};
 //! use iot_crypto::*;
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //!
@@ -36,24 +36,9 @@
 //! let heading = Heading { topic, position };
 //! let mut message = Sealer::new(source, &device, reader).seal(&heading, b"21.5 Cel", now, &mut rng)?;
 //!
-//! // The server listens to one device, and remembers what it accepted.
-//! struct Known(VerifyingKey);
-//! impl Directory for Known {
-//!     fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-//!         (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-//!     }
-//! }
-//! struct Memory(Vec<Position>);
-//! impl ReplayGuard for Memory {
-//!     fn check(&self, position: &Position) -> Result<(), ReplayError> {
-//!         if self.0.contains(position) { Err(ReplayError::Repeated) } else { Ok(()) }
-//!     }
-//!     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
-//!         self.0.push(*position);
-//!         Ok(Freshness::Unproven)
-//!     }
-//! }
-//! let mut opener = Opener::new(&secrets, Known(device.verifying_key()), Memory(Vec::new()));
+//! // The server listens to that device alone, and remembers what it accepted of at most 1,000 streams.
+//! let seen: Trackers = Trackers::new(1_000, 4)?;
+//! let mut opener = Opener::new(&secrets, device.verifying_key(), seen);
 //! let repeated = message.clone();
 //! let opened = opener.open(Some(topic), &mut message, &mut [0; 512])?;
 //! assert_eq!((opened.payload(), opened.position()), (&b"21.5 Cel"[..], &position));

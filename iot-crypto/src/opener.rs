@@ -41,6 +41,14 @@ pub trait Directory {
     }
 }
 
+/// One device alone: the one whose first key this is.
+impl Directory for VerifyingKey {
+    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
+        let thumbprint = self.thumbprint();
+        (key == thumbprint.key_id()).then(|| (thumbprint.device_id(), *self))
+    }
+}
+
 /// What a reader has accepted before: its trackers, one a stream.
 pub trait ReplayGuard {
     /// Whether a message at this position may be accepted. Called before the signature is verified, so it must not

@@ -7,7 +7,7 @@
 //! # Example
 //!
 //! ```
-//! use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+//! use iot_core::{Freshness, Incarnation, Position, StreamId, Timestamp, Topic};
 //! use iot_crypto::stream::*;
 //! use iot_crypto::*;
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -16,17 +16,6 @@
 //! #     type Error = core::convert::Infallible;
 //! #     fn load(&mut self) -> Result<Option<Counter>, Self::Error> { Ok(self.0) }
 //! #     fn store(&mut self, counter: Counter) -> Result<(), Self::Error> { self.0 = Some(counter); Ok(()) }
-//! # }
-//! # struct Known(VerifyingKey);
-//! # impl Directory for Known {
-//! #     fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-//! #         (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-//! #     }
-//! # }
-//! # struct Memory;
-//! # impl ReplayGuard for Memory {
-//! #     fn check(&self, _: &Position) -> Result<(), ReplayError> { Ok(()) }
-//! #     fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> { Ok(Freshness::Unproven) }
 //! # }
 //! # let mut rng = ChaCha20Rng::from_seed([1; 32]);
 //! # let now = Timestamp::from_secs(1_767_225_600);
@@ -55,7 +44,8 @@
 //! let mut sender: StreamSender<_> = StreamSender::begin(epoch, flash, Reservation::default())?;
 //!
 //! // The server opens it as any message, and adds the stream.
-//! let mut opener = Opener::new(&secrets, Known(device.verifying_key()), Memory);
+//! let seen: Trackers = Trackers::new(1_000, 4)?;
+//! let mut opener = Opener::new(&secrets, device.verifying_key(), seen);
 //! let opened = opener.open(Some(topic), &mut sealed, &mut [0; 512])?;
 //! streams.insert(Epoch::accept(&opened, reader, &invitation)?)?;
 //!

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+use iot_core::{Incarnation, Position, StreamId, Timestamp, Topic};
 use iot_crypto::cose::Encrypt0;
 use iot_crypto::*;
 use rand_core::SeedableRng as _;
@@ -28,26 +28,6 @@ impl Agreement for SecureElement {
     }
 }
 
-struct Known(VerifyingKey);
-
-impl Directory for Known {
-    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-        (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-    }
-}
-
-struct Forgetful;
-
-impl ReplayGuard for Forgetful {
-    fn check(&self, _: &Position) -> Result<(), ReplayError> {
-        Ok(())
-    }
-
-    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
-        Ok(Freshness::Unproven)
-    }
-}
-
 fn topic() -> Topic<'static> {
     Topic::new("plant/7").unwrap()
 }
@@ -65,7 +45,7 @@ fn sealed(device: &SigningKey, reader: &AgreementSecret) -> Vec<u8> {
 }
 
 fn open(secrets: &[impl Agreement], device: &SigningKey, message: &[u8]) -> Result<Vec<u8>, OpenError> {
-    let mut opener = Opener::new(secrets, Known(device.verifying_key()), Forgetful);
+    let mut opener = Opener::new(secrets, device.verifying_key(), <Trackers>::new(1, 1).unwrap());
     let mut message = message.to_vec();
     opener.open(Some(topic()), &mut message, &mut [0; 512]).map(|opened| opened.payload().to_vec())
 }

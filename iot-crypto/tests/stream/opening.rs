@@ -8,8 +8,8 @@ use iot_crypto::stream::{
     StreamSender, Streams,
 };
 use iot_crypto::{
-    AgreementSecret, Answer, Audience, BufferTooSmall, Challenge, Directory, Heading, KeyBundle, MultiSealer, Opener,
-    Proof, ReplayError, ReplayGuard, Sealer, SignatureError, SigningKey, StatementError, VerifyingKey,
+    AgreementSecret, Answer, Audience, BufferTooSmall, Challenge, Heading, KeyBundle, MultiSealer, Opener, Proof,
+    Sealer, SignatureError, SigningKey, StatementError, Trackers,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -69,33 +69,13 @@ impl World {
     /// The server opens it, as the answer to that invitation, and adds the stream.
     fn accept(&self, streams: &mut Streams, sealed: &[u8], invitation: &Invitation) -> Result<(), AcceptError> {
         let mut sealed = sealed.to_vec();
-        let mut opener = Opener::new(&self.secrets, Known(self.device.verifying_key()), Anything);
+        let mut opener = Opener::new(&self.secrets, self.device.verifying_key(), <Trackers>::new(1, 1).unwrap());
         let opened = opener.open(Some(self.heading().topic), &mut sealed, &mut [0; 1024]).unwrap();
         let epoch = Epoch::accept(&opened, self.reader(), invitation)?;
         assert_eq!(epoch.longest_silence(), Some(Duration::from_secs(60)));
         assert_eq!(epoch.first().position.sequence, 42);
         streams.insert(epoch).unwrap();
         Ok(())
-    }
-}
-
-struct Known(VerifyingKey);
-
-impl Directory for Known {
-    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-        (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-    }
-}
-
-struct Anything;
-
-impl ReplayGuard for Anything {
-    fn check(&self, _: &Position) -> Result<(), ReplayError> {
-        Ok(())
-    }
-
-    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
-        Ok(Freshness::Unproven)
     }
 }
 
@@ -140,7 +120,7 @@ fn a_provisioned_stream_is_unproven_until_a_challenge_is_answered() {
     let mut buffer = [0; Answer::BUFFER_LEN];
     let len = answer.issue_into(&challenge, world.reader(), &world.device, &mut buffer).unwrap();
     let octets = &buffer[..len];
-    let directory = Known(world.device.verifying_key());
+    let directory = world.device.verifying_key();
     assert_eq!(Answer::verify(octets, &challenge, world.reader(), &directory), Ok(answer));
     let elsewhere = Answer { incarnation: Incarnation::from_bytes([0; 8]), ..answer };
     assert_eq!(streams.stream_mut(context).unwrap().prove(&elsewhere), Freshness::Unproven);
@@ -155,7 +135,7 @@ fn a_provisioned_stream_is_unproven_until_a_challenge_is_answered() {
     assert_eq!(refused, Err(StatementError::OtherChallenge));
     let refused = Answer::verify(octets, &challenge, world.source(), &directory);
     assert_eq!(refused, Err(StatementError::Signature(SignatureError)));
-    let stranger = Known(world.server.verifying_key());
+    let stranger = world.server.verifying_key();
     let refused = Answer::verify(octets, &challenge, world.reader(), &stranger);
     assert_eq!(refused, Err(StatementError::UnknownSender(world.device.verifying_key().key_id())));
 }
@@ -167,7 +147,7 @@ fn refuses_any_flipped_bit_of_a_statement() {
     let challenge = Challenge::draw(&mut world.rng);
     let answer =
         Answer { source: world.source(), stream: sender.stream(), incarnation: sender.incarnation(), next: 42 };
-    let directory = Known(world.device.verifying_key());
+    let directory = world.device.verifying_key();
     let mut buffer = [0; Answer::BUFFER_LEN];
     let len = answer.issue_into(&challenge, world.reader(), &world.device, &mut buffer).unwrap();
     for bit in 0..8 * len {
@@ -209,7 +189,7 @@ fn an_opening_for_several_readers_is_refused() {
     let (source, heading) = (world.source(), world.heading());
     let sealer = MultiSealer::new(source, &world.device, &readers).unwrap();
     let mut sealed = sealer.seal(&heading, &payload[..len], NOW, &mut world.rng).unwrap();
-    let mut opener = Opener::new(&world.secrets, Known(world.device.verifying_key()), Anything);
+    let mut opener = Opener::new(&world.secrets, world.device.verifying_key(), <Trackers>::new(1, 1).unwrap());
     let opened = opener.open(Some(heading.topic), &mut sealed, &mut [0; 2048]).unwrap();
     let refused = Epoch::accept(&opened, world.reader(), &invitation).map(drop);
     assert_eq!(refused, Err(AcceptError::NotPrivate(Audience::Readers)));
@@ -250,7 +230,7 @@ fn numbers_that_were_never_used_are_no_gap() {
     let unused = sender.skipped(43).unwrap();
     let mut buffer = [0; Skipped::BUFFER_LEN];
     let len = Skipped::issue_into(world.source(), &world.device, &sender, &unused, &mut buffer).unwrap();
-    let skipped = Skipped::verify(&buffer[..len], &Known(world.device.verifying_key())).unwrap();
+    let skipped = Skipped::verify(&buffer[..len], &world.device.verifying_key()).unwrap();
     assert_eq!((skipped.source(), skipped.stream(), skipped.numbers()), (world.source(), sender.stream(), 43..1_042));
     assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(999));
     assert_eq!(missing(&streams), []);

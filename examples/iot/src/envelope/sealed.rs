@@ -2,11 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
-use iot_crypto::{
-    BundleDraft, Carries, Directory, Heading, KeyBundle, Opener, ReplayError, ReplayGuard, Sealer, Signer,
-    VerifyingKey, scratch_len,
-};
+use iot_core::{DeviceId, Incarnation, Position, StreamId, Timestamp, Topic};
+use iot_crypto::{BundleDraft, Carries, Heading, KeyBundle, Opener, Sealer, Signer, Trackers, scratch_len};
 use lexopt::Parser;
 use rand_core::Rng as _;
 
@@ -65,33 +62,14 @@ pub fn open(parser: Parser) -> Result<(), Failure> {
     let topic = topic.transpose()?;
     let mut message = source::read(options.file(0))?;
     let mut scratch = vec![0; scratch_len(message.len(), usize::from(u16::MAX))];
-    let mut opener = Opener::new(&secrets, Known(sender), Forgetful);
+    // A tool that ends remembers nothing of what it opened, so whoever calls it looks at the position.
+    let nothing: Trackers = Trackers::new(1, 1).expect("one stream of one source is a capacity");
+    let mut opener = Opener::new(&secrets, sender, nothing);
     let opened = opener.open(topic, &mut message, &mut scratch).map_err(|error| refused(options.file(0), &error))?;
     let Position { source, stream, incarnation, sequence } = opened.position();
     eprintln!("from {source}, topic {}", opened.heading().topic.as_str());
     eprintln!("stream {stream}, incarnation {incarnation}, sequence {sequence}");
     write(options.get("out"), opened.payload())
-}
-
-struct Known(VerifyingKey);
-
-impl Directory for Known {
-    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-        (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-    }
-}
-
-/// A tool that ends has no memory of what it opened, so whoever calls it looks at the position.
-struct Forgetful;
-
-impl ReplayGuard for Forgetful {
-    fn check(&self, _: &Position) -> Result<(), ReplayError> {
-        Ok(())
-    }
-
-    fn accept(&mut self, _: &Position) -> Result<Freshness, ReplayError> {
-        Ok(Freshness::Unproven)
-    }
 }
 
 fn now() -> Timestamp {
