@@ -67,7 +67,7 @@ impl<'b> Buffer<'b> {
 
 impl Output for Buffer<'_> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline)]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let target = self.space.get_mut(self.len..).and_then(|free| free.get_mut(..bytes.len()));
         match target {

@@ -22,13 +22,30 @@ use super::{EncodeError, Output, RawItem, Simple, float::Shortest, head};
 #[derive(Debug)]
 pub struct Writer<O> {
     output: O,
+    /// Why the latest write failed, if it did.
+    #[cfg(not(target_pointer_width = "64"))]
+    error: EncodeError,
 }
+
+/// What a write returns inside of the writer: in registers, for which the error is too large where pointers are short.
+#[cfg(target_pointer_width = "64")]
+type Written = Result<(), EncodeError>;
+#[cfg(not(target_pointer_width = "64"))]
+type Written = Result<(), Failed>;
+
+/// The writer knows why.
+#[cfg(not(target_pointer_width = "64"))]
+struct Failed;
 
 impl<O: Output> Writer<O> {
     /// A writer that appends to `output`.
     #[inline]
     pub fn new(output: O) -> Self {
-        Self { output }
+        Self {
+            output,
+            #[cfg(not(target_pointer_width = "64"))]
+            error: EncodeError::BufferFull { needed: 0, available: 0 },
+        }
     }
 
     /// Gives the output back.
@@ -47,25 +64,27 @@ impl<O: Output> Writer<O> {
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn unsigned(&mut self, value: u64) -> Result<(), EncodeError> {
-        self.head(head::UNSIGNED, value)
+        let written = self.head(head::UNSIGNED, value);
+        self.outcome(written)
     }
 
     /// The integer `-1 - n`, so that every integer down to -2^64 can be written.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn negative(&mut self, n: u64) -> Result<(), EncodeError> {
-        self.head(head::NEGATIVE, n)
+        let written = self.head(head::NEGATIVE, n);
+        self.outcome(written)
     }
 
     /// An integer of either sign.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn int(&mut self, value: i64) -> Result<(), EncodeError> {
         // For a negative value, -1 - value is its complement.
         if value >= 0 { self.unsigned(value as u64) } else { self.negative(!value as u64) }
@@ -75,104 +94,115 @@ impl<O: Output> Writer<O> {
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.bytes_header(bytes.len() as u64)?;
-        self.output.put(bytes)
+        let written = self.append(bytes);
+        self.outcome(written)
     }
 
     /// The head of a byte string of `len` bytes, which the caller then [puts](Writer::put) in any number of pieces.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn bytes_header(&mut self, len: u64) -> Result<(), EncodeError> {
-        self.head(head::BYTES, len)
+        let written = self.head(head::BYTES, len);
+        self.outcome(written)
     }
 
     /// A text string.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn text(&mut self, text: &str) -> Result<(), EncodeError> {
         self.text_header(text.len() as u64)?;
-        self.output.put(text.as_bytes())
+        let written = self.append(text.as_bytes());
+        self.outcome(written)
     }
 
     /// The head of a text string of `len` bytes, which the caller then [puts](Writer::put) in any number of pieces.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn text_header(&mut self, len: u64) -> Result<(), EncodeError> {
-        self.head(head::TEXT, len)
+        let written = self.head(head::TEXT, len);
+        self.outcome(written)
     }
 
     /// The head of an array; its `len` elements follow.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn array(&mut self, len: u64) -> Result<(), EncodeError> {
-        self.head(head::ARRAY, len)
+        let written = self.head(head::ARRAY, len);
+        self.outcome(written)
     }
 
     /// The head of a map; its `len` pairs follow, each a key and then its value.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn map(&mut self, len: u64) -> Result<(), EncodeError> {
-        self.head(head::MAP, len)
+        let written = self.head(head::MAP, len);
+        self.outcome(written)
     }
 
     /// A tag; its content follows.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn tag(&mut self, tag: u64) -> Result<(), EncodeError> {
-        self.head(head::TAG, tag)
+        let written = self.head(head::TAG, tag);
+        self.outcome(written)
     }
 
     /// `false` or `true`.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn bool(&mut self, value: bool) -> Result<(), EncodeError> {
-        self.output.put(&[0xf4 | u8::from(value)])
+        let written = self.append(&[0xf4 | u8::from(value)]);
+        self.outcome(written)
     }
 
     /// `null`.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn null(&mut self) -> Result<(), EncodeError> {
-        self.output.put(&[0xf6])
+        let written = self.append(&[0xf6]);
+        self.outcome(written)
     }
 
     /// `undefined`.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn undefined(&mut self) -> Result<(), EncodeError> {
-        self.output.put(&[0xf7])
+        let written = self.append(&[0xf7]);
+        self.outcome(written)
     }
 
     /// A simple value by its number.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn simple(&mut self, value: Simple) -> Result<(), EncodeError> {
-        match value.number() {
-            number @ 0..24 => self.output.put(&[0xe0 | number]),
-            number => self.output.put(&[0xf8, number]),
-        }
+        let written = match value.number() {
+            number @ 0..24 => self.append(&[0xe0 | number]),
+            number => self.append(&[0xf8, number]),
+        };
+        self.outcome(written)
     }
 
     /// A float, in the shortest of 16, 32 and 64 bits that gives back the same bits.
@@ -182,97 +212,150 @@ impl<O: Output> Writer<O> {
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn float(&mut self, value: f64) -> Result<(), EncodeError> {
-        self.shortest(Shortest::of_f64(value))
+        let written = self.shortest(Shortest::of_f64(value));
+        self.outcome(written)
     }
 
     /// A float, as [`Writer::float`] writes the same value.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn float32(&mut self, value: f32) -> Result<(), EncodeError> {
-        self.shortest(Shortest::of_f32(value))
+        let written = self.shortest(Shortest::of_f32(value));
+        self.outcome(written)
     }
 
     /// An item that is already encoded, byte for byte.
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn raw(&mut self, item: RawItem<'_>) -> Result<(), EncodeError> {
-        self.output.put(item.as_bytes())
+        let written = self.append(item.as_bytes());
+        self.outcome(written)
     }
 
     /// Bytes as they are: the content after a [`bytes_header`](Writer::bytes_header).
     ///
     /// # Errors
     /// See [`Writer`].
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        let written = self.append(bytes);
+        self.outcome(written)
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn append(&mut self, bytes: &[u8]) -> Written {
         self.output.put(bytes)
     }
 
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn head(&mut self, major: u8, argument: u64) -> Result<(), EncodeError> {
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(never)]
+    fn append(&mut self, bytes: &[u8]) -> Written {
+        self.output.put(bytes).map_err(|error| {
+            self.error = error;
+            Failed
+        })
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn outcome(&self, written: Written) -> Result<(), EncodeError> {
+        written
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(always)]
+    fn outcome(&self, written: Written) -> Result<(), EncodeError> {
+        written.map_err(|Failed| self.error)
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn head(&mut self, major: u8, argument: u64) -> Written {
         // A separate path for the shortest heads, which are most of them, lets the store be a single byte.
-        if argument < 24 { self.output.put(&[major << 5 | argument as u8]) } else { self.long_head(major, argument) }
+        if argument < 24 { self.append(&[major << 5 | argument as u8]) } else { self.long_head(major, argument) }
     }
 
     #[cfg(target_pointer_width = "64")]
     #[inline]
-    fn long_head(&mut self, major: u8, argument: u64) -> Result<(), EncodeError> {
+    fn long_head(&mut self, major: u8, argument: u64) -> Written {
         let [_, _, _, _, d, c, b, a] = argument.to_be_bytes();
         let initial = major << 5;
         if argument < 1 << 8 {
-            self.output.put(&[initial | 24, a])
+            self.append(&[initial | 24, a])
         } else if argument < 1 << 16 {
-            self.output.put(&[initial | 25, b, a])
+            self.append(&[initial | 25, b, a])
         } else if argument < 1 << 32 {
-            self.output.put(&[initial | 26, d, c, b, a])
+            self.append(&[initial | 26, d, c, b, a])
         } else {
             let [h, g, f, e, ..] = argument.to_be_bytes();
-            self.output.put(&[initial | 27, h, g, f, e, d, c, b, a])
+            self.append(&[initial | 27, h, g, f, e, d, c, b, a])
         }
     }
 
-    /// One store for all widths, where code should be small.
     #[cfg(not(target_pointer_width = "64"))]
-    #[inline]
-    fn long_head(&mut self, major: u8, argument: u64) -> Result<(), EncodeError> {
-        let [h, g, f, e, d, c, b, a] = argument.to_be_bytes();
-        let (high, low) = ((argument >> 32) as u32, argument as u32);
-        let (information, start) = match (high, low) {
-            (0, 0..0x100) => (24, 7),
-            (0, 0x100..0x1_0000) => (25, 6),
-            (0, _) => (26, 4),
-            _ => (27, 0),
+    #[inline(never)]
+    fn head(&mut self, major: u8, argument: u64) -> Written {
+        let information = match ((argument >> 32) as u32, argument as u32) {
+            (0, low @ 0..24) => low as u8,
+            (0, 24..0x100) => 24,
+            (0, 0x100..0x1_0000) => 25,
+            (0, _) => 26,
+            _ => 27,
         };
-        let mut bytes = [0, h, g, f, e, d, c, b, a];
-        let Some(bytes) = bytes.get_mut(start..) else { return Ok(()) };
-        if let Some(initial) = bytes.first_mut() {
-            *initial = major << 5 | information;
-        }
-        self.output.put(bytes)
+        self.wide(major << 5 | information, argument)
     }
 
+    #[cfg(target_pointer_width = "64")]
     #[inline]
-    fn shortest(&mut self, float: Shortest) -> Result<(), EncodeError> {
+    fn shortest(&mut self, float: Shortest) -> Written {
         match float {
             Shortest::Half(bits) => {
                 let [b, a] = bits.to_be_bytes();
-                self.output.put(&[0xf9, b, a])
+                self.append(&[0xf9, b, a])
             }
             Shortest::Single(bits) => {
                 let [d, c, b, a] = bits.to_be_bytes();
-                self.output.put(&[0xfa, d, c, b, a])
+                self.append(&[0xfa, d, c, b, a])
             }
             Shortest::Double(bits) => {
                 let [h, g, f, e, d, c, b, a] = bits.to_be_bytes();
-                self.output.put(&[0xfb, h, g, f, e, d, c, b, a])
+                self.append(&[0xfb, h, g, f, e, d, c, b, a])
             }
         }
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline]
+    fn shortest(&mut self, float: Shortest) -> Written {
+        let (information, bits) = match float {
+            Shortest::Half(bits) => (25, bits.into()),
+            Shortest::Single(bits) => (26, bits.into()),
+            Shortest::Double(bits) => (27, bits),
+        };
+        self.wide(0xe0 | information, bits)
+    }
+
+    /// A first byte that announces the width of `argument`, and then that.
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(never)]
+    fn wide(&mut self, initial: u8, argument: u64) -> Written {
+        let information = initial & 0x1f;
+        let width = if information < 24 { 0 } else { 1 << (information & 3) };
+        let mut bytes = [0; 16];
+        if let Some(last) = bytes.last_chunk_mut() {
+            *last = argument.to_be_bytes();
+        }
+        let Some(bytes) = bytes.get_mut(15 - width..) else { return Ok(()) };
+        if let Some(first) = bytes.first_mut() {
+            *first = initial;
+        }
+        self.append(bytes)
     }
 }
