@@ -25,6 +25,8 @@ mod writer;
 pub use bignum::{Bignum, Sign};
 pub use coding::{Decode, Encode, encoded_len, from_slice, from_slice_within, to_slice};
 pub use cursor::Cursor;
+#[doc(hidden)]
+pub use cursor::Failed;
 pub use diagnostic::Diagnostic;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, LimitsError};
 pub use head::Kind;
@@ -42,6 +44,8 @@ pub(crate) use assembly::{Assembly, Collection, MapError, Open};
 pub(crate) use {
     coding::unexpected_length,
     error::{Flaw, NO_KEY},
+    head::MAP,
+    validate::ascends_slowly as ascends,
 };
 
 #[cfg(feature = "alloc")]

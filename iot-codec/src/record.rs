@@ -5,4 +5,8 @@ mod key;
 mod macros;
 
 pub use fields::{DecodeField, EncodeField, Fields, unknown_variant, variant_pair};
-pub use key::{Key, assert_ascending};
+pub use key::assert_ascending;
+
+#[cfg(target_pointer_width = "64")]
+use key::short;
+use key::{rank, rank_of};

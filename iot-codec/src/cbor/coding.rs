@@ -1,4 +1,4 @@
-use super::{Buffer, Cursor, DecodeError, EncodeError, Length, Limits, Output, Writer};
+use super::{Buffer, Cursor, DecodeError, EncodeError, Failed, Length, Limits, Output, Writer, error::Flaw};
 
 /// A type that writes itself as one deterministic CBOR item.
 ///
@@ -38,6 +38,13 @@ pub trait Decode<'b>: Sized {
     /// # Errors
     /// What the cursor reports; [`Cursor::error`] makes an error of one's own.
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError>;
+
+    /// As [`decode`](Self::decode), with a result that is cheaper to hand on: for what this crate declares.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn read(cursor: &mut Cursor<'b>) -> Result<Self, Failed> {
+        Self::decode(cursor).map_err(|error| cursor.fail_with(error))
+    }
 }
 
 /// Encodes `value` into a vector of exactly its length.
@@ -89,10 +96,23 @@ pub fn from_slice<'b, T: Decode<'b>>(input: &'b [u8]) -> Result<T, DecodeError> 
 /// Whatever is wrong first, bytes behind the item included.
 #[inline]
 pub fn from_slice_within<'b, T: Decode<'b>>(input: &'b [u8], limits: &Limits) -> Result<T, DecodeError> {
-    let mut cursor = Cursor::within(input, limits)?;
-    let value = T::decode(&mut cursor)?;
-    cursor.finish()?;
-    Ok(value)
+    read_whole(input, limits, T::read)
+}
+
+/// Reads all of `input`.
+#[inline]
+pub(super) fn read_whole<'b, T>(
+    input: &'b [u8],
+    limits: &Limits,
+    read: impl FnOnce(&mut Cursor<'b>) -> Result<T, Failed>,
+) -> Result<T, DecodeError> {
+    let mut cursor = Cursor::start(input, limits);
+    let result = cursor.check_len(limits).and_then(|()| {
+        let value = read(&mut cursor)?;
+        cursor.check_end()?;
+        Ok(value)
+    });
+    cursor.outcome(result)
 }
 
 impl<T: Encode + ?Sized> Encode for &T {
@@ -103,7 +123,10 @@ impl<T: Encode + ?Sized> Encode for &T {
 }
 
 macro_rules! integers {
-    ($encode:ident, $decode:ident: $($integer:ty),*) => {$(
+    ($encode:ident, $decode:ident $limits:tt: $($integer:ty),*) => {
+        $(integers! { @one $encode $decode $limits $integer })*
+    };
+    (@one $encode:ident $decode:ident [$($limit:ident),*] $integer:ty) => {
         impl Encode for $integer {
             #[cfg_attr(target_pointer_width = "64", inline(always))]
             fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
@@ -113,20 +136,26 @@ macro_rules! integers {
 
         /// Fails with [`super::DecodeErrorKind::OutOfRange`] where the number does not fit.
         impl<'b> Decode<'b> for $integer {
-            #[cfg_attr(target_pointer_width = "64", inline(always))]
+            #[inline(always)]
             fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+                let result = Self::read(cursor);
+                cursor.outcome(result)
+            }
+
+            #[inline(always)]
+            fn read(cursor: &mut Cursor<'b>) -> Result<Self, Failed> {
                 // The cursor keeps to the range, so that the conversion cuts nothing.
-                cursor.$decode(Self::MIN.into(), Self::MAX.into()).map(|value| value as Self)
+                cursor.$decode($(Self::$limit.into()),*).map(|value| value as Self)
             }
         }
-    )*};
+    };
 }
 
-integers!(unsigned, unsigned_between: u8, u16, u32, u64);
-integers!(int, int_between: i8, i16, i32, i64);
+integers!(unsigned, unsigned_to [MAX]: u8, u16, u32, u64);
+integers!(int, int_between [MIN, MAX]: i8, i16, i32, i64);
 
 macro_rules! scalars {
-    ($($method:ident: $scalar:ty),*) => {$(
+    ($($method:ident, $read:ident: $scalar:ty),*) => {$(
         impl Encode for $scalar {
             #[cfg_attr(target_pointer_width = "64", inline(always))]
             fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
@@ -135,15 +164,20 @@ macro_rules! scalars {
         }
 
         impl<'b> Decode<'b> for $scalar {
-            #[cfg_attr(target_pointer_width = "64", inline(always))]
+            #[inline(always)]
             fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
                 cursor.$method()
+            }
+
+            #[inline(always)]
+            fn read(cursor: &mut Cursor<'b>) -> Result<Self, Failed> {
+                cursor.$read()
             }
         }
     )*};
 }
 
-scalars!(bool: bool, float32: f32, float: f64);
+scalars!(bool, truth: bool, float32, single: f32, float, double: f64);
 
 impl Encode for str {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
@@ -153,7 +187,7 @@ impl Encode for str {
 }
 
 impl<'b> Decode<'b> for &'b str {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[inline(always)]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         cursor.text()
     }
@@ -169,7 +203,7 @@ impl Encode for [u8] {
 
 /// A byte string.
 impl<'b> Decode<'b> for &'b [u8] {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[inline(always)]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         cursor.bytes()
     }
@@ -185,19 +219,31 @@ impl<const N: usize> Encode for [u8; N] {
 
 /// A byte string of exactly this length; else [`super::DecodeErrorKind::UnexpectedLength`].
 impl<'b, const N: usize> Decode<'b> for [u8; N] {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[inline(always)]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
         <&[u8; N]>::decode(cursor).copied()
+    }
+
+    #[inline(always)]
+    fn read(cursor: &mut Cursor<'b>) -> Result<Self, Failed> {
+        <&[u8; N]>::read(cursor).copied()
     }
 }
 
 /// A byte string of exactly this length; else [`super::DecodeErrorKind::UnexpectedLength`].
 impl<'b, const N: usize> Decode<'b> for &'b [u8; N] {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[inline(always)]
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
-        let offset = cursor.position();
-        let bytes = cursor.bytes()?;
-        bytes.try_into().map_err(|_| unexpected_length(N, bytes.len(), offset))
+        let result = Self::read(cursor);
+        cursor.outcome(result)
+    }
+
+    #[inline(always)]
+    fn read(cursor: &mut Cursor<'b>) -> Result<Self, Failed> {
+        match cursor.bytes_of_len(N)?.try_into() {
+            Ok(bytes) => Ok(bytes),
+            Err(_) => Err(cursor.fail(Flaw::InvalidValue)),
+        }
     }
 }
 

@@ -1,10 +1,8 @@
-use super::{
-    DecodeError, DecodeErrorKind, Kind, Limits, RawItem, Simple,
-    error::Flaw,
-    float::Shortest,
-    head::{self, argument, content},
-    validate::walk,
-};
+use super::{DecodeError, DecodeErrorKind, Kind, Limits, RawItem, Simple, error::Flaw, head};
+
+mod reading;
+
+pub use reading::Failed;
 
 /// Reads deterministic CBOR from a borrowed slice, item by item, and refuses everything else.
 ///
@@ -30,6 +28,12 @@ pub struct Cursor<'b> {
     items: u32,
     // As wide as `items`: padding would be copied with every cursor.
     depth: u32,
+    /// Of the head that was read last.
+    #[cfg(not(target_pointer_width = "64"))]
+    argument: u64,
+    /// Why reading failed last, if it did.
+    #[cfg(not(target_pointer_width = "64"))]
+    error: DecodeError,
 }
 
 impl<'b> Cursor<'b> {
@@ -37,8 +41,7 @@ impl<'b> Cursor<'b> {
     #[inline]
     #[must_use]
     pub fn new(input: &'b [u8]) -> Self {
-        let limits = Limits::default();
-        Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth.into() }
+        Self::start(input, &Limits::default())
     }
 
     /// A cursor at the start of `input`, under `limits`.
@@ -47,10 +50,10 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::TooManyBytes`].
     #[inline]
     pub fn within(input: &'b [u8], limits: &Limits) -> Result<Self, DecodeError> {
-        if input.len() > limits.bytes as usize {
-            return Err(DecodeError::of(Flaw::TooManyBytes, limits.bytes as usize));
-        }
-        Ok(Self { rest: input, end: input.len(), items: limits.items, depth: limits.depth.into() })
+        let mut cursor = Self::start(input, limits);
+        let checked = cursor.check_len(limits);
+        cursor.outcome(checked)?;
+        Ok(cursor)
     }
 
     /// An integer from 0 to 2^64-1.
@@ -59,7 +62,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], also for a negative integer; or the head is malformed.
     #[inline]
     pub fn unsigned(&mut self) -> Result<u64, DecodeError> {
-        self.head(head::UNSIGNED)
+        let result = self.head(head::UNSIGNED);
+        self.outcome(result)
     }
 
     /// A negative integer `-1 - n`: its `n`, so that every integer down to -2^64 can be read.
@@ -68,7 +72,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], also for an integer from 0; or the head is malformed.
     #[inline]
     pub fn negative(&mut self) -> Result<u64, DecodeError> {
-        self.head(head::NEGATIVE)
+        let result = self.head(head::NEGATIVE);
+        self.outcome(result)
     }
 
     /// An integer of either sign.
@@ -77,15 +82,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::OutOfRange`] beyond `i64`, [`DecodeErrorKind::UnexpectedType`], or the head is malformed.
     #[inline]
     pub fn int(&mut self) -> Result<i64, DecodeError> {
-        let before = self.rest;
-        let (is_negative, value) = self.integer()?;
-        match i64::try_from(value) {
-            Ok(value) => Ok(if is_negative { !value } else { value }),
-            Err(_) => {
-                self.rest = before;
-                Err(self.flaw(Flaw::OutOfRange))
-            }
-        }
+        let result = self.int_between(i64::MIN, i64::MAX);
+        self.outcome(result)
     }
 
     /// A byte string.
@@ -94,7 +92,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], or the item is malformed.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
-        self.string(head::BYTES)
+        let result = self.string(head::BYTES);
+        self.outcome(result)
     }
 
     /// A text string.
@@ -104,7 +103,10 @@ impl<'b> Cursor<'b> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn text(&mut self) -> Result<&'b str, DecodeError> {
         let before = self.rest;
-        match core::str::from_utf8(self.string(head::TEXT)?) {
+        match core::str::from_utf8({
+            let result = self.string(head::TEXT);
+            self.outcome(result)?
+        }) {
             Ok(text) => Ok(text),
             Err(_) => {
                 self.rest = before;
@@ -121,7 +123,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], a false claim, a limit, or the head is malformed.
     #[inline]
     pub fn array(&mut self) -> Result<usize, DecodeError> {
-        self.container(head::ARRAY)
+        let result = self.container(head::ARRAY);
+        self.outcome(result)
     }
 
     /// The head of a map: how many pairs follow.
@@ -132,7 +135,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], a false claim, a limit, or the head is malformed.
     #[inline]
     pub fn map(&mut self) -> Result<usize, DecodeError> {
-        self.container(head::MAP)
+        let result = self.container(head::MAP);
+        self.outcome(result)
     }
 
     /// A tag; its content is the next item.
@@ -142,7 +146,8 @@ impl<'b> Cursor<'b> {
     #[inline]
     pub fn tag(&mut self) -> Result<u64, DecodeError> {
         let before = self.rest;
-        let tag = self.head(head::TAG)?;
+        let result = self.head(head::TAG);
+        let tag = self.outcome(result)?;
         match self.items.checked_sub(1) {
             Some(items) => {
                 self.items = items;
@@ -161,13 +166,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], or the input has ended.
     #[inline]
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
-        match self.rest.split_first() {
-            Some((&initial @ (0xf4 | 0xf5), rest)) => {
-                self.rest = rest;
-                Ok(initial == 0xf5)
-            }
-            _ => Err(self.mismatch(Kind::Bool)),
-        }
+        let result = self.truth();
+        self.outcome(result)
     }
 
     /// `null`.
@@ -176,7 +176,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], or the input has ended.
     #[inline]
     pub fn null(&mut self) -> Result<(), DecodeError> {
-        self.exactly(0xf6, Kind::Null)
+        let result = self.exactly(0xf6, Kind::Null);
+        self.outcome(result)
     }
 
     /// `undefined`.
@@ -185,7 +186,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], or the input has ended.
     #[inline]
     pub fn undefined(&mut self) -> Result<(), DecodeError> {
-        self.exactly(0xf7, Kind::Undefined)
+        let result = self.exactly(0xf7, Kind::Undefined);
+        self.outcome(result)
     }
 
     /// Any simple value by its number, `false` (20) to `undefined` (23) included.
@@ -199,7 +201,10 @@ impl<'b> Cursor<'b> {
             [0xf8, _, ..] => return Err(self.flaw(Flaw::InvalidSimple)),
             [0xf8] => return Err(self.flaw(Flaw::UnexpectedEnd)),
             [0xfc..=0xff, ..] => return Err(self.flaw(Flaw::ReservedInformation)),
-            _ => return Err(self.mismatch(Kind::Simple)),
+            _ => {
+                let failed = self.fail_kind(Kind::Simple as u8);
+                return self.outcome(Err(failed));
+            }
         };
         self.rest = rest;
         Ok(Simple::checked(value))
@@ -211,9 +216,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::UnexpectedType`], also for an integer; or the item is malformed or longer than it needs.
     #[inline]
     pub fn float(&mut self) -> Result<f64, DecodeError> {
-        let (float, rest) = self.shortest()?;
-        self.rest = rest;
-        Ok(float.to_f64())
+        let result = self.double();
+        self.outcome(result)
     }
 
     /// A float that a single gives back to the bit.
@@ -222,14 +226,8 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::OutOfRange`] for one that needs 64 bits; and as [`Cursor::float`].
     #[inline]
     pub fn float32(&mut self) -> Result<f32, DecodeError> {
-        let (float, rest) = self.shortest()?;
-        match float.to_f32() {
-            Some(value) => {
-                self.rest = rest;
-                Ok(value)
-            }
-            None => Err(self.flaw(Flaw::OutOfRange)),
-        }
+        let result = self.single();
+        self.outcome(result)
     }
 
     /// Passes over one item, whatever it holds, and validates it.
@@ -237,7 +235,8 @@ impl<'b> Cursor<'b> {
     /// # Errors
     /// As [`validate`](super::validate).
     pub fn skip(&mut self) -> Result<(), DecodeError> {
-        self.raw_item().map(drop)
+        let result = self.pass();
+        self.outcome(result)
     }
 
     /// One item as it stands, validated.
@@ -245,16 +244,11 @@ impl<'b> Cursor<'b> {
     /// # Errors
     /// As [`validate`](super::validate).
     pub fn raw_item(&mut self) -> Result<RawItem<'b>, DecodeError> {
-        let mut items = self.items;
-        match walk(self.rest, self.depth, &mut items) {
-            Ok(end) => {
-                let (item, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, &[]));
-                self.rest = rest;
-                self.items = items;
-                Ok(RawItem::validated(item))
-            }
-            Err(fault) => Err(DecodeError::of(fault.flaw, self.position() + fault.offset)),
-        }
+        let before = self.rest;
+        let result = self.pass();
+        self.outcome(result)?;
+        let len = before.len() - self.rest.len();
+        Ok(RawItem::validated(before.get(..len).unwrap_or(before)))
     }
 
     /// Counts one more level of nesting, up to the limit of depth: for [`Decode`](super::Decode) written by hand.
@@ -266,19 +260,14 @@ impl<'b> Cursor<'b> {
     /// [`DecodeErrorKind::TooDeep`].
     #[inline]
     pub fn enter(&mut self) -> Result<(), DecodeError> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => {
-                self.depth = depth;
-                Ok(())
-            }
-            None => Err(self.flaw(Flaw::TooDeep)),
-        }
+        let result = self.descend();
+        self.outcome(result)
     }
 
     /// Takes one [`enter`](Cursor::enter) back.
     #[inline]
     pub fn leave(&mut self) {
-        self.depth = self.depth.saturating_add(1);
+        self.depth = self.depth.wrapping_add(1);
     }
 
     /// The kind of the next item; nothing is consumed.
@@ -319,8 +308,9 @@ impl<'b> Cursor<'b> {
     /// # Errors
     /// [`DecodeErrorKind::TrailingBytes`] when something is left.
     #[inline]
-    pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.flaw(Flaw::TrailingBytes)) }
+    pub fn finish(mut self) -> Result<(), DecodeError> {
+        let result = self.check_end();
+        self.outcome(result)
     }
 
     /// An error about the next item: for [`Decode`](super::Decode) written by hand.
@@ -328,32 +318,6 @@ impl<'b> Cursor<'b> {
     #[must_use]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::new(kind, self.position())
-    }
-
-    /// An integer from `least` to `most`, for an integer type of that range.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub(super) fn unsigned_between(&mut self, least: u64, most: u64) -> Result<u64, DecodeError> {
-        let before = self.rest;
-        let value = self.unsigned()?;
-        if !(least..=most).contains(&value) {
-            self.rest = before;
-            return Err(self.flaw(Flaw::OutOfRange));
-        }
-        Ok(value)
-    }
-
-    /// An integer of either sign from `least` to `most`, for an integer type of that range.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub(super) fn int_between(&mut self, least: i64, most: i64) -> Result<i64, DecodeError> {
-        let before = self.rest;
-        let value = self.int()?;
-        if !(least..=most).contains(&value) {
-            self.rest = before;
-            return Err(self.flaw(Flaw::OutOfRange));
-        }
-        Ok(value)
     }
 
     /// An error about the next item that has no detail.
@@ -365,26 +329,8 @@ impl<'b> Cursor<'b> {
     /// An integer: whether it is negative, and its argument.
     #[inline]
     pub(crate) fn integer(&mut self) -> Result<(bool, u64), DecodeError> {
-        if let Some((&initial, rest)) = self.rest.split_first() {
-            if initial >> 5 <= head::NEGATIVE {
-                let (value, rest) = argument(initial, rest).map_err(|flaw| self.flaw(flaw))?;
-                self.rest = rest;
-                return Ok((initial >> 5 == head::NEGATIVE, value));
-            }
-        }
-        Err(self.mismatch(Kind::Unsigned))
-    }
-
-    /// Consumes the next byte if it is `byte`.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn eat(&mut self, byte: u8) -> bool {
-        match self.rest.split_first() {
-            Some((&first, rest)) if first == byte => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
-        }
+        let result = self.sign_and_argument();
+        self.outcome(result)
     }
 
     /// A cursor over the elements of the next item, which is an array, and their count; this one moves behind it.
@@ -397,92 +343,5 @@ impl<'b> Cursor<'b> {
         elements.rest = elements.rest.get(..len).unwrap_or_default();
         elements.end = self.position();
         Ok((count, elements))
-    }
-
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn head(&mut self, major: u8) -> Result<u64, DecodeError> {
-        if let Some((&initial, rest)) = self.rest.split_first() {
-            if initial >> 5 == major {
-                return match argument(initial, rest) {
-                    Ok((value, rest)) => {
-                        self.rest = rest;
-                        Ok(value)
-                    }
-                    Err(flaw) => Err(self.flaw(flaw)),
-                };
-            }
-        }
-        Err(self.mismatch(Kind::at(major)))
-    }
-
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn string(&mut self, major: u8) -> Result<&'b [u8], DecodeError> {
-        if let Some((&initial, rest)) = self.rest.split_first() {
-            if initial >> 5 == major {
-                return match argument(initial, rest).and_then(|(len, rest)| content(rest, len)) {
-                    Ok((bytes, rest)) => {
-                        self.rest = rest;
-                        Ok(bytes)
-                    }
-                    Err(flaw) => Err(self.flaw(flaw)),
-                };
-            }
-        }
-        Err(self.mismatch(Kind::at(major)))
-    }
-
-    /// How many elements or pairs an array or a map has, which count one and two items.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn container(&mut self, major: u8) -> Result<usize, DecodeError> {
-        let before = self.rest;
-        let count = self.head(major)?;
-        let flaw = match usize::try_from(count) {
-            Ok(count) if count <= self.rest.len() >> (major & 1) => {
-                let items = count << (major & 1);
-                match (self.items as usize).checked_sub(items) {
-                    Some(left) => {
-                        self.items = left as u32;
-                        return Ok(count);
-                    }
-                    None => Flaw::TooManyItems,
-                }
-            }
-            _ => Flaw::UnexpectedEnd,
-        };
-        self.rest = before;
-        Err(self.flaw(flaw))
-    }
-
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn shortest(&self) -> Result<(Shortest, &'b [u8]), DecodeError> {
-        match self.rest.split_first() {
-            Some((&initial @ 0xf9..=0xfb, rest)) => Shortest::read(initial, rest).map_err(|flaw| self.flaw(flaw)),
-            _ => Err(self.mismatch(Kind::Float)),
-        }
-    }
-
-    #[inline]
-    fn exactly(&mut self, byte: u8, expected: Kind) -> Result<(), DecodeError> {
-        if self.eat(byte) { Ok(()) } else { Err(self.mismatch(expected)) }
-    }
-
-    /// Why the next item is not of the `expected` kind.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn mismatch(&self, expected: Kind) -> DecodeError {
-        mismatch(expected, self.rest, self.position())
-    }
-}
-
-// Errors are made from values, never from `&Cursor`: a cursor whose address goes to a function that is not inlined
-// lives in memory, and each item then waits for the store of the item before.
-#[cold]
-fn mismatch(expected: Kind, rest: &[u8], offset: usize) -> DecodeError {
-    match rest.first() {
-        Some(&initial) => DecodeError::unexpected_type(expected, Kind::of(initial), offset),
-        None => DecodeError::of(Flaw::UnexpectedEnd, offset),
     }
 }

@@ -6,9 +6,10 @@ use super::Kind;
 ///
 /// 20 bytes, so that a `Result` of it stays cheap to return.
 // Whole words in place of the enum: between functions it is copied field by field, and an enum has fields of bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct DecodeError {
-    /// A [`Flaw`], or one of the codes below; above the lowest byte the two kinds of an unexpected type.
+    /// A [`Flaw`], or one of the codes below; above the lowest byte the kind that was expected, and the
+    /// byte that was found.
     code: NonZeroU32,
     detail: [u32; 2],
     offset: u32,
@@ -32,7 +33,7 @@ impl DecodeError {
     pub fn new(kind: DecodeErrorKind, offset: usize) -> Self {
         let (code, detail) = match kind {
             DecodeErrorKind::UnexpectedType { expected, found } => {
-                return Self::unexpected_type(expected, found, offset);
+                return Self::unexpected_type(expected as u8, found.initial(), offset);
             }
             DecodeErrorKind::UnexpectedLength { expected, found } => (UNEXPECTED_LENGTH, [expected, found]),
             DecodeErrorKind::UnknownVariant { number } => {
@@ -52,14 +53,27 @@ impl DecodeError {
         Self::packed(flaw as u32, [0; 2], offset)
     }
 
+    /// The kind of this number was expected, and an item that begins with `initial` found.
     #[cold]
-    pub(crate) fn unexpected_type(expected: Kind, found: Kind, offset: usize) -> Self {
-        Self::packed(UNEXPECTED_TYPE | (expected as u32) << 8 | (found as u32) << 16, [0; 2], offset)
+    pub(crate) fn unexpected_type(expected: u8, initial: u8, offset: usize) -> Self {
+        Self::packed(UNEXPECTED_TYPE | u32::from(expected) << 8 | u32::from(initial) << 16, [0; 2], offset)
     }
 
     #[cold]
     pub(crate) fn unexpected_length(expected: u32, found: u32, offset: usize) -> Self {
         Self::packed(UNEXPECTED_LENGTH, [expected, found], offset)
+    }
+
+    /// What a cursor holds before anything has failed.
+    #[cfg(not(target_pointer_width = "64"))]
+    pub(super) const NONE: Self = Self::packed(Flaw::InvalidValue as u32, [0; 2], 0);
+
+    /// The same field by field, so that the compiler sees that the code is not zero.
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(always)]
+    pub(super) fn again(&self) -> Self {
+        let Self { code, detail: [high, low], offset, key } = *self;
+        Self { code, detail: [high, low], offset, key }
     }
 
     const fn packed(code: u32, detail: [u32; 2], offset: usize) -> Self {
@@ -76,10 +90,16 @@ impl DecodeError {
     #[cold]
     #[must_use]
     pub fn or_key(mut self, key: i32) -> Self {
+        self.add_key(key);
+        self
+    }
+
+    /// As [`or_key`](Self::or_key), in place.
+    #[inline]
+    pub(crate) fn add_key(&mut self, key: i32) {
         if self.key == NO_KEY {
             self.key = key;
         }
-        self
     }
 
     /// What was wrong.
@@ -88,8 +108,8 @@ impl DecodeError {
         let [high, low] = self.detail;
         match self.code.get() & 0xff {
             UNEXPECTED_TYPE => {
-                let [_, expected, found, _] = self.code.get().to_le_bytes();
-                DecodeErrorKind::UnexpectedType { expected: Kind::at(expected), found: Kind::at(found) }
+                let [_, expected, initial, _] = self.code.get().to_le_bytes();
+                DecodeErrorKind::UnexpectedType { expected: Kind::at(expected), found: Kind::of(initial) }
             }
             UNEXPECTED_LENGTH => DecodeErrorKind::UnexpectedLength { expected: high, found: low },
             UNKNOWN_VARIANT => {
@@ -131,6 +151,15 @@ impl fmt::Debug for DecodeError {
         fields.field("kind", &self.kind()).field("offset", &self.offset).field("key", &self.key()).finish()
     }
 }
+
+/// Two are equal when all that they tell is.
+impl PartialEq for DecodeError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind(), self.offset, self.key) == (other.kind(), other.offset, other.key)
+    }
+}
+
+impl Eq for DecodeError {}
 
 impl core::error::Error for DecodeError {}
 
@@ -213,11 +242,12 @@ pub enum DecodeErrorKind {
     TooManyItems,
 }
 
-/// The kinds that have no detail, in one byte: what the innermost functions return stays in a register.
+/// The kinds that have no detail, in a byte or a word: what the innermost functions return stays in registers.
 macro_rules! flaws {
     ($($flaw:ident $(= $number:literal)?),* $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
+        #[cfg_attr(target_pointer_width = "64", repr(u8))]
+        #[cfg_attr(not(target_pointer_width = "64"), repr(u32))]
         pub(crate) enum Flaw {
             $($flaw $(= $number)?,)*
         }

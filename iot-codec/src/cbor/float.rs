@@ -3,6 +3,8 @@
 //! The hardware's conversions may quiet a signalling NaN, and a Cortex-M3 has none, so nothing here computes with
 //! floats. A NaN narrows when the payload bits that would be cut are all zero, so widening gives back the same bits.
 
+#[cfg(not(target_pointer_width = "64"))]
+use super::head;
 use super::{error::Flaw, head::chunk};
 
 /// A float in the shortest form that keeps its bits.
@@ -30,10 +32,31 @@ impl Shortest {
         }
     }
 
+    /// Takes a float from the start of `rest`, whose first byte is `initial` (0xf9 to 0xfb), and refuses a longer form
+    /// than it needs.
+    #[cfg(target_pointer_width = "64")]
+    #[inline]
+    pub(super) fn take(initial: u8, rest: &mut &[u8]) -> Result<Self, Flaw> {
+        let (float, after) = Self::read_short(initial, rest.get(1..).unwrap_or_default())?;
+        *rest = after;
+        Ok(float)
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline]
+    pub(super) fn take(initial: u8, rest: &mut &[u8]) -> Result<Self, Flaw> {
+        let bits = head::take(rest)?;
+        Ok(match initial {
+            0xf9 => Self::Half(bits as u16),
+            0xfa => Self::Single(bits as u32),
+            _ => Self::Double(bits),
+        })
+    }
+
     /// Reads the float whose first byte is `initial` (0xf9 to 0xfb), and refuses a longer form than it needs.
-    #[cfg_attr(target_pointer_width = "64", inline)]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub(super) fn read(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), Flaw> {
+    #[cfg(target_pointer_width = "64")]
+    #[inline]
+    pub(super) fn read_short(initial: u8, rest: &[u8]) -> Result<(Self, &[u8]), Flaw> {
         match initial {
             0xf9 => {
                 let (bytes, rest) = chunk(rest)?;
@@ -89,57 +112,85 @@ impl Shortest {
 
 #[inline]
 fn single_from_double(bits: u64) -> Option<u32> {
-    // Whatever the exponent, the mantissa loses at least these 29 bits.
-    if bits & 0x1fff_ffff != 0 {
+    if !double_narrows(bits) {
         return None;
     }
     let sign = ((bits >> 32) as u32) & 0x8000_0000;
     let mantissa = ((bits >> 29) & 0x7f_ffff) as u32;
-    match (bits >> 52) as u32 & 0x7ff {
-        0x7ff => Some(sign | 0x7f80_0000 | mantissa),
-        0 if mantissa == 0 => Some(sign),
-        exponent @ 897..=1150 => Some(sign | (exponent - 896) << 23 | mantissa),
-        exponent @ 874..=896 => subnormal(mantissa | 0x80_0000, 897 - exponent).map(|mantissa| sign | mantissa),
-        _ => None,
-    }
+    Some(
+        sign | match (bits >> 52) as u32 & 0x7ff {
+            0x7ff => 0x7f80_0000 | mantissa,
+            0 => 0,
+            exponent @ 897.. => (exponent - 896) << 23 | mantissa,
+            exponent => (mantissa | 0x80_0000) >> (897 - exponent),
+        },
+    )
 }
 
 #[cfg_attr(target_pointer_width = "64", inline)]
 #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 fn half_from_single(bits: u32) -> Option<u16> {
-    if bits & 0x1fff != 0 {
+    if !single_narrows(bits) {
         return None;
     }
-    let sign = (bits >> 16) as u16 & 0x8000;
-    let mantissa = (bits >> 13) & 0x3ff;
-    match (bits >> 23) & 0xff {
-        0xff => Some(sign | 0x7c00 | mantissa as u16),
-        0 if mantissa == 0 => Some(sign),
-        exponent @ 113..=142 => Some(sign | ((exponent - 112) << 10 | mantissa) as u16),
-        exponent @ 103..=112 => subnormal(mantissa | 0x400, 113 - exponent).map(|mantissa| sign | mantissa as u16),
-        _ => None,
-    }
+    let sign = (bits >> 16) & 0x8000;
+    let magnitude = (bits >> 13) & 0x3_ffff;
+    let half = match magnitude >> 10 {
+        0xff => magnitude - (224 << 10),
+        113.. => magnitude - (112 << 10),
+        0 => 0,
+        exponent => (magnitude & 0x3ff | 0x400) >> (113 - exponent),
+    };
+    Some((sign | half) as u16)
 }
 
-/// `significand` (with its leading one) shifted right, if that cuts only zeros.
-fn subnormal(significand: u32, shift: u32) -> Option<u32> {
-    (significand.trailing_zeros() >= shift).then_some(significand >> shift)
+/// Whether a single gives the double back to the bit.
+#[inline]
+pub(super) fn double_narrows(bits: u64) -> bool {
+    // Whatever the exponent, the mantissa loses at least these 29 bits.
+    bits & 0x1fff_ffff == 0
+        && narrows((bits >> 52) as u32 & 0x7ff, (bits >> 29) as u32 & 0x7f_ffff | 0x80_0000, 897, 1150)
+}
+
+/// Whether a half gives the single back to the bit.
+#[inline]
+pub(super) fn single_narrows(bits: u32) -> bool {
+    // Whatever the exponent, the mantissa loses at least these 13 bits.
+    bits & 0x1fff == 0 && narrows(bits >> 23 & 0xff, bits >> 13 & 0x3ff | 0x400, 113, 142)
+}
+
+/// Whether a float of this exponent and significand (with a leading one) keeps its bits where the exponents
+/// of normal numbers go from `first` to `last`.
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+fn narrows(exponent: u32, significand: u32, first: u32, last: u32) -> bool {
+    if (first..=last).contains(&exponent) {
+        return true;
+    }
+    // Exponents are symmetric around that of one: this is the exponent of infinities and NaNs.
+    if exponent > last {
+        return exponent == first + last;
+    }
+    // A subnormal is shifted right, and may lose nothing but zeros; what would be shifted out has too few. Zero has the
+    // exponent of the longer float's subnormals, and nothing but the leading one that those have not.
+    first - exponent <= significand.trailing_zeros() || exponent == 0 && significand & (significand - 1) == 0
 }
 
 #[inline]
 fn single_from_half(bits: u16) -> u32 {
     let sign = u32::from(bits & 0x8000) << 16;
-    let mantissa = u32::from(bits & 0x3ff);
-    match u32::from(bits >> 10) & 0x1f {
-        0x1f => sign | 0x7f80_0000 | mantissa << 13,
-        0 if mantissa == 0 => sign,
+    let magnitude = u32::from(bits & 0x7fff);
+    let (shift, bias) = match magnitude >> 10 {
+        0x1f => (0, 224),
+        0 if magnitude == 0 => return sign,
         0 => {
-            // The leading one moves out of the mantissa into the exponent.
-            let shift = mantissa.leading_zeros() - 21;
-            sign | (113 - shift) << 23 | (mantissa << shift & 0x3ff) << 13
+            // The leading one moves out of the mantissa, and so adds one to the exponent.
+            let shift = magnitude.leading_zeros() - 21;
+            (shift, 112 - shift)
         }
-        exponent => sign | (exponent + 112) << 23 | mantissa << 13,
-    }
+        _ => (0, 112),
+    };
+    sign | ((magnitude << (13 + shift)) + (bias << 23))
 }
 
 #[inline]

@@ -1,30 +1,27 @@
 use super::{
-    DecodeError, Limits,
+    Cursor, DecodeError, Limits,
+    coding::read_whole,
     error::Flaw,
+    head::{self, claim, take_content},
+};
+#[cfg(target_pointer_width = "64")]
+use super::{
     float::Shortest,
-    head::{self, argument, chunk, content},
+    head::{argument, chunk},
 };
 
 /// Checks that `input` is exactly one well-formed, deterministic item (RFC 8949 §4.2.1) within `limits`.
 ///
 /// It refuses whatever [`Writer`](super::Writer) and a sorted map would not produce: longer heads or floats than
 /// needed, indefinite lengths, keys that are unsorted or repeated, text that is not UTF-8, bytes behind the item. It
-/// loops instead of recursing: on a Cortex-M it needs less than 512 bytes of stack in all, of which 240 are a fixed array
+/// loops instead of recursing: on a Cortex-M it needs at most 512 bytes of stack in all, of which 240 are a fixed array
 /// of [`Limits::MAX_DEPTH`] levels, whatever the input. It allocates nothing, and its time is linear in the input, except that long equal
 /// prefixes of neighbouring keys are read twice.
 ///
 /// # Errors
 /// The first fault found, reading from the start.
 pub fn validate(input: &[u8], limits: &Limits) -> Result<(), DecodeError> {
-    if input.len() > limits.bytes as usize {
-        return Err(DecodeError::of(Flaw::TooManyBytes, limits.bytes as usize));
-    }
-    let mut items = limits.items;
-    match walk(input, limits.depth.into(), &mut items) {
-        Ok(end) if end == input.len() => Ok(()),
-        Ok(end) => Err(DecodeError::of(Flaw::TrailingBytes, end)),
-        Err(fault) => Err(DecodeError::of(fault.flaw, fault.offset)),
-    }
+    read_whole(input, limits, Cursor::pass)
 }
 
 /// What is wrong with the item at `offset` of the bytes that were walked.
@@ -46,14 +43,20 @@ struct Frame {
 
 const NOT_A_MAP: u32 = u32::MAX;
 const FIRST_KEY: u32 = u32::MAX - 1;
+/// What the array of open containers holds at first: a pattern is stored faster, zeros take less code.
+const UNUSED: Frame =
+    if cfg!(target_pointer_width = "64") { SEQUENCE } else { Frame { remaining: 0, key: 0, previous: 0 } };
 const SEQUENCE: Frame = Frame { remaining: 1, key: 0, previous: NOT_A_MAP };
 
-/// Validates the first item of `input`, at most `depth` deep, charges `items` for what containers hold, and returns
-/// where the item ends.
-pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, Fault> {
-    // Offsets are kept in 32 bits, below the two markers.
-    let input = input.get(..FIRST_KEY as usize).unwrap_or(input);
-    let mut stack = [SEQUENCE; Limits::MAX_DEPTH];
+/// Validates the first item of `bytes`, at most `depth` deep, and takes it from there; what its containers hold is
+/// charged to `items`. A fault leaves both as they are.
+#[cfg_attr(target_pointer_width = "64", inline(never))]
+pub(super) fn walk(bytes: &mut &[u8], depth: u32, items: &mut u32) -> Result<(), Fault> {
+    // Offsets are kept in 32 bits, below the two markers; where pointers are shorter than 64 bits, all are.
+    let input =
+        if cfg!(target_pointer_width = "64") { bytes.get(..FIRST_KEY as usize).unwrap_or(bytes) } else { *bytes };
+    let mut left = *items;
+    let mut stack = [UNUSED; Limits::MAX_DEPTH];
     let mut level = 0;
     let mut top = SEQUENCE;
     let mut rest = input;
@@ -65,7 +68,10 @@ pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, F
                 top.key = offset as u32;
             } else {
                 if top.previous != FIRST_KEY {
-                    ascends(input, top.previous as usize, top.key as usize..offset)?;
+                    let previous = input.get(top.previous as usize..).unwrap_or_default();
+                    let key = input.get(top.key as usize..).unwrap_or_default();
+                    ascends(previous, key, offset - top.key as usize)
+                        .map_err(|flaw| Fault { flaw, offset: top.key as usize })?;
                 }
                 top.previous = top.key;
             }
@@ -75,22 +81,21 @@ pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, F
             return Err(fault(Flaw::UnexpectedEnd));
         };
         let major = initial >> 5;
-        if major > head::TAG {
+        if cfg!(target_pointer_width = "64") && major > head::TAG {
             rest = simple_or_float(initial, after).map_err(fault)?;
         } else {
-            if major >= head::ARRAY && level >= depth as usize {
+            let is_container = (head::ARRAY..=head::TAG).contains(&major);
+            if is_container && level >= depth as usize {
                 return Err(fault(Flaw::TooDeep));
             }
-            let (value, after) = argument(initial, after).map_err(fault)?;
-            rest = after;
+            let value = take_argument(initial, after, &mut rest).map_err(fault)?;
             if major == head::BYTES || major == head::TEXT {
-                let (bytes, after) = content(rest, value).map_err(fault)?;
-                rest = after;
+                let bytes = take_content(&mut rest, value).map_err(fault)?;
                 if major == head::TEXT && !is_utf8(bytes) {
                     return Err(fault(Flaw::InvalidUtf8));
                 }
-            } else if major >= head::ARRAY {
-                let frame = open(major, value, rest.len(), items).map_err(fault)?;
+            } else if is_container {
+                let frame = open(major, value, rest.len(), &mut left).map_err(fault)?;
                 let Some(slot) = stack.get_mut(level) else {
                     return Err(fault(Flaw::TooDeep));
                 };
@@ -100,79 +105,92 @@ pub(super) fn walk(input: &[u8], depth: u32, items: &mut u32) -> Result<usize, F
             }
         }
         while top.remaining == 0 {
-            if level == 0 {
-                return Ok(input.len() - rest.len());
-            }
-            level -= 1;
-            top = stack.get(level).copied().unwrap_or(SEQUENCE);
+            // No level below: the subtraction wraps, and no slot has that index.
+            level = level.wrapping_sub(1);
+            let Some(frame) = stack.get(level) else {
+                *bytes = bytes.get(input.len() - rest.len()..).unwrap_or_default();
+                *items = left;
+                return Ok(());
+            };
+            top = *frame;
         }
     }
+}
+
+/// Takes the head of which `initial` is the first byte, and `after` what follows it, from the start of `rest`.
+#[cfg(target_pointer_width = "64")]
+#[inline(always)]
+fn take_argument<'b>(initial: u8, after: &'b [u8], rest: &mut &'b [u8]) -> Result<usize, Flaw> {
+    let (value, after) = argument(initial, after)?;
+    *rest = after;
+    Ok(value as usize)
+}
+
+/// Takes a head from the start of `rest`, of whatever major type.
+#[cfg(not(target_pointer_width = "64"))]
+#[inline(always)]
+fn take_argument(_: u8, _: &[u8], rest: &mut &[u8]) -> Result<usize, Flaw> {
+    head::take(rest).map(head::saturated)
 }
 
 /// The frame of an array, map or tag whose head has the argument `value`, with `available` bytes behind it.
 #[cfg_attr(target_pointer_width = "64", inline(always))]
-fn open(major: u8, value: u64, available: usize, items: &mut u32) -> Result<Frame, Flaw> {
-    let (claim, previous) = match major {
-        head::ARRAY => (Some(value), NOT_A_MAP),
-        head::MAP => (value.checked_mul(2), FIRST_KEY),
-        // A missing content is reported where it should begin.
-        _ => (Some(0), NOT_A_MAP),
-    };
-    // Every item takes at least a byte, so a larger claim is known to be false before it is followed.
-    let Some(claim) = claim.filter(|&claim| claim <= available as u64) else {
-        return Err(Flaw::UnexpectedEnd);
-    };
-    let remaining = if major == head::TAG { 1 } else { claim as u32 };
-    *items = items.checked_sub(remaining).ok_or(Flaw::TooManyItems)?;
+fn open(major: u8, value: usize, available: usize, items: &mut u32) -> Result<Frame, Flaw> {
+    // A missing content of a tag is reported where it should begin.
+    let (count, available) = if major == head::TAG { (1, usize::MAX) } else { (value, available) };
+    let remaining = claim(items, count, major, available)?;
+    let previous = if major == head::MAP { FIRST_KEY } else { NOT_A_MAP };
     Ok(Frame { remaining, key: 0, previous })
 }
 
-/// Checks that the key at `range` sorts behind the key that begins at `previous`.
+/// Checks that the key of this length with which `key` begins sorts behind the key with which `previous` begins.
 ///
 /// Both are well-formed, and no well-formed item is a prefix of another, so the bytes differ inside both keys or not
 /// at all: where the previous key ends need not be known.
-#[cfg(target_pointer_width = "64")]
 #[inline]
-fn ascends(input: &[u8], previous: usize, range: core::ops::Range<usize>) -> Result<(), Fault> {
-    let first = input.get(previous..).and_then(<[u8]>::first_chunk::<8>);
-    let second = input.get(range.start..).and_then(<[u8]>::first_chunk::<8>);
-    if let (Some(first), Some(second)) = (first, second) {
-        let (first, second) = (u64::from_be_bytes(*first), u64::from_be_bytes(*second));
-        let same_bytes = (first ^ second).leading_zeros() as usize / 8;
-        if first < second && same_bytes < range.len() {
-            return Ok(());
+fn ascends(previous: &[u8], key: &[u8], len: usize) -> Result<(), Flaw> {
+    if cfg!(target_pointer_width = "64") {
+        if let (Some(first), Some(second)) = (previous.first_chunk::<8>(), key.first_chunk::<8>()) {
+            let (first, second) = (u64::from_be_bytes(*first), u64::from_be_bytes(*second));
+            let same_bytes = (first ^ second).leading_zeros() as usize / 8;
+            if first < second && same_bytes < len {
+                return Ok(());
+            }
         }
     }
-    ascends_slowly(input, previous, range)
+    ascends_slowly(previous, key, len)
 }
 
-#[cfg(not(target_pointer_width = "64"))]
-use ascends_slowly as ascends;
-
+/// As [`ascends`], in little code.
 #[inline(never)]
-fn ascends_slowly(input: &[u8], previous: usize, range: core::ops::Range<usize>) -> Result<(), Fault> {
-    let offset = range.start;
-    let key = input.get(range).unwrap_or_default();
-    let previous = input.get(previous..).unwrap_or_default();
-    match previous.iter().zip(key).find(|(before, here)| before != here) {
-        Some((before, here)) if before < here => Ok(()),
-        Some(_) => Err(Fault { flaw: Flaw::UnsortedKeys, offset }),
-        None => Err(Fault { flaw: Flaw::DuplicateKey, offset }),
+pub(crate) fn ascends_slowly(previous: &[u8], key: &[u8], len: usize) -> Result<(), Flaw> {
+    for index in 0..len {
+        let (Some(before), Some(here)) = (previous.get(index), key.get(index)) else { break };
+        if before != here {
+            return if before < here { Ok(()) } else { Err(Flaw::UnsortedKeys) };
+        }
     }
+    Err(Flaw::DuplicateKey)
 }
 
-/// Checks the item of major type 7 whose first byte is `initial`, and returns what follows it in `rest`.
+/// Checks the item of major type 7 at the start of `rest`, whose first byte is `initial`, and returns what follows it.
+#[cfg(target_pointer_width = "64")]
 #[inline]
-pub(super) fn simple_or_float(initial: u8, rest: &[u8]) -> Result<&[u8], Flaw> {
+fn simple_or_float(initial: u8, after: &[u8]) -> Result<&[u8], Flaw> {
     match initial & 0x1f {
-        0..24 => Ok(rest),
-        24 => match chunk(rest)? {
+        0..24 => Ok(after),
+        24 => match chunk(after)? {
             ([0..32], _) => Err(Flaw::InvalidSimple),
             (_, rest) => Ok(rest),
         },
-        25..28 => Shortest::read(initial, rest).map(|(_, rest)| rest),
+        25..28 => Shortest::read_short(initial, after).map(|(_, rest)| rest),
         _ => Err(Flaw::ReservedInformation),
     }
+}
+
+#[cfg(not(target_pointer_width = "64"))]
+fn simple_or_float(_: u8, rest: &[u8]) -> Result<&[u8], Flaw> {
+    Ok(rest)
 }
 
 /// As `str::from_utf8`, faster for the short ASCII strings that most are.
@@ -199,14 +217,9 @@ fn is_utf8_in_little_code(mut bytes: &[u8]) -> bool {
             point = point << 6 | u32::from(next & 0x3f);
             bytes = rest;
         }
-        // What fewer bytes can say is refused, a byte that continues nothing too: it says less than any.
-        let least = match len {
-            2 => 0x80,
-            3 => 0x800,
-            4 => 0x1_0000,
-            _ => return false,
-        };
-        if point < least || char::from_u32(point).is_none() {
+        // What fewer bytes can say is below 0x80, 0x800 or 0x1_0000, and refused; a byte that continues nothing too,
+        // because it says less than any.
+        if len > 4 || point < 1 << (5 * len - 4).max(7) || char::from_u32(point).is_none() {
             return false;
         }
     }

@@ -1,7 +1,10 @@
-use core::cmp::Ordering;
-
-use super::Key;
-use crate::cbor::{Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Flaw, NO_KEY, Output, Writer};
+#[cfg(target_pointer_width = "64")]
+use super::short;
+use super::{rank, rank_of};
+use crate::cbor::{
+    Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Failed, Flaw, MAP, NO_KEY, Output, Writer,
+    ascends,
+};
 
 /// A field of a record as it is written: always there, or there when `Some`.
 pub trait EncodeField {
@@ -42,22 +45,20 @@ impl<T: Encode> EncodeField for Option<T> {
 
 /// A field of a record as it is read: required, or optional.
 pub trait DecodeField<'b>: Sized {
-    fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError>;
+    fn decode_field(fields: &mut Fields<'_, 'b>, key: i32) -> Result<Self, Failed>;
 }
 
 impl<'b, T: Decode<'b>> DecodeField<'b> for T {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError> {
-        match fields.seek(key)? {
-            Found::Here => fields.value(),
-            Found::Nowhere => Err(DecodeError::of(Flaw::MissingKey, fields.start)),
-        }
+    #[inline(always)]
+    fn decode_field(fields: &mut Fields<'_, 'b>, key: i32) -> Result<Self, Failed> {
+        fields.require(key)?;
+        fields.value()
     }
 }
 
 impl<'b, T: Decode<'b>> DecodeField<'b> for Option<T> {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn decode_field(fields: &mut Fields<'b>, key: i32) -> Result<Self, DecodeError> {
+    #[inline(always)]
+    fn decode_field(fields: &mut Fields<'_, 'b>, key: i32) -> Result<Self, Failed> {
         match fields.seek(key)? {
             Found::Here => fields.value().map(Some),
             Found::Nowhere => Ok(None),
@@ -65,123 +66,201 @@ impl<'b, T: Decode<'b>> DecodeField<'b> for Option<T> {
     }
 }
 
-/// The pairs of a record's map, asked for in ascending order of their keys.
-///
-/// It owns a copy of the cursor, and only values cross into functions that are not inlined, so that the position stays
-/// in registers from field to field.
-#[derive(Clone, Debug)]
-pub struct Fields<'b> {
+/// The fields of a record, asked for in ascending order of their keys.
+#[derive(Debug)]
+pub struct Fields<'c, 'b> {
+    /// Where time counts, a copy, of which only values cross into functions that are not inlined, so that the position
+    /// stays in registers from field to field.
+    #[cfg(target_pointer_width = "64")]
     cursor: Cursor<'b>,
-    remaining: usize,
-    start: usize,
-    /// The key that was asked for last: every key up to it has been read or is not there. At first [`NO_KEY`].
-    last: i32,
+    #[cfg(target_pointer_width = "64")]
+    origin: &'c mut Cursor<'b>,
+    /// Elsewhere the cursor itself, because the copies are code.
+    #[cfg(not(target_pointer_width = "64"))]
+    cursor: &'c mut Cursor<'b>,
+    #[cfg(target_pointer_width = "64")]
+    pairs: Pairs<'b>,
+    #[cfg(not(target_pointer_width = "64"))]
+    pairs: &'c mut Pairs<'b>,
 }
 
-impl<'b> Fields<'b> {
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub fn open(cursor: &Cursor<'b>) -> Result<Self, DecodeError> {
-        let mut cursor = cursor.clone();
-        let start = cursor.position();
-        cursor.enter()?;
-        let remaining = cursor.map()?;
-        Ok(Self { cursor, remaining, start, last: NO_KEY })
-    }
+/// The pairs of a record's map that are still to be read.
+#[derive(Clone, Copy, Debug)]
+struct Pairs<'b> {
+    remaining: usize,
+    start: usize,
+    /// The key that was asked for last; at first, and when an error is about another key, [`NO_KEY`].
+    last: i32,
+    /// The key that was read last, and what follows it; at first nothing.
+    previous: &'b [u8],
+}
 
-    /// Reads all fields; an error of a field that names no key gets that of the field.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub fn read<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-        read(self).map_err(|error| error.or_key(self.last))
+impl<'b> Fields<'_, 'b> {
+    /// Reads a record: `read` asks for its fields. An error of a field that names no key gets that of the field.
+    #[inline(always)]
+    pub fn read<T>(
+        cursor: &mut Cursor<'b>,
+        read: impl FnOnce(&mut Fields<'_, 'b>) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let start = cursor.position();
+        #[cfg(target_pointer_width = "64")]
+        let (mut cursor, origin) = (cursor.clone(), cursor);
+        cursor.descend()?;
+        let remaining = cursor.container(MAP)?;
+        let pairs = Pairs { remaining, start, last: NO_KEY, previous: &[] };
+        #[cfg(target_pointer_width = "64")]
+        let mut fields = Fields { cursor, origin, pairs };
+        #[cfg(not(target_pointer_width = "64"))]
+        let mut fields = Fields { cursor, pairs: &mut { pairs } };
+        match read(&mut fields) {
+            Ok(record) => {
+                fields.close()?;
+                Ok(record)
+            }
+            Err(failed) => Err(fields.cursor.name(failed, fields.pairs.last)),
+        }
     }
 
     /// Ends the record: what is left are keys that it does not know.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub fn close(mut self) -> Result<Cursor<'b>, DecodeError> {
-        if self.remaining > 0 {
-            skip_unknown(&mut self, None)?;
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn close(mut self) -> Result<(), Failed> {
+        if self.pairs.remaining > 0 {
+            self.pairs.seek(&mut self.cursor, NO_KEY)?;
         }
         self.cursor.leave();
-        Ok(self.cursor)
+        *self.origin = self.cursor;
+        Ok(())
     }
 
-    /// Moves to the value of `key`, if it is there.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn seek(&mut self, key: i32) -> Result<Found, DecodeError> {
-        let last = core::mem::replace(&mut self.last, key);
-        if self.remaining == 0 {
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(always)]
+    fn close(self) -> Result<(), Failed> {
+        self.pairs.seek(self.cursor, NO_KEY)?;
+        self.cursor.leave();
+        Ok(())
+    }
+
+    /// Moves to the value of `key`, which has to be there.
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn require(&mut self, key: i32) -> Result<(), Failed> {
+        match self.seek(key)? {
+            Found::Here => Ok(()),
+            Found::Nowhere => Err(self.cursor.fail_at(Flaw::MissingKey, self.pairs.start)),
+        }
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(always)]
+    fn require(&mut self, key: i32) -> Result<(), Failed> {
+        self.pairs.require(self.cursor, key)
+    }
+
+    /// Moves to the value of `key`, if it is there; what lies before it is skipped.
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn seek(&mut self, key: i32) -> Result<Found, Failed> {
+        let last = core::mem::replace(&mut self.pairs.last, key);
+        if self.pairs.remaining == 0 {
             return Ok(Found::Nowhere);
         }
         // The common case: the next key is the one that is asked for, in one byte. It ascends, because the keys asked
         // for do, and what was skipped lies between them.
-        let wanted = Key::new(key);
-        if wanted.short().is_some_and(|byte| self.cursor.eat(byte)) {
-            self.remaining -= 1;
+        let before = self.cursor.mark();
+        if short(key).is_some_and(|byte| self.cursor.eat(byte)) {
+            self.pairs.remaining -= 1;
+            self.pairs.previous = before;
             return Ok(Found::Here);
         }
-        let mut rest = Self { last, ..self.clone() };
-        let found = skip_unknown(&mut rest, Some(wanted));
-        self.cursor = rest.cursor;
-        self.remaining = rest.remaining;
-        if found.is_err() {
-            // It is about a key that was not asked for.
-            self.last = NO_KEY;
-        }
+        let mut cursor = self.cursor.clone();
+        let mut pairs = Pairs { last, ..self.pairs };
+        let found = pairs.seek(&mut cursor, key);
+        self.cursor = cursor;
+        self.pairs = pairs;
         found
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(always)]
+    fn seek(&mut self, key: i32) -> Result<Found, Failed> {
+        self.pairs.seek(self.cursor, key)
     }
 
     /// On a copy of the cursor, because `T` may not be inlined.
     #[cfg(target_pointer_width = "64")]
     #[inline(always)]
-    fn value<T: Decode<'b>>(&mut self) -> Result<T, DecodeError> {
+    fn value<T: Decode<'b>>(&mut self) -> Result<T, Failed> {
         let mut cursor = self.cursor.clone();
-        let value = T::decode(&mut cursor)?;
+        let value = T::read(&mut cursor)?;
         self.cursor = cursor;
         Ok(value)
     }
 
-    /// In place, because the copies are code.
     #[cfg(not(target_pointer_width = "64"))]
-    #[inline]
-    fn value<T: Decode<'b>>(&mut self) -> Result<T, DecodeError> {
-        T::decode(&mut self.cursor)
+    #[inline(always)]
+    fn value<T: Decode<'b>>(&mut self) -> Result<T, Failed> {
+        T::read(self.cursor)
     }
 }
 
-/// Skips the pairs whose keys lie between the one that was asked for last and `wanted`, or all behind it.
-///
-/// Returns whether the next key is `wanted`, behind which the cursor then stands.
-#[inline(never)]
-fn skip_unknown(fields: &mut Fields<'_>, wanted: Option<Key>) -> Result<Found, DecodeError> {
-    let mut last = (fields.last != NO_KEY).then(|| Key::new(fields.last));
-    while fields.remaining > 0 {
-        let before = fields.cursor.clone();
-        let (is_negative, argument) = fields.cursor.integer()?;
-        let key = Key::from_wire(is_negative, argument);
-        let order = last.map(|last| last.cmp(&key));
-        let ahead = wanted.map(|wanted| wanted.cmp(&key));
-        let flaw = match (order, ahead) {
-            (Some(Ordering::Equal), _) => Flaw::DuplicateKey,
-            (Some(Ordering::Greater), _) => Flaw::UnsortedKeys,
-            (_, Some(Ordering::Less)) => {
-                fields.cursor = before;
-                return Ok(Found::Nowhere);
-            }
-            (_, Some(Ordering::Equal)) => {
-                fields.remaining -= 1;
-                return Ok(Found::Here);
-            }
-            _ if key.is_negative() => Flaw::UnknownKey,
-            _ => {
-                fields.remaining -= 1;
-                last = Some(key);
-                fields.cursor.skip().map_err(|error| key.name(error))?;
-                continue;
-            }
-        };
-        return Err(key.name(before.flaw(flaw)));
+impl<'b> Pairs<'b> {
+    #[cfg(not(target_pointer_width = "64"))]
+    #[inline(never)]
+    fn require(&mut self, cursor: &mut Cursor<'b>, key: i32) -> Result<(), Failed> {
+        match self.seek(cursor, key)? {
+            Found::Here => Ok(()),
+            Found::Nowhere => Err(cursor.fail_at(Flaw::MissingKey, self.start)),
+        }
     }
-    Ok(Found::Nowhere)
+
+    /// Moves to the value of `key`, if it is there; what lies before it is skipped. [`NO_KEY`] lies behind all keys.
+    #[inline(never)]
+    fn seek(&mut self, cursor: &mut Cursor<'b>, key: i32) -> Result<Found, Failed> {
+        // An error is about a key that was not asked for.
+        self.last = NO_KEY;
+        'pairs: while self.remaining > 0 {
+            let before = cursor.mark();
+            let (is_negative, argument) = cursor.sign_and_argument()?;
+            let failed = 'failed: {
+                let flaw = 'flaw: {
+                    if !self.previous.is_empty() {
+                        let len = before.len() - cursor.mark().len();
+                        if let Err(flaw) = ascends(self.previous, before, len) {
+                            break 'flaw flaw;
+                        }
+                    }
+                    let (here, wanted) = (rank(is_negative, argument), rank_of(key));
+                    if here > wanted {
+                        cursor.back_to(before);
+                        break 'pairs;
+                    }
+                    self.remaining -= 1;
+                    self.previous = before;
+                    if here == wanted {
+                        self.last = key;
+                        return Ok(Found::Here);
+                    }
+                    if is_negative {
+                        break 'flaw Flaw::UnknownKey;
+                    }
+                    match cursor.pass() {
+                        Ok(()) => continue 'pairs,
+                        Err(failed) => break 'failed failed,
+                    }
+                };
+                cursor.back_to(before);
+                cursor.fail(flaw)
+            };
+            // It names the key that was read, where it is one that a record can have.
+            return Err(match i32::try_from(argument) {
+                Ok(number) => cursor.name(failed, if is_negative { !number } else { number }),
+                Err(_) => failed,
+            });
+        }
+        self.last = key;
+        Ok(Found::Nowhere)
+    }
 }
 
 /// Whether a key that was sought is there. As wide as the words of an error, which a `Result` lays it over.

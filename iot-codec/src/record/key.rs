@@ -1,53 +1,28 @@
-use crate::cbor::DecodeError;
+use crate::cbor::NO_KEY;
 
-/// A key of a record in the order of CBOR: 0, 1, 2, ..., then -1, -2, ...
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    is_negative: bool,
-    argument: u64,
+/// Where a key stands in the order of CBOR: 0, 1, 2, ..., then -1, -2, ...
+///
+/// Keys that no record can have, from 2^32-1 and from -2^32, share a place with others of them.
+#[inline]
+pub(super) const fn rank(is_negative: bool, argument: u64) -> u64 {
+    let low = if argument > u32::MAX as u64 { u32::MAX as u64 } else { argument };
+    (is_negative as u64) << 32 | low
 }
 
-impl Key {
-    #[must_use]
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub const fn new(key: i32) -> Self {
-        if key < 0 {
-            Self { is_negative: true, argument: !key as u64 }
-        } else {
-            Self { is_negative: false, argument: key as u64 }
-        }
-    }
+/// The rank of a key that a record can have; [`NO_KEY`] lies behind all keys.
+#[inline]
+pub(super) const fn rank_of(key: i32) -> u64 {
+    if key == NO_KEY { u64::MAX } else { rank(key < 0, (key ^ key >> 31) as u64) }
+}
 
-    pub(super) const fn from_wire(is_negative: bool, argument: u64) -> Self {
-        Self { is_negative, argument }
-    }
-
-    pub(super) const fn is_negative(self) -> bool {
-        self.is_negative
-    }
-
-    /// An error that names this key, where it is one that a record can have.
-    pub(super) fn name(self, error: DecodeError) -> DecodeError {
-        match i32::try_from(self.argument) {
-            Ok(number) => error.or_key(if self.is_negative { !number } else { number }),
-            Err(_) => error,
-        }
-    }
-
-    /// The encoding, where it is a single byte.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(super) const fn short(self) -> Option<u8> {
-        if self.argument >= 24 {
-            None
-        } else if self.is_negative {
-            Some(0x20 | self.argument as u8)
-        } else {
-            Some(self.argument as u8)
-        }
-    }
-
-    const fn precedes(self, other: Self) -> bool {
-        if self.is_negative == other.is_negative { self.argument < other.argument } else { other.is_negative }
+/// The encoding, where it is a single byte.
+#[cfg(target_pointer_width = "64")]
+#[inline(always)]
+pub(super) const fn short(key: i32) -> Option<u8> {
+    match key {
+        0..24 => Some(key as u8),
+        -24..0 => Some(0x20 | !key as u8),
+        _ => None,
     }
 }
 
@@ -60,7 +35,7 @@ pub const fn assert_ascending(keys: &[i32]) {
     while index < keys.len() {
         assert!(keys[index] != i32::MIN, "record!: the least i32 cannot be a key");
         assert!(
-            index == 0 || Key::new(keys[index - 1]).precedes(Key::new(keys[index])),
+            index == 0 || rank_of(keys[index - 1]) < rank_of(keys[index]),
             "record!: keys must be distinct and in CBOR order: 0, 1, 2, ... and then -1, -2, ..."
         );
         index += 1;

@@ -103,16 +103,12 @@ macro_rules! record {
             }
         }
 
-        $crate::record! { @decode [$name] [$($life)?] cursor {
-            #[allow(unused_mut)]
-            let mut fields = $crate::record::Fields::open(cursor)?;
+        $crate::record! { @read [$name] [$($life)?] cursor {
             #[allow(unused_variables)]
-            let record = fields.read(|fields| {
+            $crate::record::Fields::read(cursor, |fields| {
                 $(let $field = $crate::record::DecodeField::decode_field(fields, $key)?;)*
                 ::core::result::Result::Ok(Self { $($field),* })
-            })?;
-            *cursor = fields.close()?;
-            ::core::result::Result::Ok(record)
+            })
         } }
     };
     (
@@ -202,5 +198,29 @@ macro_rules! record {
                 $cursor: &mut $crate::cbor::Cursor<$life>,
             ) -> ::core::result::Result<Self, $crate::cbor::DecodeError> $body
         }
+    };
+    (@read [$name:ident] [] $cursor:ident $body:block) => {
+        impl<'input> $crate::cbor::Decode<'input> for $name {
+            $crate::record! { @read 'input $cursor $body }
+        }
+    };
+    (@read [$name:ident] [$life:lifetime] $cursor:ident $body:block) => {
+        impl<$life> $crate::cbor::Decode<$life> for $name<$life> {
+            $crate::record! { @read $life $cursor $body }
+        }
+    };
+    (@read $life:lifetime $cursor:ident $body:block) => {
+        #[inline]
+        fn decode(
+            cursor: &mut $crate::cbor::Cursor<$life>,
+        ) -> ::core::result::Result<Self, $crate::cbor::DecodeError> {
+            let result = <Self as $crate::cbor::Decode>::read(cursor);
+            cursor.outcome(result)
+        }
+
+        #[inline]
+        fn read(
+            $cursor: &mut $crate::cbor::Cursor<$life>,
+        ) -> ::core::result::Result<Self, $crate::cbor::Failed> $body
     };
 }

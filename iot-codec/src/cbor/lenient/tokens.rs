@@ -230,8 +230,9 @@ impl<'b> Tokens<'b> {
 
     /// The argument of a head, or nothing for an indefinite length.
     fn argument(&self, initial: u8, rest: &'b [u8]) -> Result<(Option<u64>, &'b [u8]), DecodeErrorKind> {
-        match head::argument(initial, rest) {
-            Ok((argument, rest)) => Ok((Some(argument), rest)),
+        let mut after = self.rest;
+        match head::take(&mut after) {
+            Ok(argument) => Ok((Some(argument), after)),
             Err(Flaw::LongArgument) if self.rules.long_forms => {
                 let (bytes, rest) = content(rest, 1 << (initial & 3))?;
                 Ok((Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))), rest))
@@ -261,9 +262,10 @@ impl<'b> Tokens<'b> {
                 ([number], rest) => Ok((Token::Simple(Simple::checked(number)), rest)),
             },
             25..28 => {
-                let (float, rest) = match Shortest::read(initial, rest) {
+                let mut after = self.rest;
+                let (float, rest) = match Shortest::take(initial, &mut after) {
                     Err(Flaw::LongFloat) if self.rules.long_forms => Shortest::read_long(initial, rest)?,
-                    result => result?,
+                    result => (result?, after),
                 };
                 Ok((Token::Float(float.to_f64()), rest))
             }
