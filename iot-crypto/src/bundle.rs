@@ -166,6 +166,13 @@ impl KeyBundle {
         bundle.finish(&signed, at)
     }
 
+    /// Verifies a bundle of whichever device it names, which signs with its first key. Who that is, the caller decides.
+    #[cfg(feature = "session")]
+    pub(crate) fn verify_of_anyone(octets: &[u8], at: Timestamp) -> Result<Self, BundleError> {
+        let (bundle, signed) = Self::read(octets)?;
+        bundle.finish(&signed, at)
+    }
+
     /// Reads a bundle, of the device whose first key it names.
     fn read(octets: &[u8]) -> Result<(Self, Sign1<'_>), BundleError> {
         if octets.len() > Self::MAX_LEN {

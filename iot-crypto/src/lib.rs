@@ -8,7 +8,7 @@
 //!
 //! It draws no randomness, reads no clock, stores nothing and sends nothing: the caller hands all of that in. It
 //! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when, though
-//! [`Padding`] coarsens how much. Groups and sessions are not there yet.
+//! [`Padding`] coarsens how much. Groups are not there yet.
 //!
 //! # Example
 //!
@@ -81,6 +81,7 @@
 //! - `alloc` (default): functions that return a vector. Without it nothing here allocates.
 //! - `keyfile`: secrets at rest on hosts, locked with a password (Argon2id).
 //! - `fast-aead`: `stream::Ring`, a faster cipher for servers that open many short messages; needs a C compiler.
+//! - `session`: sessions by Noise IK and XX over datagrams and streams (the module `session`).
 //! - `es256`: keys on P-256 and their signatures (ES256), because many secure elements have no Ed25519.
 //!
 //! # Panics
@@ -103,6 +104,8 @@ extern crate alloc;
 pub mod fault;
 
 pub mod cose;
+#[cfg(feature = "session")]
+pub mod session;
 pub mod stream;
 
 mod binding;

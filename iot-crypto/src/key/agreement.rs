@@ -140,7 +140,7 @@ impl AgreementSecret {
     }
 
     /// The secret, for whoever stores it.
-    pub(super) fn secret(&self) -> &[u8; Self::LEN] {
+    pub(crate) fn secret(&self) -> &[u8; Self::LEN] {
         self.secret.as_bytes()
     }
 }
