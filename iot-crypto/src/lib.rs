@@ -56,6 +56,9 @@
 //! Many small messages for one reader travel in a [`stream`], which a sealed message opens. A reader that may have
 //! forgotten what it accepted asks a source where it stands, by a [`Challenge`].
 //!
+//! Two parties that can talk to each other agree on keys in a session (feature `session`), which can be the root of
+//! streams.
+//!
 //! [`MultiSealer`] seals one message for several readers, and [`Publisher`] signs one for everybody; a [`Policy`] says what
 //! a reader admits.
 //!
@@ -93,7 +96,7 @@
 //! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2, `COSE_Encrypt` §5.1), RFC 9338 (countersignatures),
 //! RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679 (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4 and HPKE-4-KE, 42
 //! and 50), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified strictly), RFC 7748 (X25519), RFC 8439
-//! (ChaCha20-Poly1305), RFC 5869 (HKDF), RFC 8949 §4.2.1 (deterministic CBOR).
+//! (ChaCha20-Poly1305), RFC 5869 (HKDF), RFC 8949 §4.2.1 (deterministic CBOR), Noise revision 34 (IK and XX).
 #![no_std]
 #![forbid(unsafe_code)]
 
