@@ -1,8 +1,8 @@
 //! Both roles of a session's handshake in each of their states, and a session, fed by whoever is on the way.
 //!
-//! The input is a pattern (bit 0 of the first octet) and steps: an octet that says to whom (low two bits: the server for a
-//! first message, the initiator, the responder, the session) and what (next two bits: the true message changed, junk
-//! behind a header of this session, junk), a length, and as many octets.
+//! The input is a pattern (bit 0 of the first octet) and steps: an octet that says to whom (low two bits: the server
+//! for a first message, the initiator, the responder, the session) and what (next two bits: the true message changed,
+//! junk behind a header of this session, junk), a length, and as many octets.
 //!
 //! - No session begins but by the true message, and after all that was refused it still begins, with the same keys on
 //!   both sides.
@@ -113,7 +113,8 @@ fn waiting<H>(progress: Result<Progress<H>, iot_crypto::session::HandshakeError>
     }
 }
 
-/// Cuts the message to the length in the first two octets, if it is longer, and changes octets at the offsets that follow.
+/// Cuts the message to the length in the first two octets, if it is longer, and changes octets at the offsets that
+/// follow.
 fn changed(truth: &[u8], octets: &[u8]) -> Vec<u8> {
     let mut message = truth.to_vec();
     let Some((len, changes)) = octets.split_first_chunk() else { return message };

@@ -1,15 +1,15 @@
 //! Sessions: two parties that can talk to each other agree on keys that no later theft discloses.
 //!
-//! A handshake is Noise IK or XX (revision 34, `Noise_IK_25519_ChaChaPoly_SHA256` and the same of XX) over datagrams or
-//! a stream. Each side shows its [key bundle](crate::KeyBundle) under the encryption of the handshake, and the agreement
-//! key in it must be the static key that Noise authenticates: so a session is with a [`DeviceId`](iot_core::DeviceId).
-//! Its keys then encrypt messages, or become the epochs of [streams](crate::stream).
+//! A handshake is Noise IK or XX (revision 34, `Noise_IK_25519_ChaChaPoly_SHA256` and the same of XX) over datagrams
+//! or a stream. Each side shows its [key bundle](crate::KeyBundle) under the encryption of the handshake, and the
+//! agreement key in it must be the static key that Noise authenticates: so a session is with a
+//! [`DeviceId`](iot_core::DeviceId). Its keys then encrypt messages, or become the epochs of [streams](crate::stream).
 //!
 //! # What it does not do
 //!
 //! It opens no socket and has no clock and no randomness of its own. It does not frame messages on a stream; a
-//! length-delimited framing does. It verifies no addresses: an answer is at most three times as long as what it answers,
-//! and a cookie is the overlay's matter. Secret keys in secure elements are not supported here.
+//! length-delimited framing does. It verifies no addresses: an answer is at most three times as long as what it
+//! answers, and a cookie is the overlay's matter. Secret keys in secure elements are not supported here.
 //!
 //! # Example
 //!

@@ -15,8 +15,8 @@ use crate::{Heading, KeyBundle};
 /// Two parties that know each other and share keys that nobody else has.
 ///
 /// Its messages carry explicit numbers, so they may be lost and reordered; a repeated one is refused, and so is one
-/// that comes more than 960 numbers late. Or it is the root of [stream](crate::stream) epochs, each with a secret of its
-/// own.
+/// that comes more than 960 numbers late. Or it is the root of [stream](crate::stream) epochs, each with a secret of
+/// its own.
 ///
 /// The key of a direction changes each 65,536 messages and on [`rekey`](Self::rekey). That does not bring in new
 /// randomness: who wants to recover from a theft of the keys begins a new session.
@@ -168,8 +168,8 @@ impl Session {
     /// Changes the key of the messages that this side sends; the peer follows with the next message. What was sent
     /// before cannot be decrypted with what is kept from now on, here at once, and at the peer after one more change.
     ///
-    /// Messages that are still on their way are refused once the next one has arrived. A peer that has missed more than eight changes on end can no longer follow, so at least one message of each key
-    /// should arrive.
+    /// Messages that are still on their way are refused once the next one has arrived. A peer that has missed more than
+    /// eight changes on end can no longer follow, so at least one message of each key should arrive.
     pub fn rekey(&mut self) {
         self.outgoing.rekey();
     }

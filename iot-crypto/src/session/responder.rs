@@ -46,9 +46,10 @@ enum State {
 impl Responder {
     /// Answers the first message of a handshake. The answer waits in [`poll_transmit`](Self::poll_transmit).
     ///
-    /// Costs at most four key agreements and two signatures' verification (six after rotations), and before the first
-    /// of them nothing at all is kept. Whoever fears that strangers spend its time limits the rate by address
-    /// ([`RateLimit`](iot_core::RateLimit)), or has addresses verified first, as the overlay does by cookies.
+    /// Costs at most four key agreements, and the verification of two signatures and one for each rotation of either
+    /// side; nothing is kept of a message that is refused. Whoever fears that strangers spend its time limits the rate
+    /// by address ([`RateLimit`](iot_core::RateLimit)), or has addresses verified first, as the overlay does by
+    /// cookies.
     ///
     /// # Errors
     ///

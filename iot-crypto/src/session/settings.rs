@@ -94,7 +94,7 @@ impl Settings {
         Ok(self)
     }
 
-    /// How many messages a handshake over datagrams refuses before it fails. Each may cost up to five key agreements.
+    /// How many messages a handshake over datagrams refuses before it fails. Each may cost up to four key agreements.
     /// Default: 32. Whoever can see the identifier of a session can use them up, and could as well drop what is sent.
     ///
     /// # Errors

@@ -9,14 +9,14 @@ use proptest::prelude::*;
 use crate::support::{Device, PATTERNS, START, answer, begin, context, sessions};
 
 enum Near {
-    Begun(Initiator),
+    Begun(Box<Initiator>),
     Has(Box<Session>),
     Ended(HandshakeError),
 }
 
 enum Far {
     Idle,
-    Answered(Responder),
+    Answered(Box<Responder>),
     Has(Box<Session>),
     Ended(HandshakeError),
 }
@@ -25,7 +25,7 @@ impl Near {
     fn handle_message(self, now: Instant, message: &[u8]) -> Self {
         match self {
             Self::Begun(initiator) => match initiator.handle_message(now, message) {
-                Ok(Progress::Waiting { handshake, .. }) => Self::Begun(handshake),
+                Ok(Progress::Waiting { handshake, .. }) => Self::Begun(Box::new(handshake)),
                 Ok(Progress::Established(session)) => Self::Has(session),
                 Err(error) => Self::Ended(error),
             },
@@ -62,11 +62,11 @@ impl Far {
     fn handle_message(self, server: &Device, message: &[u8]) -> Self {
         match self {
             Self::Idle => match message[0] {
-                0xe1 | 0xe3 => Self::Answered(answer(message, server, &context())),
+                0xe1 | 0xe3 => Self::Answered(Box::new(answer(message, server, &context()))),
                 _ => Self::Idle,
             },
             Self::Answered(responder) => match responder.handle_message(message) {
-                Ok(Progress::Waiting { handshake, .. }) => Self::Answered(handshake),
+                Ok(Progress::Waiting { handshake, .. }) => Self::Answered(Box::new(handshake)),
                 Ok(Progress::Established(session)) => Self::Has(session),
                 Err(error) => Self::Ended(error),
             },
@@ -93,7 +93,7 @@ type Fate = Vec<u16>;
 /// Runs a handshake; messages for which no fate is left arrive at once.
 fn run(pattern: Pattern, mut fates: impl Iterator<Item = Fate>) -> (Near, Far) {
     let (device, server) = (Device::new(1), Device::new(2));
-    let (mut near, mut far) = (Near::Begun(begin(pattern, &device, &server, &context())), Far::Idle);
+    let (mut near, mut far) = (Near::Begun(Box::new(begin(pattern, &device, &server, &context()))), Far::Idle);
     let mut flying: Vec<(u32, bool, Vec<u8>)> = Vec::new();
     for millis in (0..120_000_u32).step_by(10) {
         let now = START.saturating_add(Duration::from_millis(millis.into()));
