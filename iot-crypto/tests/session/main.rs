@@ -8,3 +8,4 @@ mod hostile;
 mod identity;
 mod losses;
 mod support;
+mod vectors;
