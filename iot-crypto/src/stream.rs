@@ -75,6 +75,7 @@ mod binding;
 mod context;
 mod counter;
 mod message;
+mod numbers;
 mod opening;
 mod ratchet;
 mod receiver;

@@ -3,16 +3,16 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use iot_codec::{cbor, record};
-use iot_core::limits::LAST_SEQUENCE;
 use iot_core::{Incarnation, StreamId};
 use zeroize::Zeroizing;
 
 use super::aead::{Aead, KEY_LEN, NONCE_LEN, RustCrypto, TAG_LEN};
 use super::binding::BindingHash;
 use super::message;
+use super::numbers::Numbers;
 use super::opening::write;
 use super::ratchet::{Chain, Keys, Ratchet, generation_of};
-use super::{ContextId, Counter, CounterStore, Epoch, Reservation};
+use super::{ContextId, CounterStore, Epoch, Reservation};
 use crate::{BufferTooSmall, MAX_PAYLOAD_LEN};
 
 /// Writes the messages of one stream, each under a sequence number of its own.
@@ -26,17 +26,11 @@ use crate::{BufferTooSmall, MAX_PAYLOAD_LEN};
 /// own key: the safest, at the cost of one sealed message a boot. Or it [saves](Self::save_into) the sender when the
 /// epoch begins, and [resumes](Self::resume) it, behind all numbers that may have been used.
 pub struct StreamSender<C, A = RustCrypto> {
-    store: C,
-    reservation: Reservation,
+    numbers: Numbers<C>,
     context: ContextId,
     stream: StreamId,
-    incarnation: Incarnation,
     binding: BindingHash,
     ratchet: Ratchet,
-    next: u64,
-    /// Numbers from `next` to here are reserved.
-    reserved: u64,
-    resumed_at: u64,
     aead: PhantomData<fn() -> A>,
 }
 
@@ -140,29 +134,16 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
     /// # Errors
     ///
     /// [`ResumeError::InUse`] and [`ResumeError::Store`].
-    pub fn begin(epoch: Epoch<'_>, mut store: C, reservation: Reservation) -> Result<Self, ResumeError<C::Error>> {
-        let (incarnation, next) = (epoch.incarnation(), epoch.first.position.sequence);
-        let stored = store.load().map_err(ResumeError::Store)?;
-        if let Some(Counter { unused_from, .. }) = stored.filter(|stored| stored.incarnation == incarnation) {
-            if unused_from > next {
-                return Err(ResumeError::InUse { incarnation, unused_from });
-            }
-        }
-        let mut sender = Self {
-            store,
-            reservation,
+    pub fn begin(epoch: Epoch<'_>, store: C, reservation: Reservation) -> Result<Self, ResumeError<C::Error>> {
+        let numbers = Numbers::begin(store, reservation, epoch.incarnation(), epoch.first.position.sequence)?;
+        Ok(Self {
+            numbers,
             context: epoch.context,
             stream: epoch.stream(),
-            incarnation,
             binding: epoch.binding,
             ratchet: epoch.ratchet,
-            next,
-            reserved: next,
-            resumed_at: next,
             aead: PhantomData,
-        };
-        sender.reserve().map_err(ResumeError::Store)?;
-        Ok(sender)
+        })
     }
 
     /// Goes on with a sender that was [saved](Self::save_into), behind all numbers that may have been used.
@@ -170,35 +151,28 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
     /// # Errors
     ///
     /// [`ResumeError`]; after [`ResumeError::CounterLost`] and [`ResumeError::TooFarAhead`], begin a new epoch.
-    pub fn resume(saved: &[u8], mut store: C, reservation: Reservation) -> Result<Self, ResumeError<C::Error>> {
+    pub fn resume(saved: &[u8], store: C, reservation: Reservation) -> Result<Self, ResumeError<C::Error>> {
         let saved: Saved<'_> = cbor::from_slice(saved)?;
         let incarnation = Incarnation::from_bytes(*saved.incarnation);
         let context = ContextId::new(saved.context).ok_or(ResumeError::Context { len: saved.context.len() })?;
-        let stored = store.load().map_err(ResumeError::Store)?;
-        let stored = stored.filter(|stored| stored.incarnation == incarnation);
-        let next = stored.ok_or(ResumeError::CounterLost { incarnation })?.unused_from;
+        let numbers = Numbers::resume(store, reservation, incarnation)?;
         let ratchet = Ratchet {
             generation: saved.generation,
             keys: Keys { key: Zeroizing::new(*saved.key), base_iv: Zeroizing::new(*saved.base_iv) },
             next: Chain(Zeroizing::new(*saved.next)),
         };
-        let generations = generation_of(next).checked_sub(saved.generation);
+        let generations = generation_of(numbers.next()).checked_sub(saved.generation);
         // A counter behind the saved keys belongs to another run of the device.
         let generations = generations.ok_or(ResumeError::CounterLost { incarnation })?;
         if generations > Self::MAX_CATCH_UP {
             return Err(ResumeError::TooFarAhead { generations });
         }
         let mut sender = Self {
-            store,
-            reservation,
+            numbers,
             context,
             stream: StreamId::new(saved.stream),
-            incarnation,
             binding: BindingHash(*saved.binding),
             ratchet,
-            next,
-            reserved: next,
-            resumed_at: next,
             aead: PhantomData,
         };
         sender.turn();
@@ -215,17 +189,10 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
         if payload.len() > MAX_PAYLOAD_LEN {
             return Err(SendError::PayloadTooLong { len: payload.len() });
         }
-        let sequence = self.next;
-        if sequence > LAST_SEQUENCE {
-            return Err(SendError::Exhausted);
-        }
         let len = self.message_len(payload.len());
         let buffer = BufferTooSmall::check(buffer, len)?;
-        if sequence >= self.reserved {
-            self.reserve().map_err(SendError::Store)?;
-        }
         // From here on the number counts as used, whatever happens.
-        self.next += 1;
+        let sequence = self.numbers.take()?;
         if generation_of(sequence) > self.ratchet.generation {
             self.ratchet = self.ratchet.following(&self.binding);
         }
@@ -262,9 +229,8 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
     /// # Errors
     ///
     /// What the store reports; the numbers then stay reserved.
-    pub fn shut_down(mut self) -> Result<C, C::Error> {
-        self.store.store(Counter { incarnation: self.incarnation, unused_from: self.next })?;
-        Ok(self.store)
+    pub fn shut_down(self) -> Result<C, C::Error> {
+        self.numbers.shut_down()
     }
 
     /// Writes what [`resume`](Self::resume) needs to the front of `buffer` and returns how many octets that is. They
@@ -278,7 +244,7 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
         let saved = Saved {
             context: self.context.as_bytes(),
             stream: self.stream.number(),
-            incarnation: self.incarnation.as_bytes(),
+            incarnation: self.numbers.incarnation().as_bytes(),
             binding: self.binding.as_bytes(),
             generation: self.ratchet.generation,
             key: &self.ratchet.keys.key,
@@ -294,17 +260,17 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
     ///
     /// Who does not know claims nothing.
     pub fn skipped(&self, first_unused: u64) -> Option<Range<u64>> {
-        (first_unused < self.resumed_at).then_some(first_unused..self.resumed_at)
+        self.numbers.skipped(first_unused)
     }
 
     /// Octets of the next message with a payload of `payload_len` octets.
     pub const fn message_len(&self, payload_len: usize) -> usize {
-        message::header_len(self.context, self.next) + payload_len + TAG_LEN
+        message::header_len(self.context, self.numbers.next()) + payload_len + TAG_LEN
     }
 
     /// The sequence number that the next message gets.
     pub const fn next_sequence(&self) -> u64 {
-        self.next
+        self.numbers.next()
     }
 
     /// The stream.
@@ -314,20 +280,12 @@ impl<C: CounterStore, A: Aead> StreamSender<C, A> {
 
     /// The incarnation.
     pub const fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// Reserves the next numbers.
-    fn reserve(&mut self) -> Result<(), C::Error> {
-        let unused_from = self.next.saturating_add(self.reservation.count());
-        self.store.store(Counter { incarnation: self.incarnation, unused_from })?;
-        self.reserved = unused_from;
-        Ok(())
+        *self.numbers.incarnation()
     }
 
     /// Turns the ratchet to the generation of the next number.
     fn turn(&mut self) {
-        while self.ratchet.generation < generation_of(self.next) {
+        while self.ratchet.generation < generation_of(self.numbers.next()) {
             self.ratchet = self.ratchet.following(&self.binding);
         }
     }
@@ -338,8 +296,7 @@ impl<C, A> fmt::Debug for StreamSender<C, A> {
         f.debug_struct("StreamSender")
             .field("context", &self.context)
             .field("stream", &self.stream)
-            .field("incarnation", &self.incarnation)
-            .field("next", &self.next)
+            .field("numbers", &self.numbers)
             .finish_non_exhaustive()
     }
 }
