@@ -8,7 +8,7 @@
 //!
 //! It draws no randomness, reads no clock, stores nothing and sends nothing: the caller hands all of that in. It
 //! contains no cryptographic primitive of its own. It does not hide who seals how much to whom and when, though
-//! [`Padding`] coarsens how much. Groups are not there yet.
+//! [`Padding`] coarsens how much.
 //!
 //! # Example
 //!
@@ -59,6 +59,8 @@
 //! Two parties that can talk to each other agree on keys in a session (feature `session`), which can be the root of
 //! streams.
 //!
+//! A [`group`] has one key for many members, whose publishers sign what they write in batches.
+//!
 //! [`MultiSealer`] seals one message for several readers, and [`Publisher`] signs one for everybody; a [`Policy`] says what
 //! a reader admits.
 //!
@@ -76,6 +78,8 @@
 //! | what a message adds to a payload of 20 octets | 165 octets (sequence number below 2²⁴, stream 0) |
 //! | what a message of a stream adds to any payload | 21 octets (context of 2 octets, sequence number below 65,536) |
 //! | readers of a message | [`MAX_READERS`], 128 octets each |
+//! | what a message of a group adds to any payload | 55 octets (sequence number below 2²⁴, stream 0, epoch below 256) |
+//! | messages of a signed batch of a group | [`group::SignedBatch::MAX_MESSAGES`], 32 octets each |
 //! | key bundle | [`KeyBundle::MAX_LEN`] octets |
 //! | rotations of a device's signing key | [`Succession::MAX_ROTATIONS`], in [`Succession::MAX_LEN`] octets |
 //!
@@ -107,6 +111,7 @@ extern crate alloc;
 pub mod fault;
 
 pub mod cose;
+pub mod group;
 #[cfg(feature = "session")]
 pub mod session;
 pub mod stream;

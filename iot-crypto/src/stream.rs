@@ -89,12 +89,17 @@ mod topic_name;
 
 #[cfg(feature = "fast-aead")]
 pub use aead::Ring;
+pub(crate) use aead::TAG_LEN;
 pub use aead::{Aead, AeadError, RustCrypto};
+pub(crate) use binding::BindingHash;
 pub use context::ContextId;
 pub use counter::{Counter, CounterStore, Reservation};
 pub use message::{FormError, StreamMessage};
+pub(crate) use message::{MAX_CIPHERTEXT_LEN, PROTECTED, sequence_len_of, shortest};
+pub(crate) use numbers::Numbers;
 pub use opening::{AcceptError, Epoch, EpochSecret, Invitation, InvitationError, Opening};
 pub use ratchet::GENERATION_LEN;
+pub(crate) use ratchet::{Keys, expand};
 pub use receiver::{RestoreError, StreamError, StreamMemory, StreamReceiver};
 #[cfg(feature = "alloc")]
 pub(crate) use receiver::{encode_memory, restore_memory};

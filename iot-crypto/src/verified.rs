@@ -2,8 +2,8 @@ use iot_core::{Freshness, KeyId, Position};
 
 use crate::Heading;
 
-/// A message that was opened, with its proof. Only [`Opener::open`](crate::Opener::open) and the openers
-/// of [streams](crate::stream) make one.
+/// A message that was opened, with its proof. Only [`Opener::open`](crate::Opener::open), the openers of
+/// [streams](crate::stream) and the [signed batches](crate::group::SignedBatch) of groups make one.
 ///
 /// It says that the source wrote this payload, for this reader, under this topic and at this position, and that it was
 /// not accepted before. [`proof`](Self::proof) says how that is known.

@@ -21,9 +21,7 @@ pub(super) struct Binding<'a> {
 
 impl Binding<'_> {
     pub(super) fn hash(&self) -> BindingHash {
-        let mut writer = Writer::new(Hashing(Sha256::new()));
-        self.encode(&mut writer).expect("a hash takes any number of octets");
-        BindingHash(writer.into_output().0.finalize().into())
+        BindingHash::of(self)
     }
 }
 
@@ -43,12 +41,19 @@ impl Encode for Binding<'_> {
 
 /// The SHA-256 of a [`Binding`]: the external data of every message, and part of every derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BindingHash(pub(super) [u8; Self::LEN]);
+pub(crate) struct BindingHash(pub(crate) [u8; Self::LEN]);
 
 impl BindingHash {
-    pub(super) const LEN: usize = 32;
+    /// The hash of the encoding of a binding.
+    pub(crate) fn of(binding: &impl Encode) -> Self {
+        let mut writer = Writer::new(Hashing(Sha256::new()));
+        binding.encode(&mut writer).expect("a hash takes any number of octets");
+        Self(writer.into_output().0.finalize().into())
+    }
 
-    pub(super) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+    pub(crate) const LEN: usize = 32;
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 

@@ -230,10 +230,10 @@ pub(super) fn write_header(context: ContextId, sequence: u64, header: &mut [u8])
 }
 
 /// The protected header of the COSE form, `{1: 24}`: ChaCha20-Poly1305 (RFC 9053 §4.3).
-pub(super) const PROTECTED: [u8; 4] = [0xa1, 0x01, 0x18, 0x18];
+pub(crate) const PROTECTED: [u8; 4] = [0xa1, 0x01, 0x18, 0x18];
 
 /// Octets of the longest ciphertext, with its tag.
-const MAX_CIPHERTEXT_LEN: usize = MAX_PAYLOAD_LEN + TAG_LEN;
+pub(crate) const MAX_CIPHERTEXT_LEN: usize = MAX_PAYLOAD_LEN + TAG_LEN;
 
 /// Bit 7 is set, which tells the compact form from a routing header. Bit 0 is clear, which tells it from the COSE form.
 const COMPACT: u8 = 0b1000_0000;
@@ -248,13 +248,13 @@ const COSE_HEAD: u8 = 0x83;
 const KID: u64 = 4;
 const PARTIAL_IV: u64 = 6;
 
-const fn sequence_len_of(sequence: u64) -> usize {
+pub(crate) const fn sequence_len_of(sequence: u64) -> usize {
     8 - (sequence | 1).leading_zeros() as usize / 8
 }
 
 /// The number in 1 to 8 octets, big endian, if no fewer would do.
 #[inline]
-fn shortest(octets: &[u8]) -> Option<u64> {
+pub(crate) fn shortest(octets: &[u8]) -> Option<u64> {
     let number = octets.iter().fold(0, |number, octet| number << 8 | u64::from(*octet));
     if sequence_len_of(number) == octets.len() { Some(number) } else { None }
 }

@@ -38,15 +38,15 @@ impl Ratchet {
 }
 
 /// The key of a generation, and the base IV from which each message's nonce follows.
-pub(super) struct Keys {
-    pub(super) key: Zeroizing<[u8; KEY_LEN]>,
-    pub(super) base_iv: Zeroizing<[u8; NONCE_LEN]>,
+pub(crate) struct Keys {
+    pub(crate) key: Zeroizing<[u8; KEY_LEN]>,
+    pub(crate) base_iv: Zeroizing<[u8; NONCE_LEN]>,
 }
 
 impl Keys {
     /// The nonce of a message: the partial IV, padded on the left, XOR the base IV (RFC 9052 §3.1).
     #[inline]
-    pub(super) fn nonce(&self, sequence: u64) -> [u8; NONCE_LEN] {
+    pub(crate) fn nonce(&self, sequence: u64) -> [u8; NONCE_LEN] {
         let mut nonce = *self.base_iv;
         for (octet, of_sequence) in nonce[NONCE_LEN - 8..].iter_mut().zip(sequence.to_be_bytes()) {
             *octet ^= of_sequence;
@@ -81,9 +81,9 @@ impl Chain {
 /// HKDF-Expand (RFC 5869 §2.3) in the manner of RFC 8613 §3.2.1, with the parties and the place in the binding.
 ///
 /// ```cddl
-/// info = [binding: bstr .size 32, algorithm: 24, purpose: "chain" / "key" / "iv", length: uint]
+/// info = [binding: bstr .size 32, algorithm: 24, purpose: "chain" / "key" / "iv" / "leaf", length: uint]
 /// ```
-fn expand<const N: usize>(hkdf: &Hkdf<Sha256>, binding: &BindingHash, purpose: &str) -> Zeroizing<[u8; N]> {
+pub(crate) fn expand<const N: usize>(hkdf: &Hkdf<Sha256>, binding: &BindingHash, purpose: &str) -> Zeroizing<[u8; N]> {
     let mut info = [0; INFO_LEN];
     let mut writer = Writer::new(Buffer::new(&mut info));
     let written = (|| {
