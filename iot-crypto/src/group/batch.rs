@@ -139,7 +139,8 @@ pub struct SignedBatch<'b> {
     epoch: u64,
     first: Position,
     key: KeyId,
-    leaves: &'b [Leaf],
+    /// Of [`LEAF_LEN`] octets each.
+    leaves: &'b [u8],
 }
 
 /// Why octets are not a batch that a known publisher signed.
@@ -237,12 +238,12 @@ impl<'b> SignedBatch<'b> {
             VerifyError::Buffer(short) => BatchError::Buffer(short),
         })?;
         let Body { epoch, stream, incarnation, first, leaves } = cbor::from_slice(body)?;
-        let (leaves, rest) = leaves.as_chunks::<LEAF_LEN>();
-        if !rest.is_empty() || leaves.is_empty() || leaves.len() > Self::MAX_MESSAGES {
-            return Err(BatchError::Leaves { len: leaves.len() * LEAF_LEN + rest.len() });
+        let count = leaves.len() / LEAF_LEN;
+        if !leaves.len().is_multiple_of(LEAF_LEN) || !matches!(count, 1..=Self::MAX_MESSAGES) {
+            return Err(BatchError::Leaves { len: leaves.len() });
         }
-        if first.checked_add(leaves.len() as u64 - 1).is_none_or(|last| last > LAST_SEQUENCE) {
-            return Err(BatchError::AboveLast { first, count: leaves.len() });
+        if first.checked_add(count as u64 - 1).is_none_or(|last| last > LAST_SEQUENCE) {
+            return Err(BatchError::AboveLast { first, count });
         }
         let incarnation = Incarnation::from_bytes(*incarnation);
         let first = Position { source, stream: StreamId::new(stream), incarnation, sequence: first };
@@ -288,7 +289,7 @@ impl<'b> SignedBatch<'b> {
 
     /// How many messages it is about.
     pub const fn count(&self) -> usize {
-        self.leaves.len()
+        self.leaves.len() / LEAF_LEN
     }
 
     /// The epoch.
@@ -301,18 +302,18 @@ impl<'b> SignedBatch<'b> {
         self.key
     }
 
-    fn leaf(&self, epoch: u64, position: &Position) -> Option<&'b Leaf> {
+    fn leaf(&self, epoch: u64, position: &Position) -> Option<&'b [u8]> {
         let index = position.sequence.checked_sub(self.first.sequence)?;
         let here = Position { sequence: self.first.sequence, ..*position };
         if epoch != self.epoch || here != self.first {
             return None;
         }
-        self.leaves.get(usize::try_from(index).ok()?)
+        self.leaves.chunks_exact(LEAF_LEN).nth(usize::try_from(index).ok()?)
     }
 
     fn check(&self, message: &Unconfirmed<'_>) -> Result<(), ConfirmError> {
         let leaf = self.leaf(message.epoch, &message.heading.position).filter(|_| message.group == self.group);
-        if *leaf.ok_or(ConfirmError::NotCovered)? == message.leaf { Ok(()) } else { Err(ConfirmError::Forged) }
+        if leaf.ok_or(ConfirmError::NotCovered)? == message.leaf { Ok(()) } else { Err(ConfirmError::Forged) }
     }
 
     fn verified<'m>(&self, message: &Unconfirmed<'m>, freshness: Freshness) -> Verified<'m> {

@@ -105,7 +105,7 @@ pub(super) fn read_history<'m>(
     let body: History<'m> = cbor::from_slice(opened.payload())?;
     check_kind(body.kind, HISTORY, body.group, group)?;
     let len = body.epochs.len();
-    if len == 0 || len % HISTORY_ENTRY_LEN != 0 {
+    if len == 0 || !len.is_multiple_of(HISTORY_ENTRY_LEN) {
         return Err(RekeyError::Length { len });
     }
     let first = body.first;
