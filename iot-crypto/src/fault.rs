@@ -16,6 +16,10 @@ pub enum Check {
     ReceiverBinding = 8,
     /// Commitments of a device's key to its successor.
     Commitment = 16,
+    /// The hash of a message in its publisher's batch.
+    BatchHash = 32,
+    /// That epochs of a group only rise.
+    EpochFloor = 64,
 }
 
 static OFF: AtomicU8 = AtomicU8::new(0);

@@ -10,7 +10,19 @@ use crate::Heading;
 /// without the signature of its publisher over a [batch](super::SignedBatch): each member has the key with which all
 /// write, and can write in the name of another.
 ///
-/// It was not accepted before. There is one of each, to be spent once on [`SignedBatch::confirm`](super::SignedBatch).
+/// It was not accepted before. There is one of each, to be spent once on [`SignedBatch::confirm`](super::SignedBatch::confirm).
+///
+/// What takes a `Verified` message does not take it:
+///
+/// ```compile_fail,E0308
+/// use iot_crypto::{Verified, group::GroupAuthenticated};
+///
+/// fn act(_: &Verified<'_>) {}
+///
+/// fn on_message(opened: GroupAuthenticated<'_>) {
+///     act(&opened);
+/// }
+/// ```
 #[must_use]
 #[derive(Debug)]
 pub struct GroupAuthenticated<'m> {

@@ -313,7 +313,12 @@ impl<'b> SignedBatch<'b> {
 
     fn check(&self, message: &Unconfirmed<'_>) -> Result<(), ConfirmError> {
         let leaf = self.leaf(message.epoch, &message.heading.position).filter(|_| message.group == self.group);
-        if leaf.ok_or(ConfirmError::NotCovered)? == message.leaf { Ok(()) } else { Err(ConfirmError::Forged) }
+        let leaf = leaf.ok_or(ConfirmError::NotCovered)?;
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Check::BatchHash) {
+            return Ok(());
+        }
+        if leaf == message.leaf { Ok(()) } else { Err(ConfirmError::Forged) }
     }
 
     fn verified<'m>(&self, message: &Unconfirmed<'m>, freshness: Freshness) -> Verified<'m> {

@@ -227,5 +227,29 @@ fn only_the_managers_sealed_records_count() {
     other[at] = b'E';
     assert_eq!(from_manager(&other, &mut member), Err(RekeyError::OtherKind));
     assert_eq!(from_manager(&payload, &mut member), Ok(1));
-    assert!(!format!("{member:?}").contains("secret"));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let alice = Party::new(1);
+    let mut plant = Plant::found(&[&alice]);
+    let member = plant.member(&alice);
+    let mut batch: Batch = Batch::new(plant.group());
+    let mut publisher = publisher(&member, &alice);
+    let mut message = publisher.publish(PAYLOAD, &mut batch).unwrap();
+    let announced = plant.messages();
+    let secret = alice.opened(&plant.manager, &announced[0], |opened| opened.payload().to_vec()).unwrap();
+    let secret = &secret[secret.len() - 32..];
+    let shown = |text: &str| {
+        secret.windows(3).any(|run| {
+            let hexadecimal: String = run.iter().map(|octet| format!("{octet:02x}")).collect();
+            text.contains(&hexadecimal) || text.contains(&format!("{}, {}, {}", run[0], run[1], run[2]))
+        })
+    };
+    assert!(shown(&format!("{secret:?}")));
+    let text = format!("{member:?} {publisher:?} {batch:?} {:?}", plant.manages);
+    assert!(!shown(&text), "{text}");
+    // What waits for a signature does not show its payload.
+    let opened = member.open_unconfirmed(Some(topic()), Some(alice.id()), &mut message, &Seen::default()).unwrap();
+    assert!(!format!("{opened:?}").contains("payload"));
 }
