@@ -1,7 +1,13 @@
-"""Groups from docs/formats/group.md, not from the Rust code: writes tests/vectors/group.txt to standard output."""
+"""Groups from docs/formats/group.md, not from the Rust code.
+
+Without arguments: python-cwt, which knows only full IVs, opens the messages of the vector.
+With --vector: writes tests/vectors/group.txt to standard output.
+"""
 
 import hashlib
 import hmac
+import sys
+from pathlib import Path
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -79,5 +85,28 @@ def vector():
         print(f"{name}: {value.hex()}")
 
 
+def open_vector():
+    from cwt import COSE, COSEKey
+
+    text = (Path(__file__).parent.parent / "vectors" / "group.txt").read_text()
+    lines = dict(line.split(": ") for line in text.splitlines() if not line.startswith("#"))
+    vector = {name: bytes.fromhex(digits) for name, digits in lines.items()}
+    for index in range(3):
+        octets = vector[f"message {index}"]
+        routing_len = 10 + (octets[0] & 7)
+        routing, (protected, unprotected, ciphertext) = octets[:routing_len], cbor2.loads(octets[routing_len:])
+        sequence = int.from_bytes(unprotected[6], "big")
+        nonce = (int.from_bytes(vector["base-iv"], "big") ^ sequence).to_bytes(12, "big")
+        key = COSEKey.new({1: 4, 2: unprotected[4], 3: CHACHA20_POLY1305, 4: [4], -1: vector["key"]})
+        with_full_iv = cbor2.CBORTag(16, [protected, {4: unprotected[4], 5: nonce}, ciphertext])
+        external = routing + vector["binding"]
+        assert COSE.new().decode(cbor2.dumps(with_full_iv), key, external_aad=external) == vector["payload"]
+        try:
+            COSE.new().decode(cbor2.dumps(with_full_iv), key, external_aad=external[1:])
+        except Exception:
+            continue
+        raise AssertionError("it opens with another external data")
+
+
 if __name__ == "__main__":
-    vector()
+    vector() if "--vector" in sys.argv else open_vector()
