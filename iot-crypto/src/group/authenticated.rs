@@ -10,7 +10,8 @@ use crate::Heading;
 /// without the signature of its publisher over a [batch](super::SignedBatch): each member has the key with which all
 /// write, and can write in the name of another.
 ///
-/// It was not accepted before. There is one of each, to be spent once on [`SignedBatch::confirm`](super::SignedBatch::confirm).
+/// It was not accepted before. There is one of each, to be spent once on
+/// [`SignedBatch::confirm`](super::SignedBatch::confirm).
 ///
 /// What takes a `Verified` message does not take it:
 ///
