@@ -38,12 +38,15 @@ pub(crate) enum Audience<'a> {
 
 impl Encode for Binding<'_> {
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
-        match &self.audience {
+        let (audience, heading) = (self.audience, *self.heading);
+        #[cfg(iot_fault)]
+        let (audience, heading) = weakened(audience, heading);
+        match audience {
             Audience::Readers { algorithm, hash } => {
                 writer.array(8)?;
                 writer.text("iot sealed 1")?;
                 writer.int(algorithm.number())?;
-                writer.bytes(&bound(hash))?;
+                writer.bytes(&hash)?;
             }
             Audience::Everybody { routing } => {
                 writer.array(7)?;
@@ -51,8 +54,8 @@ impl Encode for Binding<'_> {
                 writer.bytes(routing)?;
             }
         }
-        let position = &self.heading.position;
-        writer.text(self.heading.topic.as_str())?;
+        let position = &heading.position;
+        writer.text(heading.topic.as_str())?;
         writer.bytes(position.source.as_bytes())?;
         writer.unsigned(position.stream.number().into())?;
         writer.bytes(position.incarnation.as_bytes())?;
@@ -60,10 +63,23 @@ impl Encode for Binding<'_> {
     }
 }
 
-fn bound(reader: &[u8; 32]) -> [u8; 32] {
-    #[cfg(iot_fault)]
-    if crate::fault::is_off(crate::fault::Check::ReceiverBinding) {
-        return [0; 32];
+/// What is bound while checks are switched off: the same for every reader, form, topic or position.
+#[cfg(iot_fault)]
+fn weakened<'a>(mut audience: Audience<'a>, mut heading: Heading<'a>) -> (Audience<'a>, Heading<'a>) {
+    use crate::fault::{Check, is_off};
+    if let (Audience::Readers { hash, .. }, true) = (&mut audience, is_off(Check::ReceiverBinding)) {
+        *hash = [0; 32];
     }
-    *reader
+    if is_off(Check::FormBinding) {
+        audience = Audience::Everybody { routing: &[] };
+    }
+    if is_off(Check::TopicBinding) {
+        heading.topic = Topic::new("any").expect("it is a topic");
+    }
+    if is_off(Check::PositionBinding) {
+        let source = iot_core::DeviceId::from_bytes([0; 32]);
+        let incarnation = iot_core::Incarnation::from_bytes([0; 8]);
+        heading.position = Position { source, stream: iot_core::StreamId::new(0), incarnation, sequence: 0 };
+    }
+    (audience, heading)
 }

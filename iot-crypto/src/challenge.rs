@@ -114,7 +114,10 @@ impl Answer {
         let (signed, source, key) = statement::signer_of(octets, directory)?;
         let body = statement::verify(&signed, &key, &Context { name: CONTEXT, parties: &[&reader, &source] })?;
         let body: Body = cbor::from_slice(body)?;
-        if body.challenge != challenge.0 {
+        let is_own = body.challenge == challenge.0;
+        #[cfg(iot_fault)]
+        let is_own = is_own || crate::fault::is_off(crate::fault::Check::Challenge);
+        if !is_own {
             return Err(StatementError::OtherChallenge);
         }
         let (stream, incarnation) = (StreamId::new(body.stream), Incarnation::from_bytes(body.incarnation));

@@ -69,6 +69,12 @@
 //! [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. A device that rotates its signing key extends its
 //! [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who rotates first.
 //!
+//! # Attacks
+//!
+//! `docs/security.md` in the repository lists what is defended, with the test that shows it and fails without the
+//! defence, and what is not: among others a Cortex-M3's variable-time multiply, storage that is cloned at the sender,
+//! and quantum computers.
+//!
 //! # Limits
 //!
 //! | what | limit |

@@ -150,6 +150,8 @@ pub(crate) fn write_enc_structure<O: Output>(
     protected: &[u8],
     external: &[&[u8]],
 ) -> Result<(), EncodeError> {
+    #[cfg(iot_fault)]
+    let external = if crate::fault::is_off(crate::fault::Check::ExternalData) { &[] } else { external };
     writer.array(3)?;
     writer.text(context)?;
     writer.bytes(protected)?;

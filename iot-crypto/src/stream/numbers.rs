@@ -69,7 +69,10 @@ impl<C: CounterStore> Numbers<C> {
 
     fn reserve(&mut self) -> Result<(), C::Error> {
         let unused_from = self.next.saturating_add(self.reservation.count());
-        self.store.store(Counter { incarnation: self.incarnation, unused_from })?;
+        let stored = unused_from;
+        #[cfg(iot_fault)]
+        let stored = if crate::fault::is_off(crate::fault::Check::Reservation) { self.next } else { stored };
+        self.store.store(Counter { incarnation: self.incarnation, unused_from: stored })?;
         self.reserved = unused_from;
         Ok(())
     }

@@ -149,6 +149,14 @@ fn the_signature_of_another_is_refused() {
     assert_eq!(open(&reader, &device, &message), Err(OpenError::Signature(iot_crypto::SignatureError)));
 }
 
+/// Key-compromise impersonation: the thief has the keys of the reader, not of the device.
+#[test]
+fn who_has_the_keys_of_a_reader_cannot_write_to_it_as_a_device() {
+    let (device, reader) = (Party::new(1), Party::new(2));
+    let message = support::signed_by(&reader, &device, &reader, b"21.5");
+    assert_eq!(open(&reader, &device, &message), Err(OpenError::Signature(iot_crypto::SignatureError)));
+}
+
 #[test]
 fn a_reader_without_the_secret_says_so() {
     let (device, reader, other) = (Party::new(1), Party::new(2), Party::new(3));

@@ -185,6 +185,19 @@ fn an_envelope_without_the_commitment_to_its_key_is_refused() {
     assert_eq!(open(&a, &device, &plain), Err(OpenError::Commitment));
 }
 
+/// Nothing else is wrong with it: who knows the content key authenticates whatever commitment they write.
+#[test]
+fn an_envelope_that_commits_to_another_key_is_refused() {
+    let device = Party::new(1);
+    let (a, b) = (Party::new(2), Party::new(3));
+    let message = sealed(&device, &[&a, &b], Carries::Position, b"21.5");
+    let signed = signed_inside(&message, &a);
+    let own = envelope_committing(&content_key_octets(), &message, &signed, &[&a, &b]);
+    assert_eq!(open(&b, &device, &own).unwrap(), b"21.5");
+    let other = envelope_committing(&[7; 32], &message, &signed, &[&a, &b]);
+    assert_eq!(open(&b, &device, &other), Err(OpenError::Commitment));
+}
+
 #[test]
 fn one_expired_bundle_or_a_signer_that_refuses_stops_the_message() {
     let device = Party::new(1);
@@ -250,6 +263,11 @@ fn signed_inside(message: &[u8], reader: &Party) -> Vec<u8> {
 
 /// An envelope that a reader makes of something signed: everything that needs no signing key is right.
 fn envelope_of(message: &[u8], signed: &[u8], readers: &[&Party]) -> Vec<u8> {
+    envelope_committing(&content_key_octets(), message, signed, readers)
+}
+
+/// The same, with a commitment to any key.
+fn envelope_committing(committed: &[u8; 32], message: &[u8], signed: &[u8], readers: &[&Party]) -> Vec<u8> {
     let (_, routing_len) = RoutingHeader::parse(message).unwrap();
     let routing = &message[..routing_len];
     let mut keys: Vec<_> = readers.iter().map(|reader| *reader.agreement.public()).collect();
@@ -258,7 +276,7 @@ fn envelope_of(message: &[u8], signed: &[u8], readers: &[&Party]) -> Vec<u8> {
     let draft = Encrypt::seal(&keys, signed, b"", &mut rng()).unwrap();
     let content_key = ContentKey::generate(&mut rng());
     let recipients = &draft[draft.len() - 128 * keys.len()..];
-    let commitment = hmac_sha256(&content_key_octets(), b"iot content key 1");
+    let commitment = hmac_sha256(committed, b"iot content key 1");
     let mut protected = vec![0xa2, 0x01, 0x18, 0x18, 0x3a, 0x00, 0x01, 0x00, 0x01, 0x58, 0x20];
     protected.extend_from_slice(&commitment);
     let external = [routing, &sha256(recipients)].concat();

@@ -1,11 +1,11 @@
 //! What a receiver accepts, and how often.
 
 use iot_core::{Freshness, Ranges, Topic, Window};
-use iot_crypto::ReplayError;
 use iot_crypto::stream::{
     ContextId, FormError, GENERATION_LEN, Reservation, RestoreError, StreamError, StreamMessage, StreamReceiver,
     StreamSender, Streams,
 };
+use iot_crypto::{Policy, PolicyError, Proof, ReplayError};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -77,6 +77,18 @@ fn refuses_another_topic_and_leaves_the_message_as_it_was() {
     }
     assert_eq!(message, original);
     assert_eq!(receiver.open_without_topic(&mut message).unwrap().heading().topic, topic());
+}
+
+/// Key-compromise impersonation: the keys of a stream are the reader's, too, so who has them can write it. Such a message
+/// says so, and a policy that demands signatures refuses it.
+#[test]
+fn what_a_reader_could_have_written_itself_is_no_signed_message() {
+    let mut receiver = receiver(0);
+    let mut written_by_the_reader = message(0);
+    let opened = receiver.open(topic(), &mut written_by_the_reader).unwrap();
+    assert_eq!(opened.proof(), Proof::PairwiseKey);
+    let refused = PolicyError::Proof { found: Proof::PairwiseKey };
+    assert_eq!(Policy::new().proof(Proof::Signature).check(&opened), Err(refused));
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub(crate) fn receive(
 ) -> Result<AeadCtxR<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>, ReceiveError> {
     let agreed = agreement.agree(encapsulated).map_err(ReceiveError::Refused)?;
     // RFC 9180 §7.1.4.
-    if agreed.0.ct_eq(&[0; 32]).into() {
+    let is_zero = agreed.0.ct_eq(&[0; 32]).into();
+    #[cfg(iot_fault)]
+    let is_zero = is_zero && !crate::fault::is_off(crate::fault::Check::SmallOrder);
+    if is_zero {
         return Err(ReceiveError::SmallOrder);
     }
     let mut context = [0; 2 * AgreementKey::LEN];
