@@ -77,6 +77,15 @@ fn every_test_that_the_page_names_exists() {
 }
 
 #[test]
+fn only_what_is_coming_has_no_test() {
+    let page = page();
+    let lines = page.lines().filter(|line| line.starts_with("| ")).count();
+    let coming = page.lines().filter(|line| line.starts_with("| ") && line.contains("| coming")).count();
+    // The head and the line below it are the other two.
+    assert_eq!(rows(&page).len() + coming + 2, lines);
+}
+
+#[test]
 fn every_attack_is_refused_and_succeeds_without_its_defence() {
     let rows = rows(&page());
     assert!(rows.len() >= 20, "the table has {} rows", rows.len());
