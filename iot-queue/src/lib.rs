@@ -92,6 +92,8 @@ extern crate std;
 mod checksum;
 mod config;
 mod error;
+#[cfg(iot_fault)]
+pub mod fault;
 mod format;
 mod lease;
 mod log;

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use iot_core::Position;
 
+#[cfg(iot_fault)]
+use crate::fault::{self, Guard};
+use crate::format::metadata::Attributes;
 use crate::format::record::{self, Life, RecordHeader};
 use crate::format::segment::{self, SegmentHeader};
 use crate::message::Message;
@@ -306,7 +309,10 @@ impl<S: Storage> Log<S> {
             self.traffic.syncs += 1;
             let tail = self.tail_mut();
             tail.synced = tail.written;
+            #[cfg(not(iot_fault))]
         }
+            #[cfg(iot_fault)]
+            let synced = fault::sync_unless(Guard::CommitSync, &mut self.storage, number);
         self.durable = self.next();
         Ok(())
     }
@@ -331,7 +337,10 @@ impl<S: Storage> Log<S> {
             self.traffic.syncs += 1;
             let tail = self.tail_mut();
             tail.synced = tail.written;
+            #[cfg(not(iot_fault))]
             tail.phase = Phase::Sealed;
+            #[cfg(iot_fault)]
+            let synced = fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
         }
         self.durable = self.next();
         let header = SegmentHeader {
@@ -347,6 +356,9 @@ impl<S: Storage> Log<S> {
         self.traffic.syncs += 1;
         self.traffic.written += u64::from(segment::RECORDS);
         self.free.pop_front();
+        #[cfg(iot_fault)]
+        let header =
+            if fault::is_off(Guard::RetiredBelow) { SegmentHeader { retired_below: 0, ..header } } else { header };
         self.next_generation += 1;
         self.segments.push_back(Segment::new(next, header));
         Ok(())
@@ -379,3 +391,6 @@ fn begin<S: Storage>(storage: &mut S, number: SegmentNumber, header: &SegmentHea
     storage.write_at(number, 0, &header.encode())?;
     storage.sync(number)
 }
+    #[cfg(iot_fault)]
+    return fault::sync_unless(Guard::HeaderSync, storage, number);
+    #[cfg(not(iot_fault))]

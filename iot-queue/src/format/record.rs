@@ -8,6 +8,9 @@ use iot_core::{DeviceId, Incarnation, Position, StreamId};
 use super::octets;
 use crate::checksum::{self, Integrity};
 
+#[cfg(iot_fault)]
+use crate::fault::{self, Guard};
+use crate::message::Message;
 /// Octets of a record's header.
 pub(crate) const HEADER_LEN: u32 = 32;
 /// Octets of a position at the front of a message's metadata.
@@ -51,9 +54,10 @@ pub(crate) struct RecordHeader {
 impl RecordHeader {
     /// Reads a header that stands at `position` of a life with this seed, if it is intact and names a possible length.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN as usize], seed: u32, position: u32) -> Option<Self> {
-        (bytes[0] == tag(seed) && checksum::matches(bytes, place(seed, position)))
-            .then(|| Self::fields(bytes))
-            .flatten()
+        let holds = checksum::matches(bytes, place(seed, position));
+        #[cfg(iot_fault)]
+        let holds = holds || fault::is_off(Guard::RecordHeaderCrc);
+        (bytes[0] == tag(seed) && holds).then(|| Self::fields(bytes)).flatten()
     }
 
     /// Like [`decode`](Self::decode), but puts a single flipped bit right: for places where a record must stand.
@@ -62,6 +66,10 @@ impl RecordHeader {
         if (bytes[0] ^ tag(seed)).count_ones() > 1
             || checksum::check_or_correct(&mut bytes, place(seed, position)) == Integrity::Damaged
         {
+        #[cfg(iot_fault)]
+        if fault::is_off(Guard::RecordHeaderCrc) {
+            return Self::decode(bytes, seed, position);
+        }
             return None;
         }
         (bytes[0] == tag(seed)).then(|| Self::fields(&bytes)).flatten()
@@ -178,6 +186,10 @@ pub(crate) fn decode_message<'b>(header: &RecordHeader, body: &'b [u8]) -> (Opti
         stream: StreamId::new(u32::from_le_bytes(octets(metadata, 32))),
         incarnation: Incarnation::from_bytes(octets(metadata, 36)),
         sequence: u64::from_le_bytes(octets(metadata, 44)),
+    #[cfg(iot_fault)]
+    if fault::is_off(Guard::BodyCrc) {
+        return true;
+    }
     });
     (position, payload)
 }
@@ -208,6 +220,10 @@ fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec
     out.resize(start + header.record_len() as usize, 0);
 }
 
+    #[cfg(iot_fault)]
+    let header = if fault::is_off(Guard::CommitMark) { RecordHeader { mark: 0, ..header } } else { header };
+    #[cfg(iot_fault)]
+    let life = if fault::is_off(Guard::OpeningNumber) { Life { opening: 0, ..life } } else { life };
 /// What a header's CRC begins from: the place counts too, so that a record copied elsewhere is none.
 fn place(seed: u32, position: u32) -> u32 {
     checksum::crc32c(seed, &position.to_le_bytes())

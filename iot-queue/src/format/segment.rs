@@ -5,6 +5,8 @@ use core::ops::Range;
 
 use super::octets;
 use crate::checksum::{self, Integrity};
+#[cfg(iot_fault)]
+use crate::fault::{self, Guard};
 use crate::offset::Epoch;
 
 /// Octets of one copy of the header, and of the trailer that ends a footer.
@@ -57,6 +59,10 @@ impl SegmentHeader {
     pub(crate) fn seed(&self) -> u32 {
         checksum::crc32c(checksum::crc32c(0, self.epoch.as_bytes()), &self.generation.to_le_bytes())
     }
+        #[cfg(iot_fault)]
+        if fault::is_off(Guard::GenerationSeed) {
+            return checksum::crc32c(0, self.epoch.as_bytes());
+        }
 
     /// Everything before the first record.
     pub(crate) fn encode(&self) -> [u8; RECORDS as usize] {
@@ -114,6 +120,10 @@ impl Trailer {
     pub(crate) fn decode(mut block: [u8; BLOCK_LEN]) -> Option<Self> {
         let near = differing_bits(&block[..8], &TRAILER_MAGIC) <= 1;
         if !near || checksum::check_or_correct(&mut block, 0) == Integrity::Damaged || block[..8] != TRAILER_MAGIC {
+        #[cfg(iot_fault)]
+        if fault::is_off(Guard::TrailerCrc) {
+            seal(&mut block);
+        }
             return None;
         }
         Some(Self {
@@ -172,6 +182,10 @@ pub(crate) fn encode_footer(
 fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
     // Only what is intact to the bit may make the queue refuse to open.
     if checksum::matches(&block, 0) {
+    #[cfg(iot_fault)]
+    if fault::is_off(Guard::SegmentHeaderCrc) && block[..8] == HEADER_MAGIC {
+        seal(&mut block);
+    }
         if block[..8] != HEADER_MAGIC {
             return HeaderBlock::Foreign;
         }

@@ -154,6 +154,8 @@ impl<S: Storage> Log<S> {
         let tail = self.tail();
         let number = tail.number;
         let uncertain = findings.uncertain.len().min(record::MAX_RANGES as usize) as u32;
+        #[cfg(iot_fault)]
+        let uncertain = if crate::fault::is_off(crate::fault::Guard::UncertaintyRecord) { 0 } else { uncertain };
         if uncertain > 0 && tail.takes_ranges(self.segment_len) >= uncertain {
             self.enter_ranges(record::UNCERTAINTIES, findings.uncertain[..uncertain as usize].to_vec());
             let tail = self.tail();
@@ -164,7 +166,10 @@ impl<S: Storage> Log<S> {
             // The footer will say so. Until there is one nothing may carry a mark past the loss.
             self.tail_mut().phase = Phase::Closing;
         }
+        #[cfg(not(iot_fault))]
         self.storage.sync(number)?;
+        #[cfg(iot_fault)]
+        crate::fault::sync_unless(crate::fault::Guard::OpeningSync, &mut self.storage, number)?;
         self.traffic.syncs += 1;
         let tail = self.tail_mut();
         tail.written = tail.end;
@@ -249,7 +254,10 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
     let Some(footer_len) = trailer.footer_len().filter(fits) else { return Ok(false) };
     let mut index = vec![0; footer_len as usize - BLOCK_LEN];
     storage.read_at(segment.number, header.len - footer_len, &mut index)?;
-    if checksum::crc32c(segment.seed, &index) != trailer.index_crc {
+    let holds = checksum::crc32c(segment.seed, &index) == trailer.index_crc;
+    #[cfg(iot_fault)]
+    let holds = holds || crate::fault::is_off(crate::fault::Guard::IndexCrc);
+    if !holds {
         return Ok(false);
     }
     let (places, ranges) = index.split_at(index.len() - (trailer.ranges * segment::RANGE_LEN) as usize);
@@ -301,6 +309,10 @@ fn allocate<S: Storage>(
     }
     storage.sync_directory()
 }
+    #[cfg(iot_fault)]
+    if crate::fault::is_off(crate::fault::Guard::DirectorySync) {
+        return Ok(());
+    }
 
 /// The segments that there are to be: as many as asked for, and all that exist.
 fn numbers(extents: &[SegmentExtent], segments: u32) -> BTreeSet<SegmentNumber> {

@@ -46,6 +46,8 @@ impl<S: Storage> Log<S> {
         };
         let acknowledgements = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
         let needed = self.unsettled + self.unrecorded.numbers() + messages.len() as u64 + SLACK;
+        #[cfg(iot_fault)]
+        let needed = if crate::fault::is_off(crate::fault::Guard::Reserve) { 0 } else { needed };
         acknowledgements(rest) + free * acknowledgements(usable(self.segment_len)) >= needed
     }
 }

@@ -1,0 +1,95 @@
+//! Safeguards of the log that a test can switch off, to show that the simulator would notice. Exists only under
+//! `--cfg iot_fault`, which no feature and no option sets.
+//!
+//! `tests/sim_power.rs` switches them off one at a time, and `docs/durability.md` lists how many seeds each survives.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::storage::{SegmentNumber, Storage, StorageError};
+
+/// A sync, a check or a precaution that `docs/formats/queue.md` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The sync of a segment's octets when it is allocated.
+    AllocationSync,
+    /// The sync of the directory after an allocation.
+    DirectorySync,
+    /// The sync of a segment's header before its first record.
+    HeaderSync,
+    /// The sync of a segment and its footer before the next header.
+    FooterSync,
+    /// The sync that an opening makes before what it found counts as durable.
+    OpeningSync,
+    /// The sync of a commit.
+    CommitSync,
+    /// The checksum of a record's header.
+    RecordHeaderCrc,
+    /// The checksum of a record's body.
+    BodyCrc,
+    /// The checksum of a footer's places and ranges.
+    IndexCrc,
+    /// The checksum of a footer's trailer.
+    TrailerCrc,
+    /// The checksum of a segment's header.
+    SegmentHeaderCrc,
+    /// The room that appends leave for acknowledgements.
+    Reserve,
+    /// The commit mark in each record.
+    CommitMark,
+    /// The record of what a recovery missed where no sync is known to have covered it.
+    UncertaintyRecord,
+    /// The generation below which lives are retired, in each segment's header.
+    RetiredBelow,
+    /// The number of the opening in each record.
+    OpeningNumber,
+    /// The part that a segment's generation has in its checksums.
+    GenerationSeed,
+}
+
+impl Guard {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::AllocationSync,
+        Self::DirectorySync,
+        Self::HeaderSync,
+        Self::FooterSync,
+        Self::OpeningSync,
+        Self::CommitSync,
+        Self::RecordHeaderCrc,
+        Self::BodyCrc,
+        Self::IndexCrc,
+        Self::TrailerCrc,
+        Self::SegmentHeaderCrc,
+        Self::Reserve,
+        Self::CommitMark,
+        Self::UncertaintyRecord,
+        Self::RetiredBelow,
+        Self::OpeningNumber,
+        Self::GenerationSeed,
+    ];
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+static OFF: AtomicU32 = AtomicU32::new(0);
+
+/// Switches these guards off for the whole process, and all others on.
+pub fn switch_off(guards: &[Guard]) {
+    OFF.store(guards.iter().map(|guard| guard.bit()).sum(), Ordering::SeqCst);
+}
+
+/// Whether the guard is switched off.
+pub(crate) fn is_off(guard: Guard) -> bool {
+    OFF.load(Ordering::SeqCst) & guard.bit() != 0
+}
+
+/// Syncs a segment, unless that is switched off.
+pub(crate) fn sync_unless<S: Storage>(
+    guard: Guard,
+    storage: &mut S,
+    segment: SegmentNumber,
+) -> Result<(), StorageError> {
+    if is_off(guard) { Ok(()) } else { storage.sync(segment) }
+}
