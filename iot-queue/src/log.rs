@@ -7,7 +7,6 @@ use iot_core::Position;
 
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
-use crate::format::metadata::Attributes;
 use crate::format::record::{self, Life, RecordHeader};
 use crate::format::segment::{self, SegmentHeader};
 use crate::message::Message;

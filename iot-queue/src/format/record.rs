@@ -10,7 +10,6 @@ use crate::checksum::{self, Integrity};
 
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
-use crate::message::Message;
 /// Octets of a record's header.
 pub(crate) const HEADER_LEN: u32 = 32;
 /// Octets of a position at the front of a message's metadata.
