@@ -106,7 +106,7 @@ mod storage;
 pub use crate::config::{Durability, QueueConfig};
 pub use crate::error::{AppendError, CommitError, ConfigError, LeaseError, OpenError, ReserveError};
 pub use crate::lease::{LeaseId, Leased};
-pub use crate::message::{Entry, Message, Stored};
+pub use crate::message::{Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};
 pub use crate::queue::{Entries, Queue};
 pub use crate::stats::Stats;

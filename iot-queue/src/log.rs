@@ -3,10 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use iot_core::Position;
+use iot_core::{Instant, Position};
 
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
+use crate::format::metadata::Attributes;
 use crate::format::record::{self, Life, RecordHeader};
 use crate::format::segment::{self, SegmentHeader};
 use crate::message::Message;
@@ -77,15 +78,15 @@ pub(crate) enum LogError {
 
 /// What the log knows of a number.
 pub(crate) enum Lookup<'w> {
-    Message { position: Option<Position>, payload: &'w [u8] },
+    Message { position: Option<Position>, attributes: Attributes<'w>, payload: &'w [u8] },
     Lost(GapCause),
     Absent,
 }
 
 impl<S: Storage> Log<S> {
     /// Enters all messages, or none when they do not fit; [`write`](Self::write) or [`commit`](Self::commit) follows.
-    /// Gives the number of the first.
-    pub(crate) fn enter_all(&mut self, messages: &[Message<'_>]) -> Result<u64, LogError> {
+    /// Gives the number of the first. `now` is the queue's own clock.
+    pub(crate) fn enter_all(&mut self, messages: &[Message<'_>], now: Instant) -> Result<u64, LogError> {
         self.writable().map_err(LogError::ReadOnly)?;
         if !self.has_room_for(messages) {
             // What was acknowledged since the last sync may free a segment.
@@ -96,11 +97,11 @@ impl<S: Storage> Log<S> {
         }
         let first = self.next();
         for message in messages {
-            let len = record::record_len(record::metadata_len(message.position()), message.payload().len() as u32);
+            let len = record::message_len(message);
             if !self.tail().takes_message(len, self.segment_len) {
                 self.rotate()?;
             }
-            self.enter(message, len);
+            self.enter(message, len, now);
             if self.outbox.len() >= WRITE_AT {
                 self.write()?;
             }
@@ -173,8 +174,8 @@ impl<S: Storage> Log<S> {
         if body.len() != header.body_len() as usize || !record::body_matches(&header, segment.seed, body) {
             return damaged;
         }
-        let (position, payload) = record::decode_message(&header, body);
-        Ok(Lookup::Message { position, payload })
+        let (position, attributes, payload) = record::decode_message(&header, body);
+        Ok(Lookup::Message { position, attributes, payload })
     }
 
     pub(crate) fn into_storage(self) -> S {
@@ -204,6 +205,12 @@ impl<S: Storage> Log<S> {
     pub(crate) fn next_unsettled(&self, number: u64) -> Option<u64> {
         let start = self.segment_of(number).unwrap_or(0);
         self.segments.iter().skip(start).find_map(|segment| segment.next_unsettled(number))
+    }
+
+    /// The messages from `number` on, needed or not, whose records have one of these flags, without reading them.
+    pub(crate) fn flagged(&self, number: u64, flags: u8) -> impl Iterator<Item = u64> + '_ {
+        let start = self.segment_of(number).unwrap_or(0);
+        self.segments.iter().skip(start).flat_map(move |segment| segment.flagged(number, flags))
     }
 
     /// Everything that is numbered, not retired and cannot be read, as far as that is known.
@@ -257,15 +264,14 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    fn enter(&mut self, message: &Message<'_>, len: u32) {
+    fn enter(&mut self, message: &Message<'_>, len: u32, now: Instant) {
         let number = self.next();
         let mut outbox = core::mem::take(&mut self.outbox);
         let opening = self.opening;
         let tail = self.tail_mut();
         let life = Life { seed: tail.seed, opening };
-        let (position, payload) = (message.position(), message.payload());
-        record::encode_message(life, tail.end, tail.synced, number, position, payload, &mut outbox);
-        tail.push(tail.end);
+        let flags = record::encode_message(life, tail.end, tail.synced, number, message, now, &mut outbox);
+        tail.push(tail.end, flags);
         tail.end += len;
         self.outbox = outbox;
         self.unsettled += 1;
@@ -303,15 +309,15 @@ impl<S: Storage> Log<S> {
         let tail = self.tail();
         if tail.synced < tail.written {
             let number = tail.number;
+            #[cfg(not(iot_fault))]
             let synced = self.storage.sync(number);
+            #[cfg(iot_fault)]
+            let synced = fault::sync_unless(Guard::CommitSync, &mut self.storage, number);
             self.trust(synced)?;
             self.traffic.syncs += 1;
             let tail = self.tail_mut();
             tail.synced = tail.written;
-            #[cfg(not(iot_fault))]
         }
-            #[cfg(iot_fault)]
-            let synced = fault::sync_unless(Guard::CommitSync, &mut self.storage, number);
         self.durable = self.next();
         Ok(())
     }
@@ -331,15 +337,15 @@ impl<S: Storage> Log<S> {
             footer.clear();
             self.outbox = footer;
             self.trust(written)?;
+            #[cfg(not(iot_fault))]
             let synced = self.storage.sync(number);
+            #[cfg(iot_fault)]
+            let synced = fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
             self.trust(synced)?;
             self.traffic.syncs += 1;
             let tail = self.tail_mut();
             tail.synced = tail.written;
-            #[cfg(not(iot_fault))]
             tail.phase = Phase::Sealed;
-            #[cfg(iot_fault)]
-            let synced = fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
         }
         self.durable = self.next();
         let header = SegmentHeader {
@@ -350,14 +356,14 @@ impl<S: Storage> Log<S> {
             first: self.next(),
             retired_below: self.segments.front().map_or(0, |segment| segment.header.generation),
         };
+        #[cfg(iot_fault)]
+        let header =
+            if fault::is_off(Guard::RetiredBelow) { SegmentHeader { retired_below: 0, ..header } } else { header };
         let begun = begin(&mut self.storage, next, &header);
         self.trust(begun)?;
         self.traffic.syncs += 1;
         self.traffic.written += u64::from(segment::RECORDS);
         self.free.pop_front();
-        #[cfg(iot_fault)]
-        let header =
-            if fault::is_off(Guard::RetiredBelow) { SegmentHeader { retired_below: 0, ..header } } else { header };
         self.next_generation += 1;
         self.segments.push_back(Segment::new(next, header));
         Ok(())
@@ -388,8 +394,8 @@ impl<S: Storage> Log<S> {
 /// Begins a life of a segment. Its header is durable before its first record is written.
 fn begin<S: Storage>(storage: &mut S, number: SegmentNumber, header: &SegmentHeader) -> Result<(), StorageError> {
     storage.write_at(number, 0, &header.encode())?;
-    storage.sync(number)
-}
     #[cfg(iot_fault)]
     return fault::sync_unless(Guard::HeaderSync, storage, number);
     #[cfg(not(iot_fault))]
+    storage.sync(number)
+}

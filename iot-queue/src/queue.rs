@@ -5,6 +5,7 @@ use iot_core::Instant;
 
 use crate::config::{Durability, QueueConfig};
 use crate::error::{AppendError, CommitError, LeaseError, OpenError, ReserveError};
+use crate::format::metadata::Attributes;
 use crate::lease::{LeaseId, Leased, Leases};
 use crate::log::{Log, Lookup, Shape, Window, longest_payload};
 use crate::message::{Entry, Message, Stored};
@@ -61,13 +62,17 @@ impl<S: Storage> Queue<S> {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_batch(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
-        let limit = self.config.payload_limit().min(longest_payload(self.log.segment_len()));
-        if let Some(len) = messages.iter().map(|message| message.payload().len()).find(|&len| len > limit as usize) {
-            return Err(AppendError::TooLarge { len, limit });
+        for message in messages {
+            let longest =
+                longest_payload(self.log.segment_len()).saturating_sub(crate::format::metadata::items_len(message));
+            let limit = self.config.payload_limit().min(longest);
+            if message.payload().len() > limit as usize {
+                return Err(AppendError::TooLarge { len: message.payload().len(), limit });
+            }
         }
         let budget = self.budget();
         let fail = |error| AppendError::from_log(error, budget);
-        let first = self.log.enter_all(messages).map_err(fail)?;
+        let first = self.log.enter_all(messages, Instant::START).map_err(fail)?;
         match self.config.durability_choice() {
             Durability::EachMessage => drop(self.log.commit().map_err(fail)?),
             Durability::Manual => self.log.write().map_err(fail)?,
@@ -111,7 +116,7 @@ impl<S: Storage> Queue<S> {
                 next_fresh = number + 1;
             }
             match self.log.read(number, &mut self.window).map_err(ReserveError::Storage)? {
-                Lookup::Message { position, payload } => found.push((number, position, payload.to_vec())),
+                Lookup::Message { position, payload, .. } => found.push((number, position, payload.to_vec())),
                 Lookup::Lost(_) | Lookup::Absent => {
                     self.log.lose(number);
                     lost.push(number);
@@ -253,8 +258,9 @@ impl<S: Storage> Queue<S> {
             return Ok(None);
         }
         Ok(match self.log.read(offset.number(), window).map_err(ReserveError::Storage)? {
-            Lookup::Message { position, payload } => {
-                Some(Entry::Message(Stored { offset, position, payload: payload.to_vec() }))
+            Lookup::Message { position, attributes: Attributes { key, lane, id, .. }, payload } => {
+                let (key, payload) = (key.map(<[u8]>::to_vec), payload.to_vec());
+                Some(Entry::Message(Stored { offset, position, key, lane, id, payload }))
             }
             Lookup::Lost(cause) => Some(Entry::Gap(Gap { from: offset, until: offset.next(), cause })),
             Lookup::Absent => None,

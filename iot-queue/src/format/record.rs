@@ -3,13 +3,15 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use iot_core::{DeviceId, Incarnation, Position, StreamId};
+use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 
+use super::metadata::{self, Attributes};
 use super::octets;
 use crate::checksum::{self, Integrity};
-
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
+use crate::message::Message;
+
 /// Octets of a record's header.
 pub(crate) const HEADER_LEN: u32 = 32;
 /// Octets of a position at the front of a message's metadata.
@@ -24,7 +26,10 @@ pub(crate) const ACKNOWLEDGEMENTS: u8 = 2;
 /// A record that holds ranges of messages that a recovery missed where no sync is known to have covered them.
 pub(crate) const UNCERTAINTIES: u8 = 3;
 
-const HAS_POSITION: u8 = 1;
+/// The metadata begins with a position.
+pub(crate) const HAS_POSITION: u8 = 1;
+/// Items follow in the metadata; see [`metadata`].
+pub(crate) const HAS_ITEMS: u8 = 2;
 
 /// What every record of a segment's life that one opening writes has in common.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +66,14 @@ impl RecordHeader {
 
     /// Like [`decode`](Self::decode), but puts a single flipped bit right: for places where a record must stand.
     pub(crate) fn decode_or_correct(bytes: &[u8; HEADER_LEN as usize], seed: u32, position: u32) -> Option<Self> {
-        let mut bytes = *bytes;
-        if (bytes[0] ^ tag(seed)).count_ones() > 1
-            || checksum::check_or_correct(&mut bytes, place(seed, position)) == Integrity::Damaged
-        {
         #[cfg(iot_fault)]
         if fault::is_off(Guard::RecordHeaderCrc) {
             return Self::decode(bytes, seed, position);
         }
+        let mut bytes = *bytes;
+        if (bytes[0] ^ tag(seed)).count_ones() > 1
+            || checksum::check_or_correct(&mut bytes, place(seed, position)) == Integrity::Damaged
+        {
             return None;
         }
         (bytes[0] == tag(seed)).then(|| Self::fields(&bytes)).flatten()
@@ -110,8 +115,13 @@ pub(crate) const fn ranges_len(ranges: u32) -> u32 {
 }
 
 /// Octets of the metadata of a message.
-pub(crate) fn metadata_len(position: Option<&Position>) -> u32 {
-    if position.is_some() { POSITION_LEN } else { 0 }
+pub(crate) fn metadata_len(message: &Message<'_>) -> u32 {
+    metadata::items_len(message) + if message.position().is_some() { POSITION_LEN } else { 0 }
+}
+
+/// Octets of the record of a message.
+pub(crate) fn message_len(message: &Message<'_>) -> u32 {
+    record_len(metadata_len(message), message.payload().len() as u32)
 }
 
 /// What the first octet of every record of a life is: it lets a search pass quickly over almost everything else.
@@ -119,35 +129,38 @@ pub(crate) const fn tag(seed: u32) -> u8 {
     seed as u8 | 1
 }
 
-/// Appends the record of a message to `out`, which stands at `at`.
+/// Appends the record of a message to `out`, which stands at `at` and is appended at `now` of the queue's own clock.
+/// Gives the flags of the record.
 pub(crate) fn encode_message(
     life: Life,
     at: u32,
     mark: u32,
     offset: u64,
-    position: Option<&Position>,
-    payload: &[u8],
+    message: &Message<'_>,
+    now: Instant,
     out: &mut Vec<u8>,
-) {
+) -> u8 {
     let start = out.len();
     out.resize(start + HEADER_LEN as usize, 0);
-    if let Some(position) = position {
+    let mut flags = 0;
+    if let Some(position) = message.position() {
+        flags |= HAS_POSITION;
         out.extend_from_slice(position.source.as_bytes());
         out.extend_from_slice(&position.stream.number().to_le_bytes());
         out.extend_from_slice(position.incarnation.as_bytes());
         out.extend_from_slice(&position.sequence.to_le_bytes());
     }
-    out.extend_from_slice(payload);
-    let header = RecordHeader {
-        kind: MESSAGE,
-        flags: if position.is_some() { HAS_POSITION } else { 0 },
-        metadata_len: metadata_len(position) as u16,
-        payload_len: payload.len() as u32,
-        mark,
-        offset,
-        body_crc: 0,
-    };
+    let items = out.len();
+    metadata::encode(message, now, out);
+    if out.len() > items {
+        flags |= HAS_ITEMS;
+    }
+    let metadata_len = (out.len() - start) as u16 - HEADER_LEN as u16;
+    out.extend_from_slice(message.payload());
+    let payload_len = message.payload().len() as u32;
+    let header = RecordHeader { kind: MESSAGE, flags, metadata_len, payload_len, mark, offset, body_crc: 0 };
     finish(header, life, at, start, out);
+    flags
 }
 
 /// Appends a record of this kind that holds `ranges`, as [`encode_message`] does for a message.
@@ -173,11 +186,18 @@ pub(crate) fn encode_ranges(
 
 /// Whether `body` is what the header's CRC was made of.
 pub(crate) fn body_matches(header: &RecordHeader, seed: u32, body: &[u8]) -> bool {
+    #[cfg(iot_fault)]
+    if fault::is_off(Guard::BodyCrc) {
+        return true;
+    }
     checksum::crc32c(seed, body) == header.body_crc
 }
 
-/// The position and the payload in the body of a message that [`body_matches`] found intact.
-pub(crate) fn decode_message<'b>(header: &RecordHeader, body: &'b [u8]) -> (Option<Position>, &'b [u8]) {
+/// The position, the items and the payload in the body of a message that [`body_matches`] found intact.
+pub(crate) fn decode_message<'b>(
+    header: &RecordHeader,
+    body: &'b [u8],
+) -> (Option<Position>, Attributes<'b>, &'b [u8]) {
     let (metadata, payload) = body.split_at(usize::from(header.metadata_len));
     let has_position = header.flags & HAS_POSITION != 0 && metadata.len() >= POSITION_LEN as usize;
     let position = has_position.then(|| Position {
@@ -185,12 +205,10 @@ pub(crate) fn decode_message<'b>(header: &RecordHeader, body: &'b [u8]) -> (Opti
         stream: StreamId::new(u32::from_le_bytes(octets(metadata, 32))),
         incarnation: Incarnation::from_bytes(octets(metadata, 36)),
         sequence: u64::from_le_bytes(octets(metadata, 44)),
-    #[cfg(iot_fault)]
-    if fault::is_off(Guard::BodyCrc) {
-        return true;
-    }
     });
-    (position, payload)
+    let items = if has_position { &metadata[POSITION_LEN as usize..] } else { metadata };
+    let items = if header.flags & HAS_ITEMS != 0 { items } else { &[] };
+    (position, Attributes::decode(items), payload)
 }
 
 /// The ranges in a body or footer; one that overflows ends where numbers end.
@@ -202,6 +220,10 @@ pub(crate) fn decode_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<u64>> + 
 }
 
 fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec<u8>) {
+    #[cfg(iot_fault)]
+    let header = if fault::is_off(Guard::CommitMark) { RecordHeader { mark: 0, ..header } } else { header };
+    #[cfg(iot_fault)]
+    let life = if fault::is_off(Guard::OpeningNumber) { Life { opening: 0, ..life } } else { life };
     let body = start + HEADER_LEN as usize;
     let body_crc = checksum::crc32c(life.seed, &out[body..]);
     let record = &mut out[start..];
@@ -219,10 +241,6 @@ fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec
     out.resize(start + header.record_len() as usize, 0);
 }
 
-    #[cfg(iot_fault)]
-    let header = if fault::is_off(Guard::CommitMark) { RecordHeader { mark: 0, ..header } } else { header };
-    #[cfg(iot_fault)]
-    let life = if fault::is_off(Guard::OpeningNumber) { Life { opening: 0, ..life } } else { life };
 /// What a header's CRC begins from: the place counts too, so that a record copied elsewhere is none.
 fn place(seed: u32, position: u32) -> u32 {
     checksum::crc32c(seed, &position.to_le_bytes())
@@ -240,7 +258,10 @@ mod tests {
             sequence: 4,
         };
         let mut out = Vec::new();
-        encode_message(Life { seed: 77, opening: 0x0055_aa11 }, 2048, 1024, 12, Some(&position), b"reading", &mut out);
+        let message = Message::new(b"reading").at(position).key(b"boiler");
+        let life = Life { seed: 77, opening: 0x0055_aa11 };
+        assert_eq!(encode_message(life, 2048, 1024, 12, &message, Instant::START, &mut out), HAS_POSITION | HAS_ITEMS);
+        assert_eq!(out.len() as u32, message_len(&message));
         out
     }
 
@@ -251,8 +272,9 @@ mod tests {
         assert_eq!((header.offset, header.mark, header.record_len() as usize), (12, 1024, bytes.len()));
         let body = &bytes[32..][..header.body_len() as usize];
         assert!(body_matches(&header, 77, body));
-        let (position, payload) = decode_message(&header, body);
+        let (position, attributes, payload) = decode_message(&header, body);
         assert_eq!(payload, b"reading");
+        assert_eq!(attributes.key, Some(&b"boiler"[..]));
         assert_eq!(position.map(|position| position.sequence), Some(4));
     }
 
@@ -271,7 +293,8 @@ mod tests {
     fn fronts_and_backs_of_two_openings_make_no_header() {
         let encode = |opening, payload: &[u8]| {
             let mut out = Vec::new();
-            encode_message(Life { seed: 77, opening }, 2048, 1024, 12, None, payload, &mut out);
+            let life = Life { seed: 77, opening };
+            encode_message(life, 2048, 1024, 12, &Message::new(payload), Instant::START, &mut out);
             out
         };
         for (first, second) in [(encode(1, b"old"), encode(2, b"new")), (encode(2, b"new"), encode(1, b"old"))] {

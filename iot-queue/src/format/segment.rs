@@ -21,6 +21,8 @@ pub(crate) const RANGE_LEN: u32 = 16;
 const HEADER_MAGIC: [u8; 8] = *b"IOTQUEUE";
 const TRAILER_MAGIC: [u8; 8] = *b"IOTQSEAL";
 
+/// In an index: a record begins at a multiple of 8, and the bits below are the lowest flags of the record.
+pub(crate) const PLACE_FLAGS: u32 = super::ALIGNMENT - 1;
 /// In an index: the message was damaged, although a sync had covered it.
 pub(crate) const DAMAGED: u32 = u32::MAX;
 /// In an index: the message is missing, and may never have been durable.
@@ -57,12 +59,12 @@ impl SegmentHeader {
     /// CRC32C is a bijection on any 4 octets of its input, so two generations of one epoch less than 2^32 apart never
     /// share a seed.
     pub(crate) fn seed(&self) -> u32 {
-        checksum::crc32c(checksum::crc32c(0, self.epoch.as_bytes()), &self.generation.to_le_bytes())
-    }
         #[cfg(iot_fault)]
         if fault::is_off(Guard::GenerationSeed) {
             return checksum::crc32c(0, self.epoch.as_bytes());
         }
+        checksum::crc32c(checksum::crc32c(0, self.epoch.as_bytes()), &self.generation.to_le_bytes())
+    }
 
     /// Everything before the first record.
     pub(crate) fn encode(&self) -> [u8; RECORDS as usize] {
@@ -118,12 +120,12 @@ pub(crate) struct Trailer {
 impl Trailer {
     /// Reads the last [`BLOCK_LEN`] octets of a segment.
     pub(crate) fn decode(mut block: [u8; BLOCK_LEN]) -> Option<Self> {
-        let near = differing_bits(&block[..8], &TRAILER_MAGIC) <= 1;
-        if !near || checksum::check_or_correct(&mut block, 0) == Integrity::Damaged || block[..8] != TRAILER_MAGIC {
         #[cfg(iot_fault)]
         if fault::is_off(Guard::TrailerCrc) {
             seal(&mut block);
         }
+        let near = differing_bits(&block[..8], &TRAILER_MAGIC) <= 1;
+        if !near || checksum::check_or_correct(&mut block, 0) == Integrity::Damaged || block[..8] != TRAILER_MAGIC {
             return None;
         }
         Some(Self {
@@ -180,12 +182,12 @@ pub(crate) fn encode_footer(
 }
 
 fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
-    // Only what is intact to the bit may make the queue refuse to open.
-    if checksum::matches(&block, 0) {
     #[cfg(iot_fault)]
     if fault::is_off(Guard::SegmentHeaderCrc) && block[..8] == HEADER_MAGIC {
         seal(&mut block);
     }
+    // Only what is intact to the bit may make the queue refuse to open.
+    if checksum::matches(&block, 0) {
         if block[..8] != HEADER_MAGIC {
             return HeaderBlock::Foreign;
         }

@@ -265,7 +265,9 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
         match u32::from_le_bytes(octets(place, 0)) {
             segment::DAMAGED => segment.push_lost(crate::GapCause::Damaged),
             UNCERTAIN => segment.push_lost(crate::GapCause::Uncertain),
-            position if (segment::RECORDS..trailer.end).contains(&position) => segment.push(position),
+            place if (segment::RECORDS..trailer.end).contains(&place) => {
+                segment.push(place & !segment::PLACE_FLAGS, (place & segment::PLACE_FLAGS) as u8);
+            }
             _ => segment.push_lost(crate::GapCause::Damaged),
         }
     }
@@ -307,12 +309,12 @@ fn allocate<S: Storage>(
             return Err(error);
         }
     }
-    storage.sync_directory()
-}
     #[cfg(iot_fault)]
     if crate::fault::is_off(crate::fault::Guard::DirectorySync) {
         return Ok(());
     }
+    storage.sync_directory()
+}
 
 /// The segments that there are to be: as many as asked for, and all that exist.
 fn numbers(extents: &[SegmentExtent], segments: u32) -> BTreeSet<SegmentNumber> {

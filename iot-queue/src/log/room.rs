@@ -30,7 +30,7 @@ impl<S: Storage> Log<S> {
         let mut phase = tail.phase;
         let mut free = self.free.len() as u64;
         for message in messages {
-            let len = record::record_len(record::metadata_len(message.position()), message.payload().len() as u32);
+            let len = record::message_len(message);
             let fits = end + len + segment::footer_len(count + 1, ranges) <= self.segment_len;
             if phase != Phase::Open || !fits {
                 let Some(rest) = free.checked_sub(1) else { return false };

@@ -64,7 +64,7 @@ pub(crate) fn scan<S: Storage>(
         let body = window.get(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
         let sound = record::body_matches(&header, segment.seed, body);
         match header.kind {
-            record::MESSAGE if sound => segment.push(found),
+            record::MESSAGE if sound => segment.push(found, header.flags),
             record::MESSAGE => {
                 segment.push_lost(GapCause::Damaged);
                 lost.push((header.offset..header.offset + 1, found));

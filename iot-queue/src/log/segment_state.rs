@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::ranges::Ranges;
-use crate::format::segment::{self, DAMAGED, SegmentHeader, UNCERTAIN};
+use crate::format::segment::{self, DAMAGED, PLACE_FLAGS, SegmentHeader, UNCERTAIN};
 use crate::offset::GapCause;
 use crate::storage::SegmentNumber;
 
@@ -13,7 +13,7 @@ pub(crate) struct Segment {
     pub(crate) number: SegmentNumber,
     pub(crate) header: SegmentHeader,
     pub(crate) seed: u32,
-    /// Where each message from `header.first` on stands, or why it does not.
+    /// Where each message from `header.first` on stands, with the lowest flags of its record, or why it does not.
     index: Vec<u32>,
     /// A bit a message: set when nobody needs the message any more, be it acknowledged or lost.
     settled: Vec<u64>,
@@ -61,9 +61,9 @@ impl Segment {
         }
     }
 
-    /// Enters the next message, which stands at `position`.
-    pub(crate) fn push(&mut self, position: u32) {
-        self.push_place(position);
+    /// Enters the next message, which stands at `position` in a record with these flags.
+    pub(crate) fn push(&mut self, position: u32, flags: u8) {
+        self.push_place(position | (u32::from(flags) & PLACE_FLAGS));
         self.unsettled += 1;
     }
 
@@ -121,6 +121,14 @@ impl Segment {
             at = (at / 64 + 1) * 64;
         }
         None
+    }
+
+    /// Messages at or after `number`, needed or not, whose records have one of these flags.
+    pub(crate) fn flagged(&self, number: u64, flags: u8) -> impl Iterator<Item = u64> + '_ {
+        let start = usize::try_from(number.saturating_sub(self.header.first)).unwrap_or(usize::MAX);
+        let has = move |place: u32| place < UNCERTAIN && place & u32::from(flags) != 0;
+        let found = self.index.iter().enumerate().skip(start).filter(move |&(_, &place)| has(place));
+        found.map(|(at, _)| self.header.first + at as u64)
     }
 
     pub(crate) fn place(&self, number: u64) -> Option<Place> {
@@ -191,6 +199,6 @@ fn place(entry: u32) -> Place {
     match entry {
         DAMAGED => Place::Lost(GapCause::Damaged),
         UNCERTAIN => Place::Lost(GapCause::Uncertain),
-        position => Place::At(position),
+        place => Place::At(place & !PLACE_FLAGS),
     }
 }
