@@ -70,7 +70,6 @@
 //! [`StreamMessage`] is the compact form and its expansion to the `COSE_Encrypt0` that other libraries open;
 //! `docs/formats/stream.md` draws both, and says how keys and nonces are derived.
 
-mod aead;
 mod binding;
 mod context;
 mod counter;
@@ -88,9 +87,8 @@ mod streams;
 mod topic_name;
 
 #[cfg(feature = "fast-aead")]
-pub use aead::Ring;
-pub(crate) use aead::TAG_LEN;
-pub use aead::{Aead, AeadError, RustCrypto};
+pub use crate::aead::Ring;
+pub use crate::aead::{Aead, AeadError, RustCrypto};
 pub(crate) use binding::BindingHash;
 pub use context::ContextId;
 pub use counter::{Counter, CounterStore, Reservation};

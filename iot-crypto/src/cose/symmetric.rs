@@ -1,14 +1,14 @@
 use core::fmt;
 
-use chacha20poly1305::aead::AeadInOut as _;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Tag};
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use iot_codec::cbor::{Buffer, EncodeError, Output, Writer};
 use rand_core::CryptoRng;
 use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{CoseError, Headers, head_len};
+use crate::aead::{Aead as _, RustCrypto};
+pub(crate) use crate::aead::{NONCE_LEN, TAG_LEN};
 use crate::{AgreementError, BufferTooSmall};
 
 /// A secret key of 32 octets with which one content is encrypted, or many under distinct nonces; wiped when dropped.
@@ -43,12 +43,6 @@ pub enum DecryptError {
     Buffer(#[from] BufferTooSmall),
 }
 
-/// Octets of the nonce of [`Algorithm::ChaCha20Poly1305`](super::Algorithm::ChaCha20Poly1305).
-pub(crate) const NONCE_LEN: usize = 12;
-
-/// Octets of the tag of the same.
-pub(crate) const TAG_LEN: usize = 16;
-
 impl ContentKey {
     /// Octets of a key.
     pub const LEN: usize = 32;
@@ -79,9 +73,8 @@ impl ContentKey {
 
     /// Encrypts in place and returns the tag.
     pub(crate) fn encrypt(&self, nonce: &[u8; NONCE_LEN], authenticated: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
-        let cipher = ChaCha20Poly1305::new((&self.0).into());
-        let tag = cipher.encrypt_inout_detached(nonce.into(), authenticated, content.into());
-        tag.expect("no content in memory is as long as the cipher's limit of 256 GiB").into()
+        let tag = RustCrypto::seal(&self.0, nonce, authenticated, content);
+        tag.expect("no content in memory is as long as the cipher's limit of 256 GiB")
     }
 
     /// Decrypts in place; a failure leaves the ciphertext as it was.
@@ -92,11 +85,7 @@ impl ContentKey {
         content: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), DecryptError> {
-        let cipher = ChaCha20Poly1305::new((&self.0).into());
-        let tag = Tag::from(*tag);
-        cipher
-            .decrypt_inout_detached(nonce.into(), authenticated, content.into(), &tag)
-            .map_err(|_| DecryptError::Decryption)
+        RustCrypto::open(&self.0, nonce, authenticated, content, tag).map_err(|_| DecryptError::Decryption)
     }
 }
 

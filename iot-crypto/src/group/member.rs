@@ -10,9 +10,10 @@ use super::epoch::{GroupEpoch, MemberSetHash};
 use super::message::{GroupFormError, GroupMessage};
 use super::rekeying::{self, RekeyError};
 use super::{Group, GroupId};
+use crate::aead::{Aead, RustCrypto, TAG_LEN};
 use crate::cose::EncStructure;
 use crate::sealer::MAX_ENC_STRUCTURE_LEN;
-use crate::stream::{Aead, PROTECTED, RustCrypto, TAG_LEN};
+use crate::stream::PROTECTED;
 use crate::{Heading, ReplayError, ReplayGuard, Verified};
 
 pub use saved::RestoreMemberError;

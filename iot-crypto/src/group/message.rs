@@ -2,7 +2,8 @@ use iot_codec::cbor::{Buffer, Cursor, DecodeError, Writer};
 use iot_core::limits::LAST_SEQUENCE;
 
 use super::GroupId;
-use crate::stream::{MAX_CIPHERTEXT_LEN, PROTECTED, TAG_LEN, sequence_len_of, shortest};
+use crate::aead::TAG_LEN;
+use crate::stream::{MAX_CIPHERTEXT_LEN, PROTECTED, sequence_len_of, shortest};
 use crate::{RoutingError, RoutingHeader, cose};
 
 /// A message of a group, read but not opened: a routing header, and behind it an untagged `COSE_Encrypt0` whose headers

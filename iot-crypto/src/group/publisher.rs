@@ -7,7 +7,8 @@ use super::batch::Batch;
 use super::epoch::PublisherKeys;
 use super::member::authenticated;
 use super::{Group, GroupMember, message};
-use crate::stream::{Aead, CounterStore, Numbers, Reservation, ResumeError, RustCrypto, SendError, Sent, TAG_LEN};
+use crate::aead::{Aead, RustCrypto, TAG_LEN};
+use crate::stream::{CounterStore, Numbers, Reservation, ResumeError, SendError, Sent};
 use crate::{BufferTooSmall, Carries, Heading, MAX_PAYLOAD_LEN, RoutingHeader};
 
 /// Writes the messages of one member for the group, about one topic, in one incarnation of one of its streams. Nothing

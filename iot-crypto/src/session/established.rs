@@ -6,9 +6,10 @@ use iot_core::{DeviceId, Freshness, Instant, KeyId, SequenceError};
 use super::handshake::fmt_redacted;
 use super::noise::Role;
 use super::retry::Retry;
-use super::transport::{Closed, Exporter, Incoming, Outgoing, Split, TAG_LEN};
+use super::transport::{Closed, Exporter, Incoming, Outgoing, Split};
 use super::wire::{self, Kind};
 use super::{HandshakeError, Pattern, SessionId, Settings};
+use crate::aead::TAG_LEN;
 use crate::stream::{ContextId, Epoch, EpochSecret};
 use crate::{Heading, KeyBundle};
 

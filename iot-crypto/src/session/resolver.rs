@@ -10,7 +10,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::transport::noise_nonce;
-use crate::stream::{Aead as _, RustCrypto};
+use crate::aead::{Aead as _, RustCrypto};
 
 /// Gives Noise the primitives that the rest of the crate uses, and one ephemeral secret that the caller's generator has
 /// drawn. Beginning again from the same secret gives the same messages.

@@ -5,15 +5,13 @@ use iot_core::{SequenceError, Window};
 use sha2::Sha256;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::stream::{Aead as _, RustCrypto};
+use crate::aead::{Aead as _, RustCrypto, TAG_LEN};
 
 /// Messages of one direction between two changes of its key.
 pub(super) const GENERATION_LEN: u64 = 1 << 16;
 
 /// Changes of the key that a receiver makes at once, as a forger may make it try.
 pub(super) const MAX_AHEAD: u64 = 8;
-
-pub(super) const TAG_LEN: usize = 16;
 
 type Key = Zeroizing<[u8; 32]>;
 

@@ -2,7 +2,7 @@ use iot_codec::cbor::{Buffer, Cursor, DecodeError, Writer};
 use iot_core::limits::LAST_SEQUENCE;
 
 use super::ContextId;
-use super::aead::TAG_LEN;
+use crate::aead::TAG_LEN;
 use crate::{BufferTooSmall, MAX_PAYLOAD_LEN, cose};
 
 /// A message of a stream, read but not opened.

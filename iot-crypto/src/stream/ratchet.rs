@@ -5,8 +5,8 @@ use iot_codec::cbor::{Buffer, Writer};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::aead::{KEY_LEN, NONCE_LEN};
 use super::binding::BindingHash;
+use crate::aead::{KEY_LEN, NONCE_LEN};
 use crate::cose::Algorithm;
 
 /// How many sequence numbers share a key.

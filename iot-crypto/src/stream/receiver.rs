@@ -13,11 +13,11 @@ pub(super) use self::saved::saved_topic;
 pub use self::saved::{RestoreError, StreamMemory};
 #[cfg(feature = "alloc")]
 pub(crate) use self::saved::{encode_memory, restore_memory};
-use super::aead::{Aead, RustCrypto, TAG_LEN};
 use super::binding::BindingHash;
 use super::message::{FormError, StreamMessage};
 use super::ratchet::{Keys, Ratchet, generation_of};
 use super::{ContextId, Epoch, Skipped};
+use crate::aead::{Aead, RustCrypto, TAG_LEN};
 use crate::{Answer, Audience, Heading, Proof, ReplayError, Verified};
 
 /// Opens the messages of one epoch of one stream, each once. Nothing is allocated; a server with many streams takes

@@ -6,13 +6,13 @@ use iot_codec::{cbor, record};
 use iot_core::{Incarnation, StreamId};
 use zeroize::Zeroizing;
 
-use super::aead::{Aead, KEY_LEN, NONCE_LEN, RustCrypto, TAG_LEN};
 use super::binding::BindingHash;
 use super::message;
 use super::numbers::Numbers;
 use super::opening::write;
 use super::ratchet::{Chain, Keys, Ratchet, generation_of};
 use super::{ContextId, CounterStore, Epoch, Reservation};
+use crate::aead::{Aead, KEY_LEN, NONCE_LEN, RustCrypto, TAG_LEN};
 use crate::{BufferTooSmall, MAX_PAYLOAD_LEN};
 
 /// Writes the messages of one stream, each under a sequence number of its own.

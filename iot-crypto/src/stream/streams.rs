@@ -5,10 +5,10 @@ use core::fmt;
 use iot_core::limits::OutOfRange;
 use iot_core::{Ranges, Topic};
 
-use super::aead::{Aead, RustCrypto};
 use super::receiver::{Parsed, StreamMemory, saved_topic};
 use super::{ContextId, Epoch, RestoreError, StreamError, StreamReceiver, TopicName};
 use crate::Verified;
+use crate::aead::{Aead, RustCrypto};
 
 /// Opens the messages of many streams: a table of [`StreamReceiver`]s, found by the context's identifier.
 ///

@@ -6,11 +6,11 @@ use iot_core::{DeviceId, Incarnation, KeyId, Memory, Position, Ranges, StreamId,
 use zeroize::Zeroizing;
 
 use super::super::ContextId;
-use super::super::aead::{Aead, KEY_LEN, NONCE_LEN};
 use super::super::binding::BindingHash;
 use super::super::ratchet::{Chain, Keys, Ratchet};
 use super::{StreamReceiver, UNPROVEN};
 use crate::BufferTooSmall;
+use crate::aead::{Aead, KEY_LEN, NONCE_LEN};
 
 /// The memory of what a stream's receiver accepted: [`Ranges`] or [`Window`], which can be saved.
 pub trait StreamMemory: Memory {
