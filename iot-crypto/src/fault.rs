@@ -6,7 +6,7 @@
 
 extern crate std;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 
 /// Names the checks that are off from the start, with commas between them.
@@ -67,6 +67,16 @@ pub enum Check {
     BatchHash,
     /// That epochs of a group only rise.
     EpochFloor,
+    /// Who leaves a group is no reader of its next epoch.
+    Removal,
+    /// Each epoch of a group has a secret of its own.
+    EpochSecret,
+    /// A responder waits until the initiator shows that it has the keys.
+    KeyConfirmation,
+    /// The static key of a handshake is that of the bundle shown in it.
+    StaticKey,
+    /// The two directions of a session have different keys.
+    DirectionKeys,
 }
 
 impl Check {
@@ -98,14 +108,19 @@ impl Check {
         ("generation-limit", Self::GenerationLimit),
         ("batch-hash", Self::BatchHash),
         ("epoch-floor", Self::EpochFloor),
+        ("removal", Self::Removal),
+        ("epoch-secret", Self::EpochSecret),
+        ("key-confirmation", Self::KeyConfirmation),
+        ("static-key", Self::StaticKey),
+        ("direction-keys", Self::DirectionKeys),
     ];
 
-    const fn bit(self) -> u32 {
-        1 << self as u32
+    const fn bit(self) -> u64 {
+        1 << self as u64
     }
 }
 
-static OFF: AtomicU32 = AtomicU32::new(0);
+static OFF: AtomicU64 = AtomicU64::new(0);
 
 /// Switches a check off for the whole process.
 pub fn switch_off(check: Check) {
@@ -117,8 +132,8 @@ pub fn is_off(check: Check) -> bool {
     (OFF.load(Ordering::SeqCst) | off_from_the_start()) & check.bit() != 0
 }
 
-fn off_from_the_start() -> u32 {
-    static BITS: OnceLock<u32> = OnceLock::new();
+fn off_from_the_start() -> u64 {
+    static BITS: OnceLock<u64> = OnceLock::new();
     *BITS.get_or_init(|| {
         let named = std::env::var(VARIABLE).unwrap_or_default();
         named.split(',').filter(|name| !name.is_empty()).map(bit_of).sum()
@@ -126,7 +141,7 @@ fn off_from_the_start() -> u32 {
 }
 
 /// A name that does not exist must not look like an attack that succeeded, so the process ends as no failed test does.
-fn bit_of(name: &str) -> u32 {
+fn bit_of(name: &str) -> u64 {
     let known = Check::NAMES.iter().find(|(known, _)| *known == name);
     known.map(|(_, check)| check.bit()).unwrap_or_else(|| std::process::abort())
 }

@@ -12,6 +12,8 @@ use zeroize::Zeroize as _;
 use super::Group;
 use super::epoch::{GroupEpoch, LAST_EPOCH, MemberSetHash};
 use super::rekeying::{HISTORY, HISTORY_ENTRY_LEN, History, REKEYING, Rekeying};
+#[cfg(iot_fault)]
+use crate::fault::{Check, is_off};
 use crate::{Heading, KeyBundle, MAX_READERS, MultiSealer, SealError, Sealer, Signer};
 
 /// The authority of a group, its Group Manager: who is in, and the key of the epoch.
@@ -179,6 +181,9 @@ impl GroupManager {
             return Err(MembershipError::Exhausted);
         }
         let next = GroupEpoch::draw(self.epoch.number + 1, hash(&members), rng);
+        #[cfg(iot_fault)]
+        let next =
+            if is_off(Check::EpochSecret) { GroupEpoch { secret: self.epoch.secret.clone(), ..next } } else { next };
         let passed = core::mem::replace(&mut self.epoch, next);
         self.history.push_front(passed);
         self.history.truncate(self.limits.history);
@@ -345,6 +350,8 @@ fn changed(
     leaving: &[DeviceId],
     limits: GroupLimits,
 ) -> Result<Vec<KeyBundle>, MembershipError> {
+    #[cfg(iot_fault)]
+    let leaving = if is_off(Check::Removal) { &[] } else { leaving };
     let mut changed = members.to_vec();
     for leaver in leaving {
         let index = changed.binary_search_by_key(leaver, KeyBundle::device);

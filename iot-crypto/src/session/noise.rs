@@ -128,6 +128,8 @@ impl Noise {
         }
         let hash = self.0.get_handshake_hash().try_into().map_err(|_| HandshakeError::Noise)?;
         let (initiator, responder) = self.0.dangerously_get_raw_split();
+        #[cfg(iot_fault)]
+        let responder = if crate::fault::is_off(crate::fault::Check::DirectionKeys) { initiator } else { responder };
         Ok(Split { hash, initiator: Zeroizing::new(initiator), responder: Zeroizing::new(responder) })
     }
 }

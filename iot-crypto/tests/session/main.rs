@@ -8,4 +8,5 @@ mod hostile;
 mod identity;
 mod losses;
 mod support;
+mod thief;
 mod vectors;
