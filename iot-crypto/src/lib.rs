@@ -153,8 +153,6 @@ pub use crate::key::{
     Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet,
     KeyError, KeyKind, Operation, Signature, Signer, SignerError, SigningKey, Thumbprint, VerifyingKey,
 };
-#[cfg(feature = "x-wing")]
-pub use crate::key::{XWingKey, XWingSecret};
 #[cfg(feature = "keyfile")]
 pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
@@ -169,7 +167,7 @@ pub use crate::succession::{
     Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
     UnverifiedSuccession,
 };
-pub use crate::suite::{Stability, Strength, Suite, SuiteRow};
+pub use crate::suite::{Strength, Suite, SuiteRow};
 #[cfg(feature = "alloc")]
 pub use crate::trackers::{RestoreTrackerError, Trackers};
 pub use crate::verified::{Audience, Proof, Verified};
