@@ -110,6 +110,8 @@ pub use crate::message::{Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};
 pub use crate::queue::{Entries, Queue};
 pub use crate::stats::Stats;
+pub use crate::storage::{
+    Fate, Fault, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer,
+};
 #[cfg(all(feature = "std", unix))]
-pub use crate::storage::FileStorage;
-pub use crate::storage::{Fate, Fault, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
+pub use crate::storage::{FileStorage, FileSyncer};

@@ -5,15 +5,15 @@ use alloc::vec::Vec;
 
 use iot_core::{Instant, Position};
 
-#[cfg(iot_fault)]
-use crate::fault::{self, Guard};
 use crate::format::metadata::Attributes;
 use crate::format::record::{self, Life, RecordHeader};
-use crate::format::segment::{self, SegmentHeader};
+use crate::format::segment;
 use crate::message::Message;
 use crate::offset::{Epoch, Gap, GapCause, Offset};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
+mod commit;
+mod controls;
 mod ranges;
 mod recovery;
 mod room;
@@ -21,10 +21,13 @@ mod scan;
 mod segment_state;
 mod window;
 
+use self::commit::begin;
+pub(crate) use self::controls::Control;
+use self::controls::Standing;
 use self::ranges::Ranges;
 pub(crate) use self::recovery::Shape;
 pub(crate) use self::room::longest_payload;
-use self::segment_state::{Phase, Place, Segment};
+use self::segment_state::{Place, Segment};
 pub(crate) use self::window::Window;
 
 /// Records wait in memory for their write up to so many octets; more than that only a batch brings together.
@@ -52,6 +55,15 @@ pub(crate) struct Log<S> {
     durable: u64,
     /// Records that are encoded and not yet written: they belong to the last segment, from its `written` on.
     outbox: Vec<u8>,
+    /// Control records that each new segment begins with.
+    standing: Standing,
+    /// Whether the last segment may lack some of them.
+    standing_due: bool,
+    /// Control records that opening found.
+    recovered: Vec<Control>,
+    /// Commits begun, and the last of them that ended well.
+    commits: u64,
+    committed: u64,
     /// What failed. From then on nothing is written.
     failed: Option<StorageError>,
     pub(crate) traffic: Traffic,
@@ -98,7 +110,7 @@ impl<S: Storage> Log<S> {
         let first = self.next();
         for message in messages {
             let len = record::message_len(message);
-            if !self.tail().takes_message(len, self.segment_len) {
+            if !self.tail().takes(len, self.segment_len) {
                 self.rotate()?;
             }
             self.enter(message, len, now);
@@ -109,38 +121,14 @@ impl<S: Storage> Log<S> {
         Ok(first)
     }
 
-    /// Hands the medium what waits, in one write. A crash of the process, unlike one of the machine, leaves it there.
-    pub(crate) fn write(&mut self) -> Result<(), LogError> {
-        if self.outbox.is_empty() {
-            return Ok(());
-        }
-        let tail = self.tail();
-        let (number, position) = (tail.number, tail.written);
-        let written = self.storage.write_at(number, position, &self.outbox);
-        self.trust(written)?;
-        self.traffic.written += self.outbox.len() as u64;
-        self.outbox.clear();
-        let tail = self.tail_mut();
-        tail.written = tail.end;
-        Ok(())
-    }
-
-    /// Makes everything durable, acknowledgements included, with at most one sync unless a segment fills up, and retires
-    /// what nobody needs. Gives the number below which all is durable.
-    pub(crate) fn commit(&mut self) -> Result<u64, LogError> {
-        self.writable().map_err(LogError::ReadOnly)?;
-        self.record_acknowledgements()?;
-        self.write()?;
-        self.sync()?;
-        self.retire();
-        Ok(self.durable)
-    }
-
     /// Notes that nobody needs a message any more. A later [`commit`](Self::commit) records it. Says whether anybody
     /// did.
     pub(crate) fn settle(&mut self, number: u64) -> bool {
-        let settled = self.segment_of(number).is_some_and(|at| self.segments[at].settle(number));
+        let Some(at) = self.segment_of(number) else { return false };
+        let settled = self.segments[at].settle(number);
         if settled {
+            // The next commit is the first that covers it.
+            self.segments[at].settled_in = self.commits + 1;
             self.unsettled -= 1;
             self.unrecorded.insert(number);
         }
@@ -252,18 +240,6 @@ impl<S: Storage> Log<S> {
         self.failed.map_or(Ok(()), Err)
     }
 
-    /// The first failure to write or sync is the last time that the log tried: what the medium holds is in doubt.
-    fn trust<T>(&mut self, outcome: Result<T, StorageError>) -> Result<T, LogError> {
-        outcome.map_err(|cause| {
-            self.failed = Some(cause);
-            self.outbox.clear();
-            let before = self.tail().unsettled();
-            self.tail_mut().forget_unwritten();
-            self.unsettled -= before - self.tail().unsettled();
-            LogError::Storage(cause)
-        })
-    }
-
     fn enter(&mut self, message: &Message<'_>, len: u32, now: Instant) {
         let number = self.next();
         let mut outbox = core::mem::take(&mut self.outbox);
@@ -275,106 +251,6 @@ impl<S: Storage> Log<S> {
         tail.end += len;
         self.outbox = outbox;
         self.unsettled += 1;
-    }
-
-    /// Encodes records for all acknowledgements that have none.
-    fn record_acknowledgements(&mut self) -> Result<(), LogError> {
-        while !self.unrecorded.is_empty() {
-            let fits = self.tail().takes_ranges(self.segment_len).min(record::MAX_RANGES);
-            if fits == 0 {
-                self.rotate()?;
-                continue;
-            }
-            let ranges: Vec<_> = core::iter::from_fn(|| self.unrecorded.pop_first()).take(fits as usize).collect();
-            ranges.iter().for_each(|range| self.tail_mut().recorded.insert_range(range.clone()));
-            self.enter_ranges(record::ACKNOWLEDGEMENTS, ranges);
-        }
-        Ok(())
-    }
-
-    fn enter_ranges(&mut self, kind: u8, ranges: Vec<core::ops::Range<u64>>) {
-        let number = self.next();
-        let len = record::ranges_len(ranges.len() as u32);
-        let mut outbox = core::mem::take(&mut self.outbox);
-        let opening = self.opening;
-        let tail = self.tail_mut();
-        let life = Life { seed: tail.seed, opening };
-        record::encode_ranges(kind, life, tail.end, tail.synced, number, ranges.into_iter(), &mut outbox);
-        tail.end += len;
-        self.outbox = outbox;
-    }
-
-    /// Syncs the last segment, if it holds anything that no sync covered. All earlier ones are synced.
-    fn sync(&mut self) -> Result<(), LogError> {
-        let tail = self.tail();
-        if tail.synced < tail.written {
-            let number = tail.number;
-            #[cfg(not(iot_fault))]
-            let synced = self.storage.sync(number);
-            #[cfg(iot_fault)]
-            let synced = fault::sync_unless(Guard::CommitSync, &mut self.storage, number);
-            self.trust(synced)?;
-            self.traffic.syncs += 1;
-            let tail = self.tail_mut();
-            tail.synced = tail.written;
-        }
-        self.durable = self.next();
-        Ok(())
-    }
-
-    /// Seals the last segment, syncs it, and begins the next: so that whatever is not in the last segment is durable.
-    fn rotate(&mut self) -> Result<(), LogError> {
-        let next = *self.free.front().ok_or(LogError::Full)?;
-        self.write()?;
-        if self.tail().phase != Phase::Sealed {
-            let mut footer = core::mem::take(&mut self.outbox);
-            let tail = self.tail();
-            segment::encode_footer(&tail.header, tail.index(), tail.recorded.iter(), tail.end, &mut footer);
-            let position = self.segment_len - footer.len() as u32;
-            let number = tail.number;
-            let written = self.storage.write_at(number, position, &footer);
-            self.traffic.written += footer.len() as u64;
-            footer.clear();
-            self.outbox = footer;
-            self.trust(written)?;
-            #[cfg(not(iot_fault))]
-            let synced = self.storage.sync(number);
-            #[cfg(iot_fault)]
-            let synced = fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
-            self.trust(synced)?;
-            self.traffic.syncs += 1;
-            let tail = self.tail_mut();
-            tail.synced = tail.written;
-            tail.phase = Phase::Sealed;
-        }
-        self.durable = self.next();
-        let header = SegmentHeader {
-            opening: self.opening,
-            len: self.segment_len,
-            epoch: self.epoch,
-            generation: self.next_generation,
-            first: self.next(),
-            retired_below: self.segments.front().map_or(0, |segment| segment.header.generation),
-        };
-        #[cfg(iot_fault)]
-        let header =
-            if fault::is_off(Guard::RetiredBelow) { SegmentHeader { retired_below: 0, ..header } } else { header };
-        let begun = begin(&mut self.storage, next, &header);
-        self.trust(begun)?;
-        self.traffic.syncs += 1;
-        self.traffic.written += u64::from(segment::RECORDS);
-        self.free.pop_front();
-        self.next_generation += 1;
-        self.segments.push_back(Segment::new(next, header));
-        Ok(())
-    }
-
-    /// Frees the earliest segments as long as nobody needs them. Only right after a sync that covered the record of
-    /// every acknowledgement: what it frees may be overwritten.
-    fn retire(&mut self) {
-        while self.segments.len() > 1 && self.segments[0].unsettled() == 0 {
-            self.free.extend(self.segments.pop_front().map(|segment| segment.number));
-        }
     }
 
     /// The segment that holds `number`, if any does: the last that begins at or before it.
@@ -389,13 +265,4 @@ impl<S: Storage> Log<S> {
     fn tail_mut(&mut self) -> &mut Segment {
         self.segments.back_mut().expect("a log never has fewer than one segment")
     }
-}
-
-/// Begins a life of a segment. Its header is durable before its first record is written.
-fn begin<S: Storage>(storage: &mut S, number: SegmentNumber, header: &SegmentHeader) -> Result<(), StorageError> {
-    storage.write_at(number, 0, &header.encode())?;
-    #[cfg(iot_fault)]
-    return fault::sync_unless(Guard::HeaderSync, storage, number);
-    #[cfg(not(iot_fault))]
-    storage.sync(number)
 }

@@ -1,6 +1,7 @@
 //! Where segments live: the trait that the log asks of a medium, and its failures.
 
 use alloc::vec::Vec;
+use core::convert::Infallible;
 use core::fmt;
 
 #[cfg(all(feature = "std", unix))]
@@ -8,7 +9,7 @@ mod file;
 mod memory;
 
 #[cfg(all(feature = "std", unix))]
-pub use self::file::FileStorage;
+pub use self::file::{FileStorage, FileSyncer};
 pub use self::memory::{Fate, Fault, MemoryStorage};
 
 /// The name of a segment: a place on the medium that is filled, emptied and filled again.
@@ -51,6 +52,9 @@ pub struct SegmentExtent {
 /// The log writes ahead through a segment, and writes over octets of the segment's present life in one case only: over
 /// what a crash tore.
 pub trait Storage {
+    /// What syncs a segment from another thread; [`Infallible`] where there is no such thing.
+    type Syncer: Syncer;
+
     /// The segments that exist, in any order.
     ///
     /// # Errors
@@ -82,6 +86,16 @@ pub trait Storage {
     /// calls again in the hope of better news.
     fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError>;
 
+    /// What syncs `segment` while the storage itself is in use, so that others can append during the sync. Nothing where
+    /// there is no such thing: then [`sync`](Self::sync) does it.
+    ///
+    /// # Errors
+    /// When the segment does not exist or the medium fails.
+    fn syncer(&mut self, segment: SegmentNumber) -> Result<Option<Self::Syncer>, StorageError> {
+        let _ = segment;
+        Ok(None)
+    }
+
     /// Gives the octets of `segment` back to the medium.
     ///
     /// # Errors
@@ -94,6 +108,24 @@ pub trait Storage {
     /// # Errors
     /// When the medium fails.
     fn sync_directory(&mut self) -> Result<(), StorageError>;
+}
+
+/// Makes the octets of one segment durable, from whichever thread.
+///
+/// It tells of every failure itself: a sync that succeeds covers all that was written before it began, whatever another
+/// sync of the same segment says.
+pub trait Syncer: Send + 'static {
+    /// As [`Storage::sync`].
+    ///
+    /// # Errors
+    /// As [`Storage::sync`].
+    fn sync(&self) -> Result<(), StorageError>;
+}
+
+impl Syncer for Infallible {
+    fn sync(&self) -> Result<(), StorageError> {
+        match *self {}
+    }
 }
 
 /// Why a medium did not do what it was asked.

@@ -1,5 +1,6 @@
 //! Random programs with power cuts, against a model that only knows what was promised.
 
+use core::convert::Infallible;
 use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +97,8 @@ impl Disk {
 }
 
 impl Storage for Disk {
+    type Syncer = Infallible;
+
     fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
         self.0.borrow().list()
     }

@@ -1,6 +1,7 @@
 //! What the queue asks of its storage: how many writes and syncs, and how much it reads.
 
 use core::cell::Cell;
+use core::convert::Infallible;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -32,6 +33,8 @@ struct Counting {
 }
 
 impl Storage for Counting {
+    type Syncer = Infallible;
+
     fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
         self.storage.list()
     }

@@ -25,6 +25,8 @@ pub(crate) const MESSAGE: u8 = 1;
 pub(crate) const ACKNOWLEDGEMENTS: u8 = 2;
 /// A record that holds ranges of messages that a recovery missed where no sync is known to have covered them.
 pub(crate) const UNCERTAINTIES: u8 = 3;
+/// Kinds from here on are control records: the log keeps them for whoever owns it, and does not look into them.
+pub(crate) const FIRST_CONTROL: u8 = 16;
 
 /// The metadata begins with a position.
 pub(crate) const HAS_POSITION: u8 = 1;
@@ -180,6 +182,16 @@ pub(crate) fn encode_ranges(
         out.extend_from_slice(&(range.end - range.start).to_le_bytes());
     }
     let payload_len = (out.len() - start) as u32 - HEADER_LEN;
+    let header = RecordHeader { kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
+    finish(header, life, at, start, out);
+}
+
+/// Appends a control record, as [`encode_message`] does for a message.
+pub(crate) fn encode_control(kind: u8, life: Life, at: u32, mark: u32, offset: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + HEADER_LEN as usize, 0);
+    out.extend_from_slice(payload);
+    let payload_len = payload.len() as u32;
     let header = RecordHeader { kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
     finish(header, life, at, start, out);
 }

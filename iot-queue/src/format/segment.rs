@@ -109,6 +109,8 @@ pub(crate) struct Trailer {
     pub(crate) first: u64,
     /// How many messages the index places.
     pub(crate) messages: u32,
+    /// How many control records it places after them.
+    pub(crate) controls: u32,
     /// How many ranges of acknowledged messages follow the places.
     pub(crate) ranges: u32,
     /// Where the records end.
@@ -136,33 +138,37 @@ impl Trailer {
             ranges: u32::from_le_bytes(octets(&block, 36)),
             end: u32::from_le_bytes(octets(&block, 40)),
             index_crc: u32::from_le_bytes(octets(&block, 44)),
+            controls: u32::from_le_bytes(octets(&block, 48)),
         })
     }
 
     /// Octets of the whole footer.
     pub(crate) fn footer_len(&self) -> Option<u32> {
-        let places = self.messages.checked_mul(4)?.checked_next_multiple_of(super::ALIGNMENT)?;
+        let places = self.messages.checked_add(self.controls)?.checked_mul(4)?;
+        let places = places.checked_next_multiple_of(super::ALIGNMENT)?;
         self.ranges.checked_mul(RANGE_LEN)?.checked_add(places)?.checked_add(BLOCK_LEN as u32)
     }
 }
 
-/// Octets of a footer that places `messages` and holds `ranges` of acknowledged messages.
-pub(crate) const fn footer_len(messages: u32, ranges: u32) -> u32 {
-    super::aligned(messages * 4) + ranges * RANGE_LEN + BLOCK_LEN as u32
+/// Octets of a footer that holds `places` of messages and control records and `ranges` of acknowledged messages.
+pub(crate) const fn footer_len(places: u32, ranges: u32) -> u32 {
+    super::aligned(places * 4) + ranges * RANGE_LEN + BLOCK_LEN as u32
 }
 
-/// The footer of the life that `header` began: `index` holds the place of each message or a reason why it has none.
+/// The footer of the life that `header` began: `index` holds the place of each message or a reason why it has none,
+/// `controls` where each control record stands.
 pub(crate) fn encode_footer(
     header: &SegmentHeader,
     index: &[u32],
+    controls: &[u32],
     ranges: impl ExactSizeIterator<Item = Range<u64>>,
     end: u32,
     out: &mut Vec<u8>,
 ) {
     out.clear();
     let (messages, range_count) = (index.len() as u32, ranges.len() as u32);
-    out.extend(index.iter().flat_map(|place| place.to_le_bytes()));
-    out.resize(super::aligned(messages * 4) as usize, 0);
+    out.extend(index.iter().chain(controls).flat_map(|place| place.to_le_bytes()));
+    out.resize(super::aligned(out.len() as u32) as usize, 0);
     for range in ranges {
         out.extend(range.start.to_le_bytes());
         out.extend((range.end - range.start).to_le_bytes());
@@ -177,6 +183,7 @@ pub(crate) fn encode_footer(
     block[36..40].copy_from_slice(&range_count.to_le_bytes());
     block[40..44].copy_from_slice(&end.to_le_bytes());
     block[44..48].copy_from_slice(&index_crc.to_le_bytes());
+    block[48..52].copy_from_slice(&(controls.len() as u32).to_le_bytes());
     seal(&mut block);
     out.extend(block);
 }
@@ -280,11 +287,12 @@ mod tests {
     fn footer_gives_back_its_trailer_after_any_flipped_bit_in_it() {
         let mut footer = Vec::new();
         let ranges = [900..902, 905..906];
-        encode_footer(&HEADER, &[1024, DAMAGED, 1100], ranges.into_iter(), 1200, &mut footer);
-        assert_eq!(footer.len(), footer_len(3, 2) as usize);
+        encode_footer(&HEADER, &[1024, DAMAGED, 1100], &[1150, 1160], ranges.into_iter(), 1200, &mut footer);
+        assert_eq!(footer.len(), footer_len(5, 2) as usize);
         let trailer = Trailer::decode(octets(&footer, footer.len() - BLOCK_LEN)).expect("it was just sealed");
-        assert_eq!((trailer.messages, trailer.ranges, trailer.end, trailer.first), (3, 2, 1200, 900));
-        assert_eq!(trailer.footer_len(), Some(footer_len(3, 2)));
+        assert_eq!((trailer.messages, trailer.controls, trailer.ranges), (3, 2, 2));
+        assert_eq!((trailer.end, trailer.first), (1200, 900));
+        assert_eq!(trailer.footer_len(), Some(footer_len(5, 2)));
         for bit in 0..BLOCK_LEN * 8 {
             let mut block: [u8; BLOCK_LEN] = octets(&footer, footer.len() - BLOCK_LEN);
             block[bit / 8] ^= 1 << (bit % 8);

@@ -17,7 +17,7 @@ impl Ranges {
 
     /// Adds a range of numbers none of which the set holds yet.
     pub(crate) fn insert_range(&mut self, mut range: Range<u64>) {
-        self.numbers += range.end - range.start;
+        self.numbers = self.numbers.saturating_add(range.end - range.start);
         if let Some((&start, &end)) = self.ranges.range(..=range.start).next_back()
             && end == range.start
         {
@@ -32,7 +32,7 @@ impl Ranges {
     /// Takes the lowest range out.
     pub(crate) fn pop_first(&mut self) -> Option<Range<u64>> {
         let (start, end) = self.ranges.pop_first()?;
-        self.numbers -= end - start;
+        self.numbers = self.numbers.saturating_sub(end - start);
         Some(start..end)
     }
 

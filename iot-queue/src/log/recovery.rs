@@ -5,9 +5,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::controls::{Control, Standing, read_control};
 use super::ranges::Ranges;
 use super::scan::{Age, Findings, scan};
 use super::segment_state::{Phase, Segment};
+use super::window::Window;
 use super::{Log, Traffic, begin};
 use crate::checksum;
 use crate::error::OpenError;
@@ -28,6 +30,9 @@ pub(crate) struct Shape {
 
 /// How many generations are tried, latest first, on a segment that does not say its own: each costs reading it once.
 const GUESSES: usize = 8;
+
+/// Octets that are read at a time where control records stand between messages.
+const CONTROLS_AHEAD: u32 = 4096;
 
 /// What the segments on the medium turned out to be.
 #[derive(Debug, Default)]
@@ -81,6 +86,7 @@ impl<S: Storage> Log<S> {
             survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
         let mut acknowledged = Vec::new();
         let mut used = VecDeque::new();
+        let mut controls = Vec::new();
         let mut findings = Findings::default();
         for (at, &(number, header)) in live.iter().enumerate() {
             let age = if at + 1 == live.len() { Age::Newest } else { Age::Past };
@@ -92,6 +98,9 @@ impl<S: Storage> Log<S> {
                 let mut recorded = Ranges::default();
                 findings.acknowledged.iter().for_each(|range| recorded.insert_range(range.clone()));
                 segment.recorded = recorded;
+                controls.append(&mut findings.controls);
+            } else {
+                read_controls(&storage, &segment, &mut controls)?;
             }
             acknowledged.extend(segment.recorded.iter());
             used.push_back(segment);
@@ -105,6 +114,9 @@ impl<S: Storage> Log<S> {
         }
         let mut log = Self::assemble(storage, any, opening, used, free);
         acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
+        log.recovered = controls;
+        // A commit mark in the newest segment says that a sync covered what it began with.
+        log.standing_due = findings.disturbed || log.tail().synced <= segment::RECORDS;
         log.settle_in(&findings)?;
         Ok(log)
     }
@@ -125,6 +137,11 @@ impl<S: Storage> Log<S> {
             free,
             next_generation: newest + 1,
             unrecorded: Ranges::default(),
+            standing: Standing::default(),
+            standing_due: false,
+            recovered: Vec::new(),
+            commits: 0,
+            committed: 0,
             unsettled: segments.iter().map(Segment::unsettled).sum(),
             durable: segments.back().map_or(0, Segment::next),
             outbox: Vec::new(),
@@ -146,7 +163,8 @@ impl<S: Storage> Log<S> {
     }
 
     /// Makes what was found durable: a process that was killed leaves writes behind that no sync has covered, and they
-    /// count from now on. Then frees what the acknowledgements allow.
+    /// count from now on. What the acknowledgements allow is freed by the first commit: until then the owner
+    /// has not said what stands.
     fn settle_in(&mut self, findings: &Findings) -> Result<(), StorageError> {
         self.traffic.cut = u64::from(findings.torn);
         self.traffic.recovered = self.unsettled;
@@ -174,7 +192,6 @@ impl<S: Storage> Log<S> {
         let tail = self.tail_mut();
         tail.written = tail.end;
         tail.synced = tail.end;
-        self.retire();
         Ok(())
     }
 }
@@ -261,8 +278,9 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
         return Ok(false);
     }
     let (places, ranges) = index.split_at(index.len() - (trailer.ranges * segment::RANGE_LEN) as usize);
-    for place in places.chunks_exact(4).take(trailer.messages as usize) {
-        match u32::from_le_bytes(octets(place, 0)) {
+    let mut places = places.chunks_exact(4).map(|place| u32::from_le_bytes(octets(place, 0)));
+    for place in places.by_ref().take(trailer.messages as usize) {
+        match place {
             segment::DAMAGED => segment.push_lost(crate::GapCause::Damaged),
             UNCERTAIN => segment.push_lost(crate::GapCause::Uncertain),
             place if (segment::RECORDS..trailer.end).contains(&place) => {
@@ -271,12 +289,23 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
             _ => segment.push_lost(crate::GapCause::Damaged),
         }
     }
+    let within = |place: &u32| (segment::RECORDS..trailer.end).contains(place);
+    segment.controls.extend(places.take(trailer.controls as usize).filter(within));
     record::decode_ranges(ranges).for_each(|range| segment.recorded.insert_range(range));
     segment.end = trailer.end;
     segment.written = trailer.end;
     segment.synced = trailer.end;
     segment.phase = Phase::Sealed;
     Ok(true)
+}
+
+/// Reads the control records that a footer placed. One whose checksums do not hold says nothing.
+fn read_controls<S: Storage>(storage: &S, segment: &Segment, controls: &mut Vec<Control>) -> Result<(), StorageError> {
+    let mut window = Window::reading_ahead(CONTROLS_AHEAD);
+    for &place in &segment.controls {
+        controls.extend(read_control(storage, segment, &mut window, place)?);
+    }
+    Ok(())
 }
 
 fn read_trailer<S: Storage>(storage: &S, number: SegmentNumber, len: u32) -> Result<Option<Trailer>, StorageError> {

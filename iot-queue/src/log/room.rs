@@ -21,41 +21,103 @@ pub(crate) const fn longest_payload(segment_len: u32) -> u32 {
         + segment::footer_len(0, 0)
 }
 
+/// The longest payload of a control record: a quarter of a segment.
+pub(crate) const fn longest_control(segment_len: u32) -> u32 {
+    usable(segment_len) / 4 - record::HEADER_LEN - crate::format::ALIGNMENT
+}
+
 impl<S: Storage> Log<S> {
-    /// Whether `messages` fit, and after them an acknowledgement of each message that has none, even if each gets a
-    /// record of its own.
-    pub(super) fn has_room_for(&self, messages: &[Message<'_>]) -> bool {
-        let tail = self.tail();
-        let (mut end, mut count, mut ranges) = (tail.end, tail.index().len() as u32, tail.recorded.count());
-        let mut phase = tail.phase;
-        let mut free = self.free.len() as u64;
-        for message in messages {
-            let len = record::message_len(message);
-            let fits = end + len + segment::footer_len(count + 1, ranges) <= self.segment_len;
-            if phase != Phase::Open || !fits {
-                let Some(rest) = free.checked_sub(1) else { return false };
-                free = rest;
-                (end, count, ranges, phase) = (segment::RECORDS, 0, 0, Phase::Open);
-            }
-            end += len;
-            count += 1;
-        }
-        let rest = match phase {
-            Phase::Open => self.segment_len - end - segment::footer_len(count, ranges),
-            Phase::Closing | Phase::Sealed => 0,
-        };
-        let acknowledgements = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
-        let needed = self.unsettled + self.unrecorded.numbers() + messages.len() as u64 + SLACK;
+    /// Whether `messages` fit, and after them, for each message that has no acknowledgement, an acknowledgement in a
+    /// record of its own, and half as much again for control records.
+    pub(crate) fn has_room_for(&self, messages: &[Message<'_>]) -> bool {
+        let mut plan = self.plan();
+        let unsettled = self.unsettled + messages.len() as u64;
+        messages.iter().all(|message| plan.put(record::message_len(message)))
+            && plan.holds(self.acknowledgements() + messages.len() as u64 + unsettled / 2)
+    }
+
+    /// Whether a control record of `len` octets fits, and after it an acknowledgement of each message that has none.
+    pub(super) fn has_room_for_control(&self, len: u32) -> bool {
+        let mut plan = self.plan();
+        plan.put(len) && plan.holds(self.acknowledgements())
+    }
+
+    /// Whether acknowledgements of everything fit if each new segment begins with so many standing records of so many
+    /// octets together.
+    pub(super) fn has_room_for_standing(&self, octets: u32, count: u32) -> bool {
+        let plan = Plan { standing: octets, standing_count: count, ..self.plan() };
+        octets <= usable(self.segment_len) / 4 && plan.holds(self.acknowledgements())
+    }
+
+    /// Records of acknowledgements that may have to be written before a segment comes back.
+    fn acknowledgements(&self) -> u64 {
         #[cfg(iot_fault)]
-        let needed = if crate::fault::is_off(crate::fault::Guard::Reserve) { 0 } else { needed };
-        acknowledgements(rest) + free * acknowledgements(usable(self.segment_len)) >= needed
+        if crate::fault::is_off(crate::fault::Guard::Reserve) {
+            return 0;
+        }
+        self.unsettled + self.unrecorded.numbers() + SLACK
+    }
+
+    fn plan(&self) -> Plan {
+        let tail = self.tail();
+        let (standing, standing_count) = self.standing.len();
+        Plan {
+            segment_len: self.segment_len,
+            standing,
+            standing_count,
+            end: tail.end,
+            places: tail.places(),
+            ranges: tail.recorded.count(),
+            open: tail.phase == Phase::Open,
+            free: self.free.len() as u64,
+        }
+    }
+}
+
+/// Where the log would stand after further records.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    segment_len: u32,
+    /// Octets and number of the records that each new segment begins with.
+    standing: u32,
+    standing_count: u32,
+    end: u32,
+    places: u32,
+    ranges: u32,
+    open: bool,
+    free: u64,
+}
+
+impl Plan {
+    /// Enters a record that the footer places. Says whether there is room.
+    fn put(&mut self, len: u32) -> bool {
+        let fits = |plan: &Self| plan.end + len + segment::footer_len(plan.places + 1, plan.ranges) <= plan.segment_len;
+        if !self.open || !fits(self) {
+            let Some(free) = self.free.checked_sub(1) else { return false };
+            let (end, places) = (segment::RECORDS + self.standing, self.standing_count);
+            *self = Self { end, places, ranges: 0, open: true, free, ..*self };
+        }
+        let fits = fits(self);
+        self.end += len;
+        self.places += 1;
+        fits
+    }
+
+    /// Whether so many acknowledgements fit, each in a record of its own.
+    fn holds(&self, acknowledgements: u64) -> bool {
+        let footer_len = segment::footer_len(self.places, self.ranges);
+        let rest = if self.open { self.segment_len.saturating_sub(self.end + footer_len) } else { 0 };
+        let standing = self.standing + segment::footer_len(self.standing_count, 0) - segment::footer_len(0, 0);
+        let fresh = usable(self.segment_len).saturating_sub(standing);
+        let fit = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
+        fit(rest) + self.free * fit(fresh) >= acknowledgements
     }
 }
 
 impl Segment {
-    /// Whether a message whose record has `len` octets fits.
-    pub(super) fn takes_message(&self, len: u32, segment_len: u32) -> bool {
-        let footer_len = segment::footer_len(self.index().len() as u32 + 1, self.recorded.count());
+    /// Whether a record of `len` octets fits that the footer places.
+    pub(super) fn takes(&self, len: u32, segment_len: u32) -> bool {
+        let footer_len = segment::footer_len(self.places() + 1, self.recorded.count());
         self.phase == Phase::Open && self.end + len + footer_len <= segment_len
     }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::controls::Control;
 use super::segment_state::Segment;
 use super::window::Window;
 use crate::format::record::{self, RecordHeader};
@@ -17,6 +18,10 @@ pub(crate) struct Findings {
     pub(crate) acknowledged: Vec<Range<u64>>,
     /// Octets of a record at the end that was begun and is cut off.
     pub(crate) torn: u32,
+    /// Control records, in the order of the log.
+    pub(crate) controls: Vec<Control>,
+    /// Whether something was met that is not as it was written, and that no message was lost by.
+    pub(crate) disturbed: bool,
     /// Losses that no earlier recovery has recorded as uncertain, and that are.
     pub(crate) uncertain: Vec<Range<u64>>,
 }
@@ -61,6 +66,7 @@ pub(crate) fn scan<S: Storage>(
             lost.push((next..header.offset, at));
         }
         mark = mark.max(header.mark);
+        findings.disturbed |= found != at;
         let body = window.get(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
         let sound = record::body_matches(&header, segment.seed, body);
         match header.kind {
@@ -71,7 +77,11 @@ pub(crate) fn scan<S: Storage>(
             }
             record::ACKNOWLEDGEMENTS if sound => findings.acknowledged.extend(record::decode_ranges(body)),
             record::UNCERTAINTIES if sound => known_uncertain.extend(record::decode_ranges(body)),
-            _ => {}
+            record::FIRST_CONTROL.. if sound => {
+                findings.controls.push(Control { kind: header.kind, payload: body.to_vec() });
+                segment.controls.push(found);
+            }
+            _ => findings.disturbed |= !sound,
         }
         at = found + header.record_len();
     }

@@ -18,6 +18,10 @@ pub(crate) struct Segment {
     /// A bit a message: set when nobody needs the message any more, be it acknowledged or lost.
     settled: Vec<u64>,
     unsettled: u64,
+    /// Where each control record stands.
+    pub(crate) controls: Vec<u32>,
+    /// When the last message was settled, in commits begun by then.
+    pub(crate) settled_in: u64,
     /// Acknowledged messages, of whatever segment, that records of this one name; a footer repeats them.
     pub(crate) recorded: Ranges,
     /// Where the next record goes, and up to where the medium has seen writes and syncs.
@@ -53,6 +57,8 @@ impl Segment {
             index: Vec::new(),
             settled: Vec::new(),
             unsettled: 0,
+            controls: Vec::new(),
+            settled_in: 0,
             recorded: Ranges::default(),
             end: segment::RECORDS,
             written: segment::RECORDS,
@@ -96,6 +102,7 @@ impl Segment {
             self.settle(self.next() - 1);
             self.index.pop();
         }
+        self.controls.truncate(self.controls.partition_point(|&place| place < self.written));
         self.end = self.written;
     }
 
@@ -161,9 +168,14 @@ impl Segment {
         &self.index
     }
 
+    /// How many places a footer would hold.
+    pub(crate) fn places(&self) -> u32 {
+        (self.index.len() + self.controls.len()) as u32
+    }
+
     /// Octets of the footer that sealing now would write.
     pub(crate) fn footer_len(&self) -> u32 {
-        segment::footer_len(self.index.len() as u32, self.recorded.count())
+        segment::footer_len(self.places(), self.recorded.count())
     }
 
     fn push_place(&mut self, place: u32) {

@@ -3,18 +3,30 @@ use alloc::vec::Vec;
 use super::segment_state::Segment;
 use crate::storage::{Storage, StorageError};
 
-/// Octets that are read at a time, unless one record needs more.
+/// Octets that are read at a time by default.
 const READ_AHEAD: u32 = 64 * 1024;
 
 /// A piece of a segment in memory, so that reading in order asks the medium once for many records.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Window {
+    ahead: u32,
     generation: u64,
     start: u32,
     bytes: Vec<u8>,
 }
 
+impl Default for Window {
+    fn default() -> Self {
+        Self::reading_ahead(READ_AHEAD)
+    }
+}
+
 impl Window {
+    /// An empty window that is filled by so many octets at a time, unless one record needs more.
+    pub(crate) fn reading_ahead(ahead: u32) -> Self {
+        Self { ahead, generation: 0, start: 0, bytes: Vec::new() }
+    }
+
     /// The octets of `segment` from `position` to `position + len`; `limit`, where what can be read ends, may cut them
     /// short.
     pub(crate) fn get<S: Storage>(
@@ -27,7 +39,7 @@ impl Window {
     ) -> Result<&[u8], StorageError> {
         let until = position.saturating_add(len).min(limit).max(position);
         if !self.holds(segment, position, until) {
-            let read = position.saturating_add(READ_AHEAD.max(len)).min(limit).max(until) - position;
+            let read = position.saturating_add(self.ahead.max(len)).min(limit).max(until) - position;
             // What a failed read leaves behind is nobody's octets.
             self.generation = 0;
             self.bytes.resize(read as usize, 0);

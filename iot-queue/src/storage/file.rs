@@ -6,10 +6,11 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
-use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
+use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer};
 
 /// Zeros are written in pieces of so many octets.
 const ZEROS: usize = 64 * 1024;
@@ -28,6 +29,18 @@ pub struct FileStorage {
     /// Holds the lock, and is what a sync of the directory syncs.
     directory: File,
     files: BTreeMap<SegmentNumber, File>,
+    /// The last that was asked for.
+    syncer: Option<FileSyncer>,
+}
+
+/// Syncs one file of a [`FileStorage`], from whichever thread.
+///
+/// It has opened the file for itself: the system tells each opening of a file once when a write to it failed, and so
+/// neither this nor the storage takes the news from the other.
+#[derive(Clone, Debug)]
+pub struct FileSyncer {
+    segment: SegmentNumber,
+    file: Arc<File>,
 }
 
 impl FileStorage {
@@ -52,7 +65,7 @@ impl FileStorage {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StorageError::Locked),
             Err(errno) => return Err(translate(Operation::Lock, &errno.into())),
         }
-        let mut storage = Self { path, directory, files: BTreeMap::new() };
+        let mut storage = Self { path, directory, files: BTreeMap::new(), syncer: None };
         storage.open_files().map_err(|error| translate(Operation::List, &error))?;
         Ok(storage)
     }
@@ -85,11 +98,14 @@ impl FileStorage {
     fn open_files(&mut self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
             if let Some(segment) = entry?.file_name().to_str().and_then(segment_of) {
-                let file = OpenOptions::new().read(true).write(true).open(self.path.join(file_name(segment)))?;
-                self.files.insert(segment, file);
+                self.files.insert(segment, self.open_file(segment)?);
             }
         }
         Ok(())
+    }
+
+    fn open_file(&self, segment: SegmentNumber) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.path.join(file_name(segment)))
     }
 
     fn file(&self, segment: SegmentNumber) -> Result<&File, StorageError> {
@@ -97,7 +113,15 @@ impl FileStorage {
     }
 }
 
+impl Syncer for FileSyncer {
+    fn sync(&self) -> Result<(), StorageError> {
+        sync_data(self.segment, &self.file)
+    }
+}
+
 impl Storage for FileStorage {
+    type Syncer = FileSyncer;
+
     fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
         let extent = |(&segment, file): (&SegmentNumber, &File)| {
             let metadata = file.metadata().map_err(|error| translate(Operation::List, &error))?;
@@ -143,11 +167,21 @@ impl Storage for FileStorage {
     }
 
     fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
-        self.file(segment)?.sync_data().map_err(|error| translate(Operation::Sync(segment), &error))
+        sync_data(segment, self.file(segment)?)
+    }
+
+    fn syncer(&mut self, segment: SegmentNumber) -> Result<Option<FileSyncer>, StorageError> {
+        self.file(segment)?;
+        if self.syncer.as_ref().is_none_or(|syncer| syncer.segment != segment) {
+            let file = self.open_file(segment).map_err(|error| translate(Operation::Sync(segment), &error))?;
+            self.syncer = Some(FileSyncer { segment, file: Arc::new(file) });
+        }
+        Ok(self.syncer.clone())
     }
 
     fn remove(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
         self.files.remove(&segment).ok_or(StorageError::MissingSegment { segment })?;
+        self.syncer = self.syncer.take().filter(|syncer| syncer.segment != segment);
         let removed = std::fs::remove_file(self.path.join(file_name(segment)));
         removed.map_err(|error| translate(Operation::Remove(segment), &error))
     }
@@ -186,6 +220,10 @@ fn fill_with_zeros(file: &File, len: u64) -> io::Result<()> {
         filled += piece as u64;
     }
     file.sync_all()
+}
+
+fn sync_data(segment: SegmentNumber, file: &File) -> Result<(), StorageError> {
+    file.sync_data().map_err(|error| translate(Operation::Sync(segment), &error))
 }
 
 fn file_name(segment: SegmentNumber) -> String {

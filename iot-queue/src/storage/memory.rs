@@ -1,5 +1,6 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::convert::Infallible;
 
 use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
 
@@ -109,6 +110,8 @@ impl MemoryStorage {
 }
 
 impl Storage for MemoryStorage {
+    type Syncer = Infallible;
+
     fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
         let extent =
             |(&segment, held): (&SegmentNumber, &Segment)| SegmentExtent { segment, len: held.present.len() as u64 };

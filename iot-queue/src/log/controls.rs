@@ -1,0 +1,162 @@
+//! Control records: what the owner of the log keeps in it besides messages, and the log does not look into.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::room::longest_control;
+use super::segment_state::Segment;
+use super::window::Window;
+use super::{Log, LogError};
+use crate::format::record::{self, Life, RecordHeader};
+use crate::format::{ALIGNMENT, octets};
+use crate::storage::{Storage, StorageError};
+
+/// A record that is no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Control {
+    /// At least [`record::FIRST_CONTROL`].
+    pub(crate) kind: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Control records that each new segment begins with, by their kind and a key of the owner's: what they say outlives
+/// the segments that said it first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    records: BTreeMap<(u8, u64), Vec<u8>>,
+    octets: u32,
+}
+
+impl Standing {
+    /// Octets of all records, and their number.
+    pub(super) fn len(&self) -> (u32, u32) {
+        (self.octets, self.records.len() as u32)
+    }
+}
+
+impl<S: Storage> Log<S> {
+    /// Enters a control record. It goes out with the next write, is durable with the next commit, and lives until its
+    /// segment is used again: a record about a message, entered after the message, outlives it, unless the message is
+    /// moved. Room that acknowledgements need is not touched.
+    ///
+    /// May commit to find room. [`LogError::Full`] when there is none, or when the payload is longer than
+    /// [`Log::longest_control`].
+    pub(crate) fn enter_control(&mut self, kind: u8, payload: &[u8]) -> Result<(), LogError> {
+        self.writable().map_err(LogError::ReadOnly)?;
+        let Some(len) = self.control_len(payload) else { return Err(LogError::Full) };
+        if !self.has_room_for_control(len) {
+            self.commit()?;
+            if !self.has_room_for_control(len) {
+                return Err(LogError::Full);
+            }
+        }
+        if !self.tail().takes(len, self.segment_len) {
+            self.rotate()?;
+        }
+        self.encode_control(kind, payload);
+        Ok(())
+    }
+
+    /// Octets of the longest payload of a control record.
+    pub(crate) fn longest_control(&self) -> u32 {
+        longest_control(self.segment_len)
+    }
+
+    /// Makes each new segment begin with a control record of this kind and payload, in place of an earlier one of the
+    /// same kind and `key`. Writes nothing now: what must be durable with the next commit is entered too, by
+    /// [`enter_control`](Self::enter_control). After opening, the owner says what stands before its first commit.
+    ///
+    /// [`LogError::Full`] when all of them together would take more than a quarter of a segment, or room that
+    /// acknowledgements need.
+    pub(crate) fn set_standing(&mut self, kind: u8, key: u64, payload: &[u8]) -> Result<(), LogError> {
+        let Some(len) = self.control_len(payload) else { return Err(LogError::Full) };
+        let standing = &mut self.standing;
+        if let Some(record) = standing.records.get_mut(&(kind, key))
+            && record.len() == payload.len()
+        {
+            record.copy_from_slice(payload);
+            return Ok(());
+        }
+        let old = standing.records.get(&(kind, key)).map(|record| record::record_len(0, record.len() as u32));
+        let octets = standing.octets - old.unwrap_or(0) + len;
+        let count = standing.records.len() as u32 + u32::from(old.is_none());
+        if !self.has_room_for_standing(octets, count) {
+            return Err(LogError::Full);
+        }
+        self.standing.records.insert((kind, key), payload.to_vec());
+        self.standing.octets = octets;
+        Ok(())
+    }
+
+    /// Lets new segments begin without the record that [`set_standing`](Self::set_standing) asked for. An earlier
+    /// segment may still hold it: that it is gone needs a control record of its own.
+    pub(crate) fn clear_standing(&mut self, kind: u8, key: u64) {
+        if let Some(record) = self.standing.records.remove(&(kind, key)) {
+            self.standing.octets -= record::record_len(0, record.len() as u32);
+        }
+    }
+
+    /// The intact control records of all segments in use when the log was opened, in the order of the log; given once.
+    /// One that stands is there once for each segment that began with it.
+    pub(crate) fn take_recovered_controls(&mut self) -> Vec<Control> {
+        core::mem::take(&mut self.recovered)
+    }
+
+    /// Enters everything that stands if the last segment may lack it.
+    pub(super) fn enter_due_standing(&mut self) -> Result<(), LogError> {
+        if core::mem::take(&mut self.standing_due) {
+            let (octets, count) = self.standing.len();
+            if self.tail().takes(octets + count * ALIGNMENT, self.segment_len) {
+                self.enter_standing();
+            } else if count > 0 && !self.free.is_empty() {
+                self.rotate()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters everything that stands; the last segment has room for it.
+    pub(super) fn enter_standing(&mut self) {
+        let standing = core::mem::take(&mut self.standing);
+        standing.records.iter().for_each(|(&(kind, _), payload)| self.encode_control(kind, payload));
+        self.standing = standing;
+    }
+
+    fn control_len(&self, payload: &[u8]) -> Option<u32> {
+        let len = u32::try_from(payload.len()).ok().filter(|&len| len <= self.longest_control());
+        len.map(|len| record::record_len(0, len))
+    }
+
+    fn encode_control(&mut self, kind: u8, payload: &[u8]) {
+        let number = self.next();
+        let mut outbox = core::mem::take(&mut self.outbox);
+        let opening = self.opening;
+        let tail = self.tail_mut();
+        let life = Life { seed: tail.seed, opening };
+        record::encode_control(kind, life, tail.end, tail.synced, number, payload, &mut outbox);
+        tail.controls.push(tail.end);
+        tail.end += record::record_len(0, payload.len() as u32);
+        self.outbox = outbox;
+    }
+}
+
+/// The control record at `place`, if both of its checksums hold.
+pub(super) fn read_control<S: Storage>(
+    storage: &S,
+    segment: &Segment,
+    window: &mut Window,
+    place: u32,
+) -> Result<Option<Control>, StorageError> {
+    let bytes = window.get(storage, segment, place, record::HEADER_LEN, segment.end)?;
+    if bytes.len() < record::HEADER_LEN as usize {
+        return Ok(None);
+    }
+    let header = RecordHeader::decode_or_correct(&octets(bytes, 0), segment.seed, place);
+    let Some(header) = header.filter(|header| header.kind >= record::FIRST_CONTROL) else { return Ok(None) };
+    let body = window.get(storage, segment, place + record::HEADER_LEN, header.body_len(), segment.end)?;
+    let sound = body.len() == header.body_len() as usize && record::body_matches(&header, segment.seed, body);
+    Ok(sound.then(|| Control { kind: header.kind, payload: body.to_vec() }))
+}
+
+#[cfg(test)]
+mod tests;

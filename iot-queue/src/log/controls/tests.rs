@@ -1,0 +1,158 @@
+use alloc::vec;
+use alloc::vec::Vec;
+
+use iot_core::Instant;
+
+use super::*;
+use crate::format::record::FIRST_CONTROL;
+use crate::log::Shape;
+use crate::storage::{Fate, MemoryStorage, SegmentNumber};
+use crate::{Message, OpenError};
+
+const KIND: u8 = FIRST_CONTROL;
+const STANDING: u8 = FIRST_CONTROL + 1;
+
+fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
+    try_open(storage).expect("nothing is wrong with the storage")
+}
+
+fn try_open(storage: MemoryStorage) -> Result<Log<MemoryStorage>, OpenError> {
+    Log::open(storage, Shape { segment_len: 4096, segments: 6, random: [3; 8] })
+}
+
+fn append(log: &mut Log<MemoryStorage>, len: usize) -> u64 {
+    log.enter_all(&[Message::new(&vec![7; len])], Instant::START).expect("there is room")
+}
+
+fn payloads(log: &mut Log<MemoryStorage>, kind: u8) -> Vec<Vec<u8>> {
+    let controls = log.take_recovered_controls().into_iter();
+    controls.filter(|control| control.kind == kind).map(|control| control.payload).collect()
+}
+
+/// Messages and control records over three segments, and the payloads of the latter.
+fn sample() -> (MemoryStorage, Vec<Vec<u8>>) {
+    let mut log = open(MemoryStorage::new());
+    let mut expected = Vec::new();
+    for number in 0..40_u8 {
+        append(&mut log, 100);
+        expected.push(vec![number; usize::from(number)]);
+        log.enter_control(KIND, &expected[usize::from(number)]).expect("there is room");
+    }
+    log.commit().expect("the storage works");
+    assert_eq!(log.segments().0, 3);
+    (log.into_storage(), expected)
+}
+
+#[test]
+fn control_records_come_back_in_order_and_once() {
+    let (storage, expected) = sample();
+    let mut log = open(storage);
+    assert_eq!(payloads(&mut log, KIND), expected);
+    assert!(log.take_recovered_controls().is_empty());
+    assert_eq!(log.unsettled(), 40);
+}
+
+#[test]
+fn any_flipped_bit_costs_at_most_the_control_record_it_hit() {
+    let (storage, expected) = sample();
+    let mut hits = 0;
+    for segment in 0..3 {
+        for octet in 0..4096 {
+            let mut damaged = storage.clone();
+            damaged.damage(SegmentNumber::new(segment), |octets| octets[octet] ^= 1 << (octet % 8));
+            let found = payloads(&mut open(damaged), KIND);
+            let lost = expected.len() - found.len();
+            assert!(lost <= 1 && found.iter().all(|payload| expected.contains(payload)), "{segment}, {octet}");
+            hits += lost;
+        }
+    }
+    let octets: usize = expected.iter().map(Vec::len).sum();
+    assert_eq!(hits, octets, "one bit of each octet of their payloads was flipped");
+}
+
+#[test]
+fn what_stands_outlives_the_segments_that_said_it() {
+    let mut log = open(MemoryStorage::new());
+    log.set_standing(STANDING, 1, b"first").expect("there is room");
+    log.set_standing(STANDING, 2, b"gone").expect("there is room");
+    for number in 0..200 {
+        assert_eq!(append(&mut log, 200), number);
+        log.settle(number);
+        log.commit().expect("the storage works");
+        if number == 100 {
+            log.set_standing(STANDING, 1, b"second").expect("there is room");
+            log.clear_standing(STANDING, 2);
+        }
+    }
+    assert_eq!(log.segments().0, 1);
+    let mut storage = log.into_storage();
+    storage.crash(|_| Fate::Lost);
+    let found = payloads(&mut open(storage), STANDING);
+    assert!(!found.is_empty() && found.iter().all(|payload| payload == b"second"), "{found:?}");
+}
+
+/// A segment's header was synced and the power cut before what stands was: the segments that said it before are in use
+/// until it is said again.
+#[test]
+fn what_stands_is_said_again_before_the_last_that_said_it_is_overwritten() {
+    let mut log = open(MemoryStorage::new());
+    log.set_standing(STANDING, 1, b"cursor").expect("there is room");
+    log.enter_control(STANDING, b"cursor").expect("there is room");
+    while log.segments().0 == 1 {
+        let number = append(&mut log, 200);
+        log.settle(number);
+        if log.segments().0 == 1 {
+            log.commit().expect("the storage works");
+        }
+    }
+    let mut storage = log.into_storage();
+    storage.crash(|_| Fate::Lost);
+    for round in 0..8 {
+        let mut log = open(storage);
+        let found = payloads(&mut log, STANDING);
+        assert_eq!(found.last().map(Vec::as_slice), Some(&b"cursor"[..]), "round {round}");
+        log.set_standing(STANDING, 1, b"cursor").expect("there is room");
+        let numbers: Vec<_> = core::iter::successors(log.next_unsettled(0), |&at| log.next_unsettled(at + 1)).collect();
+        numbers.into_iter().for_each(|number| assert!(log.settle(number)));
+        log.commit().expect("the storage works");
+        let (used, _) = log.segments();
+        while log.segments().0 == used {
+            let number = append(&mut log, 200);
+            log.settle(number);
+        }
+        storage = log.into_storage();
+        storage.crash(|_| Fate::Lost);
+    }
+}
+
+#[test]
+fn control_records_leave_the_room_that_acknowledgements_need() {
+    let mut log = open(MemoryStorage::new());
+    while log.enter_all(&[Message::new(&[1; 30])], Instant::START).is_ok() {}
+    let live = log.unsettled();
+    let mut entered = 0;
+    while log.enter_control(KIND, &[2; 24]).is_ok() {
+        entered += 1;
+    }
+    assert!(entered >= live / 2, "{entered} control records for {live} messages");
+    assert_eq!(log.enter_control(KIND, &[2; 24]), Err(LogError::Full));
+    // One by one and out of order, so that each acknowledgement is a record of its own.
+    for number in (0..live).step_by(2).chain((1..live).step_by(2)) {
+        log.settle(number);
+        log.commit().expect("there is room for acknowledgements");
+    }
+    assert_eq!(log.unsettled(), 0);
+    log.enter_control(KIND, &[2; 24]).expect("the queue was drained");
+}
+
+#[test]
+fn refuses_what_would_fill_a_segment() {
+    let mut log = open(MemoryStorage::new());
+    let longest = log.longest_control() as usize;
+    assert_eq!(log.enter_control(KIND, &vec![0; longest]), Ok(()));
+    assert_eq!(log.enter_control(KIND, &vec![0; longest + 1]), Err(LogError::Full));
+    assert_eq!(log.set_standing(STANDING, 0, &vec![0; longest - 100]), Ok(()));
+    assert_eq!(log.set_standing(STANDING, 1, &[0; 200]), Err(LogError::Full));
+    assert_eq!(log.set_standing(STANDING, 0, &[0; 200]), Ok(()));
+    assert_eq!(log.set_standing(STANDING, 1, &[0; 200]), Ok(()));
+}
