@@ -27,7 +27,7 @@ fn arrange(shards: &[Vec<u8>], data: usize, received: &[usize]) -> (Vec<u8>, Vec
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index * index * 31 + index * 7 + 1) as u8).collect()
+    (0..len as u64).map(|index| (index * index * 31 + index * 7 + 1) as u8).collect()
 }
 
 #[test]
