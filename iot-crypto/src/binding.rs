@@ -1,6 +1,7 @@
 use iot_codec::cbor::{Encode, EncodeError, Output, Writer};
 use iot_core::{Position, Topic};
 
+use crate::Thumbprint;
 use crate::cose::Algorithm;
 
 /// What a message is: its topic, and where it stands among its source's messages. Signed and bound, not transmitted
@@ -34,6 +35,13 @@ pub(crate) enum Audience<'a> {
     Readers { algorithm: Algorithm, hash: [u8; 32] },
     /// Everybody. The signature covers the routing header itself, because no cipher does.
     Everybody { routing: &'a [u8] },
+}
+
+impl Audience<'_> {
+    /// One reader, by the thumbprint of its key.
+    pub(crate) const fn of_reader(algorithm: Algorithm, thumbprint: &Thumbprint) -> Self {
+        Self::Readers { algorithm, hash: *thumbprint.as_bytes() }
+    }
 }
 
 impl Encode for Binding<'_> {

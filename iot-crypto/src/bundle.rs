@@ -25,7 +25,8 @@ pub use draft::BundleDraft;
 ///           2: bstr .size 32,      ; X25519 agreement key
 ///           3: uint,               ; sequence number of this bundle among those of the verifying key
 ///           4: uint,               ; expiry, microseconds since the Unix epoch
-///           ? 5: bstr .size 32}    ; thumbprint of the verifying key that comes next
+///           ? 5: bstr .size 32,    ; thumbprint of the verifying key that comes next
+///           ? 8: bstr .size 32}    ; thumbprint of an X-Wing key, which travels beside the bundle
 /// ```
 ///
 /// It travels as the payload of a `COSE_Sign1` with the external data `"iot key bundle 1"`.
@@ -38,6 +39,8 @@ pub struct KeyBundle {
     sequence: u64,
     expires: Timestamp,
     commitment: Option<Thumbprint>,
+    #[cfg(feature = "x-wing")]
+    x_wing: Option<Thumbprint>,
 }
 
 record! {
@@ -47,6 +50,7 @@ record! {
         3 => sequence: u64,
         4 => expires: u64,
         5 => commitment: Option<[u8; 32]>,
+        8 => x_wing: Option<[u8; 32]>,
     }
 }
 
@@ -189,6 +193,8 @@ impl KeyBundle {
             sequence: body.sequence,
             expires: Timestamp::from_micros(body.expires),
             commitment: body.commitment.map(Thumbprint::from_bytes),
+            #[cfg(feature = "x-wing")]
+            x_wing: body.x_wing.map(Thumbprint::from_bytes),
         };
         Ok((bundle, signed))
     }
@@ -246,6 +252,12 @@ impl KeyBundle {
         self.commitment
     }
 
+    /// The thumbprint of the X-Wing key to which others may seal, if the bundle names one. **Experimental.**
+    #[cfg(feature = "x-wing")]
+    pub const fn x_wing(&self) -> Option<Thumbprint> {
+        self.x_wing
+    }
+
     /// From when on nobody seals to it.
     pub const fn expires(&self) -> Timestamp {
         self.expires
@@ -254,9 +266,11 @@ impl KeyBundle {
 
 const CONTEXT: &[u8] = b"iot key bundle 1";
 
-/// A map of two keys, two numbers of 64 bits and a thumbprint.
+/// A map of two keys, two numbers of 64 bits and a thumbprint or, with feature `x-wing`, two.
 const MAX_BODY_LEN: usize =
-    1 + (3 + VerifyingKey::MAX_LEN) + (3 + AgreementKey::LEN) + 2 * (1 + 9) + (3 + Thumbprint::LEN);
+    1 + (3 + VerifyingKey::MAX_LEN) + (3 + AgreementKey::LEN) + 2 * (1 + 9) + THUMBPRINTS * (3 + Thumbprint::LEN);
+
+const THUMBPRINTS: usize = if cfg!(feature = "x-wing") { 2 } else { 1 };
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ mod thumbprint;
 mod verifying;
 #[cfg(test)]
 mod wycheproof;
+#[cfg(feature = "x-wing")]
+mod x_wing;
 
 pub use agreement::{Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret};
 pub(crate) use agreement::{ReceiveError, receive};
@@ -16,6 +18,8 @@ pub use es256::P256SigningKey;
 pub use signing::{Signer, SignerError, SigningKey};
 pub use thumbprint::Thumbprint;
 pub use verifying::{Signature, VerifyingKey};
+#[cfg(feature = "x-wing")]
+pub use x_wing::{XWingKey, XWingSecret};
 
 /// Why octets are not a usable key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -95,6 +95,7 @@
 //! - `keyfile`: secrets at rest on hosts, locked with a password (Argon2id).
 //! - `fast-aead`: `stream::Ring`, a faster cipher for servers that open many short messages; needs a C compiler.
 //! - `session`: sessions by Noise IK and XX over datagrams and streams (the module `session`).
+//! - `x-wing`: **experimental**, for hosts: messages that a quantum computer will not read ([`Suite`] has the row).
 //! - `es256`: keys on P-256 and their signatures (ES256), because many secure elements have no Ed25519.
 //!
 //! # Panics
@@ -103,10 +104,11 @@
 //!
 //! # Standards
 //!
-//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2, `COSE_Encrypt` §5.1), RFC 9338 (countersignatures),
-//! RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679 (thumbprints), draft-ietf-cose-hpke-23 (HPKE-4 and HPKE-4-KE, 42
-//! and 50), RFC 9180 (HPKE, base mode), RFC 8032 (Ed25519, verified strictly), RFC 7748 (X25519), RFC 8439
-//! (ChaCha20-Poly1305), RFC 5869 (HKDF), RFC 8949 §4.2.1 (deterministic CBOR), Noise revision 34 (IK and XX).
+//! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2, `COSE_Encrypt` §5.1), RFC 9338
+//! (countersignatures), RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679 (thumbprints), draft-ietf-cose-hpke-23
+//! (HPKE-4 and HPKE-4-KE, 42 and 50), draft-ietf-cose-hpke-pq-pqt-01 (HPKE-9, 56), RFC 9180 (HPKE, base mode),
+//! RFC 8032 (Ed25519, verified strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 5869 (HKDF),
+//! RFC 8949 §4.2.1 (deterministic CBOR), Noise revision 34 (IK and XX).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -153,6 +155,8 @@ pub use crate::key::{
     Agreed, AgreedSecret, Agreement, AgreementError, AgreementKey, AgreementSecret, CoseKey, CoseKeyError, CoseKeySet,
     KeyError, KeyKind, Operation, Signature, Signer, SignerError, SigningKey, Thumbprint, VerifyingKey,
 };
+#[cfg(feature = "x-wing")]
+pub use crate::key::{XWingKey, XWingSecret};
 #[cfg(feature = "keyfile")]
 pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
 pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
@@ -167,7 +171,7 @@ pub use crate::succession::{
     Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
     UnverifiedSuccession,
 };
-pub use crate::suite::{Strength, Suite, SuiteRow};
+pub use crate::suite::{Stability, Strength, Suite, SuiteRow};
 #[cfg(feature = "alloc")]
 pub use crate::trackers::{RestoreTrackerError, Trackers};
 pub use crate::verified::{Audience, Proof, Verified};

@@ -6,6 +6,7 @@ use iot_codec::cbor::Cursor;
 use iot_core::{DeviceId, Freshness, KeyId, Position, Topic};
 use zeroize::Zeroize as _;
 
+use self::envelope::Secrets;
 use crate::binding::{Audience as Bound, Binding};
 use crate::cose::{self, CoseError, Sign1, VerifyError};
 use crate::routing::{RoutingError, RoutingHeader};
@@ -20,7 +21,7 @@ use crate::{
 /// in memory, or whatever else implements [`Agreement`].
 #[derive(Debug)]
 pub struct Opener<'k, D, R, A = AgreementSecret> {
-    secrets: &'k [A],
+    secrets: Secrets<'k, A>,
     directory: D,
     replay: R,
     policy: Policy<'k>,
@@ -165,7 +166,15 @@ pub const fn scratch_len(message_len: usize, topic_len: usize) -> usize {
 impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     /// An opener for the holder of `secrets`, which listens to `directory` and remembers positions in `replay`.
     pub const fn new(secrets: &'k [A], directory: D, replay: R) -> Self {
-        Self { secrets, directory, replay, policy: Policy::new() }
+        Self { secrets: Secrets::new(secrets), directory, replay, policy: Policy::new() }
+    }
+
+    /// Opens what was sealed to these X-Wing keys, too. Default: none. **Experimental.**
+    #[cfg(feature = "x-wing")]
+    #[must_use]
+    pub const fn with_x_wing(mut self, secrets: &'k [crate::XWingSecret]) -> Self {
+        self.secrets.x_wing = secrets;
+        self
     }
 
     /// What is demanded of messages beyond their being genuine. Default: that they are sealed.
@@ -175,8 +184,8 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
         self
     }
 
-    /// Opens `message` in place, of whichever [`Suite`] the policy admits: decrypts it, and verifies who signed it, for whom, under which topic and at which
-    /// position, and that it was not accepted before.
+    /// Opens `message` in place, of whichever [`Suite`] the policy admits: decrypts it, and verifies who signed it, for
+    /// whom, under which topic and at which position, and that it was not accepted before.
     ///
     /// `topic` is what the transport says; it may be `None` if the routing header carries the topic, and must agree
     /// with it if both do. `scratch` takes the octets that were signed, and must have [`scratch_len`] octets. It is
@@ -184,7 +193,8 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     ///
     /// **Opening consumes the message**: after a failure it cannot be opened again, unless the error is
     /// [`Routing`](OpenError::Routing), [`Buffer`](OpenError::Buffer), [`Agreement`](OpenError::Agreement), or, where the
-    /// header names the source, [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was full, keeps a copy.
+    /// header names the source, [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was full,
+    /// keeps a copy.
     ///
     /// # Errors
     ///
@@ -213,7 +223,7 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
             self.policy.check_sender(&source)?;
             self.check_replay(&position(source, &routing))?;
         }
-        let (bound, plaintext) = envelope::open(suite, self.secrets, routing_octets, envelope)?;
+        let (bound, plaintext) = self.secrets.open(suite, routing_octets, envelope)?;
         let verified = self.verify(suite, bound, &routing, topic, plaintext, scratch);
         scratch.zeroize();
         match verified {
@@ -224,6 +234,8 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
                     Suite::Signed => Audience::Everybody,
                     Suite::Hpke4 => Audience::Reader,
                     Suite::Hpke4KeyEncryption => Audience::Readers,
+                    #[cfg(feature = "x-wing")]
+                    Suite::Hpke9 => Audience::Reader,
                 };
                 Ok(Verified { payload, heading, key, proof: Proof::Signature, freshness, audience })
             }

@@ -1,14 +1,16 @@
 mod multi;
 mod padding;
 mod publisher;
+mod reader;
 mod unsigned;
 
 use iot_codec::cbor::encoded_len;
 use iot_core::{DeviceId, KeyId, Timestamp};
 use rand_core::CryptoRng;
 
-use crate::binding::{Audience, Binding};
-use crate::cose::{self, Algorithm, Sign1};
+use self::reader::ReaderKey;
+use crate::binding::Binding;
+use crate::cose::{self, Sign1};
 use crate::routing::RoutingHeader;
 use crate::{BufferTooSmall, Heading, KeyBundle, SignatureError, Signer, SignerError};
 
@@ -24,6 +26,7 @@ pub struct Sealer<'k, S> {
     source: DeviceId,
     signer: &'k S,
     reader: KeyBundle,
+    key: ReaderKey,
     carries: Carries,
     padding: Padding,
 }
@@ -80,6 +83,10 @@ pub enum SealError {
     /// A reader was given twice.
     #[error("the reader with the key {0} was given twice")]
     RepeatedReader(KeyId),
+    /// The reader's bundle does not name this X-Wing key.
+    #[cfg(feature = "x-wing")]
+    #[error("the bundle of the reader does not name the X-Wing key {0}")]
+    OtherKey(KeyId),
     /// The holder of the signing key did not sign.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -100,7 +107,23 @@ pub const MAX_PAYLOAD_LEN: usize = 65_535;
 impl<'k, S: Signer> Sealer<'k, S> {
     /// A sealer for messages of `source`, signed by `signer`, to the owner of `reader`.
     pub const fn new(source: DeviceId, signer: &'k S, reader: KeyBundle) -> Self {
-        Self { source, signer, reader, carries: Carries::Position, padding: Padding::None }
+        let key = ReaderKey::Hpke4(*reader.agreement_key());
+        Self { source, signer, reader, key, carries: Carries::Position, padding: Padding::None }
+    }
+
+    /// Seals with HPKE-9 to the X-Wing key `key` of the reader, which its bundle must name, in place of HPKE-4: 1,089
+    /// octets more. **Experimental.**
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::OtherKey`].
+    #[cfg(feature = "x-wing")]
+    pub fn to_x_wing(mut self, key: &crate::XWingKey) -> Result<Self, SealError> {
+        if self.reader.x_wing() != Some(key.thumbprint()) {
+            return Err(SealError::OtherKey(key.key_id()));
+        }
+        self.key = ReaderKey::Hpke9(key.clone());
+        Ok(self)
     }
 
     /// What routing headers carry beside the position. Default: nothing.
@@ -188,13 +211,19 @@ impl<'k, S: Signer> Sealer<'k, S> {
         let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.signed_len)?;
         let (message, to_be_signed) = buffer.split_at_mut(layout.message_len);
         layout.routing.encode(&mut message[..layout.routing_len]).expect("the layout has room for the header");
-        let reader = *self.reader.agreement_key();
-        let binding = Binding { audience: self.audience(), heading };
+        let binding = Binding { audience: self.key.audience(), heading };
         let inner = layout.routing_len + layout.envelope_head_len;
         let inner = inner..inner + layout.inner_len;
         let key = self.signer.verifying_key();
         cose::write_unsigned(&key, payload, &binding, &mut message[inner.clone()], to_be_signed);
-        Ok(UnsignedMessage { key, reader, message, to_be_signed, routing_len: layout.routing_len, inner })
+        Ok(UnsignedMessage {
+            key,
+            reader: self.key.clone(),
+            message,
+            to_be_signed,
+            routing_len: layout.routing_len,
+            inner,
+        })
     }
 
     /// The bundle of the reader.
@@ -202,18 +231,13 @@ impl<'k, S: Signer> Sealer<'k, S> {
         &self.reader
     }
 
-    fn audience(&self) -> Audience<'static> {
-        let hash = *self.reader.agreement_key().thumbprint().as_bytes();
-        Audience::Readers { algorithm: Algorithm::Hpke4, hash }
-    }
-
     fn layout<'a>(&self, heading: &Heading<'a>, payload_len: usize) -> Result<Layout<'a>, SealError> {
         let routing = routing_header(self.source, self.carries, heading, payload_len)?;
         let plain_len = cose::sign1_len(payload_len);
         let inner_len = self.padding.padded_len(plain_len);
-        let envelope_head_len = cose::hpke_head_len(inner_len + cose::TAG_LEN);
+        let envelope_head_len = self.key.head_len(inner_len + cose::TAG_LEN);
         let routing_len = routing.encoded_len();
-        let binding = Binding { audience: self.audience(), heading };
+        let binding = Binding { audience: self.key.audience(), heading };
         let signed_len = Sign1::buffer_len(payload_len, encoded_len(&binding)) - plain_len;
         let message_len = routing_len + envelope_head_len + inner_len + cose::TAG_LEN;
         Ok(Layout { routing, routing_len, envelope_head_len, inner_len, message_len, signed_len })

@@ -4,8 +4,7 @@ use crate::cose::Algorithm;
 ///
 /// A message names its suite by the COSE numbers of its layers, each in a protected header, and the signature inside
 /// names the suite around it. A reader looks the numbers up here and nowhere else, and compares the row with the floor
-/// that it has set for the peer: nothing on the wire can lower that. A row to come, say of a key encapsulation that
-/// withstands quantum computers, is one more variant and one more strength.
+/// that it has set for the peer: nothing on the wire can lower that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Suite {
@@ -16,6 +15,10 @@ pub enum Suite {
     /// Sealed to several readers, ChaCha20/Poly1305 under a content key that HPKE-4-KE encrypts to each of them, the
     /// signature inside.
     Hpke4KeyEncryption,
+    /// Sealed to one reader with HPKE-9: X-Wing (ML-KEM-768 and X25519), SHAKE256, AES-256-GCM, the signature inside.
+    /// **Experimental**: its number is one that a draft assumes.
+    #[cfg(feature = "x-wing")]
+    Hpke9,
 }
 
 /// What a suite withstands. Ordered: a floor admits what is at least as strong.
@@ -26,6 +29,9 @@ pub enum Strength {
     Signed,
     /// It hides from everybody who has no quantum computer, today or later.
     Sealed,
+    /// It hides also from who records it today and has a quantum computer later. The signature is an ordinary one.
+    #[cfg(feature = "x-wing")]
+    PostQuantum,
 }
 
 /// A suite with what is fixed about it.
@@ -42,6 +48,19 @@ pub struct SuiteRow {
     pub reader_algorithm: Option<Algorithm>,
     /// Where the numbers come from, with the version of a draft.
     pub standard: &'static str,
+    /// Whether its octets stay as they are.
+    pub stability: Stability,
+}
+
+/// Whether messages of a suite will be read by later versions of this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// They will.
+    Stable,
+    /// They will, though the number is a draft's: if another one is assigned, both are read.
+    Draft,
+    /// They may not: the suite follows its draft wherever that goes.
+    Experimental,
 }
 
 impl Suite {
@@ -53,6 +72,7 @@ impl Suite {
             strength: Strength::Signed,
             reader_algorithm: None,
             standard: "RFC 9864",
+            stability: Stability::Stable,
         },
         SuiteRow {
             suite: Self::Hpke4,
@@ -60,6 +80,7 @@ impl Suite {
             strength: Strength::Sealed,
             reader_algorithm: Some(Algorithm::Hpke4),
             standard: "draft-ietf-cose-hpke-23",
+            stability: Stability::Draft,
         },
         SuiteRow {
             suite: Self::Hpke4KeyEncryption,
@@ -67,6 +88,16 @@ impl Suite {
             strength: Strength::Sealed,
             reader_algorithm: Some(Algorithm::Hpke4KeyEncryption),
             standard: "draft-ietf-cose-hpke-23",
+            stability: Stability::Draft,
+        },
+        #[cfg(feature = "x-wing")]
+        SuiteRow {
+            suite: Self::Hpke9,
+            name: "HPKE-9",
+            strength: Strength::PostQuantum,
+            reader_algorithm: Some(Algorithm::Hpke9),
+            standard: "draft-ietf-cose-hpke-pq-pqt-01",
+            stability: Stability::Experimental,
         },
     ];
 
@@ -76,6 +107,8 @@ impl Suite {
             Self::Signed => &Self::TABLE[0],
             Self::Hpke4 => &Self::TABLE[1],
             Self::Hpke4KeyEncryption => &Self::TABLE[2],
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9 => &Self::TABLE[3],
         }
     }
 

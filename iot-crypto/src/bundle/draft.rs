@@ -27,13 +27,14 @@ pub struct BundleDraft<'k> {
     sequence: u64,
     expires: Timestamp,
     commitment: Option<Thumbprint>,
+    x_wing: Option<Thumbprint>,
 }
 
 impl<'k> BundleDraft<'k> {
     /// A bundle that names the key to which others seal. A later bundle by the same verifying key must have a higher
     /// `sequence`; nobody seals to the key from `expires` on.
     pub const fn new(agreement_key: &'k AgreementKey, sequence: u64, expires: Timestamp) -> Self {
-        Self { agreement_key, sequence, expires, commitment: None }
+        Self { agreement_key, sequence, expires, commitment: None, x_wing: None }
     }
 
     /// Commits to the verifying key that comes next, by its thumbprint. Default: to none.
@@ -42,6 +43,15 @@ impl<'k> BundleDraft<'k> {
     #[must_use]
     pub const fn committing_to(mut self, next: &Thumbprint) -> Self {
         self.commitment = Some(*next);
+        self
+    }
+
+    /// Names an X-Wing key, too, to which hosts may seal, by its thumbprint: the key itself travels beside the bundle,
+    /// which stays as small. Who does not know X-Wing passes over it. Default: none. **Experimental.**
+    #[cfg(feature = "x-wing")]
+    #[must_use]
+    pub const fn with_x_wing(mut self, key: &crate::XWingKey) -> Self {
+        self.x_wing = Some(key.thumbprint());
         self
     }
 
@@ -60,6 +70,7 @@ impl<'k> BundleDraft<'k> {
             sequence: self.sequence,
             expires: self.expires.as_micros(),
             commitment: self.commitment.map(|thumbprint| *thumbprint.as_bytes()),
+            x_wing: self.x_wing.map(|thumbprint| *thumbprint.as_bytes()),
         };
         let mut encoded = [0; MAX_BODY_LEN];
         let encoded = cbor::to_slice(&body, &mut encoded).expect("every body fits its longest form");

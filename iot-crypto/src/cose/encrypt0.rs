@@ -1,8 +1,11 @@
-use hpke::aead::{AeadTag, ChaCha20Poly1305};
+#[cfg(feature = "x-wing")]
+mod x_wing;
+
+use hpke::aead::{Aead, AeadTag, ChaCha20Poly1305};
 use hpke::inout::InOutBuf;
-use hpke::kdf::HkdfSha256;
+use hpke::kdf::{HkdfSha256, Kdf};
 use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, OpModeS, Serializable as _};
+use hpke::{Deserializable as _, Kem, OpModeS, Serializable as _};
 use iot_codec::cbor::{Buffer, Cursor, Writer};
 use iot_core::KeyId;
 use rand_core::CryptoRng;
@@ -13,6 +16,9 @@ use super::symmetric::{self, ContentKey, DecryptError, NONCE_LEN, TAG_LEN};
 use super::{Algorithm, CoseError, Countersigned, EncryptError, content, enter, head_len};
 use crate::key::{ReceiveError, receive};
 use crate::{Agreement, AgreementKey, BufferTooSmall};
+
+#[cfg(feature = "x-wing")]
+pub(crate) use x_wing::{open_x_wing_in_place, seal_x_wing_in_place, x_wing_encapsulated};
 
 /// `COSE_Encrypt0` (RFC 9052 §5.2), read but not opened.
 ///
@@ -51,7 +57,7 @@ impl<'b> Encrypt0<'b> {
         let mut cursor = Cursor::new(octets);
         enter(&mut cursor, Self::TAG, 3)?;
         let headers = Headers::read(&mut cursor)?;
-        if !matches!(headers.algorithm, Algorithm::Hpke4 | Algorithm::ChaCha20Poly1305) {
+        if !matches!(headers.algorithm, Algorithm::Hpke4 | Algorithm::ChaCha20Poly1305 | Algorithm::Hpke9) {
             return Err(CoseError::Algorithm(headers.algorithm.number()));
         }
         let ciphertext = content(&mut cursor, detached)?;
@@ -160,7 +166,7 @@ impl<'b> Encrypt0<'b> {
     ) -> Result<usize, EncryptError> {
         let buffer = BufferTooSmall::check(buffer, Self::sealed_len(plaintext.len(), external.len()))?;
         let protected = Protected::new(Algorithm::Hpke4, &reader.key_id());
-        let head_len = hpke_head_len(plaintext.len() + TAG_LEN);
+        let head_len = hpke_head_len(AgreementKey::LEN, plaintext.len() + TAG_LEN);
         let (head, rest) = buffer.split_at_mut(head_len);
         let (ciphertext, scratch) = rest.split_at_mut(plaintext.len() + TAG_LEN);
         let mut aad = Writer::new(Buffer::new(scratch));
@@ -175,7 +181,7 @@ impl<'b> Encrypt0<'b> {
     pub const fn sealed_len(plaintext_len: usize, external_len: usize) -> usize {
         let ciphertext_len = plaintext_len + TAG_LEN;
         let protected_len = Protected::len(Algorithm::Hpke4);
-        hpke_head_len(ciphertext_len)
+        hpke_head_len(AgreementKey::LEN, ciphertext_len)
             + ciphertext_len
             + symmetric::enc_structure_len(CONTEXT, protected_len, external_len)
     }
@@ -224,9 +230,10 @@ const fn structure_len(protected_len: usize, ciphertext_len: usize) -> usize {
     1 + head_len(protected_len) + protected_len + (1 + 1 + 1 + NONCE_LEN) + head_len(ciphertext_len) + ciphertext_len
 }
 
-/// Octets of the head of a structure of HPKE-4, up to the ciphertext.
-pub(crate) const fn hpke_head_len(ciphertext_len: usize) -> usize {
-    1 + (1 + Protected::len(Algorithm::Hpke4)) + (1 + 1 + 2 + AgreementKey::LEN) + head_len(ciphertext_len)
+/// Octets of the head of a structure of HPKE, up to the ciphertext.
+pub(crate) const fn hpke_head_len(encapsulated_len: usize, ciphertext_len: usize) -> usize {
+    let encapsulated_len = head_len(encapsulated_len) + encapsulated_len;
+    1 + (1 + Protected::len(Algorithm::Hpke4)) + (1 + 1 + encapsulated_len) + head_len(ciphertext_len)
 }
 
 /// Encrypts with HPKE-4 what stands before the place of the tag in `ciphertext`, and writes the head, which has
@@ -239,11 +246,30 @@ pub(crate) fn seal_in_place(
     head: &mut [u8],
     ciphertext: &mut [u8],
 ) -> Result<(), EncryptError> {
+    let reader = reader.to_hpke();
+    seal_with::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+        &reader,
+        protected,
+        authenticated,
+        rng,
+        head,
+        ciphertext,
+    )
+}
+
+fn seal_with<A: Aead, F: Kdf, K: Kem>(
+    reader: &K::PublicKey,
+    protected: &Protected,
+    authenticated: &[u8],
+    rng: &mut impl CryptoRng,
+    head: &mut [u8],
+    ciphertext: &mut [u8],
+) -> Result<(), EncryptError> {
     let ciphertext_len = ciphertext.len();
     let (content, tag) = ciphertext.split_at_mut(ciphertext_len - TAG_LEN);
-    let sealed = hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+    let sealed = hpke::single_shot_seal_inout_detached_with_rng::<A, F, K>(
         &OpModeS::Base,
-        &reader.to_hpke(),
+        reader,
         &[],
         InOutBuf::from(&mut *content),
         authenticated,

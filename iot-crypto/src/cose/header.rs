@@ -28,6 +28,9 @@ pub enum Algorithm {
     /// HPKE-4 key encryption, 50: the same primitives, for one recipient's copy of a content key
     /// (draft-ietf-cose-hpke-23 §4.1).
     Hpke4KeyEncryption,
+    /// HPKE-9 integrated encryption, 56: X-Wing, SHAKE256, AES-256-GCM (draft-ietf-cose-hpke-pq-pqt-01, which assumes
+    /// that number). Experimental, with feature `x-wing`.
+    Hpke9,
 }
 
 impl Algorithm {
@@ -43,6 +46,7 @@ impl Algorithm {
             Self::ChaCha20Poly1305 => 24,
             Self::Hpke4 => 42,
             Self::Hpke4KeyEncryption => 50,
+            Self::Hpke9 => 56,
         }
     }
 
@@ -62,6 +66,7 @@ impl Algorithm {
             24 => Ok(Self::ChaCha20Poly1305),
             42 => Ok(Self::Hpke4),
             50 => Ok(Self::Hpke4KeyEncryption),
+            56 if cfg!(feature = "x-wing") => Ok(Self::Hpke9),
             _ => Err(CoseError::Algorithm(number)),
         }
     }
@@ -371,7 +376,7 @@ impl Protected {
         match algorithm {
             Algorithm::Ed25519 | Algorithm::EdDsa | Algorithm::Esp256 | Algorithm::Es256 => 13,
             Algorithm::Hmac256 | Algorithm::Direct => 13,
-            Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption => 14,
+            Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption | Algorithm::Hpke9 => 14,
         }
     }
 }

@@ -1,12 +1,16 @@
 mod operations;
+mod parts;
 mod set;
 mod write;
+#[cfg(feature = "x-wing")]
+mod x_wing;
 
 use core::fmt;
 
-use iot_codec::cbor::{Cursor, DecodeError, DecodeErrorKind, Kind};
+use iot_codec::cbor::{Cursor, DecodeError};
 
 use self::operations::Operations;
+use self::parts::{CRV, D, KID, KTY, PART_LEN, Parts, X, Y, read_labels};
 use super::KeyError;
 use super::agreement::{AgreementKey, AgreementSecret};
 use super::signing::SigningKey;
@@ -91,6 +95,14 @@ pub enum CoseKeyError {
         /// `crv`.
         curve: i64,
     },
+    /// The object is of another key type than the one that was asked for.
+    #[error("the key object is of type {found}, not {expected}")]
+    KeyType {
+        /// `kty` of what was asked for.
+        expected: i64,
+        /// `kty` that stands there.
+        found: i64,
+    },
     /// It is a key of another kind than the one that was asked for.
     #[error("the key is one of {found:?}")]
     OtherKind {
@@ -143,24 +155,7 @@ impl<'b> CoseKey<'b> {
 
     fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseKeyError> {
         let mut parts = Parts::default();
-        let mut previous: &[u8] = &[];
-        for _ in 0..cursor.map()? {
-            let rest = cursor.rest();
-            let mut label = cursor.clone();
-            cursor.skip()?;
-            let encoded = &rest[..rest.len() - cursor.rest().len()];
-            // Labels ascend in their encoding (RFC 8949 §4.2.1), so none stands twice.
-            if previous >= encoded {
-                let is_same = previous == encoded;
-                let kind = if is_same { DecodeErrorKind::DuplicateKey } else { DecodeErrorKind::UnsortedKeys };
-                return Err(label.error(kind).into());
-            }
-            previous = encoded;
-            match label.peek()? {
-                Kind::Text => cursor.skip()?,
-                _ => parts.read(label.int()?, cursor)?,
-            }
-        }
+        read_labels(cursor, |label, cursor| parts.read(label, cursor))?;
         parts.check()
     }
 
@@ -345,77 +340,6 @@ fn p256_point(x: &[u8; PART_LEN], y: Y<'_>) -> Result<VerifyingKey, CoseKeyError
 const fn p256_point(_: &[u8; PART_LEN], _: Y<'_>) -> Result<VerifyingKey, CoseKeyError> {
     Err(CoseKeyError::Key(KeyError::Unsupported { algorithm: crate::cose::Algorithm::Esp256.number() }))
 }
-
-/// The members of the object as they come.
-#[derive(Default)]
-struct Parts<'b> {
-    key_type: Option<i64>,
-    kid: Option<&'b [u8]>,
-    algorithm: Option<i64>,
-    operations: Option<Operations>,
-    curve: Option<i64>,
-    x: Option<&'b [u8]>,
-    y: Option<Y<'b>>,
-    secret: Option<&'b [u8]>,
-}
-
-impl<'b> Parts<'b> {
-    fn read(&mut self, label: i64, cursor: &mut Cursor<'b>) -> Result<(), CoseKeyError> {
-        match label {
-            KTY => self.key_type = Some(cursor.int()?),
-            KID => self.kid = Some(cursor.bytes()?),
-            ALG => self.algorithm = Some(cursor.int()?),
-            KEY_OPS => self.operations = Some(Operations::read(cursor)?),
-            CRV => self.curve = Some(cursor.int()?),
-            X => self.x = Some(cursor.bytes()?),
-            Y if cursor.peek()? == Kind::Bool => self.y = Some(Y::Sign(cursor.bool()?)),
-            Y => self.y = Some(Y::Coordinate(part(Y, cursor.bytes()?)?)),
-            D => self.secret = Some(cursor.bytes()?),
-            _ => cursor.skip()?,
-        }
-        Ok(())
-    }
-
-    fn check(self) -> Result<CoseKey<'b>, CoseKeyError> {
-        let key_type = self.key_type.ok_or(CoseKeyError::Missing { label: KTY })?;
-        let curve = self.curve.ok_or(CoseKeyError::Missing { label: CRV })?;
-        let kind = KeyKind::from_numbers(key_type, curve)?;
-        if self.y.is_some() && kind != KeyKind::P256 {
-            return Err(CoseKeyError::Unexpected { label: Y });
-        }
-        if self.y.is_some() != self.x.is_some() && kind == KeyKind::P256 {
-            return Err(CoseKeyError::Missing { label: if self.x.is_none() { X } else { Y } });
-        }
-        if self.x.is_none() && self.secret.is_none() {
-            return Err(CoseKeyError::Missing { label: X });
-        }
-        Ok(CoseKey {
-            kind,
-            kid: self.kid,
-            algorithm: self.algorithm,
-            operations: self.operations,
-            x: self.x.map(|x| part(X, x)).transpose()?,
-            y: self.y,
-            secret: self.secret.map(|secret| part(D, secret)).transpose()?,
-        })
-    }
-}
-
-fn part(label: i64, octets: &[u8]) -> Result<&[u8; PART_LEN], CoseKeyError> {
-    octets.try_into().map_err(|_| CoseKeyError::Length { label, len: octets.len() })
-}
-
-/// Octets of a coordinate and of a secret, on each of the curves.
-const PART_LEN: usize = 32;
-
-const KTY: i64 = 1;
-const KID: i64 = 2;
-const ALG: i64 = 3;
-const KEY_OPS: i64 = 4;
-const CRV: i64 = -1;
-const X: i64 = -2;
-const Y: i64 = -3;
-const D: i64 = -4;
 
 #[cfg(test)]
 mod tests;

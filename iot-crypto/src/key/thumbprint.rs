@@ -34,6 +34,13 @@ impl Thumbprint {
         Self(hash.finalize().into())
     }
 
+    /// Hashes `{1: 7, 3: 56, -1: pub}`: key type AKP, the algorithm HPKE-9 and the public key (RFC 9964).
+    #[cfg(feature = "x-wing")]
+    pub(super) fn of_x_wing(key: &[u8; super::XWingKey::LEN]) -> Self {
+        let head = [0xa3, 0x01, 0x07, 0x03, 0x18, 56, 0x20, 0x59, 0x04, 0xc0];
+        Self(Sha256::new().chain_update(head).chain_update(key).finalize().into())
+    }
+
     /// Wraps 32 octets that somebody else computed.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

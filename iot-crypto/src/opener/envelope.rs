@@ -8,26 +8,51 @@ use crate::cose::{
 use crate::sealer::{MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN};
 use crate::{Agreement, Suite, Thumbprint};
 
-/// The forms of what stands behind a routing header, told apart by the first octets alone.
+/// What stands behind a routing header, told apart by the tag. What has none, or 16, is sealed to one reader, with
+/// HPKE-4 unless its protected header says HPKE-9.
 pub(super) fn suite(envelope: &[u8]) -> Suite {
     match envelope {
         [0xd2, ..] => Suite::Signed,
         [0xd8, 0x60, ..] => Suite::Hpke4KeyEncryption,
+        #[cfg(feature = "x-wing")]
+        _ if Encrypt0::parse(envelope).is_ok_and(|it| it.headers().algorithm == Algorithm::Hpke9) => Suite::Hpke9,
         _ => Suite::Hpke4,
     }
 }
 
-/// Decrypts an envelope in place with the secret that it names, and says for whom it is.
-pub(super) fn open<'m, A: Agreement>(
-    suite: Suite,
-    secrets: &[A],
-    routing: &'m [u8],
-    envelope: &'m mut [u8],
-) -> Result<(Audience<'m>, &'m mut [u8]), OpenError> {
-    match suite {
-        Suite::Signed => Ok((Audience::Everybody { routing }, envelope)),
-        Suite::Hpke4 => open_one(secrets, routing, envelope),
-        Suite::Hpke4KeyEncryption => open_many(secrets, routing, envelope),
+/// The keys of a reader.
+#[derive(Debug)]
+pub(super) struct Secrets<'k, A> {
+    agreement: &'k [A],
+    #[cfg(feature = "x-wing")]
+    pub(super) x_wing: &'k [crate::XWingSecret],
+}
+
+impl<'k, A> Secrets<'k, A> {
+    pub(super) const fn new(agreement: &'k [A]) -> Self {
+        Self {
+            agreement,
+            #[cfg(feature = "x-wing")]
+            x_wing: &[],
+        }
+    }
+}
+
+impl<A: Agreement> Secrets<'_, A> {
+    /// Decrypts an envelope in place with the secret that it names, and says for whom it is.
+    pub(super) fn open<'m>(
+        &self,
+        suite: Suite,
+        routing: &'m [u8],
+        envelope: &'m mut [u8],
+    ) -> Result<(Audience<'m>, &'m mut [u8]), OpenError> {
+        match suite {
+            Suite::Signed => Ok((Audience::Everybody { routing }, envelope)),
+            Suite::Hpke4 => open_one(self.agreement, routing, envelope),
+            Suite::Hpke4KeyEncryption => open_many(self.agreement, routing, envelope),
+            #[cfg(feature = "x-wing")]
+            Suite::Hpke9 => open_x_wing(self.x_wing, routing, envelope),
+        }
     }
 }
 
@@ -48,8 +73,25 @@ fn open_one<'m, A: Agreement>(
     let authenticated = authenticated("Encrypt0", headers, &[routing])?;
     let ciphertext = envelope.len() - sealed.ciphertext().len();
     let plaintext = cose::open_in_place(secret, &encapsulated, authenticated.as_bytes(), &mut envelope[ciphertext..])?;
-    let hash = *secret.thumbprint().as_bytes();
-    Ok((Audience::Readers { algorithm: Algorithm::Hpke4, hash }, plaintext))
+    Ok((Audience::of_reader(Algorithm::Hpke4, &secret.thumbprint()), plaintext))
+}
+
+#[cfg(feature = "x-wing")]
+fn open_x_wing<'m>(
+    secrets: &[crate::XWingSecret],
+    routing: &[u8],
+    envelope: &'m mut [u8],
+) -> Result<(Audience<'m>, &'m mut [u8]), OpenError> {
+    let sealed = Encrypt0::parse(envelope)?;
+    let headers = sealed.headers();
+    let key = headers.key_id().ok_or(OpenError::NoKeyId)?;
+    let secret = secrets.iter().find(|secret| secret.public().key_id() == key).ok_or(OpenError::OtherReader(key))?;
+    let encapsulated = cose::x_wing_encapsulated(headers)?;
+    let authenticated = authenticated("Encrypt0", headers, &[routing])?;
+    let ciphertext = envelope.len() - sealed.ciphertext().len();
+    let ciphertext = &mut envelope[ciphertext..];
+    let plaintext = cose::open_x_wing_in_place(secret, &encapsulated, authenticated.as_bytes(), ciphertext)?;
+    Ok((Audience::of_reader(Algorithm::Hpke9, &secret.public().thumbprint()), plaintext))
 }
 
 fn open_many<'m, A: Agreement>(

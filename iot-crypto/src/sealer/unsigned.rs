@@ -4,9 +4,10 @@ use core::ops::Range;
 use rand_core::CryptoRng;
 use zeroize::Zeroize as _;
 
+use super::reader::ReaderKey;
 use super::{MAX_ENC_STRUCTURE_LEN, SealError};
-use crate::cose::{self, Algorithm, EncStructure, Protected};
-use crate::{AgreementKey, Signature, Signer, SignerError, VerifyingKey};
+use crate::cose::{self, EncStructure};
+use crate::{Signature, Signer, SignerError, VerifyingKey};
 
 /// A message that waits for its signature, because what holds the key answers later.
 ///
@@ -14,7 +15,7 @@ use crate::{AgreementKey, Signature, Signer, SignerError, VerifyingKey};
 /// into a message. Dropped before that, it wipes what it wrote.
 pub struct UnsignedMessage<'b> {
     pub(super) key: VerifyingKey,
-    pub(super) reader: AgreementKey,
+    pub(super) reader: ReaderKey,
     pub(super) message: &'b mut [u8],
     pub(super) to_be_signed: &'b mut [u8],
     pub(super) routing_len: usize,
@@ -41,16 +42,16 @@ impl UnsignedMessage<'_> {
 
     /// [`finish`](Self::finish) with the signature of a signer that is trusted to sign well.
     pub(super) fn seal(mut self, signature: Signature, rng: &mut impl CryptoRng) -> Result<usize, SealError> {
-        let reader = self.reader;
         let inner = self.inner.clone();
         let signature = self.key.normal_form(signature);
         cose::put_signature(&mut self.message[inner.clone()], &signature);
-        let protected = Protected::new(Algorithm::Hpke4, &reader.key_id());
+        let protected = self.reader.protected();
         let (routing, envelope) = self.message.split_at_mut(self.routing_len);
         let (head, ciphertext) = envelope.split_at_mut(inner.start - self.routing_len);
         let authenticated = EncStructure::<MAX_ENC_STRUCTURE_LEN>::new("Encrypt0", protected.as_bytes(), &[routing])
             .expect("the capacity suffices for the longest routing header");
-        cose::seal_in_place(&reader, &protected, authenticated.as_bytes(), rng, head, ciphertext)
+        self.reader
+            .seal_in_place(&protected, authenticated.as_bytes(), rng, head, ciphertext)
             .map_err(|_| SealError::Agreement)?;
         // What stands in the message is sealed, and not to be wiped.
         self.inner = 0..0;
