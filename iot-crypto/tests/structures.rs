@@ -362,3 +362,47 @@ fn contents_macs_and_signatures_are_countersigned_too() {
     check(&mac0, |octets| Mac0::parse(octets).unwrap().countersigned());
     check(&sign, |octets| Sign::parse(octets).unwrap().countersigned());
 }
+
+/// What stood in both headers of a `COSE_Sign`'s body, or of a recipient for others, was read all the same, because only
+/// those who asked for an algorithm looked.
+#[test]
+fn a_label_stands_in_one_header_of_every_layer() {
+    let author = SigningKey::from_seed(&[1; 32]);
+    let signed = Sign::sign(&[&author], CONTENT, b"").unwrap();
+    assert!(signed.starts_with(&[0x84, 0x40, 0xa0]), "both headers of the body are empty");
+    let with_body = |label: u8, other: u8| {
+        let headers = [0x84, 0x44, 0xa1, label, 0x41, 0x01, 0xa1, other, 0x41, 0x01];
+        Sign::parse(&[&headers, &signed[3..]].concat()).map(drop)
+    };
+    assert_eq!(with_body(4, 5), Ok(()));
+    assert_eq!(with_body(4, 4), Err(CoseError::DuplicateLabel(4)));
+    assert_eq!(with_body(5, 6), Err(CoseError::IvAndPartialIv));
+
+    let reader = *AgreementSecret::from_bytes(&[1; 32]).public();
+    let encrypted = Encrypt::seal(&[reader], CONTENT, b"", &mut rng()).unwrap();
+    let (head, recipient) = encrypted.split_at(encrypted.len() - 128);
+    assert_eq!(head.last(), Some(&0x81));
+    let with_recipient = |unprotected: &[u8]| {
+        // {1: -3, 4: h'01'}, the key wrap of AES.
+        let other = [&[0x83, 0x46, 0xa2, 0x01, 0x22, 0x04, 0x41, 0x01], unprotected, &[0x41, 0x00]].concat();
+        let octets = [&head[..head.len() - 1], &[0x82], recipient, &other].concat();
+        Encrypt::parse(&octets).map(|encrypted| encrypted.recipients().count())
+    };
+    assert_eq!(with_recipient(&[0xa0]), Ok(1));
+    assert_eq!(with_recipient(&[0xa1, 0x04, 0x41, 0x01]), Err(CoseError::DuplicateLabel(4)));
+}
+
+/// A countersignature used to go beside another value of its label in the protected header, which no reader accepts.
+#[test]
+fn a_structure_with_the_label_inside_is_not_countersigned() {
+    // {1: 24, 12: h''}
+    let headers = [0x83, 0x46, 0xa2, 0x01, 0x18, 0x18, 0x0c, 0x40, 0xa0];
+    let octets = [&headers[..], &[0x50], &[0; 16]].concat();
+    let target = Encrypt0::parse(&octets).unwrap().countersigned();
+    let witness = SigningKey::from_seed(&[2; 32]);
+    let mut buffer = [0; 512];
+    let refused = target.countersign_abbreviated_into(&octets, &witness, b"", &mut buffer);
+    assert_eq!(refused, Err(CosignError::Structure));
+    let len = target.countersign_into(&octets, &witness, b"", &mut buffer).unwrap();
+    assert!(Encrypt0::parse(&buffer[..len]).is_ok());
+}

@@ -94,7 +94,8 @@ impl<'b> Countersigned<'b> {
     ///
     /// # Errors
     ///
-    /// [`CosignError`]; [`CosignError::Structure`] if `structure` is not that structure, or is countersigned already.
+    /// [`CosignError`]; [`CosignError::Structure`] if `structure` is not that structure, is countersigned already, or
+    /// has the label in its protected header.
     pub fn countersign_into(
         &self,
         structure: &[u8],
@@ -193,6 +194,10 @@ impl<'b> Countersigned<'b> {
         entry: impl Fn(&mut Writer<Buffer<'_>>, &Signature) -> Result<(), EncodeError>,
     ) -> Result<usize, CosignError> {
         let buffer = BufferTooSmall::check(buffer, self.countersign_len(structure.len(), external.len()))?;
+        // No label may stand in both headers (RFC 9052 §3).
+        if value(self.protected, signed.label()).is_some() {
+            return Err(CosignError::Structure);
+        }
         let place = Place::find(structure, self.unprotected, signed.label()).ok_or(CosignError::Structure)?;
         let (space, scratch) = buffer.split_at_mut(structure.len() + ADDED_LEN);
         let signature = signer.sign(self.write(signed.protected(), external, scratch))?;

@@ -180,9 +180,9 @@ impl<'b> Layer<'b> {
         Ok(Self { protected, unprotected, inside, outside })
     }
 
-    /// Refuses an algorithm in the unprotected header, whether or not the layer needs one.
-    pub(super) fn refuse_unprotected_algorithm(&self) -> Result<(), CoseError> {
-        if self.outside.algorithm.is_some() { Err(CoseError::UnprotectedAlgorithm) } else { Ok(()) }
+    /// Refuses in a layer that needs no algorithm what no layer may have.
+    pub(super) fn check(&self) -> Result<(), CoseError> {
+        if self.outside.algorithm.is_some() { Err(CoseError::UnprotectedAlgorithm) } else { self.merged().map(drop) }
     }
 
     /// The number of the algorithm, which may stand outside if it is the direct use of a key: that recipient has no
@@ -199,21 +199,29 @@ impl<'b> Layer<'b> {
 
     #[inline(always)]
     pub(super) fn headers(&self, algorithm: Option<i64>) -> Result<Headers<'b>, CoseError> {
+        let Bucket { kid, iv, partial_iv, encapsulated_key, .. } = self.merged()?;
+        let (protected, unprotected) = (self.protected, self.unprotected);
+        let algorithm = Algorithm::from_number(algorithm.ok_or(CoseError::NoAlgorithm)?)?;
+        Ok(Headers { protected, unprotected, algorithm, kid, iv, partial_iv, encapsulated_key })
+    }
+
+    /// What either header says, without the algorithm. Each label stands in one alone (RFC 9052 §3), and a whole IV not
+    /// beside a partial one (§3.1).
+    #[inline(always)]
+    fn merged(&self) -> Result<Bucket<'b>, CoseError> {
         let (inside, outside) = (&self.inside, &self.outside);
-        let (iv, partial_iv) =
-            (either(IV, inside.iv, outside.iv)?, either(PARTIAL_IV, inside.partial_iv, outside.partial_iv)?);
-        if iv.is_some() && partial_iv.is_some() {
+        let merged = Bucket {
+            algorithm: None,
+            kid: either(KID, inside.kid, outside.kid)?,
+            iv: either(IV, inside.iv, outside.iv)?,
+            partial_iv: either(PARTIAL_IV, inside.partial_iv, outside.partial_iv)?,
+            encapsulated_key: either(EK, inside.encapsulated_key, outside.encapsulated_key)?,
+            others: inside.others || outside.others,
+        };
+        if merged.iv.is_some() && merged.partial_iv.is_some() {
             return Err(CoseError::IvAndPartialIv);
         }
-        Ok(Headers {
-            protected: self.protected,
-            unprotected: self.unprotected,
-            algorithm: Algorithm::from_number(algorithm.ok_or(CoseError::NoAlgorithm)?)?,
-            kid: either(KID, inside.kid, outside.kid)?,
-            iv,
-            partial_iv,
-            encapsulated_key: either(EK, inside.encapsulated_key, outside.encapsulated_key)?,
-        })
+        Ok(merged)
     }
 }
 

@@ -81,7 +81,7 @@ impl<'b> Sign<'b> {
         let mut cursor = Cursor::new(octets);
         enter(&mut cursor, Self::TAG, 4)?;
         let body = Layer::read(&mut cursor)?;
-        body.refuse_unprotected_algorithm()?;
+        body.check()?;
         let payload = content(&mut cursor, detached)?;
         let (signatures, count) =
             entries(&mut cursor, Self::MAX_SIGNATURES, |cursor| match read_signature(cursor).map(drop) {
