@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use iot_core::{DeviceId, Freshness, Incarnation, Position, StreamId, Window};
+use iot_core::{DeviceId, Freshness, Incarnation, Position, RestoreError, StreamId, Window};
 use iot_crypto::{ReplayError, ReplayGuard, RestoreTrackerError, Trackers};
 use proptest::prelude::*;
 
@@ -85,4 +85,29 @@ fn proof_and_closed_incarnations_survive_a_restart() {
     let mut trackers = restarted(&trackers);
     assert_eq!(trackers.accept(&position(1, 0, 9, 0)), Err(ReplayError::TooOld));
     assert_eq!(trackers.accept(&position(1, 0, 8, 1)), Ok(Freshness::Proven));
+}
+
+/// A window restored with more words than were saved put what it had seen in other places, and accepted it again.
+#[test]
+fn what_was_accepted_is_restored_in_its_own_form_alone() {
+    let mut trackers = Trackers::<Window<2>>::new(1, 1).unwrap();
+    for sequence in [5 * 64, 6 * 64] {
+        assert!(trackers.accept(&position(1, 0, 0, sequence)).is_ok());
+    }
+    let (source, stream) = trackers.streams().next().unwrap();
+    let mut saved = vec![0; trackers.saved_len(source, stream)];
+    trackers.save_into(source, stream, &mut saved).unwrap();
+    assert_eq!(Trackers::<Window<2>>::new(1, 1).unwrap().restore(&saved), Ok(()));
+    let refused = Trackers::<Window<3>>::new(1, 1).unwrap().restore(&saved);
+    assert_eq!(refused, Err(RestoreTrackerError::Memory(RestoreError::Window { end: 6 * 64 + 1 })));
+
+    let mut trackers: Trackers = Trackers::new(1, 1).unwrap();
+    assert!(trackers.accept(&position(1, 0, 0, 7)).is_ok());
+    let mut saved = vec![0; trackers.saved_len(source, stream)];
+    trackers.save_into(source, stream, &mut saved).unwrap();
+    // The array of numbers, [0, 7, 8], and that of closed incarnations.
+    assert!(saved.ends_with(&[0x83, 0x00, 0x07, 0x08, 0x80]));
+    let without_numbers = [&saved[..saved.len() - 5], &[0x80, 0x80]].concat();
+    let refused = <Trackers>::new(1, 1).unwrap().restore(&without_numbers);
+    assert!(matches!(refused, Err(RestoreTrackerError::Memory(_))), "{refused:?}");
 }

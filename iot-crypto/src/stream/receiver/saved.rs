@@ -39,7 +39,8 @@ impl<const N: usize> StreamMemory for Ranges<N> {
     }
 
     fn restore(mut numbers: impl Iterator<Item = u64>) -> Result<Self, iot_core::RestoreError> {
-        let low_water = numbers.next().unwrap_or(0);
+        let nothing = iot_core::RestoreError::NotAscending { index: 0, start: 0, end: 0 };
+        let low_water = numbers.next().ok_or(nothing)?;
         // A start without its end becomes an empty range, which is refused.
         let ranges = core::iter::from_fn(|| {
             let start = numbers.next()?;
@@ -59,9 +60,12 @@ impl<const WORDS: usize> StreamMemory for Window<WORDS> {
     }
 
     fn restore(mut numbers: impl Iterator<Item = u64>) -> Result<Self, iot_core::RestoreError> {
-        let end = numbers.next().unwrap_or(0);
+        let end = numbers.next().ok_or(iot_core::RestoreError::Window { end: 0 })?;
+        // A number stands where the count of words puts it, so those of another count say something else.
         let mut words = [0; WORDS];
-        words.iter_mut().zip(numbers.by_ref()).for_each(|(word, number)| *word = number);
+        for word in &mut words {
+            *word = numbers.next().ok_or(iot_core::RestoreError::Window { end })?;
+        }
         match numbers.next() {
             None => Self::from_words(end, words),
             Some(_) => Err(iot_core::RestoreError::Window { end }),
