@@ -185,6 +185,18 @@ fn keeps_as_many_older_epochs_as_it_was_told() {
     }
 }
 
+/// A member in no epoch was read from an array of any claimed length below two.
+#[test]
+fn a_saved_member_has_one_encoding() {
+    let group = Plant::found(&[&Party::new(1)]).group();
+    let mut saved = [0; Member::MAX_SAVED_LEN];
+    let len = Member::new(group).save_into(&mut saved).unwrap();
+    assert_eq!(saved[0], 0x81);
+    assert!(Member::restore(group, &saved[..len]).is_ok());
+    saved[0] = 0x80;
+    assert!(matches!(Member::restore(group, &saved[..len]), Err(RestoreMemberError::Malformed(_))));
+}
+
 #[test]
 fn only_the_managers_sealed_records_count() {
     let (alice, bob) = (Party::new(1), Party::new(2));

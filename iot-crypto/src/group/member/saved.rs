@@ -82,7 +82,10 @@ impl<A: Aead, const LATE: usize> GroupMember<A, LATE> {
     /// [`RestoreMemberError`].
     pub fn restore(group: Group, saved: &[u8]) -> Result<Self, RestoreMemberError> {
         let mut cursor = Cursor::new(saved);
-        let members = cursor.array()?;
+        let count = cursor.array()?;
+        if count == 0 {
+            return Err(cursor.error(cbor::DecodeErrorKind::InvalidValue).into());
+        }
         let head: Head<'_> = cbor::Decode::decode(&mut cursor)?;
         let found = Group { manager: DeviceId::from_bytes(*head.manager), id: GroupId::from_bytes(*head.group) };
         if found != group {
@@ -91,7 +94,7 @@ impl<A: Aead, const LATE: usize> GroupMember<A, LATE> {
         let mut member =
             Self { group, floor: head.floor, current: None, late: [const { None }; LATE], aead: PhantomData };
         let mut below = head.floor;
-        for index in 1..members {
+        for index in 1..count {
             let saved: SavedEpoch<'_> = cbor::Decode::decode(&mut cursor)?;
             let epoch = saved.number;
             if epoch >= below {
