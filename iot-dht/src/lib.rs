@@ -52,7 +52,7 @@
 //!
 //! # How to drive it
 //! - A [`Node`] takes a datagram ([`Node::handle_datagram`]), a command ([`Node::bootstrap`], [`Node::put`],
-//!   [`Node::get`]) or the passing of time ([`Node::handle_timeout`]). After each, drain [`Node::poll_transmit`], then
+//!   [`Node::get`], [`Node::find`]) or the passing of time ([`Node::handle_timeout`]). After each, drain [`Node::poll_transmit`], then
 //!   [`Node::poll_event`], and read [`Node::poll_timeout`]. The same inputs give the same outputs, to the octet.
 //! - A [`feed::Publisher`] turns messages into records to put; a [`feed::Reader`] says what to get, and gives messages
 //!   in order and gaps that it can prove.
@@ -91,6 +91,7 @@ mod node;
 mod peer;
 mod record;
 mod rejection;
+mod rtt;
 mod store;
 mod table;
 pub mod wire;
@@ -98,13 +99,14 @@ pub mod wire;
 pub use crate::id::{Distance, Id, Key, NodeId};
 pub use crate::lookup::{Lookup, LookupConfig, Summary};
 pub use crate::node::{
-    Busy, Event, GetDone, GetMode, Node, NodeConfig, OperationId, PutDone, Rejected, Side, Stats, Transmit,
+    Busy, Event, FindDone, GetDone, GetMode, Node, NodeConfig, OperationId, PutDone, Rejected, Side, Stats, Transmit,
 };
 pub use crate::peer::Peer;
 pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};
 pub use crate::rejection::{Rejection, Rejections};
+pub use crate::rtt::Patience;
 pub use crate::store::{Store, StoreConfig, Stored};
-pub use crate::table::{Closest, Entry, Insert, SubnetLimit, Table, TableConfig};
+pub use crate::table::{Closest, Entry, Insert, Snapshot, SnapshotError, SubnetLimit, Table, TableConfig};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

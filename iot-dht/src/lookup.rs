@@ -1,73 +1,36 @@
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use iot_core::Instant;
 
 use crate::id::{Distance, Id};
-use crate::peer::Peer;
+use crate::peer::{Address, Peer};
+use crate::rtt::Patience;
 
+mod config;
 #[cfg(test)]
 mod tests;
 
-/// How wide and how long a [`Lookup`] searches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LookupConfig {
-    closest: usize,
-    parallelism: usize,
-    patience: Duration,
-    requests: usize,
-}
-
-impl LookupConfig {
-    /// How many of the closest nodes must answer, 1 to 32; 20 by default.
-    ///
-    /// # Panics
-    /// When the number is out of range.
-    pub fn closest(mut self, nodes: usize) -> Self {
-        assert!((1..=32).contains(&nodes), "a lookup ends with 1 to 32 nodes, not {nodes}");
-        self.closest = nodes;
-        self
-    }
-
-    /// How many requests are under way at once, 1 to 16; 3 by default.
-    ///
-    /// # Panics
-    /// When the number is out of range.
-    pub fn parallelism(mut self, requests: usize) -> Self {
-        assert!((1..=16).contains(&requests), "1 to 16 requests at once, not {requests}");
-        self.parallelism = requests;
-        self
-    }
-
-    /// After how long an unanswered request no longer holds up the next one; 500 ms by default.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// How many requests a lookup makes at most, 1 to 1,024; 96 by default. A lookup that reaches it ends with what it
-    /// has.
-    ///
-    /// # Panics
-    /// When the number is out of range.
-    pub fn requests(mut self, requests: usize) -> Self {
-        assert!((1..=1024).contains(&requests), "a lookup makes 1 to 1024 requests, not {requests}");
-        self.requests = requests;
-        self
-    }
-}
-
-impl Default for LookupConfig {
-    fn default() -> Self {
-        Self { closest: 20, parallelism: 3, patience: Duration::from_millis(500), requests: 96 }
-    }
-}
+pub use crate::lookup::config::LookupConfig;
 
 /// A search for the nodes closest to a target: asks the closest that it has heard of, learns closer ones from their
 /// answers, and is done when the closest have all answered.
 ///
 /// It sends nothing itself: ask the nodes that [`next`](Self::next) names, and report every answer and every failure.
 /// It remembers at most [`CANDIDATES`](Self::CANDIDATES) nodes; beyond that the farthest is forgotten.
+///
+/// # Time
+///
+/// Each request has its own [`Patience`]. Past [`hedge`](Patience::hedge) the search no longer counts on the node and asks
+/// the next; the answer is still welcome. Past [`timeout`](Patience::timeout) the answer is overdue. The search waits on
+/// for an overdue answer until its failure is reported, so that one lost datagram does not hide a node; but once more
+/// than an eighth of all requests (and one) are overdue or failed, silence means that a node is gone, and nobody
+/// overdue is waited for while others can answer in its place.
+///
+/// # Paths
+///
+/// On several [`paths`](LookupConfig::paths) each path starts from its own share of the nodes and belongs to those that
+/// it heard of first. Each ends when its share of the closest has answered; then what is left of the closest of all
+/// paths together is asked.
 #[derive(Clone, Debug)]
 pub struct Lookup<const N: usize> {
     own: Id<N>,
@@ -75,21 +38,27 @@ pub struct Lookup<const N: usize> {
     config: LookupConfig,
     /// Ascending by distance.
     candidates: Vec<Candidate<N>>,
-    summary: Summary,
+    asked: usize,
+    answered: usize,
+    failed: usize,
     stopped: Stopped,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate<const N: usize> {
+    /// With the target, the identifier.
     distance: Distance<N>,
-    peer: Peer<N>,
+    address: Address,
+    path: u8,
+    /// How many answers named it.
+    named: u8,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Heard,
-    Asked(Instant),
+    Asked { hedge: Instant, timeout: Instant },
     Answered,
     Failed,
 }
@@ -100,7 +69,14 @@ enum Stopped {
     Early,
 }
 
-/// How many nodes a [`Lookup`] asked, and what came of it.
+/// Which candidates a step looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    Path(u8),
+    All,
+}
+
+/// How many nodes a [`Lookup`] asked, and what came of it: how far its result can be relied on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Nodes that were asked.
@@ -109,6 +85,15 @@ pub struct Summary {
     pub answered: usize,
     /// Nodes that did not answer in time, or answered with what was refused.
     pub failed: usize,
+    /// Of the closest nodes that answered, those that at least two others named.
+    pub agreed: usize,
+}
+
+impl Summary {
+    /// Nodes that had not answered when the search was over, and were not waited for.
+    pub fn unanswered(&self) -> usize {
+        self.asked - self.answered - self.failed
+    }
 }
 
 impl<const N: usize> Lookup<N> {
@@ -117,9 +102,15 @@ impl<const N: usize> Lookup<N> {
 
     /// Starts a search of the node `own` for `target` from the nodes that it knows.
     pub fn new(own: Id<N>, target: Id<N>, config: LookupConfig, start: impl IntoIterator<Item = Peer<N>>) -> Self {
+        let candidates = Vec::new();
         let mut lookup =
-            Self { own, target, config, candidates: Vec::new(), summary: Summary::default(), stopped: Stopped::No };
-        start.into_iter().for_each(|peer| lookup.hear_of(peer));
+            Self { own, target, config, candidates, asked: 0, answered: 0, failed: 0, stopped: Stopped::No };
+        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0));
+        // Dealt out in order of distance, so that no path starts farther away than another.
+        for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
+            candidate.path = (place % config.paths) as u8;
+            candidate.named = 0;
+        }
         lookup
     }
 
@@ -131,80 +122,69 @@ impl<const N: usize> Lookup<N> {
     /// Takes in the answer of `from`: the nodes that it knows near the target. An answer that was not asked for, or
     /// that comes after its failure was reported, changes nothing.
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
-        if self.settle(from, State::Answered) {
-            self.summary.answered += 1;
-            nodes.into_iter().for_each(|peer| self.hear_of(peer));
+        if let Some(path) = self.settle(from, State::Answered) {
+            self.answered += 1;
+            nodes.into_iter().filter(|peer| peer.id != *from).for_each(|peer| self.hear_of(peer, path));
         }
     }
 
     /// Notes that `from` did not answer in time, or that its answer was refused.
     pub fn handle_failure(&mut self, from: &Id<N>) {
-        if self.settle(from, State::Failed) {
-            self.summary.failed += 1;
+        if self.settle(from, State::Failed).is_some() {
+            self.failed += 1;
         }
     }
 
-    /// The next node to ask, if one should be asked now. Call until it returns nothing.
-    pub fn next(&mut self, now: Instant) -> Option<Peer<N>> {
-        if self.is_done() || self.summary.asked >= self.config.requests {
+    /// The next node to ask, if one should be asked now. Call until it returns nothing. `patience` says how long that
+    /// node may take; [`Table::patience`](crate::Table::patience) knows.
+    pub fn next(&mut self, now: Instant, patience: impl FnOnce(&Peer<N>) -> Patience) -> Option<Peer<N>> {
+        if self.stopped == Stopped::Early || self.asked >= self.config.requests {
             return None;
         }
-        let slow = |asked: Instant| now.saturating_since(asked) >= self.config.patience;
-        let waiting = self.candidates.iter().filter(|candidate| match candidate.state {
-            State::Asked(since) => !slow(since),
-            _ => false,
-        });
-        if waiting.count() >= self.config.parallelism {
-            return None;
-        }
-        // A slow node counts neither as a request under way nor as one of the closest, until it answers.
-        let hopeful = self.candidates.iter_mut().filter(|candidate| match candidate.state {
-            State::Asked(since) => now.saturating_since(since) < self.config.patience,
-            State::Failed => false,
-            State::Heard | State::Answered => true,
-        });
-        let next = hopeful.take(self.config.closest).find(|candidate| candidate.state == State::Heard)?;
-        next.state = State::Asked(now);
-        self.summary.asked += 1;
-        Some(next.peer)
+        let place = self.next_place(now)?;
+        let peer = self.peer(&self.candidates[place]);
+        let Patience { hedge, timeout } = patience(&peer);
+        self.candidates[place].state =
+            State::Asked { hedge: now.saturating_add(hedge), timeout: now.saturating_add(timeout) };
+        self.asked += 1;
+        Some(peer)
     }
 
-    /// When [`next`](Self::next) may name another node though nothing was reported: a request becomes slow then.
+    /// When [`next`](Self::next) may name another node, or the search may be over, though nothing was reported.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        if self.is_done() {
+        if self.stopped == Stopped::Early {
             return None;
         }
-        let slow = self.candidates.iter().filter_map(|candidate| match candidate.state {
-            State::Asked(since) => Some(since.saturating_add(self.config.patience)),
-            _ => None,
+        let moments = self.candidates.iter().flat_map(|candidate| match candidate.state {
+            State::Asked { hedge, timeout } => [Some(hedge), Some(timeout)],
+            State::Heard | State::Answered | State::Failed => [None, None],
         });
-        slow.filter(|at| *at > now).min()
+        moments.flatten().filter(|at| *at > now).min()
     }
 
-    /// Whether the search is over: the closest have answered, or nobody is left to ask.
-    pub fn is_done(&self) -> bool {
-        if self.stopped == Stopped::Early {
-            return true;
+    /// Whether the search is over: the closest have answered, or nobody is left to ask or to wait for.
+    pub fn is_done(&self, now: Instant) -> bool {
+        self.stopped == Stopped::Early || {
+            let silence = self.silence(now);
+            self.paths_are_settled(now, silence) && self.is_settled(View::All, self.config.closest, now, silence)
         }
-        let spent = self.summary.asked >= self.config.requests;
-        let mut hopeful = self.candidates.iter().filter(|candidate| candidate.state != State::Failed);
-        let open = |candidate: &Candidate<N>| match candidate.state {
-            State::Heard => !spent,
-            State::Asked(_) => true,
-            State::Answered | State::Failed => false,
-        };
-        !hopeful.by_ref().take(self.config.closest).any(open)
     }
 
     /// The closest nodes that answered, in ascending distance, at most as many as [`LookupConfig::closest`] says.
     pub fn closest(&self) -> impl Iterator<Item = Peer<N>> + '_ {
-        let answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
-        answered.map(|candidate| candidate.peer).take(self.config.closest)
+        self.closest_answered().map(|candidate| self.peer(candidate))
     }
 
-    /// How many were asked, answered and failed so far.
+    /// The nodes nearest to the target that were named and not asked, in ascending distance.
+    pub fn heard(&self) -> impl Iterator<Item = Peer<N>> + '_ {
+        let heard = self.candidates.iter().filter(|candidate| candidate.state == State::Heard);
+        heard.map(|candidate| self.peer(candidate))
+    }
+
+    /// How many were asked, answered, failed and agreed so far.
     pub fn summary(&self) -> Summary {
-        self.summary
+        let agreed = self.closest_answered().filter(|candidate| candidate.named >= 2).count();
+        Summary { asked: self.asked, answered: self.answered, failed: self.failed, agreed }
     }
 
     /// What is searched for.
@@ -212,31 +192,143 @@ impl<const N: usize> Lookup<N> {
         &self.target
     }
 
-    fn settle(&mut self, from: &Id<N>, state: State) -> bool {
-        let distance = from.distance(&self.target);
-        let Ok(place) = self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance) else {
-            return false;
-        };
-        let asked = matches!(self.candidates[place].state, State::Asked(_));
-        if asked {
-            self.candidates[place].state = state;
-        }
-        asked
+    fn peer(&self, candidate: &Candidate<N>) -> Peer<N> {
+        let id = Id::from_bytes(*Id::from_bytes(*candidate.distance.as_bytes()).distance(&self.target).as_bytes());
+        Peer { id, address: candidate.address.into() }
     }
 
-    fn hear_of(&mut self, peer: Peer<N>) {
+    fn closest_answered(&self) -> impl Iterator<Item = &Candidate<N>> + '_ {
+        self.candidates.iter().filter(|candidate| candidate.state == State::Answered).take(self.config.closest)
+    }
+
+    fn next_place(&self, now: Instant) -> Option<usize> {
+        if self.config.paths > 1 {
+            let mut paths: Vec<_> = (0..self.config.paths as u8).map(View::Path).collect();
+            paths.sort_by_key(|path| self.under_way(*path, now));
+            if let Some(place) = paths.into_iter().find_map(|path| self.next_of(path, self.share(), now)) {
+                return Some(place);
+            }
+            if !self.paths_are_settled(now, self.silence(now)) {
+                return None;
+            }
+        }
+        self.next_of(View::All, self.config.closest, now)
+    }
+
+    fn next_of(&self, view: View, reach: usize, now: Instant) -> Option<usize> {
+        // A slow node counts neither as a request under way nor as one of the closest, until it answers.
+        let mut hopeful = self.candidates.iter().enumerate().filter(|(_, candidate)| {
+            view.holds(candidate)
+                && match candidate.state {
+                    State::Asked { hedge, .. } => now < hedge,
+                    State::Failed => false,
+                    State::Heard | State::Answered => true,
+                }
+        });
+        let (nearest, first) = hopeful.next()?;
+        let converged = first.state == State::Answered;
+        let width = if converged { reach } else { self.config.parallelism };
+        if self.under_way(view, now) >= width {
+            return None;
+        }
+        if first.state == State::Heard {
+            return Some(nearest);
+        }
+        hopeful.take(reach - 1).find(|(_, candidate)| candidate.state == State::Heard).map(|(place, _)| place)
+    }
+
+    /// How many of a path's closest nodes must answer before it is over.
+    fn share(&self) -> usize {
+        self.config.closest.div_ceil(self.config.paths)
+    }
+
+    fn under_way(&self, view: View, now: Instant) -> usize {
+        let waiting = self.candidates.iter().filter(|candidate| match candidate.state {
+            State::Asked { hedge, .. } => view.holds(candidate) && now < hedge,
+            State::Heard | State::Answered | State::Failed => false,
+        });
+        waiting.count()
+    }
+
+    /// What it means that an answer is overdue.
+    fn silence(&self, now: Instant) -> Silence {
+        let overdue = self.candidates.iter().filter(|candidate| match candidate.state {
+            State::Asked { timeout, .. } => timeout <= now,
+            State::Failed => true,
+            State::Heard | State::Answered => false,
+        });
+        if overdue.count() > self.asked / 8 + 1 { Silence::Gone } else { Silence::Late }
+    }
+
+    fn paths_are_settled(&self, now: Instant, silence: Silence) -> bool {
+        let paths = 0..self.config.paths as u8;
+        self.config.paths == 1
+            || paths.into_iter().all(|path| self.is_settled(View::Path(path), self.share(), now, silence))
+    }
+
+    fn is_settled(&self, view: View, reach: usize, now: Instant, silence: Silence) -> bool {
+        let spent = self.asked >= self.config.requests;
+        let (mut answered, mut passed_over) = (0, 0);
+        for candidate in self.candidates.iter().filter(|candidate| view.holds(candidate)) {
+            match candidate.state {
+                State::Heard if spent => {}
+                State::Heard => return false,
+                State::Asked { timeout, .. } if silence == Silence::Gone && timeout <= now => passed_over += 1,
+                State::Asked { .. } => return false,
+                State::Answered => answered += 1,
+                State::Failed => {}
+            }
+            if answered == reach {
+                return true;
+            }
+        }
+        // Where nobody else is left, those who are silent are waited for all the same.
+        passed_over == 0
+    }
+
+    fn settle(&mut self, from: &Id<N>, state: State) -> Option<u8> {
+        let distance = from.distance(&self.target);
+        let place = self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()?;
+        let candidate = &mut self.candidates[place];
+        matches!(candidate.state, State::Asked { .. }).then(|| {
+            candidate.state = state;
+            candidate.path
+        })
+    }
+
+    fn hear_of(&mut self, peer: Peer<N>, path: u8) {
         if peer.id == self.own {
             return;
         }
         let distance = peer.id.distance(&self.target);
-        if let Err(place) = self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance) {
-            if self.candidates.len() == Self::CANDIDATES {
-                if place == Self::CANDIDATES {
-                    return;
-                }
-                self.candidates.pop();
+        match self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance) {
+            Ok(place) => {
+                let named = &mut self.candidates[place].named;
+                *named = named.saturating_add(1);
             }
-            self.candidates.insert(place, Candidate { distance, peer, state: State::Heard });
+            Err(Self::CANDIDATES) => {}
+            Err(place) => {
+                self.candidates.truncate(Self::CANDIDATES - 1);
+                let address = peer.address.into();
+                self.candidates.insert(place, Candidate { distance, address, path, named: 1, state: State::Heard });
+            }
         }
     }
+}
+
+impl View {
+    fn holds<const N: usize>(self, candidate: &Candidate<N>) -> bool {
+        match self {
+            Self::Path(path) => candidate.path == path,
+            Self::All => true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// Few answers are missing: they are waited for.
+    Late,
+    /// Many are: they will not come.
+    Gone,
 }

@@ -10,8 +10,9 @@ use crate::lookup::Lookup;
 use crate::peer::{Address, Peer};
 use crate::record::Record;
 use crate::rejection::Rejection;
+use crate::rtt::Patience;
 use crate::store::Store;
-use crate::table::{Entry, Table};
+use crate::table::{Entry, Snapshot, Table};
 use crate::wire::{Body, MAX_DATAGRAM_LEN, Message, Role, Transaction, VERSION};
 
 mod config;
@@ -27,7 +28,7 @@ mod stats;
 mod upkeep;
 
 pub use crate::node::config::NodeConfig;
-pub use crate::node::event::{Busy, Event, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
+pub use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
 pub use crate::node::stats::Stats;
 
 use crate::node::limiter::Limiter;
@@ -87,7 +88,7 @@ impl Node {
             table: Table::new(id, config.table),
             store: Store::new(id, config.store),
             secrets: Secrets::new(rng),
-            limiter: Limiter::new(config.rate, config.burst, slots, now),
+            limiter: Limiter::new(config.rate, config.burst, slots),
             requests: Requests::default(),
             operations: BTreeMap::new(),
             next_operation: 0,
@@ -134,6 +135,25 @@ impl Node {
         Ok(self.start(now, wall, key, Kind::Get(get)))
     }
 
+    /// Searches for the nodes closest to a point. [`Event::FindDone`] follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub fn find(&mut self, now: Instant, wall: Timestamp, target: Key) -> Result<OperationId, Busy> {
+        self.check_operations()?;
+        Ok(self.start(now, wall, target, Kind::Find))
+    }
+
+    /// Joins through the nodes of an earlier [`Table::snapshot`], beside the addresses of
+    /// [`bootstrap`](Self::bootstrap) if there are any: asks them one by one, a few at a time, whether they still live.
+    /// [`Event::Bootstrapped`] follows if one does.
+    pub fn restore(&mut self, now: Instant, wall: Timestamp, snapshot: Snapshot<32>) {
+        self.table.restore(snapshot);
+        self.upkeep.expect_hearsay();
+        self.start_upkeep(now, wall);
+    }
+
     /// Takes in a datagram. An IPv4-mapped IPv6 address counts as the IPv4 address that it means, and that is where
     /// answers go.
     pub fn handle_datagram(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, datagram: &[u8]) {
@@ -164,6 +184,7 @@ impl Node {
     /// The next datagram to send, written to the front of `buffer`.
     pub fn poll_transmit(&mut self, buffer: &mut [u8; MAX_DATAGRAM_LEN]) -> Option<Transmit> {
         let (to, datagram) = self.transmits.pop_front()?;
+        release(&mut self.transmits);
         buffer[..datagram.len()].copy_from_slice(&datagram);
         self.stats.datagrams_out += 1;
         self.stats.octets_out += datagram.len() as u64;
@@ -173,9 +194,10 @@ impl Node {
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if matches!(event, Event::PutDone(_) | Event::GetDone(_)) {
+        if matches!(event, Event::PutDone(_) | Event::GetDone(_) | Event::FindDone(_)) {
             self.results -= 1;
         }
+        release(&mut self.events);
         Some(event)
     }
 
@@ -215,7 +237,11 @@ impl Node {
         let id = OperationId(self.next_operation);
         self.next_operation += 1;
         let start = self.closest_hopeful(&target);
-        let mut operation = Operation::new(kind, Lookup::new(*self.id(), target, self.config.lookup, start));
+        let config = match kind {
+            Kind::Join | Kind::Refresh => upkeep::narrow(self.config.lookup),
+            Kind::Put(_) | Kind::Get(_) | Kind::Find => self.config.lookup,
+        };
+        let mut operation = Operation::new(kind, Lookup::new(*self.id(), target, config, start));
         if operation.searches_for_value() && operation.has_record() {
             operation.lookup.stop();
         }
@@ -238,11 +264,30 @@ impl Node {
         let Some(question) = Question::of(&body) else { return };
         let transaction = self.secrets.transaction();
         let datagram = self.message(transaction, body).encode();
-        let deadline = now.saturating_add(self.config.request_timeout);
+        let timeout = self.patience(id.as_ref()).timeout;
+        let deadline = now.saturating_add(timeout);
         self.stats.requests += 1;
         self.transmit(to, datagram.clone());
-        let attempts_left = self.config.attempts - 1;
-        self.requests.push(Request { transaction, to, id, purpose, question, datagram, deadline, attempts_left });
+        let (sent, attempt) = (now, 1);
+        self.requests.push(Request {
+            transaction,
+            to,
+            id,
+            purpose,
+            question,
+            datagram,
+            sent,
+            timeout,
+            deadline,
+            attempt,
+        });
+    }
+
+    /// How long a node may take to answer; one of which only the address is known, as long as is configured.
+    fn patience(&self, id: Option<&NodeId>) -> Patience {
+        let longest = self.config.request_timeout;
+        let stranger = Patience { hedge: longest, timeout: longest };
+        id.map_or(stranger, |id| self.table.patience(id).at_most(longest))
     }
 
     fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {
@@ -273,5 +318,12 @@ impl Node {
         } else {
             self.stats.events_dropped += 1;
         }
+    }
+}
+
+/// Gives the room of a queue back once it is empty: most nodes are idle most of the time.
+fn release<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > 4 {
+        *queue = VecDeque::new();
     }
 }

@@ -1,20 +1,24 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::time::Duration;
 
 use iot_core::Instant;
 
 use crate::id::Id;
 use crate::peer::{Address, Peer};
+use crate::rtt::{Patience, Population};
 
 mod closest;
 mod config;
 mod entry;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use crate::table::closest::Closest;
 pub use crate::table::config::{SubnetLimit, TableConfig};
 pub use crate::table::entry::Entry;
+pub use crate::table::snapshot::{Snapshot, SnapshotError};
 
 /// The nodes that a node knows, in buckets by the number of leading bits that they share with its own identifier.
 ///
@@ -33,6 +37,9 @@ pub struct Table<const N: usize> {
     entries: Vec<Entry<N>>,
     /// In the order in which they were heard from, the most recent last.
     candidates: Vec<Entry<N>>,
+    /// Named by somebody or by a snapshot, and not yet asked; the next one last.
+    hearsay: Vec<Peer<N>>,
+    times: Population,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +74,13 @@ pub enum Insert<const N: usize> {
 impl<const N: usize> Table<N> {
     /// An empty table of the node that `own` identifies.
     pub fn new(own: Id<N>, config: TableConfig) -> Self {
-        Self { own, config, buckets: Vec::new(), entries: Vec::new(), candidates: Vec::new() }
+        let (buckets, entries, candidates, hearsay) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { own, config, buckets, entries, candidates, hearsay, times: Population::default() }
     }
 
     /// Offers a node that has just answered from this address.
     pub fn insert(&mut self, now: Instant, peer: Peer<N>) -> Insert<N> {
-        let address = Address::from(peer.address);
-        let new = Entry { id: peer.id, address, failures: 0, seen: now };
+        let new = Entry::new(now, &peer);
         let index = self.own.shared_prefix(&peer.id);
         if index == 8 * N {
             return Insert::Own;
@@ -81,13 +88,16 @@ impl<const N: usize> Table<N> {
         if let Some(place) = self.place(&peer.id) {
             let failures = self.config.failures;
             let entry = &mut self.entries[place];
-            if entry.address != address && entry.failures < failures {
+            if entry.address == new.address {
+                entry.answered(now);
+            } else if entry.failures < failures {
                 return Insert::Elsewhere(entry.peer());
+            } else {
+                *entry = new;
             }
-            *entry = new;
             return Insert::Refreshed;
         }
-        if !self.subnet_admits(index, &address) {
+        if !self.subnet_admits(index, &new.address) {
             return Insert::SubnetFull;
         }
         let Some(at) = self.bucket(index).filter(|at| self.bucket_is_full(*at)) else {
@@ -112,7 +122,7 @@ impl<const N: usize> Table<N> {
         self.forget_candidate(id);
         let place = self.place(id)?;
         let entry = &mut self.entries[place];
-        entry.failures = entry.failures.saturating_add(1);
+        entry.left_unanswered();
         if entry.failures < self.config.failures {
             return None;
         }
@@ -124,6 +134,22 @@ impl<const N: usize> Table<N> {
         let successor = self.candidates.remove(successor);
         self.entries[place] = successor;
         Some(successor.peer())
+    }
+
+    /// Notes how long a node took to answer a request that was sent once (RFC 6298 §3 forbids to measure one that was
+    /// sent again).
+    pub fn measured(&mut self, id: &Id<N>, rtt: Duration) {
+        self.times.measure(rtt);
+        if let Some(place) = self.place(id) {
+            self.entries[place].rtt.measure(rtt);
+        }
+    }
+
+    /// How long to wait for an answer of a node: by its own round-trip times, by those of all nodes if it was never
+    /// measured, and [`Patience::INITIAL`] if none was.
+    pub fn patience(&self, id: &Id<N>) -> Patience {
+        let own = self.place(id).and_then(|place| self.entries[place].rtt.patience());
+        own.or_else(|| self.times.patience()).unwrap_or(Patience::INITIAL)
     }
 
     /// Forgets a node, and returns it if it was an entry.
@@ -199,6 +225,7 @@ impl<const N: usize> Table<N> {
         size_of::<Self>()
             + self.buckets.capacity() * size_of::<Bucket>()
             + (self.entries.capacity() + self.candidates.capacity()) * size_of::<Entry<N>>()
+            + self.hearsay.capacity() * size_of::<Peer<N>>()
     }
 
     fn bucket(&self, index: usize) -> Option<usize> {
@@ -225,7 +252,10 @@ impl<const N: usize> Table<N> {
     }
 
     fn replaceable(&self, at: usize) -> Option<usize> {
-        let rank = |place: &usize| (self.entries[*place].failures, Reverse(self.entries[*place].seen));
+        let rank = |place: &usize| {
+            let entry = &self.entries[*place];
+            (entry.failures, entry.lost_of_eight(), Reverse(entry.seen))
+        };
         let failed = self.members(at).max_by_key(rank)?;
         (self.entries[failed].failures >= self.config.failures).then_some(failed)
     }

@@ -246,7 +246,7 @@ impl<'b, const N: usize> Decode<'b> for Peer<N> {
     }
 }
 
-fn unexpected_length(expected: u32, found: usize, offset: usize) -> DecodeError {
+pub(crate) fn unexpected_length(expected: u32, found: usize, offset: usize) -> DecodeError {
     let found = u32::try_from(found).unwrap_or(u32::MAX);
     DecodeError::new(DecodeErrorKind::UnexpectedLength { expected, found }, offset)
 }

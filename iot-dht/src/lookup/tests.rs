@@ -1,3 +1,4 @@
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -20,44 +21,142 @@ fn lookup(target: u16, start: &[u16], closest: usize) -> Lookup<2> {
 
 const NOW: Instant = Instant::START;
 
+/// The time-outs of all peers: 200 ms until somebody else is asked, 500 ms until an answer is overdue.
+const PATIENCE: Patience = Patience { hedge: Duration::from_millis(200), timeout: Duration::from_millis(500) };
+
+fn at(millis: u64) -> Instant {
+    Instant::from_micros(millis * 1000)
+}
+
+fn next<const N: usize>(lookup: &mut Lookup<N>, now: Instant) -> Option<Peer<N>> {
+    lookup.next(now, |_| PATIENCE)
+}
+
 #[test]
 fn asks_the_closest_first_and_three_at_once() {
     let mut lookup = lookup(0, &[9, 5, 7, 3], 2);
     // Only the two closest matter until one of them fails.
-    assert_eq!(lookup.next(NOW).map(|p| number(&p)), Some(3));
-    assert_eq!(lookup.next(NOW).map(|p| number(&p)), Some(5));
-    assert_eq!(lookup.next(NOW), None);
+    assert_eq!(next(&mut lookup, NOW).map(|p| number(&p)), Some(3));
+    assert_eq!(next(&mut lookup, NOW).map(|p| number(&p)), Some(5));
+    assert_eq!(next(&mut lookup, NOW), None);
     lookup.handle_failure(&peer(3).id);
-    assert_eq!(lookup.next(NOW).map(|p| number(&p)), Some(7));
+    assert_eq!(next(&mut lookup, NOW).map(|p| number(&p)), Some(7));
 }
 
 #[test]
 fn ends_when_the_closest_have_answered_and_says_who_failed() {
     let mut lookup = lookup(0, &[8], 2);
-    assert_eq!(lookup.next(NOW), Some(peer(8)));
+    assert_eq!(next(&mut lookup, NOW), Some(peer(8)));
     lookup.handle_response(&peer(8).id, [peer(1), peer(2), peer(3)]);
-    assert_eq!((lookup.next(NOW), lookup.next(NOW)), (Some(peer(1)), Some(peer(2))));
+    assert_eq!((next(&mut lookup, NOW), next(&mut lookup, NOW)), (Some(peer(1)), Some(peer(2))));
     lookup.handle_failure(&peer(1).id);
     lookup.handle_response(&peer(2).id, []);
-    assert!(!lookup.is_done());
-    assert_eq!(lookup.next(NOW), Some(peer(3)));
+    assert!(!lookup.is_done(NOW));
+    assert_eq!(next(&mut lookup, NOW), Some(peer(3)));
     lookup.handle_response(&peer(3).id, [peer(0xffff)]);
-    assert!(lookup.is_done());
+    assert!(lookup.is_done(NOW));
     assert_eq!(lookup.closest().collect::<Vec<_>>(), [peer(2), peer(3)]);
-    assert_eq!(lookup.summary(), Summary { asked: 4, answered: 3, failed: 1 });
+    assert_eq!(lookup.summary(), Summary { asked: 4, answered: 3, failed: 1, agreed: 0 });
 }
 
 #[test]
 fn a_slow_node_holds_nobody_up() {
     let mut lookup = lookup(0, &[1, 2, 3, 4], 3);
     for n in 1..=3 {
-        assert_eq!(lookup.next(NOW), Some(peer(n)));
+        assert_eq!(next(&mut lookup, NOW), Some(peer(n)));
     }
-    assert_eq!(lookup.next(NOW), None);
+    assert_eq!(next(&mut lookup, NOW), None);
     let slow = lookup.poll_timeout(NOW).unwrap();
-    assert_eq!(slow, Instant::from_micros(500_000));
-    assert_eq!(lookup.next(slow), Some(peer(4)));
-    assert!(!lookup.is_done(), "a slow node may still answer");
+    assert_eq!(slow, at(200));
+    assert_eq!(next(&mut lookup, slow), Some(peer(4)));
+    assert!(!lookup.is_done(slow), "a slow node may still answer");
+    assert_eq!(lookup.poll_timeout(slow), Some(at(400)), "the fourth is slow then");
+}
+
+#[test]
+fn all_that_remain_are_asked_at_once_when_nobody_nearer_is_known() {
+    let start: Vec<u16> = (1..=12).collect();
+    let mut lookup = lookup(0, &start, 10);
+    let first: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).collect();
+    assert_eq!(first, [peer(1), peer(2), peer(3)]);
+    lookup.handle_response(&peer(2).id, []);
+    assert_eq!(next(&mut lookup, NOW), Some(peer(4)), "somebody nearer may still be known to the first");
+    assert_eq!(next(&mut lookup, NOW), None);
+    lookup.handle_response(&peer(1).id, []);
+    let rest: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).map(|peer| number(&peer)).collect();
+    assert_eq!(rest, [5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn an_overdue_answer_is_waited_for_unless_many_are() {
+    let start: Vec<u16> = (1..=8).collect();
+    let run = |silent: u16| {
+        let mut lookup = lookup(0, &start, 4);
+        let mut asked = Vec::new();
+        for millis in [0, 10, 250, 260] {
+            while let Some(peer) = next(&mut lookup, at(millis)) {
+                asked.push(number(&peer));
+                if number(&peer) > silent {
+                    lookup.handle_response(&peer.id, []);
+                }
+            }
+        }
+        (lookup, asked)
+    };
+    let (mut one, asked) = run(1);
+    assert_eq!(asked, [1, 2, 3, 4, 5], "the fifth takes the place of the slow one");
+    assert!(!one.is_done(at(600)), "one lost datagram does not hide a node");
+    one.handle_response(&peer(1).id, []);
+    assert!(one.is_done(at(600)));
+    assert_eq!(one.closest().map(|peer| number(&peer)).collect::<Vec<_>>(), [1, 2, 3, 4]);
+
+    let (three, asked) = run(3);
+    assert_eq!(asked, [1, 2, 3, 4, 5, 6, 7]);
+    assert!(!three.is_done(at(400)) && three.is_done(at(500)), "three of seven are gone");
+    assert_eq!(three.summary().unanswered(), 3);
+}
+
+#[test]
+fn a_path_that_leads_astray_does_not_end_the_others() {
+    let config = LookupConfig::default().closest(4).paths(2);
+    let own = Id::from_bytes([0xff; 2]);
+    let mut lookup = Lookup::new(own, Id::from_bytes([0; 2]), config, [0x4000, 0x4001].map(peer));
+    // The first is a liar, and names nodes closer than anybody true, who name each other.
+    let liars = || (1..20).map(peer);
+    let mut honest = Vec::new();
+    let mut asked = 0;
+    while let Some(peer) = next(&mut lookup, NOW) {
+        asked += 1;
+        match number(&peer) {
+            0x4000 | 1..20 => lookup.handle_response(&peer.id, liars()),
+            number => {
+                honest.push(number);
+                lookup.handle_response(&peer.id, [0x100, 0x101, 0x102].map(super::tests::peer));
+            }
+        }
+    }
+    assert!(lookup.is_done(NOW) && asked <= 10, "{asked}");
+    assert!(honest.contains(&0x4001) && honest.contains(&0x100), "{honest:?}");
+
+    let mut plain = Lookup::new(own, Id::from_bytes([0; 2]), config.paths(1), [0x4000, 0x4001].map(peer));
+    let first: Vec<_> = core::iter::from_fn(|| next(&mut plain, NOW)).collect();
+    first.iter().for_each(|peer| plain.handle_response(&peer.id, liars()));
+    let mut named = Vec::new();
+    while let Some(peer) = next(&mut plain, NOW) {
+        named.push(number(&peer));
+        plain.handle_response(&peer.id, liars());
+    }
+    assert!(named.iter().all(|number| *number < 20), "a single path is captured: {named:?}");
+}
+
+#[test]
+fn says_how_many_of_the_closest_others_named() {
+    let mut lookup = lookup(0, &[8, 9], 3);
+    while let Some(peer) = next(&mut lookup, NOW) {
+        lookup.handle_response(&peer.id, [1, 8].map(super::tests::peer));
+    }
+    // All three others named the first, two named the eighth, and nobody the ninth.
+    assert_eq!(lookup.summary(), Summary { asked: 3, answered: 3, failed: 0, agreed: 2 });
 }
 
 #[test]
@@ -67,34 +166,34 @@ fn answers_that_nobody_asked_for_change_nothing() {
     lookup.handle_response(&peer(4).id, [peer(2)]);
     lookup.handle_failure(&peer(8).id);
     assert_eq!(lookup.summary(), Summary::default());
-    assert_eq!(lookup.next(NOW), Some(peer(8)));
-    assert_eq!(lookup.next(NOW), None);
+    assert_eq!(next(&mut lookup, NOW), Some(peer(8)));
+    assert_eq!(next(&mut lookup, NOW), None);
 }
 
 #[test]
 fn stops_early_and_at_its_limit_of_requests() {
     let mut early = lookup(0, &[1, 2, 3], 3);
-    assert!(early.next(NOW).is_some());
+    assert!(next(&mut early, NOW).is_some());
     early.stop();
-    assert!(early.is_done() && early.next(NOW).is_none() && early.poll_timeout(NOW).is_none());
+    assert!(early.is_done(NOW) && next(&mut early, NOW).is_none() && early.poll_timeout(NOW).is_none());
 
     let config = LookupConfig::default().closest(3).requests(2);
     let mut limited = Lookup::new(Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]), config, (1..9).map(peer));
-    let (a, b) = (limited.next(NOW).unwrap(), limited.next(NOW).unwrap());
-    assert_eq!(limited.next(NOW), None);
+    let (a, b) = (next(&mut limited, NOW).unwrap(), next(&mut limited, NOW).unwrap());
+    assert_eq!(next(&mut limited, NOW), None);
     limited.handle_failure(&a.id);
-    assert!(!limited.is_done());
+    assert!(!limited.is_done(NOW));
     limited.handle_failure(&b.id);
-    assert!(limited.is_done());
+    assert!(limited.is_done(NOW));
 }
 
 #[test]
 fn liars_cannot_make_it_remember_more_than_its_bound() {
     let mut lookup = lookup(0, &[0x8000], 4);
-    assert!(lookup.next(NOW).is_some());
+    assert!(next(&mut lookup, NOW).is_some());
     lookup.handle_response(&peer(0x8000).id, (1..2000).map(peer));
     assert_eq!(lookup.candidates.len(), Lookup::<2>::CANDIDATES);
-    assert_eq!(lookup.next(NOW), Some(peer(1)));
+    assert_eq!(next(&mut lookup, NOW), Some(peer(1)));
 }
 
 proptest! {
@@ -113,7 +212,7 @@ proptest! {
         let mut under_way = Vec::new();
         let mut order = order;
         loop {
-            while let Some(peer) = lookup.next(NOW) { under_way.push(peer); }
+            while let Some(peer) = next(&mut lookup, NOW) { under_way.push(peer); }
             if under_way.is_empty() { break; }
             order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let from = under_way.remove((order >> 33) as usize % under_way.len());
@@ -121,7 +220,7 @@ proptest! {
             near.sort_by_key(|n| n ^ target);
             lookup.handle_response(&from.id, near.into_iter().take(8).map(peer));
         }
-        prop_assert!(lookup.is_done());
+        prop_assert!(lookup.is_done(NOW));
         let mut expected = nodes;
         expected.sort_by_key(|n| n ^ target);
         expected.truncate(8);

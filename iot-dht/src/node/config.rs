@@ -103,8 +103,9 @@ impl NodeConfig {
     }
 
     durations! {
-        /// How long an answer may take before the request is sent again, or given up after the last attempt; 1 s by
-        /// default.
+        /// How long an answer may take at most before the request is sent again, or given up after the last attempt; 1 s
+        /// by default. What was measured of the node that is asked, or of all nodes, makes it shorter
+        /// ([`Patience`](crate::Patience)); each further attempt takes twice as long as the one before.
         request_timeout,
         /// About how often the node puts each record that it stores to the nodes closest to it, unless somebody else
         /// did meanwhile; 1 hour by default. Spread by a quarter either way.
@@ -139,8 +140,8 @@ impl NodeConfig {
         rate: u32 = 1,
         /// How many requests of one address are served at once after a pause; 200 by default, at least 1.
         burst: u32 = 1,
-        /// Over how many counters the addresses are spread by a secret hash; 1,024 by default, at least 1, of 40
-        /// octets each. Addresses that meet in one counter share its rate.
+        /// Over how many counters the addresses are spread by a secret hash; 1,024 by default, at least 1. A
+        /// counter takes memory while its address sends. Addresses that meet in one counter share its rate.
         rate_slots: usize = 1,
         /// How many lookups of the node's own upkeep are under way at once; 4 by default, at least 1.
         maintenance: usize = 1

@@ -5,7 +5,7 @@ use iot_core::{Instant, Timestamp};
 
 use crate::id::NodeId;
 use crate::node::Node;
-use crate::node::event::{Event, GetDone, GetMode, OperationId, PutDone, Side};
+use crate::node::event::{Event, FindDone, GetDone, GetMode, OperationId, PutDone, Side};
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase};
 use crate::node::request::{Purpose, Request};
 use crate::peer::Peer;
@@ -45,6 +45,9 @@ impl Node {
         if message.role == Role::Server {
             self.learn(now, wall, Peer { id: message.sender, address: from });
         }
+        if request.attempt == 1 {
+            self.table.measured(&message.sender, now.saturating_since(request.sent));
+        }
         let answer = match message.body {
             Body::Nodes(nodes) => Answer::Nodes(nodes),
             Body::Value(value) => Answer::Record(self.check(wall, &request, value.record)),
@@ -59,19 +62,19 @@ impl Node {
     pub(super) fn handle_overdue_requests(&mut self, now: Instant, wall: Timestamp) {
         for _ in 0..MAX_OVERDUE {
             let Some(mut request) = self.requests.take_due(now) else { return };
-            if request.attempts_left > 0 {
-                request.attempts_left -= 1;
-                request.deadline = now.saturating_add(self.config.request_timeout);
+            if request.purpose != Purpose::Abandoned && request.attempt < self.config.attempts {
+                request.attempt += 1;
+                // RFC 6298 §5.5.
+                request.timeout = (request.timeout * 2).min(self.config.request_timeout);
+                request.deadline = now.saturating_add(request.timeout);
                 self.stats.retransmits += 1;
                 self.transmit(request.to, request.datagram.clone());
                 self.requests.push(request);
                 continue;
             }
-            if request.purpose != Purpose::Abandoned {
-                self.stats.timeouts += 1;
-                if let Some(id) = &request.id {
-                    self.table.failed(id);
-                }
+            self.stats.timeouts += 1;
+            if let Some(id) = &request.id {
+                self.table.failed(id);
             }
             self.settle(now, wall, &request, Answer::None);
         }
@@ -88,11 +91,12 @@ impl Node {
         let Some(mut operation) = self.operations.remove(&id) else { return };
         if operation.phase == Phase::Searching {
             while self.requests.len() < self.config.requests {
-                let Some(peer) = operation.lookup.next(now) else { break };
+                let next = operation.lookup.next(now, |peer| self.patience(Some(&peer.id)));
+                let Some(peer) = next else { break };
                 let body = self.question(&mut operation);
                 self.request(now, peer.address, Some(peer.id), Purpose::Search(id), body);
             }
-            if operation.lookup.is_done() {
+            if operation.lookup.is_done(now) {
                 self.stats.lookups += 1;
                 self.requests.abandon(id);
                 operation.phase = Phase::Asking(self.ask_closest(now, wall, id, &mut operation));
@@ -121,7 +125,7 @@ impl Node {
         let closest: Vec<_> = operation.lookup.closest().collect();
         let purpose = Purpose::Final(id);
         match &mut operation.kind {
-            Kind::Join | Kind::Refresh => 0,
+            Kind::Join | Kind::Refresh | Kind::Find => 0,
             Kind::Get(Get { mode: GetMode::Matching(_), .. }) => 0,
             Kind::Get(get) => {
                 get.asked = closest.len();
@@ -190,7 +194,8 @@ impl Node {
     /// Tells whoever asked what came of it.
     fn settle(&mut self, now: Instant, wall: Timestamp, request: &Request, answer: Answer) {
         match request.purpose {
-            Purpose::Abandoned | Purpose::Liveness => {}
+            Purpose::Abandoned => {}
+            Purpose::Liveness => self.settle_liveness(now, wall),
             Purpose::Bootstrap => self.settle_bootstrap(now, wall, matches!(answer, Answer::Nodes(_))),
             Purpose::Search(id) => {
                 if let (Some(operation), Some(peer)) = (self.operations.get_mut(&id), &request.id) {
@@ -212,8 +217,20 @@ impl Node {
 
     fn finish(&mut self, now: Instant, operation: Operation, id: OperationId) {
         match operation.kind {
-            Kind::Refresh => {}
-            Kind::Join => self.finish_join(now, operation.lookup.summary().answered),
+            Kind::Refresh => self.note_hearsay(&operation.lookup),
+            Kind::Join => {
+                self.note_hearsay(&operation.lookup);
+                self.finish_join(now, operation.lookup.summary().answered);
+            }
+            Kind::Find => {
+                self.results += 1;
+                self.events.push_back(Event::FindDone(FindDone {
+                    operation: id,
+                    target: *operation.lookup.target(),
+                    closest: operation.lookup.closest().collect(),
+                    summary: operation.lookup.summary(),
+                }));
+            }
             Kind::Put(put) if put.origin == Origin::Upkeep => {}
             Kind::Put(put) => {
                 self.results += 1;
@@ -235,7 +252,7 @@ impl Node {
     }
 
     fn conclude_get(&mut self, get: Get, operation: OperationId) -> GetDone {
-        let (mut superseded, mut conflicting) = (0, 0);
+        let (mut agreed, mut superseded, mut conflicting) = (0, 0, 0);
         if let Some(best) = &get.best {
             let value_hash = best.value_hash();
             for copy in &get.copies {
@@ -246,6 +263,7 @@ impl Node {
                     conflicting += 1;
                     Rejection::Conflict
                 } else {
+                    agreed += 1;
                     continue;
                 };
                 self.reject(copy.from, Some(get.key), Side::Reader, reason);
@@ -258,6 +276,7 @@ impl Node {
             asked: get.asked,
             answered: get.answered,
             rejected: get.rejected,
+            agreed,
             superseded,
             conflicting,
         }
@@ -271,7 +290,7 @@ fn search(operation: &mut Operation, peer: &NodeId, from: SocketAddr, answer: An
             match kind {
                 Kind::Put(put) => put.tokens.push((*peer, nodes.token)),
                 // To find the newest, the lookup only finds whom to ask.
-                Kind::Get(Get { mode: GetMode::Newest, .. }) | Kind::Join | Kind::Refresh => {}
+                Kind::Get(Get { mode: GetMode::Newest, .. }) | Kind::Join | Kind::Refresh | Kind::Find => {}
                 Kind::Get(get) => get.answered += 1,
             }
             operation.lookup.handle_response(peer, nodes.nodes.0.into_iter().take(MAX_NODES).filter_map(Peer::usable));

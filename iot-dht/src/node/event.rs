@@ -1,6 +1,9 @@
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::id::Key;
+use crate::lookup::Summary;
+use crate::peer::Peer;
 use crate::record::Record;
 use crate::rejection::Rejection;
 
@@ -43,8 +46,23 @@ pub enum Event {
     PutDone(PutDone),
     /// A get is over.
     GetDone(GetDone),
+    /// A search is over.
+    FindDone(FindDone),
     /// A record was refused.
     Rejected(Rejected),
+}
+
+/// The result of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindDone {
+    /// Which command it was.
+    pub operation: OperationId,
+    /// What was searched for.
+    pub target: Key,
+    /// The closest nodes that answered, in ascending distance.
+    pub closest: Vec<Peer<32>>,
+    /// How far that can be relied on.
+    pub summary: Summary,
 }
 
 /// The result of a put.
@@ -79,6 +97,8 @@ pub struct GetDone {
     pub answered: usize,
     /// Answers that were refused.
     pub rejected: usize,
+    /// Answers with just this record.
+    pub agreed: usize,
     /// Answers with a valid record of a lower sequence than the best.
     pub superseded: usize,
     /// Answers with a valid record of the best sequence and another value: the owner signed one number twice.

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Join,
     /// A lookup that only fills the table.
     Refresh,
+    /// A lookup that the user asked for.
+    Find,
     Put(Put),
     Get(Get),
 }
@@ -80,7 +82,7 @@ impl Operation {
         match &self.kind {
             Kind::Join | Kind::Refresh => Origin::Upkeep,
             Kind::Put(put) => put.origin,
-            Kind::Get(_) => Origin::Command,
+            Kind::Get(_) | Kind::Find => Origin::Command,
         }
     }
 

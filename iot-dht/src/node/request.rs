@@ -1,5 +1,6 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use iot_core::Instant;
 
@@ -17,8 +18,11 @@ pub(super) struct Request {
     pub(super) purpose: Purpose,
     pub(super) question: Question,
     pub(super) datagram: Vec<u8>,
+    pub(super) sent: Instant,
+    /// How long this attempt may take.
+    pub(super) timeout: Duration,
     pub(super) deadline: Instant,
-    pub(super) attempts_left: u8,
+    pub(super) attempt: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,24 +83,26 @@ impl Requests {
     /// Takes the request that an answer with this transaction from this address belongs to.
     pub(super) fn take(&mut self, transaction: &Transaction, from: SocketAddr) -> Option<Request> {
         let place = self.0.iter().position(|request| request.transaction == *transaction && request.to == from)?;
-        Some(self.0.swap_remove(place))
+        Some(self.remove(place))
     }
 
     /// Takes a request whose deadline has passed, the earliest first.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Request> {
         let earliest = (0..self.0.len()).min_by_key(|place| self.0[*place].deadline)?;
-        (self.0[earliest].deadline <= now).then(|| self.0.swap_remove(earliest))
+        (self.0[earliest].deadline <= now).then(|| self.remove(earliest))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.0.iter().map(|request| request.deadline).min()
     }
 
+    /// Nobody waits for these answers any longer. They are not sent again; but who has not answered twice the time after
+    /// which they would be has left a request unanswered all the same.
     pub(super) fn abandon(&mut self, operation: OperationId) {
         for request in &mut self.0 {
             if matches!(request.purpose, Purpose::Search(of) | Purpose::Final(of) if of == operation) {
                 request.purpose = Purpose::Abandoned;
-                request.attempts_left = 0;
+                request.deadline = request.deadline.saturating_add(request.timeout);
             }
         }
     }
@@ -107,5 +113,14 @@ impl Requests {
 
     pub(super) fn count(&self, purpose: Purpose) -> usize {
         self.0.iter().filter(|request| request.purpose == purpose).count()
+    }
+
+    /// A node is idle most of its life, and then holds no room for what it had under way.
+    fn remove(&mut self, place: usize) -> Request {
+        let request = self.0.swap_remove(place);
+        if self.0.capacity() > 8 && self.0.len() * 4 < self.0.capacity() {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+        request
     }
 }

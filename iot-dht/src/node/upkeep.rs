@@ -6,6 +6,7 @@ use core::time::Duration;
 use iot_core::{Instant, Timestamp};
 
 use crate::id::{Id, Key};
+use crate::lookup::{Lookup, LookupConfig};
 use crate::node::Node;
 use crate::node::config::NodeConfig;
 use crate::node::event::Event;
@@ -22,6 +23,11 @@ pub(super) const MAX_PINGS: usize = 16;
 const MAX_ADDRESSES: usize = 32;
 /// The most buckets that one refresh goes through.
 const MAX_REFRESHES: usize = 32;
+/// How many of the closest nodes a lookup of the upkeep asks; those that they name are only asked whether they live,
+/// which costs a tenth.
+const UPKEEP_CLOSEST: usize = 6;
+/// To how many entries one refresh fills a bucket; the rest comes with the traffic.
+const FILL: usize = 10;
 /// How often expired records are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The most records that one call removes.
@@ -45,6 +51,8 @@ pub(super) struct Upkeep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Joined {
     No,
+    /// Nodes of a snapshot are asked; the first that answers will do.
+    Restoring,
     UnderWay,
     Yes,
 }
@@ -68,6 +76,12 @@ impl Upkeep {
         self.addresses = addresses.iter().map(|address| Address::from(*address).into()).take(MAX_ADDRESSES).collect();
     }
 
+    pub(super) fn expect_hearsay(&mut self) {
+        if self.joined == Joined::No {
+            self.joined = Joined::Restoring;
+        }
+    }
+
     pub(super) fn replicate_at(&mut self, key: Key, at: Instant) {
         self.replication.set(key, at);
     }
@@ -88,13 +102,36 @@ impl Node {
     /// A bootstrap address answered, and is in the table already, or did not.
     pub(super) fn settle_bootstrap(&mut self, now: Instant, wall: Timestamp, answered: bool) {
         self.upkeep.waiting = self.upkeep.waiting.saturating_sub(1);
-        if answered && self.upkeep.joined == Joined::No {
+        if answered && matches!(self.upkeep.joined, Joined::No | Joined::Restoring) {
             self.upkeep.joined = Joined::UnderWay;
             let target = *self.id();
             self.start(now, wall, target, Kind::Join);
         } else if self.upkeep.waiting == 0 && self.upkeep.joined == Joined::No {
             self.bootstrap_failed(now);
         }
+    }
+
+    /// Somebody was asked whether it lives. Of a snapshot the first that does is enough to join.
+    pub(super) fn settle_liveness(&mut self, now: Instant, wall: Timestamp) {
+        if self.upkeep.joined == Joined::Restoring && !self.table.is_empty() {
+            self.upkeep.joined = Joined::UnderWay;
+            let target = *self.id();
+            self.start(now, wall, target, Kind::Join);
+        }
+    }
+
+    /// Whom a lookup of the upkeep heard of and did not ask: the neighbours, if it was of the own identifier, or others
+    /// of the bucket that it was to fill.
+    pub(super) fn note_hearsay(&mut self, lookup: &Lookup<32>) {
+        let own = *self.id();
+        let bucket = own.shared_prefix(lookup.target());
+        let wanted = match self.table.buckets().find(|(index, _)| *index == bucket) {
+            Some((_, entries)) => FILL.saturating_sub(entries),
+            None if *lookup.target() == own => self.config.replicas,
+            None => FILL,
+        };
+        let fitting = lookup.heard().filter(|peer| *lookup.target() == own || own.shared_prefix(&peer.id) == bucket);
+        fitting.take(wanted).for_each(|peer| self.table.hear_of(peer));
     }
 
     /// The lookup of the own identifier is over.
@@ -164,6 +201,12 @@ impl Node {
 
     /// Starts lookups of the upkeep as far as their budget allows.
     pub(super) fn start_upkeep(&mut self, now: Instant, wall: Timestamp) {
+        while self.requests.count(Purpose::Liveness) < MAX_PINGS {
+            let Some(peer) = self.table.next_hearsay() else { break };
+            if !self.requests.asks(&peer.id) {
+                self.ping(now, peer);
+            }
+        }
         while self.maintenance_allows() {
             if let Some(key) = self.upkeep.replication.first().filter(|(at, _)| *at <= now).map(|(_, key)| key) {
                 let interval = self.secrets.about(self.config.replication_interval);
@@ -197,16 +240,20 @@ impl Node {
         self.notify(Event::BootstrapFailed { asked: self.upkeep.addresses.len() });
     }
 
-    /// Plans a lookup in each bucket, from the farthest to that of the closest neighbour, and one of the own identifier.
+    /// Plans a lookup in each bucket that has room, from the farthest to where the neighbourhood begins, and then one of
+    /// the own identifier, which finds all that is nearer.
     fn queue_refreshes(&mut self) {
         let own = *self.id();
-        let deepest = self.table.buckets().map(|(index, _)| index).max().unwrap_or(0);
+        let neighbour = self.table.closest(&own).take(self.config.replicas).last();
+        let deepest = neighbour.map_or(0, |entry| own.shared_prefix(entry.id()));
+        let mut entries = [0; MAX_REFRESHES];
+        self.table.buckets().filter(|(index, _)| *index < MAX_REFRESHES).for_each(|(index, len)| entries[index] = len);
         self.upkeep.refreshes.clear();
-        self.upkeep.refreshes.push_back(own);
-        for index in 0..=deepest.min(MAX_REFRESHES) {
+        for index in (0..deepest.min(MAX_REFRESHES)).filter(|index| entries[*index] < FILL) {
             let target = own.with_shared_prefix(index, self.secrets.octets());
             self.upkeep.refreshes.push_back(target);
         }
+        self.upkeep.refreshes.push_back(own);
     }
 
     /// Puts again what a new neighbour should store. Only the closest node that has a record does so, so that the
@@ -232,4 +279,10 @@ impl Node {
         }
         due.into_iter().for_each(|key| self.upkeep.replicate_at(key, now));
     }
+}
+
+/// A lookup that is only to find the way, and names.
+pub(super) fn narrow(config: LookupConfig) -> LookupConfig {
+    let closest = config.end().min(UPKEEP_CLOSEST);
+    config.closest(closest).paths(1)
 }

@@ -1,20 +1,41 @@
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use iot_core::Instant;
 
 use crate::id::Id;
 use crate::peer::{Address, Peer};
+use crate::rtt::Rtt;
 
 /// A node of the table: 72 octets for a 32-octet identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<const N: usize> {
     pub(super) id: Id<N>,
     pub(super) address: Address,
-    pub(super) failures: u8,
     pub(super) seen: Instant,
+    pub(super) rtt: Rtt,
+    pub(super) failures: u8,
+    /// The last eight requests, the most recent in the lowest bit; 1 is one without an answer.
+    pub(super) outcomes: u8,
 }
 
 impl<const N: usize> Entry<N> {
+    pub(super) fn new(now: Instant, peer: &Peer<N>) -> Self {
+        let address = Address::from(peer.address);
+        Self { id: peer.id, address, seen: now, rtt: Rtt::default(), failures: 0, outcomes: 0 }
+    }
+
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.seen = now;
+        self.failures = 0;
+        self.outcomes <<= 1;
+    }
+
+    pub(super) fn left_unanswered(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.outcomes = self.outcomes << 1 | 1;
+    }
+
     /// Who it is.
     pub fn id(&self) -> &Id<N> {
         &self.id
@@ -38,5 +59,15 @@ impl<const N: usize> Entry<N> {
     /// Requests that it left unanswered since it last answered, at most 255.
     pub fn failures(&self) -> u8 {
         self.failures
+    }
+
+    /// How many of the last eight requests it left unanswered.
+    pub fn lost_of_eight(&self) -> u32 {
+        self.outcomes.count_ones()
+    }
+
+    /// Its smoothed round-trip time (RFC 6298 §2), once one was measured.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt.smoothed()
     }
 }

@@ -101,10 +101,95 @@ fn identifiers_that_share_eight_octets_are_still_ordered() {
     assert_eq!(order, [1, 2, 3, 4, 5]);
 }
 
+#[test]
+fn an_entry_with_an_identifier_of_twenty_octets_is_smaller() {
+    let mut table = Table::<20>::new(Id::from_bytes([0; 20]), TableConfig::default());
+    for n in 0..100_u8 {
+        let peer = Peer { id: Id::from_bytes([n.reverse_bits() | 1; 20]), address: address(u32::from(n) << 8, 1) };
+        let _ = table.insert(at(n.into()), peer);
+    }
+    assert!(table.len() >= 50 && size_of::<Entry<20>>() <= 64);
+    let target = Id::from_bytes([0x35; 20]);
+    let found: Vec<_> = table.closest(&target).map(|entry| *entry.id()).collect();
+    let mut expected = found.clone();
+    expected.sort_by_key(|id| id.distance(&target));
+    assert_eq!((found.len(), found), (table.len(), expected));
+    assert_eq!(Snapshot::parse(&table.snapshot().to_vec()), Ok(table.snapshot()));
+}
+
+#[test]
+fn patience_follows_the_node_then_all_nodes_then_the_rfc() {
+    let mut table = open(2);
+    let (near, far, stranger) = (peer([0x80, 0, 0, 1]), peer([0x80, 0, 0, 2]), peer([0x40, 0, 0, 3]));
+    assert_eq!(table.patience(&near.id), Patience::INITIAL);
+    let _ = (table.insert(at(1), near), table.insert(at(1), far));
+    for _ in 0..50 {
+        table.measured(&near.id, Duration::from_millis(10));
+        table.measured(&far.id, Duration::from_millis(400));
+    }
+    let timeout = |peer: &Peer<4>| table.patience(&peer.id).timeout.as_millis();
+    assert!(timeout(&near) < 80 && (440..600).contains(&timeout(&far)), "{} {}", timeout(&near), timeout(&far));
+    assert!((800..1200).contains(&timeout(&stranger)), "{}", timeout(&stranger));
+    assert_eq!(table.entry(&near.id).unwrap().rtt().unwrap().as_millis(), 9, "in units of 256 µs");
+    let moved = Peer { address: address(7, 7), ..near };
+    let _ = (table.failed(&near.id), table.failed(&near.id), table.insert(at(2), moved));
+    assert_eq!(table.entry(&near.id).unwrap().rtt(), None, "another address is another path");
+}
+
+#[test]
+fn a_snapshot_is_hearsay_until_its_nodes_answer() {
+    let mut table = open(2);
+    let (good, lossy, dead) = (peer([0x80, 0, 0, 1]), peer([0x40, 0, 0, 2]), peer([0x20, 0, 0, 3]));
+    for peer in [lossy, dead, good] {
+        let _ = table.insert(at(1), peer);
+    }
+    let _ = (table.failed(&lossy.id), table.insert(at(9), lossy), table.failed(&dead.id));
+    let octets = table.snapshot().to_vec();
+    let snapshot = Snapshot::<4>::parse(&octets).unwrap();
+    assert_eq!(snapshot.peers(), [good, lossy], "the most reliable first, and none that is silent");
+
+    let mut restored = open(2);
+    let _ = restored.insert(at(0), lossy);
+    restored.restore(snapshot);
+    assert_eq!((restored.len(), restored.hearsay()), (1, 2));
+    assert_eq!((restored.next_hearsay(), restored.next_hearsay()), (Some(good), None), "who is known is not asked");
+    assert_eq!(restored.len(), 1);
+
+    for len in 0..octets.len() {
+        assert!(Snapshot::<4>::parse(&octets[..len]).is_err());
+    }
+    assert!(Snapshot::<4>::parse(&[&octets[..], &[0]].concat()).is_err());
+    for bit in 0..octets.len() * 8 {
+        let mut flipped = octets.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(Snapshot::<4>::parse(&flipped).map_or(true, |snapshot| snapshot.to_vec() != octets));
+    }
+    assert_eq!(Snapshot::<4>::parse(&[0x82, 2, 0x80]), Err(SnapshotError::Version(2)));
+    // Two billion nodes are claimed, and none is there.
+    assert!(Snapshot::<4>::parse(&[0x82, 1, 0x9a, 0x7f, 0xff, 0xff, 0xff]).is_err());
+}
+
+#[test]
+fn hearsay_is_bounded_and_kept_only_where_there_is_room() {
+    let config = TableConfig::default().bucket_size(1).subnets(SubnetLimit::Off).replacements(3);
+    let mut table = Table::<4>::new(Id::from_bytes([0; 4]), config);
+    let _ = table.insert(at(1), peer([0x80, 0, 0, 1]));
+    for last in 2..9 {
+        table.hear_of(peer([0x80, 0, 0, last]));
+        table.hear_of(peer([0x40, 0, 0, last]));
+        table.hear_of(peer([0x40, 0, 0, 2]));
+    }
+    assert_eq!(table.hearsay(), 3);
+    assert_eq!(table.next_hearsay(), Some(peer([0x40, 0, 0, 4])));
+    let _ = table.insert(at(2), peer([0x40, 0, 0, 4]));
+    assert_eq!((table.next_hearsay(), table.hearsay()), (None, 0), "the place is taken");
+}
+
 /// What a table does, said with a plain list.
 struct Model {
     bucket_size: usize,
-    entries: Vec<(Small, u8, u64)>,
+    /// Identifier, failures in a row, when it was seen, and its last eight outcomes.
+    entries: Vec<(Small, u8, u64, u8)>,
     candidates: Vec<(Small, u64)>,
 }
 
@@ -120,7 +205,7 @@ fn bucket(id: &Small) -> usize {
 }
 
 impl Model {
-    fn members(&mut self, of: &Small) -> Vec<&mut (Small, u8, u64)> {
+    fn members(&mut self, of: &Small) -> Vec<&mut (Small, u8, u64, u8)> {
         let index = bucket(of);
         self.entries.iter_mut().filter(|(id, ..)| bucket(id) == index).collect()
     }
@@ -128,19 +213,19 @@ impl Model {
     fn insert(&mut self, id: Small, now: u64) {
         let size = self.bucket_size;
         if let Some(entry) = self.entries.iter_mut().find(|(other, ..)| *other == id) {
-            *entry = (id, 0, now);
+            *entry = (id, 0, now, entry.3 << 1);
             return;
         }
         self.candidates.retain(|(other, _)| *other != id);
         let mut members = self.members(&id);
         if members.len() < size {
-            self.entries.push((id, 0, now));
+            self.entries.push((id, 0, now, 0));
         } else if let Some(dead) = members
             .iter_mut()
-            .filter(|(_, failures, _)| *failures >= 2)
-            .max_by_key(|entry| (entry.1, core::cmp::Reverse(entry.2)))
+            .filter(|(_, failures, ..)| *failures >= 2)
+            .max_by_key(|entry| (entry.1, entry.3.count_ones(), core::cmp::Reverse(entry.2)))
         {
-            **dead = (id, 0, now);
+            **dead = (id, 0, now, 0);
         } else {
             self.candidates.push((id, now));
         }
@@ -150,10 +235,11 @@ impl Model {
         self.candidates.retain(|(other, _)| other != id);
         let Some(entry) = self.entries.iter_mut().find(|(other, ..)| other == id) else { return };
         entry.1 += 1;
+        entry.3 = entry.3 << 1 | 1;
         if entry.1 >= 2 {
             if let Some(next) = self.candidates.iter().rposition(|(other, _)| bucket(other) == bucket(id)) {
                 let (next, seen) = self.candidates.remove(next);
-                *entry = (next, 0, seen);
+                *entry = (next, 0, seen, 0);
             }
         }
     }
@@ -191,10 +277,10 @@ proptest! {
                 }
                 Step::Fail(_) | Step::Remove(_) => {}
             }
-            let mut expected: Vec<_> = model.entries.iter().map(|(id, failures, seen)| (id.distance(&target), *failures, at(*seen))).collect();
+            let mut expected: Vec<_> = model.entries.iter().map(|(id, failures, seen, outcomes)| (id.distance(&target), *failures, at(*seen), outcomes.count_ones())).collect();
             expected.sort_unstable();
             let found: Vec<_> =
-                table.closest(&target).map(|entry| (entry.id().distance(&target), entry.failures(), entry.seen())).collect();
+                table.closest(&target).map(|entry| (entry.id().distance(&target), entry.failures(), entry.seen(), entry.lost_of_eight())).collect();
             prop_assert_eq!(&found, &expected);
             prop_assert_eq!(table.buckets().map(|(_, len)| len).sum::<usize>(), table.len());
             prop_assert!(table.buckets().all(|(_, len)| (1..=3).contains(&len)));

@@ -111,12 +111,18 @@ fn replayed_records_lose_against_the_newest() {
 
 #[test]
 fn one_honest_holder_among_seven_that_serve_another_version_is_found() {
-    let mut scene = scene_of(29, 7, |scene| serves(scene.old.as_bytes().to_vec()));
-    let (key, hash) = (*scene.truth.key(), scene.truth.value_hash());
-    let done = scene.network.get(scene.reader, key, GetMode::Matching(hash));
-    assert_eq!(done.record, Some(scene.truth));
-    let refused = scene.network.member(scene.reader).node.stats().rejected_as_reader.count(Rejection::WrongHash);
-    assert!(done.rejected >= 1 && refused == done.rejected as u64, "{} rejected", done.rejected);
+    let mut rejected = 0;
+    for seed in [29, 39, 49] {
+        let mut scene = scene_of(seed, 7, |scene| serves(scene.old.as_bytes().to_vec()));
+        let (key, hash) = (*scene.truth.key(), scene.truth.value_hash());
+        let done = scene.network.get(scene.reader, key, GetMode::Matching(hash));
+        assert_eq!(done.record, Some(scene.truth));
+        let refused = scene.network.member(scene.reader).node.stats().rejected_as_reader.count(Rejection::WrongHash);
+        assert_eq!(refused, done.rejected as u64);
+        rejected += refused;
+    }
+    // The honest one may be the first to answer, but not each time.
+    assert!(rejected >= 1);
 }
 
 #[test]

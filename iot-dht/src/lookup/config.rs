@@ -1,0 +1,64 @@
+/// How wide and how long a [`Lookup`](crate::Lookup) searches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupConfig {
+    pub(super) closest: usize,
+    pub(super) paths: usize,
+    pub(super) parallelism: usize,
+    pub(super) requests: usize,
+}
+
+impl LookupConfig {
+    /// How many of the closest nodes must answer, 1 to 32; 20 by default.
+    ///
+    /// # Panics
+    /// When the number is out of range.
+    pub fn closest(mut self, nodes: usize) -> Self {
+        assert!((1..=32).contains(&nodes), "a lookup ends with 1 to 32 nodes, not {nodes}");
+        self.closest = nodes;
+        self
+    }
+
+    /// What [`closest`](Self::closest) was set to.
+    pub(crate) fn end(&self) -> usize {
+        self.closest
+    }
+
+    /// Over how many disjoint paths the search goes, 1 to 8; 1 by default. Each node is asked on one path alone, so those
+    /// who lead one path astray do not see the others (Baumgart and Mies, *S/Kademlia*, 2007, §4.4).
+    ///
+    /// # Panics
+    /// When the number is out of range.
+    pub fn paths(mut self, paths: usize) -> Self {
+        assert!((1..=8).contains(&paths), "a lookup has 1 to 8 paths, not {paths}");
+        self.paths = paths;
+        self
+    }
+
+    /// How many requests each path has under way while it approaches, 1 to 16; 3 by default. Once the closest node that
+    /// is known has answered, nobody nearer is to be found through it, and all that remain are asked at once.
+    ///
+    /// # Panics
+    /// When the number is out of range.
+    pub fn parallelism(mut self, requests: usize) -> Self {
+        assert!((1..=16).contains(&requests), "1 to 16 requests at once, not {requests}");
+        self.parallelism = requests;
+        self
+    }
+
+    /// How many requests a lookup makes at most, 1 to 1,024; 96 by default. A lookup that reaches it ends with what it
+    /// has.
+    ///
+    /// # Panics
+    /// When the number is out of range.
+    pub fn requests(mut self, requests: usize) -> Self {
+        assert!((1..=1024).contains(&requests), "a lookup makes 1 to 1024 requests, not {requests}");
+        self.requests = requests;
+        self
+    }
+}
+
+impl Default for LookupConfig {
+    fn default() -> Self {
+        Self { closest: 20, paths: 1, parallelism: 3, requests: 96 }
+    }
+}
