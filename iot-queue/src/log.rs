@@ -14,6 +14,7 @@ use crate::storage::{SegmentNumber, Storage, StorageError};
 
 mod commit;
 mod controls;
+mod doubt;
 mod ranges;
 mod recovery;
 mod room;
@@ -21,7 +22,7 @@ mod scan;
 mod segment_state;
 mod window;
 
-use self::commit::begin;
+use self::commit::{Outbox, begin};
 pub(crate) use self::controls::Control;
 use self::controls::Standing;
 use self::ranges::Ranges;
@@ -31,7 +32,7 @@ use self::segment_state::{Place, Segment};
 pub(crate) use self::window::Window;
 
 /// Records wait in memory for their write up to so many octets; more than that only a batch brings together.
-const WRITE_AT: usize = 1024 * 1024;
+const WRITE_AT: u32 = 1024 * 1024;
 
 /// A log over the segments of a medium. The last segment takes records; the first is the first that is free again.
 #[derive(Debug)]
@@ -53,8 +54,7 @@ pub(crate) struct Log<S> {
     unsettled: u64,
     /// Everything below is durable.
     durable: u64,
-    /// Records that are encoded and not yet written: they belong to the last segment, from its `written` on.
-    outbox: Vec<u8>,
+    outbox: Outbox,
     /// Control records that each new segment begins with.
     standing: Standing,
     /// Whether the last segment may lack some of them.
@@ -64,6 +64,8 @@ pub(crate) struct Log<S> {
     /// Commits begun, and the last of them that ended well.
     commits: u64,
     committed: u64,
+    /// Whether records are being written once more, after a failure; a second one then is the last.
+    elsewhere: bool,
     /// What failed. From then on nothing is written.
     failed: Option<StorageError>,
     pub(crate) traffic: Traffic,
@@ -78,6 +80,8 @@ pub(crate) struct Traffic {
     pub(crate) quarantined: u64,
     pub(crate) recovered: u64,
     pub(crate) unreadable: u64,
+    /// Segments that were left because a write to them or a sync of them failed.
+    pub(crate) abandoned: u64,
 }
 
 /// Why the log did not take what it was given.
@@ -110,11 +114,9 @@ impl<S: Storage> Log<S> {
         let first = self.next();
         for message in messages {
             let len = record::message_len(message);
-            if !self.tail().takes(len, self.segment_len) {
-                self.rotate()?;
-            }
+            self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;
             self.enter(message, len, now);
-            if self.outbox.len() >= WRITE_AT {
+            if self.tail().end - self.tail().written >= WRITE_AT {
                 self.write()?;
             }
         }
@@ -242,20 +244,23 @@ impl<S: Storage> Log<S> {
 
     fn enter(&mut self, message: &Message<'_>, len: u32, now: Instant) {
         let number = self.next();
-        let mut outbox = core::mem::take(&mut self.outbox);
-        let opening = self.opening;
-        let tail = self.tail_mut();
-        let life = Life { seed: tail.seed, opening };
-        let flags = record::encode_message(life, tail.end, tail.synced, number, message, now, &mut outbox);
+        let life = self.life();
+        let Some(tail) = self.segments.back_mut() else { return };
+        let outbox = &mut self.outbox.records;
+        let flags = record::encode_message(life, tail.end, tail.synced, number, message, now, outbox);
         tail.push(tail.end, flags);
         tail.end += len;
-        self.outbox = outbox;
         self.unsettled += 1;
     }
 
     /// The segment that holds `number`, if any does: the last that begins at or before it.
     fn segment_of(&self, number: u64) -> Option<usize> {
         self.segments.partition_point(|segment| segment.header.first <= number).checked_sub(1)
+    }
+
+    /// What the records of the last segment have in common.
+    fn life(&self) -> Life {
+        Life { seed: self.tail().seed, opening: self.opening }
     }
 
     fn tail(&self) -> &Segment {

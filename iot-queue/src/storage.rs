@@ -122,6 +122,37 @@ pub trait Syncer: Send + 'static {
     fn sync(&self) -> Result<(), StorageError>;
 }
 
+/// Octets that are read at a time around a place that cannot be read: what media call a sector, at the least.
+const PIECE: u32 = 512;
+
+/// Reads as [`Storage::read_at`] does, but fills with zeros what the medium fails to read. Gives the first failure.
+///
+/// Anything else than such a failure is an error.
+pub(crate) fn read_around<S: Storage>(
+    storage: &S,
+    segment: SegmentNumber,
+    position: u32,
+    buffer: &mut [u8],
+) -> Result<Option<StorageError>, StorageError> {
+    match storage.read_at(segment, position, buffer) {
+        Ok(()) => return Ok(None),
+        Err(StorageError::Io { .. }) => {}
+        Err(other) => return Err(other),
+    }
+    let (mut failure, mut at) = (None, 0);
+    while at < buffer.len() {
+        let position = position + at as u32;
+        let until = buffer.len().min(at + (PIECE - position % PIECE) as usize);
+        let piece = &mut buffer[at..until];
+        if let Err(error) = storage.read_at(segment, position, piece) {
+            piece.fill(0);
+            failure.get_or_insert(error);
+        }
+        at = until;
+    }
+    Ok(failure)
+}
+
 impl Syncer for Infallible {
     fn sync(&self) -> Result<(), StorageError> {
         match *self {}

@@ -196,6 +196,13 @@ pub(crate) fn encode_control(kind: u8, life: Life, at: u32, mark: u32, offset: u
     finish(header, life, at, start, out);
 }
 
+/// Turns the intact record in `bytes` into the same record at another place, or of another life.
+pub(crate) fn relocate(life: Life, at: u32, mark: u32, bytes: &mut Vec<u8>) {
+    if let Some(header) = bytes.first_chunk().and_then(RecordHeader::fields) {
+        finish(RecordHeader { mark, ..header }, life, at, 0, bytes);
+    }
+}
+
 /// Whether `body` is what the header's CRC was made of.
 pub(crate) fn body_matches(header: &RecordHeader, seed: u32, body: &[u8]) -> bool {
     #[cfg(iot_fault)]
@@ -237,7 +244,7 @@ fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec
     #[cfg(iot_fault)]
     let life = if fault::is_off(Guard::OpeningNumber) { Life { opening: 0, ..life } } else { life };
     let body = start + HEADER_LEN as usize;
-    let body_crc = checksum::crc32c(life.seed, &out[body..]);
+    let body_crc = checksum::crc32c(life.seed, &out[body..body + header.body_len() as usize]);
     let record = &mut out[start..];
     record[0] = tag(life.seed);
     record[1..4].copy_from_slice(&life.opening.to_le_bytes()[..3]);

@@ -41,6 +41,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) first: u64,
     /// Every generation below this one had been retired when this life began.
     pub(crate) retired_below: u64,
+    /// Where the life before this one ends, if a write to it or a sync of it failed: what stood behind stands here again.
+    pub(crate) cut: Option<u32>,
 }
 
 /// What the octets where a header should be turned out to be.
@@ -77,6 +79,7 @@ impl SegmentHeader {
         block[32..40].copy_from_slice(&self.first.to_le_bytes());
         block[40..48].copy_from_slice(&self.retired_below.to_le_bytes());
         block[48..52].copy_from_slice(&self.len.to_le_bytes());
+        block[52..56].copy_from_slice(&self.cut.unwrap_or(0).to_le_bytes());
         seal(&mut block);
         let mut bytes = [0; RECORDS as usize];
         bytes[..BLOCK_LEN].copy_from_slice(&block);
@@ -217,6 +220,7 @@ fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
         generation: u64::from_le_bytes(octets(&block, 24)),
         first: u64::from_le_bytes(octets(&block, 32)),
         retired_below: u64::from_le_bytes(octets(&block, 40)),
+        cut: Some(u32::from_le_bytes(octets(&block, 52))).filter(|&cut| cut > 0),
     })
 }
 
@@ -240,6 +244,7 @@ mod tests {
         generation: 5,
         first: 900,
         retired_below: 3,
+        cut: Some(2048),
     };
 
     #[test]

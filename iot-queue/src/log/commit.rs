@@ -4,12 +4,16 @@ use alloc::vec::Vec;
 
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
-use crate::format::record::{self, Life};
+use crate::format::record;
 use crate::format::segment::{self, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
 use super::segment_state::{Phase, Segment};
 use super::{Log, LogError};
+
+/// Records that were written and not synced are kept in memory up to so many octets, to be written again elsewhere should
+/// the sync fail; beyond that a failure leaves the log read-only.
+const RETAINED: usize = 1024 * 1024;
 
 /// A commit that waits for the sync of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +32,21 @@ pub(crate) struct Pending {
 impl<S: Storage> Log<S> {
     /// Hands the medium what waits, in one write. A crash of the process, unlike one of the machine, leaves it there.
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
-        if self.outbox.is_empty() {
-            return Ok(());
-        }
         let tail = self.tail();
         let (number, position) = (tail.number, tail.written);
-        let written = self.storage.write_at(number, position, &self.outbox);
-        self.trust(written)?;
-        self.traffic.written += self.outbox.len() as u64;
-        self.outbox.clear();
+        let records = self.outbox.from(position);
+        if records.is_empty() {
+            return Ok(());
+        }
+        let written = self.storage.write_at(number, position, records);
+        self.traffic.written += records.len() as u64;
+        if let Err(cause) = written {
+            return self.go_on_elsewhere(cause);
+        }
         let tail = self.tail_mut();
         tail.written = tail.end;
+        let written = tail.written;
+        self.outbox.keep_at_most(RETAINED, written);
         Ok(())
     }
 
@@ -87,11 +95,16 @@ impl<S: Storage> Log<S> {
     /// The second half of a [`commit`](Self::commit), with how the sync ended. Gives the number below which all is
     /// durable.
     pub(crate) fn end_commit(&mut self, pending: Pending, synced: Result<(), StorageError>) -> Result<u64, LogError> {
-        self.trust(synced)?;
         self.traffic.syncs += 1;
-        let generation = pending.generation;
-        if let Some(segment) = self.segments.iter_mut().rev().find(|segment| segment.header.generation == generation) {
-            segment.synced = segment.synced.max(pending.written);
+        // An earlier segment is durable in full, or its end stands in a later one, durably: the log goes on only then.
+        if pending.generation == self.tail().header.generation && self.tail().synced < pending.written {
+            match synced {
+                Ok(()) => self.note_synced(pending.written),
+                Err(cause) => self.go_on_elsewhere(cause)?,
+            }
+        }
+        if self.durable < pending.number {
+            self.writable().map_err(LogError::ReadOnly)?;
         }
         self.covered(pending.number, pending.commit);
         Ok(self.durable)
@@ -101,77 +114,116 @@ impl<S: Storage> Log<S> {
     pub(super) fn enter_ranges(&mut self, kind: u8, ranges: Vec<core::ops::Range<u64>>) {
         let number = self.next();
         let len = record::ranges_len(ranges.len() as u32);
-        let mut outbox = core::mem::take(&mut self.outbox);
-        let opening = self.opening;
-        let tail = self.tail_mut();
-        let life = Life { seed: tail.seed, opening };
-        record::encode_ranges(kind, life, tail.end, tail.synced, number, ranges.into_iter(), &mut outbox);
+        let life = self.life();
+        let Some(tail) = self.segments.back_mut() else { return };
+        record::encode_ranges(kind, life, tail.end, tail.synced, number, ranges.into_iter(), &mut self.outbox.records);
         tail.end += len;
-        self.outbox = outbox;
+    }
+
+    /// Goes on to the next segment until the last one is one that `fits`.
+    pub(super) fn go_on_where(&mut self, fits: impl Fn(&Segment, u32) -> bool) -> Result<(), LogError> {
+        while !fits(self.tail(), self.segment_len) {
+            self.rotate()?;
+        }
+        Ok(())
     }
 
     /// Seals the last segment, syncs it, and begins the next: so that whatever is not in the last segment is durable.
+    /// When the medium fails at that, the last segment may instead be one that takes what the failure left in doubt.
     pub(super) fn rotate(&mut self) -> Result<(), LogError> {
-        let next = *self.free.front().ok_or(LogError::Full)?;
+        self.retire();
+        if self.free.is_empty() && !self.front_is_settled() {
+            return Err(LogError::Full);
+        }
+        let generation = self.tail().header.generation;
         self.write()?;
-        if self.tail().phase != Phase::Sealed {
+        if self.tail().phase != Phase::Sealed && self.tail().header.generation == generation {
             self.seal()?;
         }
-        self.durable = self.next();
+        if self.tail().header.generation == generation {
+            if self.free.is_empty() {
+                // Acknowledgements of these messages may be lost with a crash, and the messages with them: nobody needs
+                // either. What else stood there is durable elsewhere since the last segment is sealed.
+                self.free_front();
+            }
+            self.begin_next(self.next(), None)?;
+            self.enter_standing();
+        }
+        Ok(())
+    }
+
+    /// Begins a life of the next free segment, for messages from `first` on, or of the one after it should that fail.
+    pub(super) fn begin_next(&mut self, first: u64, cut: Option<u32>) -> Result<(), LogError> {
+        if self.try_to_begin(first, cut)?.is_err() {
+            self.try_to_begin(first, cut)?.map_err(|cause| self.give_up(cause))?;
+        }
+        Ok(())
+    }
+
+    fn try_to_begin(&mut self, first: u64, cut: Option<u32>) -> Result<Result<(), StorageError>, LogError> {
+        let next = self.free.pop_front().ok_or(LogError::Full)?;
         let header = SegmentHeader {
             opening: self.opening,
             len: self.segment_len,
             epoch: self.epoch,
             generation: self.next_generation,
-            first: self.next(),
+            first,
             retired_below: self.segments.front().map_or(0, |segment| segment.header.generation),
+            cut,
         };
         #[cfg(iot_fault)]
         let header =
             if fault::is_off(Guard::RetiredBelow) { SegmentHeader { retired_below: 0, ..header } } else { header };
-        let begun = begin(&mut self.storage, next, &header);
-        self.trust(begun)?;
-        self.traffic.syncs += 1;
-        self.traffic.written += u64::from(segment::RECORDS);
-        self.free.pop_front();
         self.next_generation += 1;
+        self.traffic.written += u64::from(segment::RECORDS);
+        if let Err(cause) = begin(&mut self.storage, next, &header) {
+            self.free.push_back(next);
+            return Ok(Err(cause));
+        }
+        self.traffic.syncs += 1;
         self.segments.push_back(Segment::new(next, header));
-        self.enter_standing();
-        Ok(())
+        self.outbox = Outbox::default();
+        Ok(Ok(()))
     }
 
     /// Writes the footer of the last segment, and syncs it.
     fn seal(&mut self) -> Result<(), LogError> {
-        let mut footer = core::mem::take(&mut self.outbox);
+        let mut footer = Vec::new();
         let tail = self.tail();
         let (number, recorded) = (tail.number, tail.recorded.iter());
         segment::encode_footer(&tail.header, tail.index(), &tail.controls, recorded, tail.end, &mut footer);
         let position = self.segment_len - footer.len() as u32;
         let written = self.storage.write_at(number, position, &footer);
         self.traffic.written += footer.len() as u64;
-        footer.clear();
-        self.outbox = footer;
-        self.trust(written)?;
-        #[cfg(not(iot_fault))]
-        let synced = self.storage.sync(number);
-        #[cfg(iot_fault)]
-        let synced = fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
-        self.trust(synced)?;
+        let synced = written.and_then(|()| {
+            #[cfg(iot_fault)]
+            return fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
+            #[cfg(not(iot_fault))]
+            self.storage.sync(number)
+        });
+        if let Err(cause) = synced {
+            return self.go_on_elsewhere(cause);
+        }
         self.traffic.syncs += 1;
-        let tail = self.tail_mut();
-        tail.synced = tail.written;
-        tail.phase = Phase::Sealed;
+        self.note_synced(self.tail().written);
+        self.tail_mut().phase = Phase::Sealed;
+        self.durable = self.next();
         Ok(())
+    }
+
+    /// Notes that a sync covered the last segment up to `written`.
+    pub(super) fn note_synced(&mut self, written: u32) {
+        let tail = self.tail_mut();
+        tail.synced = tail.synced.max(written);
+        let synced = tail.synced;
+        self.outbox.forget_below(synced);
     }
 
     /// Encodes records for all acknowledgements that have none.
     fn record_acknowledgements(&mut self) -> Result<(), LogError> {
         while !self.unrecorded.is_empty() {
+            self.go_on_where(|tail, segment_len| tail.takes_ranges(segment_len) > 0)?;
             let fits = self.tail().takes_ranges(self.segment_len).min(record::MAX_RANGES);
-            if fits == 0 {
-                self.rotate()?;
-                continue;
-            }
             let ranges: Vec<_> = core::iter::from_fn(|| self.unrecorded.pop_first()).take(fits as usize).collect();
             ranges.iter().for_each(|range| self.tail_mut().recorded.insert_range(range.clone()));
             self.enter_ranges(record::ACKNOWLEDGEMENTS, ranges);
@@ -179,29 +231,70 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// Notes that everything is durable that was entered when this commit began, and frees the earliest segments as
-    /// long as nobody needs them: what is freed may be overwritten, so the commit must cover the record of every
-    /// acknowledgement.
+    /// Notes that everything is durable that was entered when this commit began, and frees what that allows.
     fn covered(&mut self, number: u64, commit: u64) {
         self.durable = self.durable.max(number);
         self.committed = self.committed.max(commit);
-        let committed = self.committed;
-        let over = |segment: &Segment| segment.unsettled() == 0 && segment.settled_in <= committed;
-        while self.segments.len() > 1 && over(&self.segments[0]) {
-            self.free.extend(self.segments.pop_front().map(|segment| segment.number));
+        self.retire();
+    }
+
+    /// Frees the earliest segments as long as nobody needs them, and a sync has covered that.
+    fn retire(&mut self) {
+        while self.front_is_settled() && self.segments[0].settled_in <= self.committed {
+            self.free_front();
         }
     }
 
-    /// The first failure to write or sync is the last time that the log tried: what the medium holds is in doubt.
-    fn trust<T>(&mut self, outcome: Result<T, StorageError>) -> Result<T, LogError> {
-        outcome.map_err(|cause| {
-            self.failed = Some(cause);
-            self.outbox.clear();
-            let before = self.tail().unsettled();
-            self.tail_mut().forget_unwritten();
-            self.unsettled -= before - self.tail().unsettled();
-            LogError::Storage(cause)
-        })
+    fn front_is_settled(&self) -> bool {
+        self.segments.len() > 1 && self.segments[0].unsettled() == 0
+    }
+
+    fn free_front(&mut self) {
+        self.free.extend(self.segments.pop_front().map(|segment| segment.number));
+    }
+}
+
+/// Encoded records at the end of the last segment that no sync has covered.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    pub(super) records: Vec<u8>,
+    /// Where in the segment the first of them stands.
+    start: u32,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::beginning_at(segment::RECORDS)
+    }
+}
+
+impl Outbox {
+    pub(super) fn beginning_at(start: u32) -> Self {
+        Self { records: Vec::new(), start }
+    }
+
+    /// Whether it holds everything from `position` on.
+    pub(super) fn reaches_back_to(&self, position: u32) -> bool {
+        self.start <= position
+    }
+
+    /// The records from `position` on.
+    fn from(&self, position: u32) -> &[u8] {
+        self.records.get(position.saturating_sub(self.start) as usize..).unwrap_or_default()
+    }
+
+    fn forget_below(&mut self, position: u32) {
+        if position > self.start {
+            self.records.drain(..self.records.len().min((position - self.start) as usize));
+            self.start = position;
+        }
+    }
+
+    /// Forgets what was written when it is more than so many octets.
+    fn keep_at_most(&mut self, octets: usize, written: u32) {
+        if self.records.len() > octets {
+            self.forget_below(written);
+        }
     }
 }
 

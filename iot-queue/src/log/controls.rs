@@ -7,7 +7,7 @@ use super::room::longest_control;
 use super::segment_state::Segment;
 use super::window::Window;
 use super::{Log, LogError};
-use crate::format::record::{self, Life, RecordHeader};
+use crate::format::record::{self, RecordHeader};
 use crate::format::{ALIGNMENT, octets};
 use crate::storage::{Storage, StorageError};
 
@@ -50,9 +50,7 @@ impl<S: Storage> Log<S> {
                 return Err(LogError::Full);
             }
         }
-        if !self.tail().takes(len, self.segment_len) {
-            self.rotate()?;
-        }
+        self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;
         self.encode_control(kind, payload);
         Ok(())
     }
@@ -129,14 +127,11 @@ impl<S: Storage> Log<S> {
 
     fn encode_control(&mut self, kind: u8, payload: &[u8]) {
         let number = self.next();
-        let mut outbox = core::mem::take(&mut self.outbox);
-        let opening = self.opening;
-        let tail = self.tail_mut();
-        let life = Life { seed: tail.seed, opening };
-        record::encode_control(kind, life, tail.end, tail.synced, number, payload, &mut outbox);
+        let life = self.life();
+        let Some(tail) = self.segments.back_mut() else { return };
+        record::encode_control(kind, life, tail.end, tail.synced, number, payload, &mut self.outbox.records);
         tail.controls.push(tail.end);
         tail.end += record::record_len(0, payload.len() as u32);
-        self.outbox = outbox;
     }
 }
 
@@ -147,13 +142,13 @@ pub(super) fn read_control<S: Storage>(
     window: &mut Window,
     place: u32,
 ) -> Result<Option<Control>, StorageError> {
-    let bytes = window.get(storage, segment, place, record::HEADER_LEN, segment.end)?;
+    let bytes = window.get_around(storage, segment, place, record::HEADER_LEN, segment.end)?;
     if bytes.len() < record::HEADER_LEN as usize {
         return Ok(None);
     }
     let header = RecordHeader::decode_or_correct(&octets(bytes, 0), segment.seed, place);
     let Some(header) = header.filter(|header| header.kind >= record::FIRST_CONTROL) else { return Ok(None) };
-    let body = window.get(storage, segment, place + record::HEADER_LEN, header.body_len(), segment.end)?;
+    let body = window.get_around(storage, segment, place + record::HEADER_LEN, header.body_len(), segment.end)?;
     let sound = body.len() == header.body_len() as usize && record::body_matches(&header, segment.seed, body);
     Ok(sound.then(|| Control { kind: header.kind, payload: body.to_vec() }))
 }

@@ -10,13 +10,13 @@ use super::ranges::Ranges;
 use super::scan::{Age, Findings, scan};
 use super::segment_state::{Phase, Segment};
 use super::window::Window;
-use super::{Log, Traffic, begin};
+use super::{Log, Outbox, Traffic, begin};
 use crate::checksum;
 use crate::error::OpenError;
 use crate::format::segment::{self, BLOCK_LEN, HeaderBlock, SegmentHeader, Trailer, UNCERTAIN};
 use crate::format::{octets, record};
 use crate::offset::Epoch;
-use crate::storage::{SegmentExtent, SegmentNumber, Storage, StorageError};
+use crate::storage::{self, SegmentExtent, SegmentNumber, Storage, StorageError};
 
 /// What a new log is made like. A log that exists keeps its segment length and its epoch, and never has fewer segments
 /// than it had.
@@ -34,12 +34,29 @@ const GUESSES: usize = 8;
 /// Octets that are read at a time where control records stand between messages.
 const CONTROLS_AHEAD: u32 = 4096;
 
+/// A segment that is read record by record is read in pieces of so many octets at the most.
+const MOST_AHEAD: u32 = 4 << 20;
+
 /// What the segments on the medium turned out to be.
 #[derive(Debug, Default)]
 struct Survey {
     lives: Vec<(SegmentNumber, SegmentHeader)>,
     unreadable: Vec<SegmentNumber>,
     blank: Vec<SegmentNumber>,
+    /// Segments whose header the medium failed to read: nothing is written there, for it may read them another time.
+    failed: Vec<SegmentNumber>,
+    failure: Option<StorageError>,
+}
+
+/// What the lives on the medium hold.
+#[derive(Debug, Default)]
+struct Lives {
+    segments: VecDeque<Segment>,
+    acknowledged: Vec<Range<u64>>,
+    controls: Vec<Control>,
+    /// Of the newest, and what was read of it last.
+    findings: Findings,
+    window: Window,
 }
 
 impl<S: Storage> Log<S> {
@@ -51,7 +68,12 @@ impl<S: Storage> Log<S> {
         if let Some(&(_, header)) = survey.lives.first() {
             salvage(&storage, &mut survey, header)?;
             allocate(&mut storage, &extents, header.len, shape.segments)?;
-            return Self::recover(storage, survey, header, opening, numbers(&extents, shape.segments));
+            let mut numbers = numbers(&extents, shape.segments);
+            numbers.retain(|number| !survey.failed.contains(number));
+            return Self::recover(storage, survey, header, opening, numbers);
+        }
+        if let Some(failure) = survey.failure {
+            return Err(failure.into());
         }
         let unreadable = count_with_content(&storage, &survey.unreadable)?;
         allocate(&mut storage, &extents, shape.segment_len, shape.segments)?;
@@ -62,6 +84,7 @@ impl<S: Storage> Log<S> {
             generation: 1,
             first: 0,
             retired_below: 0,
+            cut: None,
         };
         let number = SegmentNumber::new(0);
         begin(&mut storage, number, &header)?;
@@ -72,7 +95,7 @@ impl<S: Storage> Log<S> {
     }
 
     fn recover(
-        storage: S,
+        mut storage: S,
         mut survey: Survey,
         any: SegmentHeader,
         opening: u32,
@@ -84,27 +107,13 @@ impl<S: Storage> Log<S> {
         let retired_below = survey.lives.iter().map(|(_, header)| header.retired_below).max().unwrap_or(0);
         let (retired, live): (Vec<_>, Vec<_>) =
             survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
-        let mut acknowledged = Vec::new();
-        let mut used = VecDeque::new();
-        let mut controls = Vec::new();
-        let mut findings = Findings::default();
-        for (at, &(number, header)) in live.iter().enumerate() {
-            let age = if at + 1 == live.len() { Age::Newest } else { Age::Past };
-            let mut segment = Segment::new(number, header);
-            // The newest segment is read in full even when it has a footer: the sync behind a footer may not have happened.
-            if age == Age::Newest || !load_footer(&storage, &mut segment)? {
-                findings = scan(&storage, &mut segment, age, header.len - BLOCK_LEN as u32)?;
-                segment.phase = if age == Age::Newest { Phase::Open } else { Phase::Sealed };
-                let mut recorded = Ranges::default();
-                findings.acknowledged.iter().for_each(|range| recorded.insert_range(range.clone()));
-                segment.recorded = recorded;
-                controls.append(&mut findings.controls);
-            } else {
-                read_controls(&storage, &segment, &mut controls)?;
-            }
-            acknowledged.extend(segment.recorded.iter());
-            used.push_back(segment);
+        let (lives, begun_in_vain) = load_all(&storage, live)?;
+        for number in begun_in_vain {
+            // Later lives would not tell that it ended nothing.
+            storage.write_at(number, 0, &[0; segment::RECORDS as usize])?;
+            storage.sync(number)?;
         }
+        let Lives { segments: used, acknowledged, controls, findings, mut window } = lives;
         let occupied = |number| used.iter().any(|segment: &Segment| segment.number == number);
         let mut free: VecDeque<_> = retired.iter().map(|(number, _)| *number).collect();
         for number in numbers {
@@ -117,7 +126,7 @@ impl<S: Storage> Log<S> {
         log.recovered = controls;
         // A commit mark in the newest segment says that a sync covered what it began with.
         log.standing_due = findings.disturbed || log.tail().synced <= segment::RECORDS;
-        log.settle_in(&findings)?;
+        log.settle_in(&findings, &mut window)?;
         Ok(log)
     }
 
@@ -144,7 +153,8 @@ impl<S: Storage> Log<S> {
             committed: 0,
             unsettled: segments.iter().map(Segment::unsettled).sum(),
             durable: segments.back().map_or(0, Segment::next),
-            outbox: Vec::new(),
+            outbox: Outbox::beginning_at(segments.back().map_or(0, |segment| segment.end)),
+            elsewhere: false,
             failed: None,
             traffic: Traffic::default(),
             segments,
@@ -165,7 +175,7 @@ impl<S: Storage> Log<S> {
     /// Makes what was found durable: a process that was killed leaves writes behind that no sync has covered, and they
     /// count from now on. What the acknowledgements allow is freed by the first commit: until then the owner
     /// has not said what stands.
-    fn settle_in(&mut self, findings: &Findings) -> Result<(), StorageError> {
+    fn settle_in(&mut self, findings: &Findings, window: &mut Window) -> Result<(), StorageError> {
         self.traffic.cut = u64::from(findings.torn);
         self.traffic.recovered = self.unsettled;
         self.traffic.quarantined = self.losses().map(|gap| gap.until.number() - gap.from.number()).sum();
@@ -176,24 +186,90 @@ impl<S: Storage> Log<S> {
         let uncertain = if crate::fault::is_off(crate::fault::Guard::UncertaintyRecord) { 0 } else { uncertain };
         if uncertain > 0 && tail.takes_ranges(self.segment_len) >= uncertain {
             self.enter_ranges(record::UNCERTAINTIES, findings.uncertain[..uncertain as usize].to_vec());
-            let tail = self.tail();
-            self.storage.write_at(number, tail.written, &self.outbox)?;
-            self.traffic.written += self.outbox.len() as u64;
-            self.outbox.clear();
-        } else if uncertain > 0 {
+        } else if uncertain > 0 || findings.unreadable {
             // The footer will say so. Until there is one nothing may carry a mark past the loss.
             self.tail_mut().phase = Phase::Closing;
         }
+        self.write_uncovered(window)?;
         #[cfg(not(iot_fault))]
         self.storage.sync(number)?;
         #[cfg(iot_fault)]
         crate::fault::sync_unless(crate::fault::Guard::OpeningSync, &mut self.storage, number)?;
         self.traffic.syncs += 1;
-        let tail = self.tail_mut();
-        tail.written = tail.end;
-        tail.synced = tail.end;
+        let end = self.tail().end;
+        self.tail_mut().written = end;
+        self.note_synced(end);
         Ok(())
     }
+
+    /// Writes again, as it stands, what no commit mark says that a sync covered, and then what waits. An earlier opening
+    /// may have tried to sync it and failed, and after that the system takes it for synced.
+    fn write_uncovered(&mut self, window: &mut Window) -> Result<(), StorageError> {
+        let Some(tail) = self.segments.back() else { return Ok(()) };
+        let (number, mut at) = (tail.number, tail.synced);
+        while at < tail.written {
+            let len = (tail.written - at).min(MOST_AHEAD);
+            if let Ok(octets) = window.get(&self.storage, tail, at, len, tail.written) {
+                self.storage.write_at(number, at, octets)?;
+            }
+            at += len;
+        }
+        if !self.outbox.records.is_empty() {
+            self.storage.write_at(number, at, &self.outbox.records)?;
+        }
+        self.traffic.written += u64::from(tail.end - tail.synced);
+        if tail.synced == segment::RECORDS {
+            // Nor does anything say that a sync covered the header.
+            self.storage.write_at(tail.number, 0, &tail.header.encode())?;
+            self.traffic.written += u64::from(segment::RECORDS);
+        }
+        Ok(())
+    }
+}
+
+/// Loads lives, oldest first. If the newest was begun after a failure and holds nothing, it ended nothing: what stands
+/// at the end of the one before it counts. Gives the segments that such lives were begun in, too.
+fn load_all<S: Storage>(
+    storage: &S,
+    mut live: Vec<(SegmentNumber, SegmentHeader)>,
+) -> Result<(Lives, Vec<SegmentNumber>), StorageError> {
+    let mut in_vain = Vec::new();
+    let mut lives = load(storage, &live)?;
+    while live.len() > 1 && lives.segments.back().is_some_and(|newest| newest.is_empty() && newest.header.cut.is_some())
+    {
+        in_vain.extend(live.pop().map(|(number, _)| number));
+        lives = load(storage, &live)?;
+    }
+    Ok((lives, in_vain))
+}
+
+fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Result<Lives, StorageError> {
+    let mut lives = Lives::default();
+    for (at, &(number, header)) in live.iter().enumerate() {
+        let next = live.get(at + 1).map(|(_, next)| next);
+        let cut = next.filter(|next| next.generation == header.generation + 1).and_then(|next| next.cut);
+        let mut segment = Segment::new(number, header);
+        // The newest segment is read in full even when it has a footer: the sync behind a footer may not have happened.
+        // One that was left because of a failure may have a footer of which the same is true.
+        if next.is_none() || cut.is_some() || !load_footer(storage, &mut segment)? {
+            let age = if next.is_none() { Age::Newest } else { Age::Past };
+            let limit = cut.unwrap_or(header.len - BLOCK_LEN as u32);
+            lives.window = Window::reading_ahead(limit.min(MOST_AHEAD));
+            let mut findings = scan(storage, &mut segment, age, limit, &mut lives.window)?;
+            segment.phase = if age == Age::Newest { Phase::Open } else { Phase::Sealed };
+            findings.acknowledged.iter().for_each(|range| segment.recorded.insert_range(range.clone()));
+            lives.controls.append(&mut findings.controls);
+            lives.findings = findings;
+        } else {
+            read_controls(storage, &segment, &mut lives.controls)?;
+        }
+        if let Some(next) = next {
+            segment.truncate(next.first);
+        }
+        lives.acknowledged.extend(segment.recorded.iter());
+        lives.segments.push_back(segment);
+    }
+    Ok(lives)
 }
 
 /// Reads what each segment says about itself. Only an intact header that says so makes the log refuse to open.
@@ -201,14 +277,16 @@ fn survey<S: Storage>(storage: &S, extents: &[SegmentExtent]) -> Result<Survey, 
     let mut survey = Survey::default();
     let mut start = [0; segment::RECORDS as usize];
     for &SegmentExtent { segment, .. } in extents {
-        storage.read_at(segment, 0, &mut start)?;
+        let failure = storage::read_around(storage, segment, 0, &mut start)?;
         match SegmentHeader::decode(&start) {
             HeaderBlock::Valid(header) if is_possible(&header) => survey.lives.push((segment, header)),
             HeaderBlock::Newer { version } => return Err(OpenError::NewerFormat { segment, version }),
             HeaderBlock::Foreign => return Err(OpenError::Foreign { segment }),
+            _ if failure.is_some() => survey.failed.push(segment),
             HeaderBlock::Blank => survey.blank.push(segment),
             HeaderBlock::Valid(_) | HeaderBlock::Unreadable => survey.unreadable.push(segment),
         }
+        survey.failure = survey.failure.or(failure);
     }
     if let Some((_, first)) = survey.lives.first() {
         let (epoch, len) = (first.epoch, first.len);
@@ -222,8 +300,8 @@ fn survey<S: Storage>(storage: &S, extents: &[SegmentExtent]) -> Result<Survey, 
 /// Tries to find out which life a segment with no readable header is in: from its footer, or by looking for records of
 /// each generation that is missing. One that holds no such record is as good as blank.
 fn salvage<S: Storage>(storage: &S, survey: &mut Survey, any: SegmentHeader) -> Result<(), StorageError> {
-    for &number in survey.unreadable.iter().chain(&survey.blank) {
-        let candidate = |generation, first| SegmentHeader { generation, first, retired_below: 0, ..any };
+    for &number in survey.unreadable.iter().chain(&survey.failed).chain(&survey.blank) {
+        let candidate = |generation, first| SegmentHeader { generation, first, retired_below: 0, cut: None, ..any };
         if let Some(trailer) = read_trailer(storage, number, any.len)?.filter(|trailer| trailer.epoch == any.epoch) {
             let header = candidate(trailer.generation, trailer.first);
             if is_possible(&header) && !survey.lives.iter().any(|(_, life)| life.generation == header.generation) {
@@ -270,7 +348,9 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
     let fits = |footer_len: &u32| footer_len.checked_add(trailer.end).is_some_and(|end| end <= header.len);
     let Some(footer_len) = trailer.footer_len().filter(fits) else { return Ok(false) };
     let mut index = vec![0; footer_len as usize - BLOCK_LEN];
-    storage.read_at(segment.number, header.len - footer_len, &mut index)?;
+    if storage::read_around(storage, segment.number, header.len - footer_len, &mut index)?.is_some() {
+        return Ok(false);
+    }
     let holds = checksum::crc32c(segment.seed, &index) == trailer.index_crc;
     #[cfg(iot_fault)]
     let holds = holds || crate::fault::is_off(crate::fault::Guard::IndexCrc);
@@ -310,7 +390,7 @@ fn read_controls<S: Storage>(storage: &S, segment: &Segment, controls: &mut Vec<
 
 fn read_trailer<S: Storage>(storage: &S, number: SegmentNumber, len: u32) -> Result<Option<Trailer>, StorageError> {
     let mut block = [0; BLOCK_LEN];
-    storage.read_at(number, len - BLOCK_LEN as u32, &mut block)?;
+    storage::read_around(storage, number, len - BLOCK_LEN as u32, &mut block)?;
     Ok(Trailer::decode(block))
 }
 
@@ -355,7 +435,7 @@ fn count_with_content<S: Storage>(storage: &S, unreadable: &[SegmentNumber]) -> 
     let mut count = 0;
     for &number in unreadable {
         let mut start = [0; record::HEADER_LEN as usize];
-        storage.read_at(number, segment::RECORDS, &mut start)?;
+        storage::read_around(storage, number, segment::RECORDS, &mut start)?;
         count += u64::from(start != [0; record::HEADER_LEN as usize]);
     }
     Ok(count)
@@ -365,5 +445,9 @@ fn is_possible(header: &SegmentHeader) -> bool {
     use crate::config::{MAX_SEGMENT_LEN, MIN_SEGMENT_LEN};
     let countable = header.first.max(header.generation) < 1 << 62;
     let len = header.len;
-    countable && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len) && len.is_multiple_of(crate::format::ALIGNMENT)
+    let cut_possible = header.cut.is_none_or(|cut| (segment::RECORDS..=len).contains(&cut));
+    countable
+        && cut_possible
+        && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len)
+        && len.is_multiple_of(crate::format::ALIGNMENT)
 }

@@ -70,6 +70,11 @@ impl<S: Storage> Log<S> {
             ranges: tail.recorded.count(),
             open: tail.phase == Phase::Open,
             free: self.free.len() as u64,
+            // When nobody needs anything, the last segment is free as soon as there is a next one.
+            tail_is_free: self.segments.len() == 1
+                && self.unsettled == 0
+                && self.unrecorded.is_empty()
+                && tail.settled_in <= self.committed,
         }
     }
 }
@@ -86,6 +91,7 @@ struct Plan {
     ranges: u32,
     open: bool,
     free: u64,
+    tail_is_free: bool,
 }
 
 impl Plan {
@@ -95,7 +101,8 @@ impl Plan {
         if !self.open || !fits(self) {
             let Some(free) = self.free.checked_sub(1) else { return false };
             let (end, places) = (segment::RECORDS + self.standing, self.standing_count);
-            *self = Self { end, places, ranges: 0, open: true, free, ..*self };
+            let free = free + u64::from(self.tail_is_free);
+            *self = Self { end, places, ranges: 0, open: true, free, tail_is_free: false, ..*self };
         }
         let fits = fits(self);
         self.end += len;

@@ -22,6 +22,8 @@ pub(crate) struct Findings {
     pub(crate) controls: Vec<Control>,
     /// Whether something was met that is not as it was written, and that no message was lost by.
     pub(crate) disturbed: bool,
+    /// Whether there were octets that the medium failed to read.
+    pub(crate) unreadable: bool,
     /// Losses that no earlier recovery has recorded as uncertain, and that are.
     pub(crate) uncertain: Vec<Range<u64>>,
 }
@@ -45,8 +47,8 @@ pub(crate) fn scan<S: Storage>(
     segment: &mut Segment,
     age: Age,
     limit: u32,
+    window: &mut Window,
 ) -> Result<Findings, StorageError> {
-    let mut window = Window::default();
     let mut findings = Findings::default();
     let mut known_uncertain = Vec::new();
     let mut lost: Vec<(Range<u64>, u32)> = Vec::new();
@@ -54,7 +56,7 @@ pub(crate) fn scan<S: Storage>(
     let mut at = segment::RECORDS;
     loop {
         let next = segment.next();
-        let (found, header) = match next_record(storage, segment, &mut window, at, limit)? {
+        let (found, header) = match next_record(storage, segment, window, at, limit)? {
             Next::Record(found, header) => (found, header),
             Next::End { torn } => {
                 findings.torn = torn;
@@ -67,7 +69,7 @@ pub(crate) fn scan<S: Storage>(
         }
         mark = mark.max(header.mark);
         findings.disturbed |= found != at;
-        let body = window.get(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
+        let body = window.get_around(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
         let sound = record::body_matches(&header, segment.seed, body);
         match header.kind {
             record::MESSAGE if sound => segment.push(found, header.flags),
@@ -91,6 +93,7 @@ pub(crate) fn scan<S: Storage>(
     for numbers in known_uncertain.iter().chain(&findings.uncertain) {
         segment.reclassify(numbers.clone(), GapCause::Uncertain);
     }
+    findings.unreadable = window.failure.is_some();
     findings.uncertain.retain(|numbers| !known_uncertain.iter().any(|known| known.contains(&numbers.start)));
     segment.end = at;
     segment.written = at;
@@ -116,7 +119,7 @@ fn next_record<S: Storage>(
     if let Some(header) = stands_at(storage, segment, window, at, limit)? {
         return Ok(Next::Record(at, header));
     }
-    let torn = torn_at(window.get(storage, segment, at, record::HEADER_LEN, limit)?, segment.seed, limit - at);
+    let torn = torn_at(window.get_around(storage, segment, at, record::HEADER_LEN, limit)?, segment.seed, limit - at);
     let found = find_after(storage, segment, window, at, limit, |header, found| {
         let at_most = u64::from((found - at) / record::HEADER_LEN);
         header.offset.checked_sub(segment.next()).is_some_and(|missing| missing <= at_most)
@@ -132,7 +135,9 @@ fn stands_at<S: Storage>(
     at: u32,
     limit: u32,
 ) -> Result<Option<RecordHeader>, StorageError> {
-    let Ok(bytes) = window.get(storage, segment, at, record::HEADER_LEN, limit)?.try_into() else { return Ok(None) };
+    let Ok(bytes) = window.get_around(storage, segment, at, record::HEADER_LEN, limit)?.try_into() else {
+        return Ok(None);
+    };
     let header = RecordHeader::decode_or_correct(bytes, segment.seed, at);
     Ok(header.filter(|header| header.record_len() <= limit - at && header.offset == segment.next()))
 }
@@ -159,7 +164,7 @@ fn find_after<S: Storage>(
     let tag = record::tag(segment.seed);
     let mut at = from;
     while limit.saturating_sub(at) >= record::HEADER_LEN {
-        window.get(storage, segment, at, record::HEADER_LEN, limit)?;
+        window.get_around(storage, segment, at, record::HEADER_LEN, limit)?;
         let rest = window.rest(at);
         let other = rest.chunks_exact(ALIGNMENT as usize).take_while(|word| word[0] != tag).count();
         if other > 0 {

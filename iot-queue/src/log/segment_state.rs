@@ -96,14 +96,25 @@ impl Segment {
         needed
     }
 
-    /// Forgets what was entered but never reached the medium.
-    pub(crate) fn forget_unwritten(&mut self) {
-        while self.index.last().is_some_and(|&place| place < UNCERTAIN && place >= self.written) {
+    /// Ends the segment at `end`: it takes no more, and forgets what stood behind. Gives, for each message that did,
+    /// whether somebody needs it.
+    pub(crate) fn cut(&mut self, end: u32) -> Vec<bool> {
+        let kept = self.index.iter().rposition(|&place| place >= UNCERTAIN || place < end).map_or(0, |last| last + 1);
+        let needed = (kept..self.index.len()).map(|at| !self.is_set(at)).collect();
+        self.truncate(self.header.first + kept as u64);
+        self.controls.truncate(self.controls.partition_point(|&place| place < end));
+        self.end = end;
+        self.written = self.written.min(end);
+        self.phase = Phase::Sealed;
+        needed
+    }
+
+    /// Forgets the messages from `next` on.
+    pub(crate) fn truncate(&mut self, next: u64) {
+        while self.next() > next.max(self.header.first) {
             self.settle(self.next() - 1);
             self.index.pop();
         }
-        self.controls.truncate(self.controls.partition_point(|&place| place < self.written));
-        self.end = self.written;
     }
 
     /// The number of the message that would come next.
@@ -171,6 +182,11 @@ impl Segment {
     /// How many places a footer would hold.
     pub(crate) fn places(&self) -> u32 {
         (self.index.len() + self.controls.len()) as u32
+    }
+
+    /// Whether it holds nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.end == segment::RECORDS
     }
 
     /// Octets of the footer that sealing now would write.

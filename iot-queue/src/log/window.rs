@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use super::segment_state::Segment;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{self, Storage, StorageError};
 
 /// Octets that are read at a time by default.
 const READ_AHEAD: u32 = 64 * 1024;
@@ -13,6 +13,8 @@ pub(crate) struct Window {
     generation: u64,
     start: u32,
     bytes: Vec<u8>,
+    /// What [`get_around`](Window::get_around) could not read.
+    pub(crate) failure: Option<StorageError>,
 }
 
 impl Default for Window {
@@ -24,7 +26,7 @@ impl Default for Window {
 impl Window {
     /// An empty window that is filled by so many octets at a time, unless one record needs more.
     pub(crate) fn reading_ahead(ahead: u32) -> Self {
-        Self { ahead, generation: 0, start: 0, bytes: Vec::new() }
+        Self { ahead, generation: 0, start: 0, bytes: Vec::new(), failure: None }
     }
 
     /// The octets of `segment` from `position` to `position + len`; `limit`, where what can be read ends, may cut them
@@ -39,13 +41,36 @@ impl Window {
     ) -> Result<&[u8], StorageError> {
         let until = position.saturating_add(len).min(limit).max(position);
         if !self.holds(segment, position, until) {
-            let read = position.saturating_add(self.ahead.max(len)).min(limit).max(until) - position;
-            // What a failed read leaves behind is nobody's octets.
-            self.generation = 0;
-            self.bytes.resize(read as usize, 0);
-            storage.read_at(segment.number, position, &mut self.bytes)?;
-            self.start = position;
-            self.generation = segment.header.generation;
+            let ahead = position.saturating_add(self.ahead.max(len)).min(limit).max(until);
+            let read = |window: &mut Self, until| {
+                window.enter(segment, position, until);
+                storage.read_at(segment.number, position, &mut window.bytes)
+            };
+            // What cannot be read may stand behind what was asked for.
+            let outcome = read(self, ahead).or_else(|_| read(self, until));
+            if let Err(error) = outcome {
+                // What a failed read leaves behind is nobody's octets.
+                self.generation = 0;
+                return Err(error);
+            }
+        }
+        Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
+    }
+
+    /// Like [`get`](Self::get), but takes for zeros what the medium fails to read, and notes that it did.
+    pub(crate) fn get_around<S: Storage>(
+        &mut self,
+        storage: &S,
+        segment: &Segment,
+        position: u32,
+        len: u32,
+        limit: u32,
+    ) -> Result<&[u8], StorageError> {
+        let until = position.saturating_add(len).min(limit).max(position);
+        if !self.holds(segment, position, until) {
+            self.enter(segment, position, position.saturating_add(self.ahead.max(len)).min(limit).max(until));
+            let failure = storage::read_around(storage, segment.number, position, &mut self.bytes)?;
+            self.failure = self.failure.or(failure);
         }
         Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
     }
@@ -53,6 +78,12 @@ impl Window {
     /// Whatever is in memory from `position` on; call [`get`](Self::get) first.
     pub(crate) fn rest(&self, position: u32) -> &[u8] {
         self.bytes.get(position.wrapping_sub(self.start) as usize..).unwrap_or_default()
+    }
+
+    fn enter(&mut self, segment: &Segment, position: u32, until: u32) {
+        self.bytes.resize((until - position) as usize, 0);
+        self.start = position;
+        self.generation = segment.header.generation;
     }
 
     fn holds(&self, segment: &Segment, position: u32, until: u32) -> bool {

@@ -1,6 +1,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::convert::Infallible;
+use core::ops::Range;
 
 use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
 
@@ -12,6 +13,7 @@ use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
 pub struct MemoryStorage {
     segments: BTreeMap<SegmentNumber, Segment>,
     faults: Vec<(Fault, u64)>,
+    hidden: Vec<(SegmentNumber, Range<usize>)>,
 }
 
 /// What a power cut makes of one write that no sync covered.
@@ -27,11 +29,14 @@ pub enum Fate {
     TornBefore(usize),
 }
 
-/// What fails, each time it is asked for once it began to.
+/// What fails, each time it is asked for once it began to, unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Syncs of segments, without making anything durable.
     Sync,
+    /// One sync of a segment, as systems fail that take what they could not write for written: it stays readable, a
+    /// later sync succeeds and does not cover it, and a crash takes it.
+    OneSync,
     /// Writes, after half of their octets.
     Write,
     /// Everything: the power is cut. The write that it interrupts waits as unsynced.
@@ -68,10 +73,16 @@ impl MemoryStorage {
         self.faults.push((fault, after));
     }
 
+    /// Lets reads fail that touch these octets of `segment`, until the next [`crash`](Self::crash).
+    pub fn hide(&mut self, segment: SegmentNumber, octets: Range<usize>) {
+        self.hidden.push((segment, octets));
+    }
+
     /// Cuts the power and puts it back: asks for the fate of every unsynced write, oldest first in each segment, by its
     /// length, and forgets segments whose existence was not synced. Injected faults end.
     pub fn crash(&mut self, mut fate: impl FnMut(usize) -> Fate) {
         self.faults.clear();
+        self.hidden.clear();
         self.segments.retain(|_, segment| segment.entry == Entry::Durable);
         for segment in self.segments.values_mut() {
             for (position, bytes) in core::mem::take(&mut segment.unsynced) {
@@ -104,6 +115,15 @@ impl MemoryStorage {
         })
     }
 
+    /// Whether this sync is the one that [`Fault::OneSync`] is about.
+    fn forgets(&mut self) -> bool {
+        let due = self.faults.iter().position(|&(planned, after)| planned == Fault::OneSync && after == 0);
+        self.faults.iter_mut().filter(|(planned, _)| *planned == Fault::OneSync).for_each(|(_, after)| {
+            *after = after.saturating_sub(1);
+        });
+        due.map(|at| self.faults.remove(at)).is_some()
+    }
+
     fn segment(&mut self, segment: SegmentNumber) -> Result<&mut Segment, StorageError> {
         self.segments.get_mut(&segment).ok_or(StorageError::MissingSegment { segment })
     }
@@ -133,6 +153,10 @@ impl Storage for MemoryStorage {
 
     fn read_at(&self, segment: SegmentNumber, position: u32, buffer: &mut [u8]) -> Result<(), StorageError> {
         let held = self.segments.get(&segment).ok_or(StorageError::MissingSegment { segment })?;
+        let (start, end) = (position as usize, position as usize + buffer.len());
+        if self.hidden.iter().any(|(of, hidden)| *of == segment && hidden.start < end && start < hidden.end) {
+            return Err(StorageError::Io { operation: Operation::Read(segment), code: 5 });
+        }
         let rest = held.present.get(position as usize..).unwrap_or_default();
         let (found, past_the_end) = buffer.split_at_mut(rest.len().min(buffer.len()));
         found.copy_from_slice(&rest[..found.len()]);
@@ -156,6 +180,10 @@ impl Storage for MemoryStorage {
 
     fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
         if self.fails(Fault::Sync) {
+            return Err(StorageError::Io { operation: Operation::Sync(segment), code: 5 });
+        }
+        if self.forgets() {
+            self.segment(segment)?.unsynced.clear();
             return Err(StorageError::Io { operation: Operation::Sync(segment), code: 5 });
         }
         let held = self.segment(segment)?;

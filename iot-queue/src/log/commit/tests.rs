@@ -70,3 +70,49 @@ fn a_segment_comes_back_only_by_a_commit_that_covers_its_acknowledgements() {
     assert!(log.commit().is_ok());
     assert_eq!(log.segments().0, 1);
 }
+
+/// The last segment did not count as free although nobody needed anything in it, and nothing else made it so.
+#[test]
+fn an_empty_log_of_two_segments_takes_the_longest_message() {
+    let shape = Shape { segment_len: 4096, segments: 2, random: [3; 8] };
+    let mut log = Log::open(MemoryStorage::new(), shape).expect("a new log");
+    for round in 0..20 {
+        for _ in 0..round % 5 {
+            let number = append(&mut log);
+            assert!(log.settle(number));
+        }
+        let longest = [1; crate::log::longest_payload(4096) as usize];
+        let number = log.enter_all(&[Message::new(&longest)], Instant::START).expect("nothing else is needed");
+        assert!(log.settle(number));
+        log.commit().expect("there is room for an acknowledgement");
+    }
+}
+
+/// A bit flipped in the record of acknowledgements that a retired segment's room had been used on the strength of: the
+/// segment was in use again, none was free, and there was no room to record acknowledgements once more.
+#[test]
+fn lost_acknowledgements_do_not_wedge_a_full_log() {
+    for octet in (0..4096).step_by(5) {
+        let mut log = open(MemoryStorage::new());
+        let fill =
+            |log: &mut Log<MemoryStorage>| while log.enter_all(&[Message::new(&[7; 100])], Instant::START).is_ok() {};
+        fill(&mut log);
+        (0..log.next() - 3).for_each(|number| assert!(log.settle(number)));
+        log.commit().expect("there is room for acknowledgements");
+        fill(&mut log);
+        log.write().expect("the storage works");
+        let mut storage = log.into_storage();
+        for segment in 0..4 {
+            storage.damage(crate::SegmentNumber::new(segment), |octets| octets[octet] ^= 4);
+        }
+        let mut log = open(storage);
+        let numbers: alloc::vec::Vec<_> =
+            core::iter::successors(log.next_unsettled(0), |&number| log.next_unsettled(number + 1)).collect();
+        for number in numbers {
+            log.settle(number);
+            assert!(log.commit().is_ok(), "octet {octet}");
+        }
+        assert_eq!(log.unsettled(), 0);
+        append(&mut log);
+    }
+}

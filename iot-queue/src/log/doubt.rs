@@ -1,0 +1,111 @@
+//! What the log does when a write or a sync fails: nobody can tell then what the medium holds of what no sync has covered,
+//! and no further sync of it can be believed.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use super::{Log, LogError};
+use crate::format::record::{self, RecordHeader};
+use crate::storage::{Storage, StorageError};
+
+impl<S: Storage> Log<S> {
+    /// Ends the last segment where the last good sync ended, and writes what came after it to a fresh one: durably, when
+    /// this returns. Where that cannot be done, the log is read-only from then on.
+    pub(super) fn go_on_elsewhere(&mut self, cause: StorageError) -> Result<(), LogError> {
+        let cut = self.tail().synced;
+        if self.elsewhere || self.free.is_empty() || !self.outbox.reaches_back_to(cut) {
+            return Err(self.give_up(cause));
+        }
+        self.elsewhere = true;
+        let moved = self.write_elsewhere(cut);
+        self.elsewhere = false;
+        if moved.is_err() {
+            self.failed = Some(cause);
+            return Err(self.give_up(cause));
+        }
+        self.traffic.abandoned += 1;
+        Ok(())
+    }
+
+    /// Writes and syncs nothing from now on, and forgets what was entered and is not on the medium.
+    pub(super) fn give_up(&mut self, cause: StorageError) -> LogError {
+        self.failed.get_or_insert(cause);
+        let tail = self.tail_mut();
+        if tail.end > tail.written {
+            let needed = tail.cut(tail.written).into_iter().filter(|&needed| needed).count();
+            self.unsettled -= needed as u64;
+        }
+        LogError::Storage(cause)
+    }
+
+    fn write_elsewhere(&mut self, cut: u32) -> Result<(), LogError> {
+        let records = mem::take(&mut self.outbox.records);
+        let tail = self.tail_mut();
+        let before = tail.next();
+        let needed = tail.cut(cut);
+        let first = tail.next();
+        debug_assert_eq!(first + needed.len() as u64, before);
+        self.begin_next(first, Some(cut)).inspect_err(|_| self.unsettled -= count(&needed))?;
+        self.enter_standing();
+        let mut needed = needed.into_iter();
+        let mut rest = &records[..];
+        while let Some(header) = rest.first_chunk().and_then(RecordHeader::fields) {
+            let Some((bytes, others)) = rest.split_at_checked(header.record_len() as usize) else { break };
+            rest = others;
+            let entered = self.enter_again(&header, bytes, &mut needed);
+            entered.inspect_err(|_| self.unsettled -= needed.by_ref().filter(|&needed| needed).count() as u64)?;
+        }
+        self.write()?;
+        let number = self.tail().number;
+        self.storage.sync(number).map_err(LogError::Storage)?;
+        self.traffic.syncs += 1;
+        self.note_synced(self.tail().written);
+        self.durable = self.next();
+        Ok(())
+    }
+
+    /// Enters a record of another life at the end of the last segment, or of one begun for it.
+    fn enter_again(
+        &mut self,
+        header: &RecordHeader,
+        bytes: &[u8],
+        needed: &mut impl Iterator<Item = bool>,
+    ) -> Result<(), LogError> {
+        let len = header.record_len();
+        let ranges = match header.kind {
+            record::ACKNOWLEDGEMENTS => header.payload_len / crate::format::segment::RANGE_LEN,
+            _ => 0,
+        };
+        self.go_on_where(|tail, segment_len| {
+            if ranges > 0 { tail.takes_ranges(segment_len) >= ranges } else { tail.takes(len, segment_len) }
+        })?;
+        let life = self.life();
+        let Some(tail) = self.segments.back_mut() else { return Ok(()) };
+        let mut bytes = Vec::from(bytes);
+        record::relocate(life, tail.end, tail.synced, &mut bytes);
+        self.outbox.records.extend_from_slice(&bytes);
+        match header.kind {
+            record::MESSAGE => {
+                tail.push(tail.end, header.flags);
+                if !needed.next().unwrap_or(true) {
+                    tail.settle(header.offset);
+                }
+            }
+            record::ACKNOWLEDGEMENTS => {
+                let body = &bytes[record::HEADER_LEN as usize..][..header.payload_len as usize];
+                record::decode_ranges(body).for_each(|range| tail.recorded.insert_range(range));
+            }
+            record::FIRST_CONTROL.. => tail.controls.push(tail.end),
+            _ => {}
+        }
+        tail.end += len;
+        Ok(())
+    }
+}
+
+fn count(needed: &[bool]) -> u64 {
+    needed.iter().filter(|&&needed| needed).count() as u64
+}
+
+#[cfg(test)]
+mod tests;
