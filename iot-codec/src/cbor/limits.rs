@@ -19,8 +19,8 @@ pub struct Limits {
 impl Limits {
     /// The deepest nesting that any reader of this crate can be asked to follow.
     ///
-    /// The validator keeps 12 bytes for each level in a fixed array, and with this many levels it stays below 512 bytes
-    /// of stack on a Cortex-M.
+    /// The validator keeps 12 bytes for each level but the outermost in a fixed array, and with this many levels it stays
+    /// below 512 bytes of stack on a Cortex-M3.
     pub const MAX_DEPTH: usize = 20;
 
     /// The length of the input in bytes; 1 MiB by default.

@@ -14,9 +14,9 @@ use super::{
 ///
 /// It refuses whatever [`Writer`](super::Writer) and a sorted map would not produce: longer heads or floats than
 /// needed, indefinite lengths, keys that are unsorted or repeated, text that is not UTF-8, bytes behind the item. It
-/// loops instead of recursing: on a Cortex-M it needs at most 512 bytes of stack in all, of which 240 are a fixed array
-/// of [`Limits::MAX_DEPTH`] levels, whatever the input. It allocates nothing, and its time is linear in the input, except that long equal
-/// prefixes of neighbouring keys are read twice.
+/// loops instead of recursing: on a Cortex-M3 it needs less than 512 bytes of stack in all, of which 228 are a fixed
+/// array for [`Limits::MAX_DEPTH`] levels, whatever the input. It allocates nothing, and its time is linear in the input,
+/// except that long equal prefixes of neighbouring keys are read twice.
 ///
 /// # Errors
 /// The first fault found, reading from the start.
@@ -48,16 +48,17 @@ const UNUSED: Frame =
     if cfg!(target_pointer_width = "64") { SEQUENCE } else { Frame { remaining: 0, key: 0, previous: 0 } };
 const SEQUENCE: Frame = Frame { remaining: 1, key: 0, previous: NOT_A_MAP };
 
-/// Validates the first item of `bytes`, at most `depth` deep, and takes it from there; what its containers hold is
-/// charged to `items`. A fault leaves both as they are.
+/// Validates the first item of `bytes`, at most `depth` deep, and returns its length; what its containers hold is charged
+/// to `items`, which a fault leaves as they are.
 #[cfg_attr(target_pointer_width = "64", inline(never))]
-pub(super) fn walk(bytes: &mut &[u8], depth: u32, items: &mut u32) -> Result<(), Fault> {
+pub(super) fn walk(bytes: &[u8], depth: u32, items: &mut u32) -> Result<usize, Fault> {
     // Offsets are kept in 32 bits, below the two markers; where pointers are shorter than 64 bits, all are.
     let input =
-        if cfg!(target_pointer_width = "64") { bytes.get(..FIRST_KEY as usize).unwrap_or(bytes) } else { *bytes };
+        if cfg!(target_pointer_width = "64") { bytes.get(..FIRST_KEY as usize).unwrap_or(bytes) } else { bytes };
     let mut left = *items;
-    let mut stack = [UNUSED; Limits::MAX_DEPTH];
-    let mut level = 0;
+    // The outermost container needs no place for what is around it, which ends with it.
+    let mut stack = [UNUSED; Limits::MAX_DEPTH - 1];
+    let mut level = 0_usize;
     let mut top = SEQUENCE;
     let mut rest = input;
     loop {
@@ -96,23 +97,22 @@ pub(super) fn walk(bytes: &mut &[u8], depth: u32, items: &mut u32) -> Result<(),
                 }
             } else if is_container {
                 let frame = open(major, value, rest.len(), &mut left).map_err(fault)?;
-                let Some(slot) = stack.get_mut(level) else {
-                    return Err(fault(Flaw::TooDeep));
-                };
-                *slot = top;
+                match stack.get_mut(level.wrapping_sub(1)) {
+                    Some(slot) => *slot = top,
+                    None if level == 0 => {}
+                    None => return Err(fault(Flaw::TooDeep)),
+                }
                 level += 1;
                 top = frame;
             }
         }
         while top.remaining == 0 {
-            // No level below: the subtraction wraps, and no slot has that index.
-            level = level.wrapping_sub(1);
-            let Some(frame) = stack.get(level) else {
-                *bytes = bytes.get(input.len() - rest.len()..).unwrap_or_default();
+            if level <= 1 {
                 *items = left;
-                return Ok(());
-            };
-            top = *frame;
+                return Ok(input.len() - rest.len());
+            }
+            level -= 1;
+            top = stack.get(level - 1).copied().unwrap_or(SEQUENCE);
         }
     }
 }

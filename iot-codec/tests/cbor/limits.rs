@@ -27,6 +27,32 @@ fn nesting_is_allowed_to_the_limit_and_not_past_it() {
 }
 
 #[test]
+fn every_level_goes_on_after_those_inside_of_it() {
+    for depth in 1..=Limits::MAX_DEPTH {
+        let limits = Limits::default().depth(depth).unwrap();
+        // Arrays of two, of which the first is the next array.
+        let bytes = [vec![0x82; depth], vec![0x00; depth + 1]].concat();
+        assert_eq!(validate(&bytes, &limits), Ok(()));
+        let error = validate(&bytes[..2 * depth], &limits).unwrap_err();
+        assert_eq!(error.kind(), DecodeErrorKind::UnexpectedEnd);
+        let error = validate(&[&bytes[..], &[0x00]].concat(), &limits).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::TrailingBytes, 2 * depth + 1));
+    }
+}
+
+/// The array of levels is fixed, whatever the caller says of its own.
+#[test]
+fn leaving_what_was_not_entered_does_not_lift_the_maximum() {
+    let bytes = [[0x82; Limits::MAX_DEPTH + 1], [0x00; Limits::MAX_DEPTH + 1]].concat();
+    let mut cursor = Cursor::new(&bytes);
+    for _ in 0..Limits::MAX_DEPTH {
+        cursor.leave();
+    }
+    let error = cursor.skip().unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::TooDeep, Limits::MAX_DEPTH));
+}
+
+#[test]
 fn an_empty_container_counts_as_a_level() {
     let limits = Limits::default().depth(1).unwrap();
     assert!(validate(&[0x80], &limits).is_ok());

@@ -270,8 +270,11 @@ impl<'b> Cursor<'b> {
     /// Passes over one item, and validates it.
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn pass(&mut self) -> Result<(), Failed> {
-        match walk(&mut self.rest, self.depth, &mut self.items) {
-            Ok(()) => Ok(()),
+        match walk(self.rest, self.depth, &mut self.items) {
+            Ok(len) => {
+                self.rest = self.rest.get(len..).unwrap_or_default();
+                Ok(())
+            }
             Err(fault) => Err(self.fail_at(fault.flaw, self.position() + fault.offset)),
         }
     }
