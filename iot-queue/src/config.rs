@@ -1,5 +1,7 @@
 use crate::error::ConfigError;
-use crate::log::longest_payload;
+use crate::lease::LaneOrder;
+use crate::log::{longest_control, longest_payload};
+use crate::queue::standing_len;
 
 /// The least and the most that a segment can have.
 pub(crate) const MIN_SEGMENT_LEN: u32 = 4096;
@@ -17,6 +19,22 @@ pub enum Durability {
     Manual,
 }
 
+/// When it is durable that a message was handed out, so that a consumer whose handling of it brings the machine down is
+/// not given it for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttemptDurability {
+    /// It is written before the message is given: it outlives the end of the process, kill -9 included, and from the next
+    /// commit on the end of the machine.
+    #[default]
+    Written,
+    /// It is written with whatever is written next, unless the message is acknowledged by then: one write less a
+    /// reservation, and nothing is kept of an attempt that brings the process down at once.
+    Deferred,
+    /// It is synced before the message is given: it outlives the end of the machine. Costs one sync a reservation.
+    Synced,
+}
+
 /// What a queue is made like and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
@@ -24,18 +42,29 @@ pub struct QueueConfig {
     segments: u32,
     max_payload: u32,
     max_leases: u32,
+    max_attempts: u32,
+    max_sources: u32,
+    max_ids: u32,
     durability: Durability,
+    attempt_durability: AttemptDurability,
+    lane_order: LaneOrder,
 }
 
 impl Default for QueueConfig {
-    /// 16 segments of 4 MiB, payloads of up to 64 KiB, 65,536 leases, each message durable before its append returns.
+    /// 16 segments of 4 MiB, payloads of up to 64 KiB, 65,536 leases, attempts without limit, strict lanes; each message
+    /// durable before its append returns, each attempt written before its message is given; nothing is deduplicated.
     fn default() -> Self {
         Self {
             segment_len: 4 << 20,
             segments: 16,
             max_payload: 64 << 10,
             max_leases: 1 << 16,
+            max_attempts: u32::MAX,
+            max_sources: 0,
+            max_ids: 0,
             durability: Durability::EachMessage,
+            attempt_durability: AttemptDurability::Written,
+            lane_order: LaneOrder::Strict,
         }
     }
 }
@@ -53,6 +82,8 @@ impl QueueConfig {
             return Err(ConfigError::Unaligned { value: octets });
         }
         in_range("max_payload", self.max_payload, 1, longest_payload(octets))?;
+        fits_standing("deduplicate_positions", self.max_sources, |sources| standing_len(sources, 0), octets)?;
+        fits_standing("deduplicate_ids", self.max_ids, |ids| standing_len(self.max_sources, ids), octets)?;
         Ok(Self { segment_len: octets, ..self })
     }
 
@@ -87,6 +118,62 @@ impl QueueConfig {
         Ok(Self { max_leases: count, ..self })
     }
 
+    /// How often a message is handed out before it becomes a dead letter, from 1. By default without limit.
+    ///
+    /// A message that has had so many attempts is a dead letter when its lease runs out, its holder's
+    /// [nack](crate::Queue::nack) included, or when the process ended while it was leased. Releasing it is no failure: it
+    /// is handed out once more then.
+    ///
+    /// # Errors
+    /// When the value is 0.
+    pub fn max_attempts(self, count: u32) -> Result<Self, ConfigError> {
+        in_range("max_attempts", count, 1, u32::MAX)?;
+        Ok(Self { max_attempts: count, ..self })
+    }
+
+    /// When it is durable that a message was handed out. By default it is written, and not synced.
+    #[must_use]
+    pub const fn attempt_durability(self, durability: AttemptDurability) -> Self {
+        Self { attempt_durability: durability, ..self }
+    }
+
+    /// In which order messages of different lanes are handed out. By default strictly the most urgent first.
+    #[must_use]
+    pub const fn lane_order(self, order: LaneOrder) -> Self {
+        Self { lane_order: order, ..self }
+    }
+
+    /// Refuses messages whose position was appended before, for up to so many feeds: a feed is one incarnation of one
+    /// stream of one source. By default 0, and nothing is refused.
+    ///
+    /// Messages of a feed are taken in any order, as long as no more than 8 separate runs of them lie behind gaps; beyond
+    /// that the first gap is given up, and what would have filled it is refused. At the bound the feed that was silent
+    /// longest is forgotten, and counted. Each feed takes 224 octets at the beginning of every segment; that and what
+    /// [`deduplicate_ids`](Self::deduplicate_ids) takes must fit in a quarter of one. Who opens the queue without it
+    /// forgets all feeds.
+    ///
+    /// # Errors
+    /// When so many do not fit.
+    pub fn deduplicate_positions(self, feeds: u32) -> Result<Self, ConfigError> {
+        let len = |feeds| standing_len(feeds, self.max_ids);
+        fits_standing("deduplicate_positions", feeds, len, self.segment_len)?;
+        Ok(Self { max_sources: feeds, ..self })
+    }
+
+    /// Refuses messages whose [identifier](crate::MessageId) is one of the last so many that were appended. By default 0,
+    /// and nothing is refused.
+    ///
+    /// Each takes 19 octets at the beginning of every segment; see
+    /// [`deduplicate_positions`](Self::deduplicate_positions). Who opens the queue without it forgets all identifiers.
+    ///
+    /// # Errors
+    /// When so many do not fit.
+    pub fn deduplicate_ids(self, window: u32) -> Result<Self, ConfigError> {
+        let len = |window| standing_len(self.max_sources, window);
+        fits_standing("deduplicate_ids", window, len, self.segment_len)?;
+        Ok(Self { max_ids: window, ..self })
+    }
+
     /// When what is appended becomes durable. By default before each append returns.
     #[must_use]
     pub const fn durability(self, durability: Durability) -> Self {
@@ -105,6 +192,22 @@ impl QueueConfig {
         self.max_leases as usize
     }
 
+    pub(crate) const fn attempts_limit(&self) -> u32 {
+        self.max_attempts
+    }
+
+    pub(crate) const fn duplicates_limits(&self) -> (u32, u32) {
+        (self.max_sources, self.max_ids)
+    }
+
+    pub(crate) const fn lane_order_choice(&self) -> LaneOrder {
+        self.lane_order
+    }
+
+    pub(crate) const fn attempt_durability_choice(&self) -> AttemptDurability {
+        self.attempt_durability
+    }
+
     pub(crate) const fn durability_choice(&self) -> Durability {
         self.durability
     }
@@ -115,6 +218,25 @@ fn in_range(setting: &'static str, value: u32, least: u32, most: u32) -> Result<
         return Ok(());
     }
     Err(ConfigError::OutOfRange { setting, value: value.into(), least: least.into(), most: most.into() })
+}
+
+/// Whether records of `len(value)` octets fit where a segment begins.
+fn fits_standing(
+    setting: &'static str,
+    value: u32,
+    len: impl Fn(u32) -> u64,
+    segment_len: u32,
+) -> Result<(), ConfigError> {
+    let room = u64::from(longest_control(segment_len));
+    if value == 0 || len(value) <= room {
+        return Ok(());
+    }
+    let (mut fits, mut too_many) = (0, value);
+    while too_many - fits > 1 {
+        let middle = fits + (too_many - fits) / 2;
+        *(if len(middle) <= room { &mut fits } else { &mut too_many }) = middle;
+    }
+    Err(ConfigError::OutOfRange { setting, value: value.into(), least: 0, most: fits.into() })
 }
 
 #[cfg(test)]

@@ -39,6 +39,14 @@ pub enum AppendError {
         /// The limit: the configured one, or what fits in a segment if that is less.
         limit: u32,
     },
+    /// The message was appended before, by its position or its identifier; or it comes so late, behind so many others of
+    /// its source, that the queue cannot tell any more. None of the batch was appended:
+    /// [`append_unseen`](crate::Queue::append_unseen) appends the others.
+    #[error("message {index} of those to append was appended before")]
+    Duplicate {
+        /// The first such message, counted from 0.
+        index: usize,
+    },
     /// A limit was reached: what is free is kept for acknowledging what the queue holds. Acknowledge, then append again.
     #[error("the queue is full: its budget is {budget} octets")]
     Full {
@@ -94,9 +102,18 @@ pub enum LeaseError {
         /// The message that it was for.
         offset: Offset,
     },
+    /// There is no dead letter at the place: there never was, or it was acknowledged or redriven.
+    #[error("message {offset} is no dead letter")]
+    NotDead {
+        /// The place.
+        offset: Offset,
+    },
     /// The storage failed earlier, so that no acknowledgement would last. Open the queue again.
     #[error("the queue is read-only since its storage failed")]
     ReadOnly(#[source] StorageError),
+    /// The storage failed just now, when it was told how the lease ended; the queue is read-only from here on.
+    #[error("the storage of the queue failed")]
+    Storage(#[source] StorageError),
 }
 
 /// Why a configuration is not possible; the caller corrects it.
@@ -139,6 +156,28 @@ impl CommitError {
             LogError::Full => Self::Full { budget },
             LogError::ReadOnly(cause) => Self::ReadOnly(cause),
             LogError::Storage(cause) => Self::Storage(cause),
+        }
+    }
+}
+
+impl ReserveError {
+    /// Leases are saved as far as there is room: a log that has none did not fail.
+    pub(crate) fn unless_full(error: LogError) -> Result<(), Self> {
+        match error {
+            LogError::Full => Ok(()),
+            LogError::ReadOnly(cause) => Err(Self::ReadOnly(cause)),
+            LogError::Storage(cause) => Err(Self::Storage(cause)),
+        }
+    }
+}
+
+impl LeaseError {
+    /// As [`ReserveError::unless_full`].
+    pub(crate) fn unless_full(error: LogError) -> Result<(), Self> {
+        match error {
+            LogError::Full => Ok(()),
+            LogError::ReadOnly(cause) => Err(Self::ReadOnly(cause)),
+            LogError::Storage(cause) => Err(Self::Storage(cause)),
         }
     }
 }

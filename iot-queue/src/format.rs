@@ -1,5 +1,6 @@
 //! The bytes of the log, as `docs/formats/queue.md` defines them: all numbers little-endian.
 
+pub(crate) mod control;
 pub(crate) mod metadata;
 pub(crate) mod record;
 pub(crate) mod segment;

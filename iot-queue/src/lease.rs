@@ -1,10 +1,23 @@
-use alloc::collections::{BTreeMap, BTreeSet};
+//! Leases: who holds which message until when, and what becomes of it then.
+
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use iot_core::{Instant, Position};
 
+use crate::message::{Lane, MessageId};
 use crate::offset::Offset;
+
+mod backoff;
+mod machine;
+mod order;
+mod state;
+
+pub use self::backoff::Backoff;
+pub(crate) use self::machine::{Leases, Rules};
+pub(crate) use self::state::{Death, Lifetime, Rank, Saved, SavedPhase, Traits};
 
 /// Names one handing out of one message, so that only who holds the message now can acknowledge it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,128 +46,103 @@ pub struct Leased {
     pub lease: LeaseId,
     /// Its place in the log.
     pub offset: Offset,
-    /// How often it was handed out since the queue was opened, this time included.
+    /// How often it was handed out, this time included; by earlier openings too.
     pub attempts: u32,
+    /// When the lease ends, by the clock of the caller.
+    pub deadline: Instant,
     /// Where it stands among its source's messages, if that was known when it was appended.
     pub position: Option<Position>,
+    /// The key whose messages keep their order, if it was given one.
+    pub key: Option<Vec<u8>>,
+    /// Its lane.
+    pub lane: Lane,
+    /// The name by which a repetition is known, if it was given one.
+    pub id: Option<MessageId>,
     /// The octets that were appended.
     pub payload: Vec<u8>,
 }
 
-/// Who holds which message until when. Together, held and returned messages are never more than may be leased.
-#[derive(Clone, Debug)]
-pub(crate) struct Leases {
-    held: BTreeMap<u64, Held>,
-    deadlines: BTreeSet<(Instant, u64)>,
-    /// Messages that were held once and wait to be handed out again.
-    returned: BTreeMap<u64, Returned>,
-    /// Messages from here on were never handed out.
-    fresh: u64,
-    next_token: u64,
+/// Where a message goes that its holder gives back.
+///
+/// Under a key this orders only the oldest message among those of other keys: the order in the key stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Release {
+    /// To its own place in the log: before all messages that come later there. Where it goes, too, when a lease runs out.
+    #[default]
+    InPlace,
+    /// Before everything else in its lane.
+    Front,
+    /// Behind everything in its lane that was appended so far.
+    Back,
+    /// To its own place, and not before this time has passed.
+    After(Duration),
+    /// To its own place, after a wait that grows with its attempts.
+    Backoff {
+        /// How the wait grows.
+        backoff: Backoff,
+        /// What the random part of the wait is drawn from.
+        seed: u64,
+    },
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    token: u64,
-    deadline: Instant,
-    attempts: u32,
+/// What became of a message that its holder could not handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Nacked {
+    /// It went where the holder said.
+    Released,
+    /// It had all its attempts, and is a dead letter now.
+    Dead,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Returned {
-    attempts: u32,
-    /// Of a lease that ran out: until somebody else gets the message its holder may still acknowledge it.
-    token: Option<u64>,
+/// In which order messages of different lanes are handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LaneOrder {
+    /// Nothing of a lane before everything of the more urgent ones: a busy lane starves those behind it.
+    #[default]
+    Strict,
+    /// Each lane twice as often as the next less urgent one, as long as both have messages: none starves.
+    Weighted,
 }
 
-impl Leases {
-    /// No leases. Tokens count from `first_token`, drawn at random, so that leases of an earlier opening are stale.
-    pub(crate) fn new(first_token: u64) -> Self {
-        Self {
-            held: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            returned: BTreeMap::new(),
-            fresh: 0,
-            next_token: first_token,
-        }
-    }
-
-    /// Takes back what was not acknowledged in time.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(&(deadline, number)) = self.deadlines.first()
-            && deadline <= now
-        {
-            self.deadlines.pop_first();
-            if let Some(held) = self.held.remove(&number) {
-                self.returned.insert(number, Returned { attempts: held.attempts, token: Some(held.token) });
-            }
-        }
-    }
-
-    /// When the next lease ends.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(deadline, _)| deadline)
-    }
-
-    /// Messages that wait to be handed out again, in log order: they come before all fresh ones.
-    pub(crate) fn returned(&self) -> impl Iterator<Item = u64> + '_ {
-        self.returned.keys().copied()
-    }
-
-    /// Where messages begin that were never handed out.
-    pub(crate) fn fresh(&self) -> u64 {
-        self.fresh
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Hands a message out that nobody holds. Gives the lease and the number of the attempt.
-    pub(crate) fn grant(&mut self, number: u64, deadline: Instant) -> (LeaseId, u32) {
-        let attempts = self.returned.remove(&number).map_or(0, |returned| returned.attempts).saturating_add(1);
-        let token = self.next_token;
-        self.next_token = token.wrapping_add(1);
-        self.held.insert(number, Held { token, deadline, attempts });
-        self.deadlines.insert((deadline, number));
-        self.fresh = self.fresh.max(number + 1);
-        (LeaseId { offset: Offset::new(number), token }, attempts)
-    }
-
-    /// Ends a lease for good. Says whether it was the present one.
-    pub(crate) fn end(&mut self, lease: LeaseId) -> bool {
-        if self.take(lease).is_some() {
-            return true;
-        }
-        let number = lease.offset.number();
-        let ran_out = self.returned.get(&number).is_some_and(|returned| returned.token == Some(lease.token));
-        if ran_out {
-            self.returned.remove(&number);
-        }
-        ran_out
-    }
-
-    /// Ends a lease so that the message is handed out again. Says whether it was the present one.
-    pub(crate) fn give_back(&mut self, lease: LeaseId) -> bool {
-        let Some(held) = self.take(lease) else { return false };
-        self.returned.insert(lease.offset.number(), Returned { attempts: held.attempts, token: None });
-        true
-    }
-
-    /// Forgets a message, and whoever holds it, because it is no longer to be had.
-    pub(crate) fn forget(&mut self, number: u64) {
-        self.returned.remove(&number);
-        if let Some(held) = self.held.remove(&number) {
-            self.deadlines.remove(&(held.deadline, number));
-        }
-        self.fresh = self.fresh.max(number + 1);
-    }
-
-    fn take(&mut self, lease: LeaseId) -> Option<Held> {
-        let number = lease.offset.number();
-        let held = *self.held.get(&number).filter(|held| held.token == lease.token)?;
-        self.held.remove(&number);
-        self.deadlines.remove(&(held.deadline, number));
-        Some(held)
-    }
+/// A message that is not handed out any more until somebody decides about it.
+///
+/// It is stored and counts as live until it is acknowledged, by [`Queue::ack_dead`](crate::Queue::ack_dead), or handed
+/// out again, by [`Queue::redrive`](crate::Queue::redrive). [`Queue::read`](crate::Queue::read) gives what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its place in the log.
+    pub offset: Offset,
+    /// How often it was handed out.
+    pub attempts: u32,
+    /// How it came to this.
+    pub cause: DeathCause,
+    /// What its last holder said about it; nothing if its lease ran out.
+    pub reason: String,
 }
+
+/// How a message became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeathCause {
+    /// Its last attempt ran out of time, or ended with the process.
+    RanOut,
+    /// Its last attempt was answered by a nack.
+    Nacked,
+    /// Its holder said that no further attempt makes sense.
+    Rejected,
+}
+
+/// Octets of a reason that are kept.
+pub(crate) const MAX_REASON_LEN: usize = 200;
+
+/// As much of a reason as is kept: whole characters.
+fn cut(reason: &str) -> &str {
+    let end = (0..=reason.len().min(MAX_REASON_LEN)).rev().find(|&end| reason.is_char_boundary(end));
+    &reason[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests;

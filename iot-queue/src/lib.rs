@@ -103,10 +103,10 @@ mod queue;
 mod stats;
 mod storage;
 
-pub use crate::config::{Durability, QueueConfig};
+pub use crate::config::{AttemptDurability, Durability, QueueConfig};
 pub use crate::error::{AppendError, CommitError, ConfigError, LeaseError, OpenError, ReserveError};
-pub use crate::lease::{LeaseId, Leased};
-pub use crate::message::{Entry, Lane, Message, MessageId, Stored};
+pub use crate::lease::{Backoff, DeadLetter, DeathCause, LaneOrder, LeaseId, Leased, Nacked, Release};
+pub use crate::message::{Appended, Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};
 pub use crate::queue::{Entries, Queue};
 pub use crate::stats::Stats;

@@ -27,7 +27,7 @@ pub(crate) use self::controls::Control;
 use self::controls::Standing;
 use self::ranges::Ranges;
 pub(crate) use self::recovery::Shape;
-pub(crate) use self::room::longest_payload;
+pub(crate) use self::room::{longest_control, longest_payload};
 use self::segment_state::{Place, Segment};
 pub(crate) use self::window::Window;
 

@@ -142,6 +142,17 @@ impl MessageId {
     }
 }
 
+/// What became of messages some of which may have been appended before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The place of the first message that was appended now; if there is none, the place that the next one gets.
+    pub first: Offset,
+    /// How many were appended now, one after the other.
+    pub appended: usize,
+    /// How many were appended before, and not again.
+    pub duplicates: usize,
+}
+
 /// A message as the log holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {

@@ -78,4 +78,6 @@ pub enum GapCause {
     /// No sync is known to have covered them: they may be a write that a crash tore, and then nobody was told that
     /// they were safe.
     Uncertain,
+    /// Their time to live had ended before anybody acknowledged them.
+    Expired,
 }

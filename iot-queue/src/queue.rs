@@ -1,50 +1,106 @@
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use iot_core::Instant;
+use iot_core::{Instant, Position, Timestamp};
 
 use crate::config::{Durability, QueueConfig};
-use crate::error::{AppendError, CommitError, LeaseError, OpenError, ReserveError};
-use crate::format::metadata::Attributes;
-use crate::lease::{LeaseId, Leased, Leases};
-use crate::log::{Log, Lookup, Shape, Window, longest_payload};
-use crate::message::{Entry, Message, Stored};
-use crate::offset::{Epoch, Gap, Offset};
+use crate::error::{AppendError, CommitError, OpenError, ReserveError};
+use crate::format::control::ClockReading;
+use crate::format::metadata::{self, Attributes};
+use crate::format::record;
+use crate::lease::{Leases, Rules};
+use crate::log::{Log, LogError, Lookup, Shape, Window, longest_payload};
+use crate::message::{Appended, Entry, Message, Stored};
+use crate::offset::{Epoch, Gap, GapCause, Offset};
 use crate::stats::Stats;
 use crate::storage::Storage;
 
+mod clock;
+mod duplicates;
+mod expiry;
+mod leasing;
+mod records;
+
+use self::clock::Clock;
+use self::duplicates::Duplicates;
+pub(crate) use self::duplicates::standing_len;
+use self::expiry::Expiries;
+use self::records::{Marks, Quota, Standing};
+
 /// A persistent queue on a [`Storage`].
 ///
-/// Messages are handed out under leases, in the order in which they were appended, and again when a lease ends without
-/// an acknowledgement. [`entries_from`](Self::entries_from) reads everything that is still stored, leased or not, so
-/// that a queue also serves as a journal.
+/// Messages are handed out under leases, and again when a lease ends without an acknowledgement: the most urgent
+/// [lane](crate::Lane) first, and in a lane in the order in which they were appended, unless they were released
+/// elsewhere. [`entries_from`](Self::entries_from) reads everything that is still stored, leased or not, so that a queue
+/// also serves as a journal.
+///
+/// # Time
+///
+/// The queue reads no clock. Calls that take `now` tell it the time of the caller's monotonic clock; an earlier time
+/// than one that was told counts as that one. Between such calls no time passes: a delay or a time to live counts from
+/// the latest time told when its message was appended. It tells by [`poll_timeout`](Self::poll_timeout) when it wants to
+/// be told again.
+///
+/// Over all openings the queue counts powered-on time by a clock of its own, which it saves beside what it writes. After
+/// a reboot that goes on from the last saved reading: delays and times to live end late by what passed since, never
+/// early. [`tell_wall_clock`](Self::tell_wall_clock) makes up for it where there is a clock that runs while the power is
+/// off.
 #[derive(Debug)]
 pub struct Queue<S> {
     log: Log<S>,
     config: QueueConfig,
     leases: Leases,
+    clock: Clock,
+    duplicates: Duplicates,
+    expiries: Expiries,
+    quota: Quota,
+    standing: Standing,
+    marks: Marks,
     window: Window,
+    counts: Counts,
+}
+
+/// What the queue did since it was opened.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
     appended: u64,
     acknowledged: u64,
+    attempts: u64,
+    duplicates: u64,
 }
 
 impl<S: Storage> Queue<S> {
     /// Opens the queue that `storage` holds, or makes one where there is none. Whatever happened to the messages, it
-    /// opens: what cannot be read becomes a [gap](Self::gaps).
+    /// opens: what cannot be read becomes a [gap](Self::gaps). All leases of earlier openings have ended; attempts, dead
+    /// letters, delays and the order of releases are as they were saved.
     ///
     /// `random` are 8 octets that the caller draws anew for each opening. They become the [`Epoch`] of a new queue; and
     /// they tell the leases and the torn writes of this opening from those of earlier ones.
     ///
-    /// Reads the newest segment and the footers of the others, whatever the number of messages; keeps 4 octets and a bit
-    /// a stored message in memory.
+    /// Reads the newest segment, the footers of the others, records of leases, and the messages that have a key, a lane,
+    /// a delay or a time to live; none of the others, whatever their number.
     ///
     /// # Errors
     /// When an intact header says that the storage holds something else, or when the storage fails.
     pub fn open(storage: S, config: QueueConfig, random: [u8; 8]) -> Result<Self, OpenError> {
         let (segment_len, segments) = config.shape();
         let log = Log::open(storage, Shape { segment_len, segments, random })?;
-        let leases = Leases::new(u64::from_le_bytes(random));
-        Ok(Self { log, config, leases, window: Window::default(), appended: 0, acknowledged: 0 })
+        let rules = Rules { max_attempts: config.attempts_limit(), lane_order: config.lane_order_choice() };
+        let (max_sources, max_ids) = config.duplicates_limits();
+        let mut queue = Self {
+            log,
+            config,
+            leases: Leases::new(rules, u64::from_le_bytes(random)),
+            clock: Clock::resume(ClockReading::default()),
+            duplicates: Duplicates::new(max_sources, max_ids),
+            expiries: Expiries::default(),
+            quota: Quota::default(),
+            standing: Standing::new(),
+            marks: Marks::default(),
+            window: Window::default(),
+            counts: Counts::default(),
+        };
+        queue.restore()?;
+        Ok(queue)
     }
 
     /// Appends a message and gives its place. What that promises is the [`Durability`] of the configuration.
@@ -62,23 +118,25 @@ impl<S: Storage> Queue<S> {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_batch(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
-        for message in messages {
-            let longest =
-                longest_payload(self.log.segment_len()).saturating_sub(crate::format::metadata::items_len(message));
-            let limit = self.config.payload_limit().min(longest);
-            if message.payload().len() > limit as usize {
-                return Err(AppendError::TooLarge { len: message.payload().len(), limit });
-            }
+        if let Some(index) = self.duplicates.find(messages).position(|known| known) {
+            self.counts.duplicates += 1;
+            return Err(AppendError::Duplicate { index });
         }
-        let budget = self.budget();
-        let fail = |error| AppendError::from_log(error, budget);
-        let first = self.log.enter_all(messages, Instant::START).map_err(fail)?;
-        match self.config.durability_choice() {
-            Durability::EachMessage => drop(self.log.commit().map_err(fail)?),
-            Durability::Manual => self.log.write().map_err(fail)?,
-        }
-        self.appended += messages.len() as u64;
-        Ok(Offset::new(first))
+        self.append_checked(messages)
+    }
+
+    /// Appends those of the messages that were not appended before, as [`append_batch`](Self::append_batch) does with
+    /// all: what a receiver calls whose sender may repeat himself.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), but never [`AppendError::Duplicate`].
+    pub fn append_unseen(&mut self, messages: &[Message<'_>]) -> Result<Appended, AppendError> {
+        let known = self.duplicates.find(messages);
+        let unseen: Vec<_> = messages.iter().zip(known).filter(|&(_, known)| !known).map(|(new, _)| *new).collect();
+        let first = self.append_checked(&unseen)?;
+        let (appended, duplicates) = (unseen.len(), messages.len() - unseen.len());
+        self.counts.duplicates += duplicates as u64;
+        Ok(Appended { first, appended, duplicates })
     }
 
     /// Makes everything durable that was appended and acknowledged, by one sync, or none when nothing is new. Gives the
@@ -88,101 +146,31 @@ impl<S: Storage> Queue<S> {
     /// See [`CommitError`].
     pub fn commit(&mut self) -> Result<Offset, CommitError> {
         let budget = self.budget();
-        self.log.commit().map(Offset::new).map_err(|error| CommitError::from_log(error, budget))
+        self.commit_all().map(Offset::new).map_err(|error| CommitError::from_log(error, budget))
     }
 
-    /// Hands out up to `max` messages that nobody holds, those that were handed out before first, each until
-    /// `now + timeout`. Messages count as soon as they are appended, durable or not.
-    ///
-    /// A message that turns out to be damaged is skipped and becomes a [gap](Self::gaps).
-    ///
-    /// # Errors
-    /// See [`ReserveError`]. Nothing was handed out.
-    pub fn reserve(&mut self, now: Instant, timeout: Duration, max: usize) -> Result<Vec<Leased>, ReserveError> {
-        self.log.writable().map_err(ReserveError::ReadOnly)?;
-        self.handle_timeout(now);
-        let deadline = now.saturating_add(timeout);
-        let room = self.config.lease_limit().saturating_sub(self.leases.count());
-        let (mut found, mut lost) = (Vec::new(), Vec::new());
-        let mut next_fresh = self.leases.fresh();
-        let mut returned = self.leases.returned();
-        while found.len() < max.min(room) {
-            let (number, again) = match (returned.next(), self.log.next_unsettled(next_fresh)) {
-                (Some(number), _) => (number, true),
-                (None, Some(number)) => (number, false),
-                (None, None) => break,
-            };
-            if !again {
-                next_fresh = number + 1;
-            }
-            match self.log.read(number, &mut self.window).map_err(ReserveError::Storage)? {
-                Lookup::Message { position, payload, .. } => found.push((number, position, payload.to_vec())),
-                Lookup::Lost(_) | Lookup::Absent => {
-                    self.log.lose(number);
-                    lost.push(number);
-                }
-            }
-        }
-        drop(returned);
-        lost.into_iter().for_each(|number| self.leases.forget(number));
-        let grant = |(number, position, payload)| {
-            let (lease, attempts) = self.leases.grant(number, deadline);
-            Leased { lease, offset: lease.offset(), attempts, position, payload }
-        };
-        Ok(found.into_iter().map(grant).collect())
-    }
-
-    /// Acknowledges a leased message: it is not handed out again. That lasts from the next [`commit`](Self::commit),
-    /// or the next durable append, on; until then a crash of process or machine brings the message back.
-    ///
-    /// A lease whose time is over still counts until somebody else gets the message.
-    ///
-    /// # Errors
-    /// [`LeaseError::Stale`] when the caller no longer holds the message.
-    pub fn ack(&mut self, lease: LeaseId) -> Result<(), LeaseError> {
-        self.log.writable().map_err(LeaseError::ReadOnly)?;
-        if !self.leases.end(lease) {
-            return Err(LeaseError::Stale { offset: lease.offset() });
-        }
-        self.acknowledged += u64::from(self.log.settle(lease.offset().number()));
-        Ok(())
-    }
-
-    /// Gives a leased message back: it is handed out again, before messages that come later in the log.
-    ///
-    /// # Errors
-    /// [`LeaseError::Stale`] when the caller no longer holds the message.
-    pub fn release(&mut self, lease: LeaseId) -> Result<(), LeaseError> {
-        if self.leases.give_back(lease) { Ok(()) } else { Err(LeaseError::Stale { offset: lease.offset() }) }
-    }
-
-    /// Acknowledges every message before `offset`, whoever holds it: what a reader of a journal does with what it will
-    /// not read again. Lasts as [`ack`](Self::ack) does. Gives the number of messages that this settled.
-    ///
-    /// # Errors
-    /// [`LeaseError::ReadOnly`] when the storage failed earlier.
-    pub fn ack_before(&mut self, offset: Offset) -> Result<u64, LeaseError> {
-        self.log.writable().map_err(LeaseError::ReadOnly)?;
-        let mut settled = 0;
-        let mut from = self.log.oldest();
-        while let Some(number) = self.log.next_unsettled(from).filter(|&number| number < offset.number()) {
-            self.leases.forget(number);
-            settled += u64::from(self.log.settle(number));
-            from = number + 1;
-        }
-        self.acknowledged += settled;
-        Ok(settled)
-    }
-
-    /// Takes back the messages whose leases ended. Early, late and repeated calls do no harm; each
-    /// [`reserve`](Self::reserve) does the same.
+    /// Tells the time: leases run out, delays end, and messages whose time to live has passed become
+    /// [gaps](GapCause::Expired). Early, late and repeated calls do no harm; other calls that take `now` do the same.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.leases.expire(now);
+        let now = self.clock.tell(now);
+        self.advance(now);
     }
 
-    /// When the next lease ends, if any is held.
+    /// Tells the time, and what a clock shows that runs while the power is off: the first call after opening makes up
+    /// for the time that passed since the last reading before was saved. A wall clock that was set back counts as if no
+    /// time had passed; one that was set forward ends delays and times to live that much earlier.
+    pub fn tell_wall_clock(&mut self, now: Instant, wall: Timestamp) {
+        let now = self.clock.tell_wall(now, wall);
+        self.advance(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next: the end of a lease, of a delay or of a
+    /// time to live, or a reading of the clock to be saved while delays or times to live run. A front that waits for
+    /// messages waits until then, or until somebody appends.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.leases.deadline()
+        let saving = self.leases.is_timed().then(|| self.clock.saved_at().saturating_add(records::SAVE_CLOCK_EVERY));
+        let first = self.leases.deadline().into_iter().chain(saving).min();
+        first.map(|at| self.clock.for_caller(at))
     }
 
     /// The message at `offset`, whatever became of its leases, or the gap that it fell into. Nothing when the log does
@@ -200,10 +188,35 @@ impl<S: Storage> Queue<S> {
         Entries { queue: self, next: offset.max(self.oldest()), window: Window::default() }
     }
 
+    /// The latest message that stands at `position` of its source, acknowledged or not. Reads every message that has a
+    /// position, in the worst case.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub fn find(&self, position: &Position) -> Result<Option<Offset>, ReserveError> {
+        let mut window = Window::default();
+        let mut latest = None;
+        for number in self.log.flagged(self.log.oldest(), record::HAS_POSITION) {
+            if let Lookup::Message { position: Some(found), .. } =
+                self.log.read(number, &mut window).map_err(ReserveError::Storage)?
+                && found == *position
+            {
+                latest = Some(Offset::new(number));
+            }
+        }
+        Ok(latest)
+    }
+
     /// Messages that were numbered and cannot be given, as far as opening and reading have found them, in log order.
     /// A gap goes when its segment is used again.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
-        self.log.losses()
+        let mut losses = self.log.losses().peekable();
+        let mut expired = self.expiries.gaps(self.log.oldest()).peekable();
+        core::iter::from_fn(move || match (losses.peek(), expired.peek()) {
+            (Some(loss), Some(end)) if loss.from <= end.from => losses.next(),
+            (_, Some(_)) => expired.next(),
+            _ => losses.next(),
+        })
     }
 
     /// The oldest place that the log may still hold.
@@ -230,11 +243,21 @@ impl<S: Storage> Queue<S> {
     pub fn stats(&self) -> Stats {
         let (segments_used, segments) = self.log.segments();
         let traffic = self.log.traffic;
+        let oldest = self.log.next_unsettled(self.log.oldest());
         Stats {
             depth: self.log.unsettled(),
-            leased: self.leases.count() as u64,
-            appended: self.appended,
-            acknowledged: self.acknowledged,
+            oldest_age: oldest.and_then(|number| self.marks.age(number, self.clock.now())),
+            leased: self.leases.held() as u64,
+            delayed: self.leases.delayed() as u64,
+            dead: self.leases.dead() as u64,
+            appended: self.counts.appended,
+            acknowledged: self.counts.acknowledged,
+            attempts: self.counts.attempts,
+            dead_lettered: self.leases.dead_lettered(),
+            expired: self.expiries.total(),
+            duplicates: self.counts.duplicates,
+            sources_forgotten: self.duplicates.forgotten,
+            unsaved: self.leases.changed().len() as u64,
             recovered: traffic.recovered,
             quarantined: traffic.quarantined,
             unreadable_segments: traffic.unreadable,
@@ -253,16 +276,52 @@ impl<S: Storage> Queue<S> {
         self.log.into_storage()
     }
 
+    fn append_checked(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
+        for message in messages {
+            let longest = longest_payload(self.log.segment_len()).saturating_sub(metadata::items_len(message));
+            let limit = self.config.payload_limit().min(longest);
+            if message.payload().len() > limit as usize {
+                return Err(AppendError::TooLarge { len: message.payload().len(), limit });
+            }
+        }
+        let budget = self.budget();
+        let fail = |error| AppendError::from_log(error, budget);
+        let first = self.enter(messages).map_err(fail)?;
+        match self.config.durability_choice() {
+            Durability::EachMessage => drop(self.commit_all().map_err(fail)?),
+            Durability::Manual => self.log.write().map_err(fail)?,
+        }
+        self.counts.appended += messages.len() as u64;
+        Ok(Offset::new(first))
+    }
+
+    /// Enters messages that are not known, and takes note of them.
+    fn enter(&mut self, messages: &[Message<'_>]) -> Result<u64, LogError> {
+        self.save_leases()?;
+        let now = self.clock.now();
+        let first = if self.duplicates.is_on() {
+            self.enter_noting(messages, now)?
+        } else {
+            self.log.enter_all(messages, now)?
+        };
+        self.marks.set(first, now, self.log.oldest());
+        for (number, message) in (first..).zip(messages) {
+            self.leases.admit(number, records::traits_of(&Attributes::of(message, now)));
+        }
+        Ok(first)
+    }
+
     fn look_up(&self, offset: Offset, window: &mut Window) -> Result<Option<Entry>, ReserveError> {
         if offset < self.oldest() {
             return Ok(None);
         }
+        let gap = |cause| Some(Entry::Gap(Gap { from: offset, until: offset.next(), cause }));
         Ok(match self.log.read(offset.number(), window).map_err(ReserveError::Storage)? {
-            Lookup::Message { position, attributes: Attributes { key, lane, id, .. }, payload } => {
-                let (key, payload) = (key.map(<[u8]>::to_vec), payload.to_vec());
-                Some(Entry::Message(Stored { offset, position, key, lane, id, payload }))
+            Lookup::Lost(cause) => gap(cause),
+            Lookup::Message { .. } if self.expiries.contains(offset.number()) => gap(GapCause::Expired),
+            Lookup::Message { position, attributes, payload } => {
+                Some(Entry::Message(stored(offset, position, &attributes, payload)))
             }
-            Lookup::Lost(cause) => Some(Entry::Gap(Gap { from: offset, until: offset.next(), cause })),
             Lookup::Absent => None,
         })
     }
@@ -270,6 +329,11 @@ impl<S: Storage> Queue<S> {
     fn budget(&self) -> u64 {
         u64::from(self.log.segments().1) * u64::from(self.log.segment_len())
     }
+}
+
+fn stored(offset: Offset, position: Option<Position>, attributes: &Attributes<'_>, payload: &[u8]) -> Stored {
+    let (key, payload) = (attributes.key.map(<[u8]>::to_vec), payload.to_vec());
+    Stored { offset, position, key, lane: attributes.lane, id: attributes.id, payload }
 }
 
 /// What [`Queue::entries_from`] reads.

@@ -1,15 +1,36 @@
+use core::time::Duration;
+
 /// What a queue holds and did, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Messages that are neither acknowledged nor lost, leased ones included.
     pub depth: u64,
+    /// How long ago the oldest of them was appended, by the queue's own clock: at the most, and as far as is known.
+    pub oldest_age: Option<Duration>,
     /// Messages that are leased now.
     pub leased: u64,
+    /// Messages whose delay has not passed, whether they were appended or released with it.
+    pub delayed: u64,
+    /// Dead letters that wait for a decision.
+    pub dead: u64,
     /// Messages appended since the queue was opened.
     pub appended: u64,
     /// Messages acknowledged since the queue was opened.
     pub acknowledged: u64,
+    /// Times that a message was handed out since the queue was opened.
+    pub attempts: u64,
+    /// Messages that became dead letters since the queue was opened.
+    pub dead_lettered: u64,
+    /// Messages whose time to live ended, over the whole life of the queue.
+    pub expired: u64,
+    /// Messages that were not appended since the queue was opened, because they had been before.
+    pub duplicates: u64,
+    /// Feeds of sources that were forgotten since the queue was opened to remember others; see
+    /// [`QueueConfig::deduplicate_positions`](crate::QueueConfig::deduplicate_positions).
+    pub sources_forgotten: u64,
+    /// Messages of which a lease, a release or a death is not saved for want of room: a crash takes that back.
+    pub unsaved: u64,
     /// Messages that were waiting when the queue was opened.
     pub recovered: u64,
     /// Messages that were numbered and cannot be given, as far as that is known; see [`Queue::gaps`](crate::Queue::gaps).

@@ -29,17 +29,20 @@ fn payload(number: u64) -> Vec<u8> {
     (0..30 + number % 40).map(|index| (number * 7 + index) as u8).collect()
 }
 
-/// A queue with two sealed segments, a third in use, and every third of its messages acknowledged.
+/// A queue with sealed segments, one more in use, and every third of its messages acknowledged.
 fn sample() -> (MemoryStorage, BTreeSet<u64>, u64) {
     let mut queue = Queue::open(MemoryStorage::new(), config(), RANDOM).expect("a new queue");
     let mut acked = BTreeSet::new();
     for number in 0..81 {
         let offset = queue.append(&Message::new(&payload(number))).expect("there is room");
         assert_eq!(offset.number(), number);
-        let leased = queue.reserve(Instant::START, MINUTE, 1).expect("the storage works");
-        if number % 3 == 1 {
-            queue.ack(leased[0].lease).expect("it is held");
-            acked.insert(number);
+        if number % 9 == 8 {
+            for leased in queue.reserve(Instant::START, MINUTE, 9).expect("the storage works") {
+                if leased.offset.number() % 3 == 1 {
+                    queue.ack(leased.lease).expect("it is held");
+                    acked.insert(leased.offset.number());
+                }
+            }
         }
         if number % 5 == 4 {
             queue.commit().expect("the storage works");

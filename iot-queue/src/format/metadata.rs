@@ -31,6 +31,14 @@ pub(crate) struct Attributes<'m> {
 }
 
 impl<'m> Attributes<'m> {
+    /// What a message says that is appended at `now` of the queue's own clock.
+    pub(crate) fn of(message: &Message<'m>, now: Instant) -> Self {
+        let &Message { key, lane, id, delay, time_to_live, .. } = message;
+        let timed = !delay.is_zero() || time_to_live.is_some();
+        let appended_at = if timed { now } else { Instant::START };
+        Self { key, lane, id, appended_at, delay, time_to_live }
+    }
+
     pub(crate) fn decode(mut items: &'m [u8]) -> Self {
         let mut attributes = Self::default();
         while let [kind, len, rest @ ..] = items {

@@ -218,8 +218,9 @@ impl Segment {
 
 fn entry(cause: GapCause) -> u32 {
     match cause {
-        GapCause::Damaged => DAMAGED,
         GapCause::Uncertain => UNCERTAIN,
+        // The log knows no further cause.
+        _ => DAMAGED,
     }
 }
 

@@ -1,0 +1,407 @@
+//! What the queue saves beside its messages, and how it finds that again.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
+
+use iot_core::Instant;
+
+use super::clock::Clock;
+use super::{Queue, duplicates};
+use crate::error::OpenError;
+use crate::format::control::{
+    self, CHECKPOINT, CLOCK, Checkpoint, ClockReading, EXPIRED, Entry, IDENTIFIERS, LEASES, LONGEST_ENTRY, SOURCE,
+};
+use crate::format::metadata::Attributes;
+use crate::format::record;
+use crate::lease::{Saved, Traits};
+use crate::log::{Control, LogError, Lookup, Window};
+use crate::message::Message;
+use crate::storage::Storage;
+
+/// How often the clock is saved for its own sake, while a delay or a time to live runs.
+pub(super) const SAVE_CLOCK_EVERY: Duration = Duration::from_secs(60);
+
+/// The share of the budget that records of leases may take: one part in so many.
+const LEASES_SHARE: u64 = 8;
+
+impl<S: Storage> Queue<S> {
+    /// Makes everything durable, and saves what changed.
+    pub(super) fn commit_all(&mut self) -> Result<u64, LogError> {
+        self.quota.retry();
+        self.save_leases()?;
+        let durable = self.log.commit()?;
+        self.expiries.trim(self.log.oldest());
+        Ok(durable)
+    }
+
+    /// Saves the states of messages that changed, by one write: they outlive the process.
+    pub(super) fn write_leases(&mut self) -> Result<(), LogError> {
+        self.save_leases()?;
+        self.log.write()
+    }
+
+    /// Lets the leases know the time, of the queue's own clock.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.leases.advance(now);
+        self.settle_expired();
+        if self.leases.is_timed() && now >= self.clock.saved_at().saturating_add(SAVE_CLOCK_EVERY) {
+            let payload = self.clock.reading().encode();
+            // Whatever keeps it from being written, it is tried again in a while; a failure of the storage shows then.
+            if self.log.enter_control(CLOCK, &payload).is_ok() {
+                let _ = self.log.write();
+            }
+            self.clock.save();
+        }
+    }
+
+    /// Says that messages expired, and then that nobody needs them: in this order, so that a crash in between brings them
+    /// back instead of hiding them.
+    pub(super) fn settle_expired(&mut self) {
+        let mut numbers = self.leases.take_expired();
+        if numbers.is_empty() {
+            return;
+        }
+        numbers.sort_unstable();
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for number in numbers {
+            match ranges.last_mut() {
+                Some(last) if last.end == number => last.end += 1,
+                _ => ranges.push(number..number + 1),
+            }
+        }
+        let most = (self.log.longest_control() as usize - 8) / 16;
+        for ranges in ranges.chunks(most) {
+            // A full log may have no room for it. The count of expired messages, which checkpoints carry, is kept then.
+            let _ = self.log.enter_control(EXPIRED, &control::encode_expired(self.clock.now(), ranges));
+            for range in ranges {
+                for number in range.clone() {
+                    self.log.settle(number);
+                }
+                self.expiries.insert(range.clone());
+            }
+        }
+        self.set_checkpoint();
+    }
+
+    /// Enters messages one by one, so that whatever segment comes next begins with what was appended before it.
+    pub(super) fn enter_noting(&mut self, messages: &[Message<'_>], now: Instant) -> Result<u64, LogError> {
+        self.log.writable().map_err(LogError::ReadOnly)?;
+        if !self.log.has_room_for(messages) {
+            self.log.commit()?;
+            if !self.log.has_room_for(messages) {
+                return Err(LogError::Full);
+            }
+        }
+        let first = self.log.next();
+        for message in messages {
+            let number = self.log.enter_all(core::slice::from_ref(message), now)?;
+            for standing in self.duplicates.note(number, message.position(), message.id) {
+                self.set_standing(standing);
+            }
+            self.set_checkpoint();
+        }
+        Ok(first)
+    }
+
+    /// Lets the next segments begin with what is known now, leases apart.
+    pub(super) fn set_checkpoint(&mut self) {
+        let checkpoint = Checkpoint {
+            number: self.log.next(),
+            records: self.standing.len() as u32,
+            reading: self.clock.reading(),
+            expired: self.expiries.total(),
+        };
+        // Of constant length, it finds no room only the first time, in a log that was full before there were any.
+        let _ = self.log.set_standing(CHECKPOINT, 0, &checkpoint.encode());
+    }
+
+    fn set_standing(&mut self, (kind, key, payload): duplicates::Standing) {
+        // What finds no room is remembered by this opening only, and tried again when it changes.
+        if self.log.set_standing(kind, key, &payload).is_ok() {
+            self.standing.insert((kind, key));
+        }
+    }
+
+    /// Enters records of all states that changed. What finds no room waits for a later try.
+    pub(super) fn save_leases(&mut self) -> Result<(), LogError> {
+        let budget = self.budget() / LEASES_SHARE;
+        while !self.leases.changed_mut().is_empty() && self.quota.allows(self.log.oldest(), budget) {
+            let (payload, last) = self.next_leases();
+            match self.log.enter_control(LEASES, &payload) {
+                Ok(()) => self.quota.take(self.log.next(), payload.len() as u64),
+                Err(LogError::Full) => {
+                    self.quota.block(self.log.oldest());
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+            let changed = self.leases.changed_mut();
+            *changed = changed.split_off(&(last + 1));
+        }
+        Ok(())
+    }
+
+    /// The payload of a record with the first states that changed, and the last message in it.
+    fn next_leases(&self) -> (Vec<u8>, u64) {
+        let most = self.log.longest_control() as usize - LONGEST_ENTRY;
+        let timed = |&number: &u64| self.leases.saved(number).is_some_and(|saved| saved.not_before > Instant::START);
+        let clock = self.leases.changed().iter().any(timed).then(|| self.clock.now());
+        let mut payload = control::encode_leases(clock);
+        let (mut open, mut last): (Option<Entry>, u64) = (None, 0);
+        for &number in self.leases.changed() {
+            if payload.len() + LONGEST_ENTRY > most {
+                break;
+            }
+            last = number;
+            let Some(saved) = self.leases.saved(number) else { continue };
+            match &mut open {
+                Some(entry) if entry.takes(number, &saved) => entry.count += 1,
+                _ => {
+                    let former = open.replace(Entry { number, count: 1, saved });
+                    former.into_iter().for_each(|entry| entry.encode(&mut payload));
+                }
+            }
+        }
+        open.into_iter().for_each(|entry| entry.encode(&mut payload));
+        (payload, last)
+    }
+
+    /// Puts back what earlier openings saved.
+    pub(super) fn restore(&mut self) -> Result<(), OpenError> {
+        let found = Recovered::read(self.log.take_recovered_controls());
+        let mut reading = found.reading;
+        let mut window = Window::default();
+        let mut with_traits = Vec::new();
+        let oldest = self.log.oldest();
+        for number in self.log.flagged(oldest, record::HAS_ITEMS) {
+            if let Lookup::Message { attributes, .. } = self.log.read(number, &mut window)? {
+                reading = reading_at(reading, attributes.appended_at);
+                with_traits.push((number, traits_of(&attributes)));
+            }
+        }
+        self.clock = Clock::resume(reading);
+        self.expiries.count_from(found.expired_before);
+        for range in found.expired {
+            for number in range.start.max(oldest)..range.end {
+                self.log.settle(number);
+            }
+            self.expiries.insert(range);
+        }
+        self.expiries.trim(oldest);
+        found.marks.into_iter().for_each(|(number, clock)| self.marks.set(number, clock, oldest));
+        self.restore_duplicates(found.checkpoint, &found.standing)?;
+        let mut states = found.states;
+        let is_live = |number| self.log.next_unsettled(number) == Some(number);
+        for (number, traits) in with_traits.into_iter().filter(|&(number, _)| is_live(number)) {
+            self.leases.restore(number, traits, states.remove(&number));
+        }
+        for (number, saved) in states.into_iter().filter(|&(number, _)| is_live(number)) {
+            self.leases.restore(number, Traits::default(), Some(saved));
+        }
+        self.leases.resume(self.clock.now());
+        self.settle_expired();
+        Ok(())
+    }
+
+    /// Puts back what was appended before: what a segment began with, and the messages since.
+    fn restore_duplicates(&mut self, since: u64, standing: &[Control]) -> Result<(), OpenError> {
+        if self.duplicates.is_on() {
+            standing.iter().for_each(|record| self.duplicates.restore(record.kind, &record.payload));
+            self.duplicates.resume();
+            let mut window = Window::default();
+            for number in self.log.flagged(since, record::HAS_POSITION | record::HAS_ITEMS) {
+                if let Lookup::Message { position, attributes, .. } = self.log.read(number, &mut window)? {
+                    self.duplicates.note(number, position.as_ref(), attributes.id);
+                }
+            }
+            self.duplicates.forgotten = 0;
+        }
+        self.duplicates.standing().into_iter().for_each(|standing| self.set_standing(standing));
+        self.set_checkpoint();
+        Ok(())
+    }
+}
+
+/// What a message was given, as the leases know it.
+pub(super) fn traits_of(attributes: &Attributes<'_>) -> Traits {
+    let Attributes { key, lane, appended_at, delay, time_to_live, .. } = *attributes;
+    Traits {
+        lane,
+        key: key.map(hash),
+        not_before: if delay.is_zero() { Instant::START } else { appended_at.saturating_add(delay) },
+        expires: time_to_live.map(|time_to_live| appended_at.saturating_add(time_to_live)),
+    }
+}
+
+/// FNV-1a, 64 bits.
+fn hash(key: &[u8]) -> u64 {
+    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The control records of a log, read in its order.
+#[derive(Debug, Default)]
+struct Recovered {
+    states: BTreeMap<u64, Saved>,
+    expired: Vec<Range<u64>>,
+    /// How many messages had expired when the last checkpoint was set, and the records in `expired` since do not tell.
+    expired_before: u64,
+    reading: ClockReading,
+    /// Numbers that the next message was to get, and the clock then.
+    marks: Vec<(u64, Instant)>,
+    /// The last complete checkpoint, and the records before it.
+    checkpoint: u64,
+    standing: Vec<Control>,
+}
+
+impl Recovered {
+    fn read(controls: Vec<Control>) -> Self {
+        let mut found = Self::default();
+        let mut standing = Vec::new();
+        let mut total = 0;
+        for control in controls {
+            match control.kind {
+                LEASES => found.take_leases(&control.payload),
+                EXPIRED => {
+                    if let Some((clock, ranges)) = control::decode_expired(&control.payload) {
+                        found.reading = reading_at(found.reading, clock);
+                        for range in ranges {
+                            total += range.end - range.start;
+                            found.expired.push(range);
+                        }
+                    }
+                }
+                CLOCK => {
+                    if let Some(reading) = ClockReading::decode(&control.payload) {
+                        found.take_reading(reading);
+                    }
+                }
+                SOURCE | IDENTIFIERS => standing.push(control),
+                CHECKPOINT => {
+                    let records = core::mem::take(&mut standing);
+                    if let Some(checkpoint) = Checkpoint::decode(&control.payload) {
+                        found.take_reading(checkpoint.reading);
+                        found.marks.push((checkpoint.number, checkpoint.reading.clock));
+                        total = checkpoint.expired.max(total);
+                        if checkpoint.records as usize == records.len() {
+                            (found.checkpoint, found.standing) = (checkpoint.number, records);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let listed: u64 = found.expired.iter().map(|range| range.end - range.start).sum();
+        found.expired_before = total.saturating_sub(listed);
+        found
+    }
+
+    fn take_leases(&mut self, payload: &[u8]) {
+        let Some((clock, entries)) = control::decode_leases(payload) else { return };
+        self.reading = clock.map_or(self.reading, |clock| reading_at(self.reading, clock));
+        for Entry { number, count, saved } in entries {
+            for number in number..number.saturating_add(count.into()) {
+                let rank = if count > 1 { crate::lease::Rank::of(number) } else { saved.rank };
+                self.states.insert(number, Saved { rank, ..saved.clone() });
+            }
+        }
+    }
+
+    fn take_reading(&mut self, reading: ClockReading) {
+        let wall = if reading.wall == 0 { reading_at(self.reading, reading.clock).wall } else { reading.wall };
+        let clock = self.reading.clock.max(reading.clock);
+        self.reading = ClockReading { clock, wall };
+    }
+}
+
+/// `reading`, gone on to `clock`.
+fn reading_at(reading: ClockReading, clock: Instant) -> ClockReading {
+    let passed = clock.saturating_since(reading.clock).as_micros() as u64;
+    let wall = if reading.wall == 0 { 0 } else { reading.wall.saturating_add(passed) };
+    ClockReading { clock: reading.clock.max(clock), wall }
+}
+
+/// How much of the log records of leases take: they must not fill it when a message is tried again and again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Quota {
+    /// Octets by the number that the next message was to get then. They come back when the log begins behind it.
+    taken: VecDeque<(u64, u64)>,
+    octets: u64,
+    /// Where the log began when there was no room.
+    blocked: Option<u64>,
+}
+
+/// Steps in which octets come back, at the most.
+const QUOTA_STEPS: usize = 64;
+
+impl Quota {
+    fn allows(&mut self, oldest: u64, budget: u64) -> bool {
+        while let Some(&(number, octets)) = self.taken.front()
+            && number < oldest
+        {
+            self.taken.pop_front();
+            self.octets -= octets;
+        }
+        self.blocked != Some(oldest) && self.octets < budget
+    }
+
+    fn take(&mut self, number: u64, payload: u64) {
+        let octets = payload + u64::from(record::HEADER_LEN);
+        self.octets += octets;
+        let is_full = self.taken.len() >= QUOTA_STEPS;
+        match self.taken.back_mut() {
+            Some(last) if is_full || last.0 == number => *last = (number, last.1 + octets),
+            _ => self.taken.push_back((number, octets)),
+        }
+    }
+
+    fn block(&mut self, oldest: u64) {
+        self.blocked = Some(oldest);
+    }
+
+    fn retry(&mut self) {
+        self.blocked = None;
+    }
+}
+
+/// When messages were appended, roughly: to tell how old the oldest one is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    /// Numbers, and the clock when they were next.
+    marks: VecDeque<(u64, Instant)>,
+}
+
+/// How many marks there are at the most, and how far apart they are at the least.
+const MOST_MARKS: usize = 1024;
+const MARK_EVERY: Duration = Duration::from_secs(1);
+
+impl Marks {
+    /// Takes note that message `number` comes next, at `now`.
+    pub(super) fn set(&mut self, number: u64, now: Instant, oldest: u64) {
+        while self.marks.get(1).is_some_and(|&(next, _)| next <= oldest) {
+            self.marks.pop_front();
+        }
+        if self.marks.back().is_some_and(|&(last, at)| last >= number || now < at.saturating_add(MARK_EVERY)) {
+            return;
+        }
+        if self.marks.len() >= MOST_MARKS {
+            let mut at = 0;
+            self.marks.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+        }
+        self.marks.push_back((number, now));
+    }
+
+    /// How long ago message `number` was appended, at the most.
+    pub(super) fn age(&self, number: u64, now: Instant) -> Option<Duration> {
+        let before = self.marks.partition_point(|&(marked, _)| marked <= number);
+        let (_, at) = self.marks.get(before.checked_sub(1)?)?;
+        Some(now.saturating_since(*at))
+    }
+}
+
+/// The records of what was appended before that each segment begins with.
+pub(super) type Standing = BTreeSet<(u8, u64)>;
