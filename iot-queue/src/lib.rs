@@ -100,6 +100,8 @@ mod log;
 mod message;
 mod offset;
 mod queue;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod stats;
 mod storage;
 

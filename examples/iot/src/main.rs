@@ -3,6 +3,7 @@
 mod cbor;
 mod envelope;
 mod fragment;
+mod queue;
 mod series;
 mod source;
 
@@ -29,6 +30,11 @@ Usage: iot COMMAND [ARGUMENTS]
     --loss P               the share of frames that is lost, 0 up to 0.9 [0.2]
     --trials N             messages, at most 10000000 [100000]
     --seed S               from which the losses follow [1]
+  queue sim                random programs on a simulated disk: exit status 1 and the program if a promise is broken
+    --seeds N, --from N    how many [100000], and the first [0]
+    --steps N              the most steps of a program [160]
+    --failures N           stop after so many seeds that fail [1]
+    --without FAULT        leave out read, write, write-space, sync, space, allocate, directory or power; may be repeated
   envelope keygen SECRET PUBLIC   a new key, as two COSE_Key files, which must not exist; prints its thumbprint
     --kind KIND            ed25519, p256 (both sign) or x25519 (to seal to) [ed25519]
     --password FILE        lock the secret with the first line of FILE; the commands below unlock with it
@@ -94,3 +100,4 @@ fn run(mut parser: Parser) -> Result<(), Failure> {
         other => Err(Failure::Usage(format!("there is no command {other:?}"))),
     }
 }
+        "queue" => queue::run(parser),

@@ -1,0 +1,335 @@
+//! What a queue has promised so far, and what follows for what it may give.
+
+use alloc::vec::Vec;
+
+use iot_core::{DeviceId, Incarnation, Position, StreamId};
+
+use super::random::Random;
+use super::violation::Violation;
+use crate::format::record::HEADER_LEN;
+use crate::message::{Entry, Message};
+use crate::offset::{Gap, GapCause, Offset};
+
+/// Everything that was ever appended and may still be there, by its number.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    slots: Vec<Slot>,
+    /// Everything below is durable.
+    pub(super) durable: u64,
+    /// Counts payloads, so that no two are alike.
+    serial: u64,
+    pub(super) damage: Damage,
+}
+
+/// What the medium did to what it held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Damage {
+    #[default]
+    None,
+    /// Single bits. Costs at most the message whose octets were hit, and acknowledgements.
+    Bits,
+    /// A whole sector. Costs what was in it.
+    Sector,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// What may stand here: more than one after an append that failed. The last is the latest.
+    candidates: Vec<Payload>,
+    state: State,
+    /// What was durable when it was appended, which its record says.
+    mark: u64,
+    /// A recovery met it where no sync is known to have covered it.
+    uncertain: bool,
+    /// Writing it failed in this session.
+    in_doubt: bool,
+    /// A bit of it was flipped.
+    hit: bool,
+    /// It is known to be lost.
+    lost: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody acknowledged it.
+    Waiting,
+    /// It was acknowledged since the last commit.
+    Acknowledged,
+    /// It was acknowledged, and then came a crash: the queue knows whether that lasted.
+    PerhapsAcknowledged,
+    /// It does not come again.
+    Settled,
+}
+
+/// What was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Payload {
+    pub(super) bytes: Vec<u8>,
+    pub(super) position: Option<Position>,
+}
+
+impl Payload {
+    /// Octets that follow from `serial`, so that no part of one payload is a part of another. Some messages have a
+    /// position, and some have none.
+    fn new(serial: u64, len: usize) -> Self {
+        let mut random = Random::new(serial);
+        let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
+        let position = serial.is_multiple_of(3).then(|| Position {
+            source: DeviceId::from_bytes([serial as u8; 32]),
+            stream: StreamId::new(serial as u32),
+            incarnation: Incarnation::from_bytes(serial.to_le_bytes()),
+            sequence: serial,
+        });
+        Self { bytes: words.take(len).collect(), position }
+    }
+
+    pub(super) fn message(&self) -> Message<'_> {
+        let message = Message::new(&self.bytes);
+        self.position.map_or(message, |position| message.at(position))
+    }
+
+    fn is(&self, payload: &[u8], position: Option<&Position>) -> bool {
+        self.bytes == payload && self.position.as_ref() == position
+    }
+
+    /// The body of its record, as the format has it.
+    fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        if let Some(position) = &self.position {
+            body.extend(position.source.as_bytes());
+            body.extend(position.stream.number().to_le_bytes());
+            body.extend(position.incarnation.as_bytes());
+            body.extend(position.sequence.to_le_bytes());
+        }
+        body.extend(&self.bytes);
+        body
+    }
+}
+
+impl Model {
+    pub(super) fn draw_payload(&mut self, len: usize) -> Payload {
+        self.serial += 1;
+        Payload::new(self.serial, len)
+    }
+
+    /// How many places may hold something.
+    pub(super) fn len(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    /// Notes that a message was appended at `number`, or may have been.
+    pub(super) fn appended(&mut self, number: u64, payload: Payload) {
+        let mark = self.durable;
+        match self.slots.get_mut(number as usize) {
+            Some(slot) => {
+                slot.candidates.push(payload);
+                slot.mark = mark;
+            }
+            None => self.slots.push(Slot {
+                candidates: alloc::vec![payload],
+                state: State::Waiting,
+                mark,
+                uncertain: false,
+                in_doubt: false,
+                hit: false,
+                lost: false,
+            }),
+        }
+    }
+
+    /// Everything below `durable` is durable, and so is every acknowledgement.
+    pub(super) fn committed(&mut self, durable: u64) {
+        self.durable_below(durable);
+        for slot in &mut self.slots {
+            if slot.state == State::Acknowledged {
+                slot.state = State::Settled;
+            }
+        }
+    }
+
+    pub(super) fn durable_below(&mut self, durable: u64) {
+        for slot in &mut self.slots[self.durable.min(durable) as usize..durable as usize] {
+            let latest = slot.candidates.len() - 1;
+            slot.candidates.drain(..latest);
+        }
+        self.durable = self.durable.max(durable);
+    }
+
+    pub(super) fn acknowledged(&mut self, number: u64) {
+        if let Some(slot) = self.slots.get_mut(number as usize)
+            && slot.state != State::Settled
+        {
+            slot.state = State::Acknowledged;
+        }
+    }
+
+    /// Acknowledges everything below `number`.
+    pub(super) fn acknowledged_before(&mut self, number: u64) {
+        (0..number.min(self.len())).for_each(|number| self.acknowledged(number));
+    }
+
+    /// Writing failed: until the queue is opened again nobody knows of what is not durable whether it is there.
+    pub(super) fn in_doubt(&mut self) {
+        self.slots[self.durable as usize..].iter_mut().for_each(|slot| slot.in_doubt = true);
+    }
+
+    /// The session ended: what was acknowledged and not committed is in doubt.
+    pub(super) fn session_ended(&mut self) {
+        for slot in &mut self.slots {
+            slot.in_doubt = false;
+            if slot.state == State::Acknowledged {
+                slot.state = State::PerhapsAcknowledged;
+            }
+        }
+    }
+
+    /// Holds a message that was handed out to what is known of it.
+    pub(super) fn came(
+        &mut self,
+        offset: Offset,
+        payload: &[u8],
+        position: Option<&Position>,
+    ) -> Result<(), Violation> {
+        let damage = self.damage;
+        let slot = self.slot(offset)?;
+        let latest = slot.candidates.last().is_some_and(|latest| latest.is(payload, position));
+        if !latest && !slot.candidates.iter().any(|candidate| candidate.is(payload, position)) {
+            return Err(Violation::Invented { offset });
+        }
+        match slot.state {
+            State::Settled if damage == Damage::None => return Err(Violation::CameAgain { offset }),
+            State::Acknowledged => return Err(Violation::CameAgain { offset }),
+            _ => slot.state = State::Waiting,
+        }
+        Ok(())
+    }
+
+    /// All that waits was asked for, and `came` says what came: what might have been acknowledged was.
+    pub(super) fn nothing_else_came(&mut self, came: impl Fn(u64) -> bool) -> Result<(), Violation> {
+        let damage = self.damage;
+        for (number, slot) in (0..).zip(&mut self.slots) {
+            match slot.state {
+                State::PerhapsAcknowledged if !came(number) => slot.state = State::Settled,
+                State::Waiting if !came(number) && !slot.lost && damage < Damage::Sector => {
+                    return Err(Violation::NeverCame { offset: Offset::new(number) });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds what a reader meets to what is known of it.
+    pub(super) fn met(&mut self, entry: &Entry) -> Result<(), Violation> {
+        match entry {
+            Entry::Message(stored) => {
+                let slot = self.slot(stored.offset)?;
+                let is = |candidate: &Payload| candidate.is(&stored.payload, stored.position.as_ref());
+                let Some(found) = slot.candidates.iter().position(is) else {
+                    return Err(Violation::Invented { offset: stored.offset });
+                };
+                slot.candidates.swap(0, found);
+                slot.candidates.truncate(1);
+                slot.uncertain = false;
+                Ok(())
+            }
+            Entry::Gap(gap) => self.met_gap(gap),
+        }
+    }
+
+    fn met_gap(&mut self, gap: &Gap) -> Result<(), Violation> {
+        let damage = self.damage;
+        for number in gap.from.number()..gap.until.number() {
+            let offset = Offset::new(number);
+            let slot = self.slot(offset)?;
+            let is_explained = slot.in_doubt
+                || match damage {
+                    Damage::None => slot.uncertain && gap.cause == GapCause::Uncertain,
+                    Damage::Bits => slot.uncertain || slot.hit,
+                    Damage::Sector => true,
+                };
+            if !is_explained {
+                return Err(Violation::WrongGap { offset, cause: gap.cause });
+            }
+            slot.lost |= !slot.in_doubt;
+        }
+        Ok(())
+    }
+
+    /// Holds the whole log, as an opening found it, to what was promised: `entries` from `oldest` to `next`.
+    pub(super) fn recovered(&mut self, oldest: u64, next: u64, entries: &[Entry]) -> Result<(), Violation> {
+        if next < self.durable && self.damage < Damage::Sector {
+            return Err(Violation::CutShort { durable: Offset::new(self.durable), next: Offset::new(next) });
+        }
+        if next > self.len() {
+            return Err(Violation::Invented { offset: Offset::new(next - 1) });
+        }
+        self.slots.truncate(next as usize);
+        let before = self.durable.min(next);
+        self.slots[before as usize..].iter_mut().for_each(|slot| slot.uncertain = true);
+        if self.damage == Damage::Bits {
+            self.check_causes(entries)?;
+        }
+        let mut expected = oldest;
+        for entry in entries {
+            let (from, until) = match entry {
+                Entry::Message(stored) => (stored.offset.number(), stored.offset.number() + 1),
+                Entry::Gap(gap) => (gap.from.number(), gap.until.number()),
+            };
+            if from != expected {
+                return Err(Violation::Hole { offset: Offset::new(expected) });
+            }
+            expected = until;
+            self.met(entry)?;
+        }
+        if expected != next {
+            return Err(Violation::Hole { offset: Offset::new(expected) });
+        }
+        let waits = |slot: &Slot| slot.state == State::Waiting && !slot.lost;
+        if let Some(number) = self.slots[..oldest.min(next) as usize].iter().position(waits)
+            && self.damage < Damage::Sector
+        {
+            return Err(Violation::Lost { offset: Offset::new(number as u64) });
+        }
+        self.durable = next;
+        Ok(())
+    }
+
+    /// A loss that an opening finds below what a later record says was durable is damage, and nothing else.
+    fn check_causes(&self, entries: &[Entry]) -> Result<(), Violation> {
+        let slot = |offset: Offset| self.slots.get(offset.number() as usize);
+        let marks = entries.iter().filter_map(|entry| match entry {
+            Entry::Message(stored) => slot(stored.offset).map(|slot| slot.mark),
+            Entry::Gap(_) => None,
+        });
+        let marked = marks.max().unwrap_or(0);
+        let is_wrong = |gap: &Gap| {
+            let is_new = slot(gap.from).is_some_and(|slot| !slot.lost && !slot.uncertain);
+            gap.cause == GapCause::Uncertain && gap.from.number() < marked && is_new
+        };
+        let wrong = entries.iter().find_map(|entry| match entry {
+            Entry::Gap(gap) if is_wrong(gap) => Some(Violation::WrongGap { offset: gap.from, cause: gap.cause }),
+            _ => None,
+        });
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Notes which message a flipped bit hit, if it hit the body of one: `octets` are the segment's before that. Behind a
+    /// message that a crash tore, the header must hold as it is.
+    pub(super) fn hit(&mut self, octets: &[u8], flipped: usize) {
+        let mut header = 0;
+        for slot in &mut self.slots {
+            for body in slot.candidates.iter().map(Payload::body) {
+                let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header;
+                slot.hit |= !body.is_empty()
+                    && starts.any(|start| octets.get(start..).is_some_and(|octets| octets.starts_with(&body)));
+            }
+            header = if slot.lost { HEADER_LEN as usize } else { 0 };
+        }
+    }
+
+    fn slot(&mut self, offset: Offset) -> Result<&mut Slot, Violation> {
+        self.slots.get_mut(offset.number() as usize).ok_or(Violation::Invented { offset })
+    }
+}

@@ -1,0 +1,233 @@
+//! What a run does: a queue's configuration and a list of steps, all drawn from one number.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::random::Random;
+use super::storage::Fault;
+use crate::config::{Durability, QueueConfig};
+use crate::log::longest_payload;
+
+/// A queue's configuration and what is done to it, drawn from a seed.
+///
+/// Each step draws what it needs from a number of its own, so that the others stay as they are when it is left out.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub(super) setup: Setup,
+    pub(super) steps: Vec<Step>,
+}
+
+/// What stays the same during a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup {
+    pub(super) queue: QueueConfig,
+    pub(super) segments: u32,
+    pub(super) durability: Durability,
+    pub(super) payload_limit: usize,
+    pub(super) payloads: Payloads,
+    pub(super) max_leases: usize,
+}
+
+/// How long payloads are. Equal lengths bring the records of one life to the places of those of another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payloads {
+    Equal(usize),
+    UpTo(usize),
+}
+
+/// One step of a program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// Everything that the step leaves to chance follows from this.
+    pub(super) seed: u64,
+    pub(super) action: Action,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Append { messages: usize },
+    AppendTooLong,
+    Commit,
+    Reserve { max: usize },
+    Ack,
+    AckAll,
+    AckStale,
+    AckBefore,
+    Release,
+    Read,
+    ReadAll,
+    Pass { seconds: u64 },
+    Drain,
+    Kill,
+    Crash,
+    CrashWhileOpening { operations: u64 },
+    Grow,
+    FailOnce { fault: Fault, after: u64 },
+    FailForGood { fault: Fault, after: u64 },
+    FlipBit,
+    ZeroSector,
+}
+
+/// How often an action comes, and what draws it.
+type Weighted = (u64, fn(&mut Random) -> Action);
+
+/// What a program is mostly about: how often each action comes, in a thousand or so.
+#[derive(Clone, Copy, Debug)]
+enum Theme {
+    Balanced,
+    /// Hardly anything is acknowledged, so that the queue is full.
+    Full,
+    /// Almost everything is acknowledged at once, so that segments are used again.
+    Recycling,
+    Crashing,
+    Failing,
+    Rotting,
+    /// One sector is lost.
+    Maimed,
+}
+
+impl Program {
+    /// The program of `seed`, of up to `longest` steps.
+    pub(super) fn draw(seed: u64, longest: u32, without: &[Fault]) -> Self {
+        let mut random = Random::new(seed);
+        let setup = Setup::draw(&mut random);
+        let theme = random.choose(&[
+            Theme::Balanced,
+            Theme::Balanced,
+            Theme::Full,
+            Theme::Recycling,
+            Theme::Crashing,
+            Theme::Crashing,
+            Theme::Failing,
+            Theme::Failing,
+            Theme::Rotting,
+            Theme::Rotting,
+            Theme::Maimed,
+        ]);
+        let weights = theme.weights();
+        let sum = weights.iter().map(|(weight, _)| weight).sum();
+        let count = 1 + random.below(longest.max(1).into());
+        let steps = (0..count).map(|_| Step { seed: random.next(), action: pick(&weights, sum, &mut random) });
+        let mut steps: Vec<_> = steps.collect();
+        if let Theme::Maimed = theme {
+            let at = random.index(steps.len() + 1);
+            steps.insert(at, Step { seed: random.next(), action: Action::ZeroSector });
+        }
+        steps.retain(|step| match step.action {
+            Action::FailOnce { fault, .. } | Action::FailForGood { fault, .. } => !without.contains(&fault),
+            _ => true,
+        });
+        Self { setup, steps }
+    }
+
+    /// How many steps there are.
+    #[expect(clippy::len_without_is_empty, reason = "no program is drawn without a step")]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {:?}", self.setup)?;
+        self.steps.iter().try_for_each(|Step { seed, action }| writeln!(f, "  {action:?}, seed {seed:#018x}"))
+    }
+}
+
+impl Setup {
+    fn draw(random: &mut Random) -> Self {
+        let segment_len = random.choose(&[4096, 4096, 4096, 4104, 6000, 8192]);
+        let segments = random.choose(&[2, 3, 3, 4, 4, 5, 8]);
+        let durability = random.choose(&[Durability::EachMessage, Durability::Manual, Durability::Manual]);
+        let payload_limit = random.choose(&[64, 300, 300, 700, longest_payload(segment_len)]);
+        // The other segment takes the longest payload, and has no room left for acknowledgements then.
+        let payload_limit = if segments == 2 { payload_limit.min(700) } else { payload_limit };
+        let longest = payload_limit as usize;
+        let payloads = if random.happens(1, 2) {
+            Payloads::Equal(random.index(longest.min(500) + 1))
+        } else {
+            Payloads::UpTo(longest)
+        };
+        let max_leases = random.choose(&[1, 5, 1 << 16, 1 << 16, 1 << 16, 1 << 16]);
+        let queue = QueueConfig::default()
+            .max_payload(payload_limit)
+            .and_then(|config| config.segment_len(segment_len))
+            .and_then(|config| config.segments(segments))
+            .and_then(|config| config.max_leases(max_leases))
+            .expect("each of the values above is in its range")
+            .durability(durability);
+        Self { queue, segments, durability, payload_limit: longest, payloads, max_leases: max_leases as usize }
+    }
+}
+
+impl Payloads {
+    pub(super) fn draw(self, random: &mut Random) -> usize {
+        match self {
+            Self::Equal(len) => len,
+            // The longest is worth trying more often than by chance.
+            Self::UpTo(longest) if random.happens(1, 32) => longest,
+            Self::UpTo(longest) => random.index(longest.min(400) + 1),
+        }
+    }
+}
+
+impl Theme {
+    fn weights(self) -> Vec<Weighted> {
+        let (appends, acks, commits, crashes, faults, rot) = match self {
+            Self::Balanced | Self::Maimed => (120, 80, 40, 20, 3, 0),
+            Self::Full => (300, 8, 30, 15, 3, 0),
+            Self::Recycling => (160, 160, 40, 15, 5, 0),
+            Self::Crashing => (120, 60, 40, 100, 3, 0),
+            Self::Failing => (140, 80, 40, 15, 60, 0),
+            Self::Rotting => (120, 60, 40, 20, 3, 60),
+        };
+        alloc::vec![
+            (appends, |random| Action::Append { messages: 1 + random.index(6) }),
+            (2, |_| Action::AppendTooLong),
+            (commits, |_| Action::Commit),
+            (acks, |random| Action::Reserve { max: 1 + random.index(12) }),
+            (acks / 2, |_| Action::Ack),
+            (acks / 2, |_| Action::AckAll),
+            (5, |_| Action::AckStale),
+            (acks / 10, |_| Action::AckBefore),
+            (8, |_| Action::Release),
+            (8, |_| Action::Read),
+            (4, |_| Action::ReadAll),
+            (8, |random| Action::Pass { seconds: 1 + random.below(20) }),
+            (6, |_| Action::Drain),
+            (crashes / 2, |_| Action::Kill),
+            (crashes, |_| Action::Crash),
+            (crashes / 2, |random| Action::CrashWhileOpening { operations: random.below(24) }),
+            (3, |_| Action::Grow),
+            (10, |random| Action::FailOnce { fault: Fault::Power, after: random.below(30) }),
+            (faults, |random| Action::FailOnce { fault: a_fault(random), after: random.below(12) }),
+            (faults / 4, |random| Action::FailForGood { fault: a_fault(random), after: random.below(12) }),
+            (rot, |_| Action::FlipBit),
+        ]
+    }
+}
+
+fn a_fault(random: &mut Random) -> Fault {
+    random.choose(&[
+        Fault::Sync,
+        Fault::Sync,
+        Fault::Sync,
+        Fault::Write,
+        Fault::WriteSpace,
+        Fault::Read,
+        Fault::Space,
+        Fault::Allocate,
+        Fault::Directory,
+    ])
+}
+
+fn pick(weights: &[Weighted], sum: u64, random: &mut Random) -> Action {
+    let mut drawn = random.below(sum);
+    for (weight, action) in weights {
+        match drawn.checked_sub(*weight) {
+            Some(rest) => drawn = rest,
+            None => return action(random),
+        }
+    }
+    Action::Commit
+}

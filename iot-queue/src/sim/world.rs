@@ -1,0 +1,552 @@
+//! A queue on a simulated disk beside the model of it, and what each step of a program does to both.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use iot_core::Instant;
+
+use super::counts::FaultCounts;
+use super::model::{Damage, Model, Payload};
+use super::program::{Action, Setup, Step};
+use super::random::Random;
+use super::storage::{Fault, SimStorage};
+use super::violation::Violation;
+use crate::config::QueueConfig;
+use crate::error::{AppendError, CommitError, LeaseError, OpenError, ReserveError};
+use crate::lease::LeaseId;
+use crate::message::{Entry, Message};
+use crate::offset::{Epoch, Offset};
+use crate::queue::Queue;
+use crate::storage::SegmentNumber;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How near to another flipped bit of its segment one may be: two in one header are more than its checksum corrects.
+const FLIPS_APART: u32 = 64;
+
+/// Openings that fail because of the disk, before the disk is told to work again.
+const FAILED_OPENINGS: u32 = 3;
+
+#[derive(Debug)]
+pub(super) struct World {
+    disk: SimStorage,
+    queue: Option<Queue<SimStorage>>,
+    config: QueueConfig,
+    setup: Setup,
+    segments: u32,
+    model: Model,
+    epoch: Option<Epoch>,
+    now: Instant,
+    /// Leases that nobody else got since.
+    held: BTreeMap<u64, Held>,
+    /// Leases that ended.
+    stale: Vec<LeaseId>,
+    /// Messages that came in this session.
+    came: BTreeSet<u64>,
+    flips: Vec<(SegmentNumber, u32)>,
+    random: Random,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    lease: LeaseId,
+    deadline: Instant,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The process was killed, on a disk that worked: everything that was written is there.
+    Kill,
+    /// Anything else.
+    Crash,
+}
+
+impl World {
+    pub(super) fn new(setup: Setup) -> Self {
+        Self {
+            disk: SimStorage::new(),
+            queue: None,
+            config: setup.queue,
+            setup,
+            segments: setup.segments,
+            model: Model::default(),
+            epoch: None,
+            now: Instant::START,
+            held: BTreeMap::new(),
+            stale: Vec::new(),
+            came: BTreeSet::new(),
+            flips: Vec::new(),
+            random: Random::new(0),
+        }
+    }
+
+    pub(super) fn counts(&self) -> FaultCounts {
+        self.disk.counts()
+    }
+
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), Violation> {
+        self.random = Random::new(step.seed);
+        self.disk.seed(self.random.next());
+        match step.action {
+            Action::Crash => self.crash()?,
+            Action::Kill => self.kill()?,
+            Action::CrashWhileOpening { operations } => {
+                self.end_session();
+                self.disk.crash();
+                self.disk.inject_once(Fault::Power, operations);
+                self.open(End::Crash)?;
+            }
+            Action::Grow => {
+                self.segments = (self.segments + 1).min(12);
+                self.config = self.config.segments(self.segments).expect("12 are in range");
+                self.kill()?;
+            }
+            Action::FailOnce { fault, after } => self.disk.inject_once(fault, after),
+            Action::FailForGood { fault, after } => self.disk.inject(fault, after),
+            Action::FlipBit => self.flip_bit(),
+            Action::ZeroSector => self.zero_sector(),
+            action => {
+                if self.queue.is_none() {
+                    self.open(End::Crash)?;
+                }
+                self.act(action)?;
+            }
+        }
+        if self.disk.is_without_power() {
+            self.crash()?;
+        }
+        Ok(())
+    }
+
+    /// What every program ends with: whatever happened, a queue on a disk that works again can be drained, takes
+    /// messages, and keeps them.
+    pub(super) fn finish(&mut self) -> Result<(), Violation> {
+        self.random = Random::new(0);
+        self.disk.stop_faults();
+        self.crash()?;
+        self.act(Action::ReadAll)?;
+        self.act(Action::Drain)?;
+        self.act(Action::Append { messages: 1 })?;
+        self.act(Action::Commit)?;
+        self.crash()?;
+        self.act(Action::ReadAll)
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Violation> {
+        match action {
+            Action::Append { messages } => self.append(messages).map(drop),
+            Action::AppendTooLong => self.append_too_long(),
+            Action::Commit => self.commit().map(drop),
+            Action::Reserve { max } => self.reserve(max).map(drop),
+            Action::Ack => self.ack_one(),
+            Action::AckAll => self.ack_all(),
+            Action::AckStale => self.ack_stale(),
+            Action::AckBefore => self.ack_before(),
+            Action::Release => self.release(),
+            Action::Read => self.read(),
+            Action::ReadAll => self.read_all(),
+            Action::Pass { seconds } => {
+                self.now = self.now.saturating_add(Duration::from_secs(seconds));
+                Ok(())
+            }
+            Action::Drain => self.drain(),
+            _ => Ok(()),
+        }
+    }
+
+    // Sessions.
+
+    fn crash(&mut self) -> Result<(), Violation> {
+        self.end_session();
+        self.disk.crash();
+        self.open(End::Crash)
+    }
+
+    fn kill(&mut self) -> Result<(), Violation> {
+        let end = if self.queue.is_some() && self.disk.failures() == 0 { End::Kill } else { End::Crash };
+        self.end_session();
+        self.disk.kill();
+        self.open(end)
+    }
+
+    fn end_session(&mut self) {
+        self.queue = None;
+        self.stale.extend(core::mem::take(&mut self.held).into_values().map(|held| held.lease));
+        self.came.clear();
+        self.model.session_ended();
+    }
+
+    /// Opens the queue, on a disk that may fail while it is opened, and holds what is found to what was promised.
+    fn open(&mut self, mut end: End) -> Result<(), Violation> {
+        for attempt in 0.. {
+            if attempt == FAILED_OPENINGS {
+                self.disk.stop_faults();
+            }
+            let failures = self.disk.failures();
+            let random = self.random.next().to_le_bytes();
+            match Queue::open(self.disk.clone(), self.config, random) {
+                Ok(queue) => match self.recovered(queue, end) {
+                    Ok(()) => return Ok(()),
+                    // Reading it failed, which says nothing about the queue.
+                    Err(Violation::Reserve(_)) if self.disk.failures() > failures => {}
+                    Err(violation) => return Err(violation),
+                },
+                Err(OpenError::Storage(_)) if self.disk.failures() > failures => {}
+                Err(error) => return Err(Violation::Shut(error)),
+            }
+            end = End::Crash;
+            self.end_session();
+            if self.disk.is_without_power() { self.disk.crash() } else { self.disk.kill() }
+        }
+        Ok(())
+    }
+
+    fn recovered(&mut self, queue: Queue<SimStorage>, end: End) -> Result<(), Violation> {
+        let mut entries = Vec::new();
+        for entry in queue.entries_from(Offset::START) {
+            entries.push(entry.map_err(Violation::Reserve)?);
+        }
+        let (oldest, next, durable) = (queue.oldest(), queue.next_offset(), queue.durable());
+        if durable != next {
+            return Err(Violation::WrongOffset { says: durable, is: next });
+        }
+        if self.epoch.is_some_and(|epoch| epoch != queue.epoch()) {
+            return Err(Violation::OtherQueue);
+        }
+        // A queue of which nothing was durable may be begun anew.
+        self.epoch = Some(queue.epoch());
+        if end == End::Kill && next.number() < self.model.len() && self.model.damage == Damage::None {
+            return Err(Violation::LostByKill { offset: next });
+        }
+        self.model.recovered(oldest.number(), next.number(), &entries)?;
+        self.queue = Some(queue);
+        self.disk.forget_failures();
+        if self.random.happens(3, 4) { self.look_through() } else { Ok(()) }
+    }
+
+    /// Asks for all that waits, and gives it back.
+    fn look_through(&mut self) -> Result<(), Violation> {
+        let Some(leases) = self.reserve(usize::MAX)? else { return Ok(()) };
+        if leases.len() < self.setup.max_leases {
+            let came: BTreeSet<_> = leases.iter().map(|lease| lease.offset().number()).collect();
+            self.model.nothing_else_came(|number| came.contains(&number))?;
+        }
+        for lease in leases {
+            self.release_lease(lease)?;
+        }
+        Ok(())
+    }
+
+    fn meet_gaps(&mut self) -> Result<(), Violation> {
+        let queue = self.queue.as_ref().expect("it is open between steps");
+        queue.gaps().try_for_each(|gap| self.model.met(&Entry::Gap(gap)))
+    }
+
+    fn queue(&mut self) -> &mut Queue<SimStorage> {
+        self.queue.as_mut().expect("it is open between steps")
+    }
+
+    /// Whether an operation may say that the storage failed.
+    fn disk_failed(&self) -> bool {
+        self.disk.failures() > 0
+    }
+
+    // Appends.
+
+    /// Says whether the messages were appended.
+    fn append(&mut self, count: usize) -> Result<bool, Violation> {
+        let lens: Vec<_> = (0..count).map(|_| self.setup.payloads.draw(&mut self.random)).collect();
+        let payloads: Vec<_> = lens.into_iter().map(|len| self.model.draw_payload(len)).collect();
+        let messages: Vec<_> = payloads.iter().map(Payload::message).collect();
+        let first = self.queue().next_offset();
+        let appended = self.queue().append_batch(&messages);
+        match appended {
+            Ok(offset) if offset != first => return Err(Violation::WrongOffset { says: offset, is: first }),
+            Ok(_) => {
+                self.entered(first, payloads);
+                let next = first.number() + count as u64;
+                if self.setup.durability == crate::config::Durability::EachMessage {
+                    self.model.committed(next);
+                }
+            }
+            // The queue committed to make room.
+            Err(AppendError::Full { .. }) => {
+                let durable = self.queue().durable().number();
+                self.model.committed(durable);
+                self.check_offsets()?;
+                return Ok(false);
+            }
+            Err(AppendError::Storage(_)) if self.disk_failed() => {
+                // Any part of it may come to light.
+                self.entered(first, payloads);
+                self.model.in_doubt();
+                return Ok(false);
+            }
+            Err(AppendError::ReadOnly(_)) if self.disk_failed() => return Ok(false),
+            Err(error) => return Err(Violation::Append(error)),
+        }
+        self.check_offsets()?;
+        Ok(true)
+    }
+
+    fn entered(&mut self, first: Offset, payloads: Vec<Payload>) {
+        for (number, payload) in (first.number()..).zip(payloads) {
+            self.model.appended(number, payload);
+        }
+    }
+
+    fn append_too_long(&mut self) -> Result<(), Violation> {
+        let payload = alloc::vec![0; self.setup.payload_limit + 1];
+        match self.queue().append(&Message::new(&payload)) {
+            Err(AppendError::TooLarge { .. }) => Ok(()),
+            Err(error) => Err(Violation::Append(error)),
+            Ok(offset) => Err(Violation::Invented { offset }),
+        }
+    }
+
+    /// Says whether it was done.
+    fn commit(&mut self) -> Result<bool, Violation> {
+        match self.queue().commit() {
+            Ok(durable) => {
+                let next = self.queue().next_offset();
+                if durable != next {
+                    return Err(Violation::WrongOffset { says: durable, is: next });
+                }
+                self.model.committed(durable.number());
+                self.check_offsets()?;
+                Ok(true)
+            }
+            Err(CommitError::Storage(_) | CommitError::ReadOnly(_)) if self.disk_failed() => {
+                self.model.in_doubt();
+                Ok(false)
+            }
+            // Damage that takes acknowledgements back takes the room with them that they had given.
+            Err(CommitError::Full { .. }) if self.model.damage > Damage::None => Ok(false),
+            Err(error) => Err(Violation::Commit(error)),
+        }
+    }
+
+    /// What the queue calls durable is durable from now on.
+    fn check_offsets(&mut self) -> Result<(), Violation> {
+        let (durable, next) = (self.queue().durable(), self.queue().next_offset());
+        if durable.number() < self.model.durable || durable > next || next.number() > self.model.len() {
+            return Err(Violation::WrongOffset { says: durable, is: Offset::new(self.model.durable) });
+        }
+        self.model.durable_below(durable.number());
+        Ok(())
+    }
+
+    // Leases.
+
+    /// Gives the leases, or nothing when the disk failed.
+    fn reserve(&mut self, max: usize) -> Result<Option<Vec<LeaseId>>, Violation> {
+        let now = self.now;
+        let leased = match self.queue().reserve(now, TIMEOUT, max) {
+            Ok(leased) => leased,
+            Err(ReserveError::Storage(_) | ReserveError::ReadOnly(_)) if self.disk_failed() => return Ok(None),
+            Err(error) => return Err(Violation::Reserve(error)),
+        };
+        let held = self.held.values().filter(|held| held.deadline > now).count();
+        let most = max.min(self.setup.max_leases.saturating_sub(held));
+        if leased.len() > most {
+            return Err(Violation::TooMany { most });
+        }
+        for leased in &leased {
+            let (offset, number) = (leased.offset, leased.offset.number());
+            self.model.came(offset, &leased.payload, leased.position.as_ref())?;
+            let latest = self.came.last().copied();
+            if let Some(latest) = latest.filter(|&latest| self.came.insert(number) && number < latest) {
+                return Err(Violation::OutOfOrder { offset, after: Offset::new(latest) });
+            }
+            let held = Held { lease: leased.lease, deadline: now.saturating_add(TIMEOUT) };
+            if let Some(before) = self.held.insert(number, held) {
+                if before.deadline > now {
+                    return Err(Violation::HeldTwice { offset });
+                }
+                self.stale.push(before.lease);
+            }
+        }
+        // A gap goes with its segment, so it is met at once.
+        self.meet_gaps()?;
+        Ok(Some(leased.into_iter().map(|leased| leased.lease).collect()))
+    }
+
+    fn ack_one(&mut self) -> Result<(), Violation> {
+        self.any_held().map_or(Ok(()), |held| self.ack(held))
+    }
+
+    fn ack_all(&mut self) -> Result<(), Violation> {
+        let held: Vec<_> = self.held.values().copied().collect();
+        held.into_iter().try_for_each(|held| self.ack(held))
+    }
+
+    fn ack(&mut self, held: Held) -> Result<(), Violation> {
+        let number = held.lease.offset().number();
+        match self.queue().ack(held.lease) {
+            Ok(()) => {
+                self.held.remove(&number);
+                self.stale.push(held.lease);
+                self.model.acknowledged(number);
+                Ok(())
+            }
+            Err(LeaseError::ReadOnly(_)) if self.disk_failed() => Ok(()),
+            Err(LeaseError::Stale { .. }) if held.deadline <= self.now => Ok(()),
+            Err(error) => Err(Violation::Lease(error)),
+        }
+    }
+
+    fn ack_stale(&mut self) -> Result<(), Violation> {
+        if self.stale.is_empty() {
+            return Ok(());
+        }
+        let lease = self.stale[self.random.index(self.stale.len())];
+        match self.queue().ack(lease) {
+            Ok(()) => Err(Violation::StaleLease { offset: lease.offset() }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn ack_before(&mut self) -> Result<(), Violation> {
+        let (oldest, next) = (self.queue().oldest().number(), self.queue().next_offset().number());
+        let until = oldest + self.random.below(next - oldest + 1) / 2;
+        match self.queue().ack_before(Offset::new(until)) {
+            Ok(_) => {
+                self.model.acknowledged_before(until);
+                let kept = self.held.split_off(&until);
+                let ended = core::mem::replace(&mut self.held, kept);
+                self.stale.extend(ended.into_values().map(|held| held.lease));
+                Ok(())
+            }
+            Err(LeaseError::ReadOnly(_)) if self.disk_failed() => Ok(()),
+            Err(error) => Err(Violation::Lease(error)),
+        }
+    }
+
+    fn release(&mut self) -> Result<(), Violation> {
+        self.any_held().map_or(Ok(()), |held| self.release_lease(held.lease))
+    }
+
+    fn release_lease(&mut self, lease: LeaseId) -> Result<(), Violation> {
+        let number = lease.offset().number();
+        let has_ended = self.held.remove(&number).is_none_or(|held| held.deadline <= self.now);
+        self.stale.push(lease);
+        match self.queue().release(lease) {
+            Ok(()) => Ok(()),
+            Err(LeaseError::Stale { .. }) if has_ended => Ok(()),
+            Err(LeaseError::ReadOnly(_)) if self.disk_failed() => Ok(()),
+            Err(error) => Err(Violation::Lease(error)),
+        }
+    }
+
+    fn any_held(&mut self) -> Option<Held> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let at = self.random.index(self.held.len());
+        self.held.values().nth(at).copied()
+    }
+
+    // Reading, and emptying.
+
+    fn read(&mut self) -> Result<(), Violation> {
+        let (oldest, next) = (self.queue().oldest().number(), self.queue().next_offset().number());
+        if oldest == next {
+            return Ok(());
+        }
+        let offset = Offset::new(oldest + self.random.below(next - oldest));
+        match self.queue().read(offset) {
+            Ok(Some(entry)) => self.model.met(&entry),
+            Ok(None) => Err(Violation::Hole { offset }),
+            Err(_) if self.disk_failed() => Ok(()),
+            Err(error) => Err(Violation::Reserve(error)),
+        }
+    }
+
+    fn read_all(&mut self) -> Result<(), Violation> {
+        let failed = self.disk_failed();
+        let queue = self.queue.as_ref().expect("it is open between steps");
+        let mut expected = queue.oldest();
+        for entry in queue.entries_from(Offset::START) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(_) if failed || self.disk.failures() > 0 => return Ok(()),
+                Err(error) => return Err(Violation::Reserve(error)),
+            };
+            let (from, until) = match &entry {
+                Entry::Message(stored) => (stored.offset, stored.offset.next()),
+                Entry::Gap(gap) => (gap.from, gap.until),
+            };
+            if from != expected {
+                return Err(Violation::Hole { offset: expected });
+            }
+            expected = until;
+            self.model.met(&entry)?;
+        }
+        if expected == queue.next_offset() { Ok(()) } else { Err(Violation::Hole { offset: expected }) }
+    }
+
+    /// However full the queue is: everything can be acknowledged, and then it takes messages again.
+    fn drain(&mut self) -> Result<(), Violation> {
+        self.ack_all()?;
+        loop {
+            let Some(leases) = self.reserve(usize::MAX)? else { return Ok(()) };
+            if leases.is_empty() {
+                break;
+            }
+            self.ack_all()?;
+        }
+        if !self.commit()? {
+            return Ok(());
+        }
+        let depth = self.queue().stats().depth;
+        if depth > 0 {
+            return Err(Violation::NotDrained { depth });
+        }
+        self.model.nothing_else_came(|_| false)?;
+        if !self.append(1)? && !self.disk_failed() && self.model.damage == Damage::None {
+            let budget = self.queue().stats().budget;
+            return Err(Violation::Append(AppendError::Full { budget }));
+        }
+        Ok(())
+    }
+
+    // Damage.
+
+    /// Flips a bit of the medium: often where few octets matter much.
+    fn flip_bit(&mut self) {
+        let Some((segment, len)) = self.any_segment() else { return };
+        let octet = match self.random.below(8) {
+            0 => self.random.below(64),
+            1 => 512 + self.random.below(64),
+            2 => u64::from(len) - 1 - self.random.below(64),
+            3 => u64::from(len) - 1 - self.random.below(192),
+            _ => self.random.below(u64::from(len)),
+        } as u32;
+        let is_near = |&(other, at): &(SegmentNumber, u32)| other == segment && at.abs_diff(octet) < FLIPS_APART;
+        if self.flips.iter().any(is_near) {
+            return;
+        }
+        let octets = self.disk.octets(segment);
+        if self.disk.flip_bit(segment, octet, self.random.below(8) as u32) {
+            self.flips.push((segment, octet));
+            self.model.damage = self.model.damage.max(Damage::Bits);
+            self.model.hit(&octets, octet as usize);
+        }
+    }
+
+    fn zero_sector(&mut self) {
+        let Some((segment, len)) = self.any_segment() else { return };
+        let sector = self.random.below(u64::from(len / 512)) as u32 * 512;
+        if self.disk.zero_sector(segment, sector..sector + 512) {
+            self.model.damage = Damage::Sector;
+        }
+    }
+
+    fn any_segment(&mut self) -> Option<(SegmentNumber, u32)> {
+        let segment = SegmentNumber::new(self.random.below(self.segments.into()) as u32);
+        let len = self.disk.octets(segment).len() as u32;
+        (len >= crate::config::MIN_SEGMENT_LEN).then_some((segment, len))
+    }
+}
