@@ -26,34 +26,11 @@
 //! # Example
 //!
 //! ```
-//! use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+//! use iot_core::{Incarnation, Position, StreamId, Timestamp, Topic};
 //! use iot_crypto::group::*;
-//! use iot_crypto::stream::{Counter, CounterStore, Reservation};
+//! use iot_crypto::stream::{Counter, Reservation};
 //! use iot_crypto::*;
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-//! # struct Flash(Option<Counter>);
-//! # impl CounterStore for Flash {
-//! #     type Error = core::convert::Infallible;
-//! #     fn load(&mut self) -> Result<Option<Counter>, Self::Error> { Ok(self.0) }
-//! #     fn store(&mut self, counter: Counter) -> Result<(), Self::Error> { self.0 = Some(counter); Ok(()) }
-//! # }
-//! # struct Known(VerifyingKey);
-//! # impl Directory for Known {
-//! #     fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-//! #         (key == self.0.key_id()).then(|| (self.0.device_id(), self.0))
-//! #     }
-//! # }
-//! # #[derive(Default)]
-//! # struct Memory(Vec<Position>);
-//! # impl ReplayGuard for Memory {
-//! #     fn check(&self, position: &Position) -> Result<(), ReplayError> {
-//! #         if self.0.contains(position) { Err(ReplayError::Repeated) } else { Ok(()) }
-//! #     }
-//! #     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
-//! #         self.0.push(*position);
-//! #         Ok(Freshness::Unproven)
-//! #     }
-//! # }
 //! # let mut rng = ChaCha20Rng::from_seed([1; 32]);
 //! # let now = Timestamp::from_secs(1_767_225_600);
 //! # let keys: [SigningKey; 3] = core::array::from_fn(|_| SigningKey::generate(&mut rng));
@@ -77,7 +54,8 @@
 //!
 //! // Each member opens it as any message, and enters the epoch.
 //! let enter = |secret: &AgreementSecret| -> Result<GroupMember, Box<dyn std::error::Error>> {
-//!     let mut opener = Opener::new(core::slice::from_ref(secret), Known(manager.verifying_key()), Memory::default());
+//!     let seen: Trackers = Trackers::new(1_000, 4)?;
+//!     let mut opener = Opener::new(core::slice::from_ref(secret), manager.verifying_key(), seen);
 //!     let mut message = messages[0].clone();
 //!     let mut member = GroupMember::new(group);
 //!     member.enter(&opener.open(Some(keys_topic), &mut message, &mut [0; 1024])?)?;
@@ -87,18 +65,18 @@
 //!
 //! // One publishes, and signs what it has published.
 //! let first = heading(device, topic);
-//! let mut publisher: GroupPublisher<_> =
-//!     GroupPublisher::begin(&writer, &first, Flash(None), Reservation::default())?;
+//! # let flash: Option<Counter> = None;
+//! let mut publisher: GroupPublisher<_> = GroupPublisher::begin(&writer, &first, flash, Reservation::default())?;
 //! let mut batch: Batch = Batch::new(group);
 //! let mut message = publisher.publish(b"21.5 Cel", &mut batch)?;
 //! let record = batch.sign(device)?;
 //!
 //! // The other knows that a member wrote it; and when it has the batch, which.
-//! let mut memory = Memory::default();
-//! let opened = reader.open(Some(topic), Some(first.position.source), &mut message, &mut memory)?;
+//! let mut seen: Trackers = Trackers::new(1_000, 4)?;
+//! let opened = reader.open(Some(topic), Some(first.position.source), &mut message, &mut seen)?;
 //! assert_eq!((opened.payload(), opened.epoch()), (&b"21.5 Cel"[..], 0));
 //! let mut scratch = [0; SignedBatch::SCRATCH_LEN];
-//! let signed = SignedBatch::verify(&record, &group, &Known(device.verifying_key()), &mut scratch)?;
+//! let signed = SignedBatch::verify(&record, &group, &device.verifying_key(), &mut scratch)?;
 //! assert_eq!(signed.confirm(opened)?.proof(), Proof::Signature);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

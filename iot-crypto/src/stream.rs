@@ -11,12 +11,6 @@
 //! use iot_crypto::stream::*;
 //! use iot_crypto::*;
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-//! # struct Flash(Option<Counter>);
-//! # impl CounterStore for Flash {
-//! #     type Error = core::convert::Infallible;
-//! #     fn load(&mut self) -> Result<Option<Counter>, Self::Error> { Ok(self.0) }
-//! #     fn store(&mut self, counter: Counter) -> Result<(), Self::Error> { self.0 = Some(counter); Ok(()) }
-//! # }
 //! # let mut rng = ChaCha20Rng::from_seed([1; 32]);
 //! # let now = Timestamp::from_secs(1_767_225_600);
 //! # let server = SigningKey::generate(&mut rng);
@@ -27,7 +21,6 @@
 //! # let reader = server.verifying_key().device_id();
 //! # let bundle = KeyBundle::verify(&bundle, &reader, now)?;
 //! # let topic = Topic::new("plant/7/boiler/12")?;
-//! # let flash = Flash(None);
 //! // The server names the stream, and seals the invitation to the device (or both know it, where nothing can be sent).
 //! let mut streams: Streams = Streams::new(1_000, 2)?;
 //! let invitation = Invitation::draw(streams.assign().ok_or("full")?, &mut rng);
@@ -41,6 +34,7 @@
 //! let len = opening.write(&mut payload)?;
 //! let mut sealed = Sealer::new(source, &device, bundle).seal(&heading, &payload[..len], now, &mut rng)?;
 //! let epoch = Epoch::begin(&opening, &heading, reader)?;
+//! # let flash: Option<Counter> = None;
 //! let mut sender: StreamSender<_> = StreamSender::begin(epoch, flash, Reservation::default())?;
 //!
 //! // The server opens it as any message, and adds the stream.

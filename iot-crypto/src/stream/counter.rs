@@ -1,3 +1,5 @@
+use core::convert::Infallible;
+
 use iot_core::Incarnation;
 use iot_core::limits::OutOfRange;
 use sha2::{Digest, Sha256};
@@ -32,6 +34,20 @@ pub trait CounterStore {
     ///
     /// Whatever the storage reports; the old counter or the new one is stored then.
     fn store(&mut self, counter: Counter) -> Result<(), Self::Error>;
+}
+
+/// Remembers until the power goes: for a source that begins a new incarnation whenever it starts, and resumes none.
+impl CounterStore for Option<Counter> {
+    type Error = Infallible;
+
+    fn load(&mut self) -> Result<Option<Counter>, Infallible> {
+        Ok(*self)
+    }
+
+    fn store(&mut self, counter: Counter) -> Result<(), Infallible> {
+        *self = Some(counter);
+        Ok(())
+    }
 }
 
 impl<C: CounterStore> CounterStore for &mut C {

@@ -3,7 +3,7 @@
 use iot_core::{Freshness, Incarnation, Position, StreamId, Topic};
 use iot_crypto::Heading;
 use iot_crypto::session::{Session, SessionError};
-use iot_crypto::stream::{ContextId, Counter, CounterStore, Reservation, StreamSender, Streams};
+use iot_crypto::stream::{ContextId, Counter, Reservation, StreamSender, Streams};
 
 use crate::support::{PATTERNS, sessions};
 
@@ -60,21 +60,6 @@ fn payloads_of_every_length_to_the_longest_fit() {
     assert_eq!(ours.send(&vec![9; len]), Err(SessionError::TooLong { len }));
 }
 
-struct Ram(Option<Counter>);
-
-impl CounterStore for Ram {
-    type Error = core::convert::Infallible;
-
-    fn load(&mut self) -> Result<Option<Counter>, Self::Error> {
-        Ok(self.0)
-    }
-
-    fn store(&mut self, counter: Counter) -> Result<(), Self::Error> {
-        self.0 = Some(counter);
-        Ok(())
-    }
-}
-
 #[test]
 fn epochs_of_streams_come_from_a_session() {
     for pattern in PATTERNS {
@@ -88,7 +73,8 @@ fn epochs_of_streams_come_from_a_session() {
             let mut streams: Streams = Streams::new(4, 2).unwrap();
             let context = streams.assign().unwrap();
             let epoch = ours.begin_epoch(context, &heading).unwrap();
-            let mut sender: StreamSender<_> = StreamSender::begin(epoch, Ram(None), Reservation::default()).unwrap();
+            let mut sender: StreamSender<Option<Counter>> =
+                StreamSender::begin(epoch, None, Reservation::default()).unwrap();
             streams.insert(theirs.accept_epoch(context, &heading).unwrap()).unwrap();
             let (_, mut message) = sender.send(b"21.5 Cel").unwrap();
             ciphertexts.push(message[message.len() - 24..].to_vec());

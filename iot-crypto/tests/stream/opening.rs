@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
 use iot_crypto::stream::{
-    AcceptError, ContextId, Epoch, EpochSecret, InsertError, Invitation, Opening, Reservation, Skipped, StreamReceiver,
-    StreamSender, Streams,
+    AcceptError, ContextId, Counter, Epoch, EpochSecret, InsertError, Invitation, Opening, Reservation, Skipped,
+    StreamReceiver, StreamSender, Streams,
 };
 use iot_crypto::{
     AgreementSecret, Answer, Audience, BufferTooSmall, Challenge, Heading, KeyBundle, MultiSealer, Opener, Proof,
@@ -14,7 +14,7 @@ use iot_crypto::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
-use crate::support::{PAYLOAD, Ram};
+use crate::support::PAYLOAD;
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -57,12 +57,12 @@ impl World {
     }
 
     /// The device answers an invitation. Gives the opening as it arrives, and the sender.
-    fn begin(&mut self, invitation: &Invitation) -> (Vec<u8>, StreamSender<Ram>) {
+    fn begin(&mut self, invitation: &Invitation) -> (Vec<u8>, StreamSender<Option<Counter>>) {
         let opening = Opening::draw(invitation, &mut self.rng).promising(Duration::from_millis(59_001));
         let mut payload = [0; Opening::MAX_LEN];
         let len = opening.write(&mut payload).unwrap();
         let epoch = Epoch::begin(&opening, &self.heading(), self.reader()).unwrap();
-        let sender = StreamSender::begin(epoch, Ram::default(), Reservation::default()).unwrap();
+        let sender = StreamSender::begin(epoch, None, Reservation::default()).unwrap();
         (self.sealed(&payload[..len]), sender)
     }
 
@@ -220,8 +220,9 @@ fn numbers_that_were_never_used_are_no_gap() {
     // The power is cut; the queue holds number 42 as the last.
     let mut saved = [0; 256];
     let len = sender.save_into(&mut saved).unwrap();
-    let store = Ram(Some(iot_crypto::stream::Counter { incarnation: sender.incarnation(), unused_from: 1_042 }));
-    let mut sender: StreamSender<Ram> = StreamSender::resume(&saved[..len], store, Reservation::default()).unwrap();
+    let store = Some(Counter { incarnation: sender.incarnation(), unused_from: 1_042 });
+    let mut sender: StreamSender<Option<Counter>> =
+        StreamSender::resume(&saved[..len], store, Reservation::default()).unwrap();
     let (_, mut message) = sender.send(PAYLOAD).unwrap();
     streams.open(topic, &mut message).unwrap();
     let missing = |streams: &Streams| streams.stream(context).unwrap().missing().collect::<Vec<_>>();
@@ -277,7 +278,7 @@ fn nothing_shows_a_secret() {
         EpochSecret { secret: &secret, transcript: b"", key: KeyId::from_bytes([0; 8]), freshness: Freshness::Proven };
     let context = ContextId::new(&[1]).unwrap();
     let epoch = || Epoch::from_agreed(context, &crate::support::heading(0), crate::support::READER, &agreed);
-    let sender: StreamSender<Ram> = StreamSender::begin(epoch(), Ram::default(), Reservation::default()).unwrap();
+    let sender: StreamSender<Option<Counter>> = StreamSender::begin(epoch(), None, Reservation::default()).unwrap();
     let receiver: crate::support::Receiver = StreamReceiver::new(epoch(), crate::support::TOPIC).unwrap();
     let mut saved = [0; 256];
     let len = sender.save_into(&mut saved).unwrap();

@@ -22,7 +22,7 @@ fn message(number: u64) -> Vec<u8> {
     let len = sender.save_into(&mut saved).unwrap();
     if number > 0 {
         let counter = iot_crypto::stream::Counter { incarnation: INCARNATION, unused_from: number };
-        sender = StreamSender::resume(&saved[..len], Ram(Some(counter)), Reservation::default()).unwrap();
+        sender = StreamSender::resume(&saved[..len], Some(counter), Reservation::default()).unwrap();
     }
     let (sequence, message) = sender.send(PAYLOAD).unwrap();
     assert_eq!(sequence, number);
@@ -215,7 +215,7 @@ fn two_streams_do_not_open_each_others_messages() {
     let refused = streams.insert(epoch_of(other, &elsewhere, READER, 2));
     assert!(refused.is_ok());
     let mut sender: Sender =
-        StreamSender::begin(epoch_of(one, &heading(0), READER, 1), Ram::default(), Reservation::default()).unwrap();
+        StreamSender::begin(epoch_of(one, &heading(0), READER, 1), None, Reservation::default()).unwrap();
     let (_, message) = sender.send(PAYLOAD).unwrap();
     let mut moved = message.clone();
     moved[1] = 1;
@@ -235,7 +235,7 @@ fn a_restored_table_accepts_nothing_twice() {
     let context = streams.assign().unwrap();
     streams.insert(epoch_of(context, &heading(0), READER, 1)).unwrap();
     let epoch = epoch_of(context, &heading(0), READER, 1);
-    let mut sender: Sender = StreamSender::begin(epoch, Ram::default(), Reservation::default()).unwrap();
+    let mut sender: Sender = StreamSender::begin(epoch, None, Reservation::default()).unwrap();
     let (_, message) = sender.send(PAYLOAD).unwrap();
     streams.open(topic(), &mut message.clone()).unwrap();
     let stream = streams.stream(context).unwrap();

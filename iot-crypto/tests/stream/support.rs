@@ -22,7 +22,7 @@ pub type Cipher = iot_crypto::stream::RustCrypto;
 #[cfg(feature = "fast-aead")]
 pub type Cipher = iot_crypto::stream::Ring;
 
-pub type Sender = StreamSender<Ram>;
+pub type Sender = StreamSender<Option<Counter>>;
 pub type Receiver<S = iot_core::Ranges<8>> = StreamReceiver<&'static str, S, Cipher>;
 
 pub fn topic() -> Topic<'static> {
@@ -55,7 +55,7 @@ pub fn epoch_of<'t>(context: ContextId, first: &Heading<'t>, reader: DeviceId, s
 }
 
 pub fn sender(first: u64) -> Sender {
-    StreamSender::begin(epoch(first), Ram::default(), Reservation::default()).unwrap()
+    StreamSender::begin(epoch(first), None, Reservation::default()).unwrap()
 }
 
 pub fn receiver(first: u64) -> Receiver {
@@ -73,23 +73,6 @@ pub fn accepts(receiver: &mut Receiver, message: &[u8]) -> bool {
             true
         }
         Err(_) => false,
-    }
-}
-
-/// Remembers for as long as the device has power.
-#[derive(Clone, Debug, Default)]
-pub struct Ram(pub Option<Counter>);
-
-impl CounterStore for Ram {
-    type Error = std::convert::Infallible;
-
-    fn load(&mut self) -> Result<Option<Counter>, Self::Error> {
-        Ok(self.0)
-    }
-
-    fn store(&mut self, counter: Counter) -> Result<(), Self::Error> {
-        self.0 = Some(counter);
-        Ok(())
     }
 }
 
