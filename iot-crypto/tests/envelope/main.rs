@@ -5,6 +5,7 @@
 mod policy;
 mod readers;
 mod replay;
+mod seen;
 mod support;
 
 use iot_core::{Freshness, Position, Topic};
@@ -214,7 +215,8 @@ fn short_scratch_is_refused_and_loses_nothing() {
 fn a_full_memory_refuses_before_it_decrypts_where_the_source_is_known() {
     let (device, reader) = (Party::new(1), Party::new(2));
     let mut message = sealed(&device, &reader, Carries::Source, b"21.5");
-    let mut full = iot_crypto::Opener::new(std::slice::from_ref(&reader.agreement), &device, support::Full);
+    let mut full =
+        iot_crypto::Opener::new(std::slice::from_ref(&reader.agreement), device.signing.verifying_key(), support::Full);
     let refused = full.open(Some(topic()), &mut message, &mut [0; 512]).unwrap_err();
     assert_eq!(refused, OpenError::Replay(ReplayError::Full));
     assert!(reader.opener(&device).open(Some(topic()), &mut message, &mut [0; 512]).is_ok());

@@ -16,7 +16,7 @@ fn published(device: &Party, carries: Carries, payload: &[u8]) -> Vec<u8> {
 }
 
 fn open_under(policy: Policy<'_>, reader: &Party, from: &Party, message: &[u8]) -> Result<Vec<u8>, OpenError> {
-    let mut opener = Opener::new(std::slice::from_ref(&reader.agreement), from, Seen::default()).with_policy(policy);
+    let mut opener = reader.opener(from).with_policy(policy);
     opener.open(Some(topic()), &mut message.to_vec(), &mut [0; 4096]).map(|opened| opened.payload().to_vec())
 }
 
@@ -91,7 +91,7 @@ fn nothing_lowers_the_floor_of_a_peer() {
     struct Strict<'a>(&'a Party);
     impl Directory for Strict<'_> {
         fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-            self.0.sender(key)
+            self.0.signing.verifying_key().sender(key)
         }
         fn floor(&self, device: &DeviceId) -> Strength {
             if *device == self.0.id() { Strength::Sealed } else { Strength::Signed }
@@ -147,13 +147,13 @@ fn an_unfresh_message_is_refused_and_not_remembered() {
     let seal = |sequence| sealer.seal(&heading(&device, sequence), b"21.5", NOW, &mut rng()).unwrap();
     let secrets = std::slice::from_ref(&reader.agreement);
     let policy = Policy::new().fresh(Freshness::Proven);
-    let mut opener = Opener::new(secrets, &device, Proven::default()).with_policy(policy);
+    let mut opener = Opener::new(secrets, device.signing.verifying_key(), Proven::default()).with_policy(policy);
     let refused = opener.open(Some(topic()), &mut seal(99), &mut [0; 512]).map(drop);
     assert_eq!(refused, Err(OpenError::Policy(PolicyError::Freshness)));
     assert_eq!(opener.replay().check(&heading(&device, 99).position), Ok(()));
     assert!(opener.open(Some(topic()), &mut seal(100), &mut [0; 512]).is_ok());
     // A guard that knows nothing of freshness admits nothing.
-    let mut opener = Opener::new(secrets, &device, Seen::default()).with_policy(policy);
+    let mut opener = Opener::new(secrets, device.signing.verifying_key(), Seen::default()).with_policy(policy);
     let refused = opener.open(Some(topic()), &mut seal(100), &mut [0; 512]).map(drop);
     assert_eq!(refused, Err(OpenError::Policy(PolicyError::Freshness)));
 }

@@ -235,7 +235,7 @@ fn a_reader_opens_with_the_key_of_an_earlier_bundle() {
         iot_crypto::AgreementSecret::from_bytes(&new.agreement_seed()),
         iot_crypto::AgreementSecret::from_bytes(&old.agreement_seed()),
     ];
-    let mut opener = Opener::new(&secrets, &device, Seen::default());
+    let mut opener = Opener::new(&secrets, device.signing.verifying_key(), Seen::default());
     let mut message = message.clone();
     assert_eq!(opener.open(Some(topic()), &mut message, &mut [0; 1024]).unwrap().payload(), b"21.5");
 }

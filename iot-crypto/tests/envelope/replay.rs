@@ -54,7 +54,7 @@ proptest! {
         let secrets = std::slice::from_ref(&reader.agreement);
         let mut disk = Disk::default();
         let mut acknowledged = std::collections::BTreeSet::new();
-        let mut opener = Opener::new(secrets, &device, disk.boot());
+        let mut opener = Opener::new(secrets, device.signing.verifying_key(), disk.boot());
         // In the end the line holds, and everything comes once more.
         for (number, crash) in deliveries.into_iter().chain((0..MESSAGES).rev().map(|number| (number, Crash::Never))) {
             let mut message = sealed[number as usize].clone();
@@ -80,7 +80,7 @@ proptest! {
                 }
             }
             if !matches!(crash, Crash::Never) {
-                opener = Opener::new(secrets, &device, disk.boot());
+                opener = Opener::new(secrets, device.signing.verifying_key(), disk.boot());
             }
         }
         disk.effects.sort_unstable();
@@ -101,7 +101,8 @@ fn a_reader_that_demands_freshness_accepts_what_comes_after_the_proof() {
     trackers.accept(&position).unwrap();
     trackers.tracker_mut(position.source, position.stream).unwrap().prove(position.incarnation, 7).unwrap();
     let policy = Policy::new().fresh(Freshness::Proven);
-    let mut opener = Opener::new(std::slice::from_ref(&reader.agreement), &device, trackers).with_policy(policy);
+    let mut opener = Opener::new(std::slice::from_ref(&reader.agreement), device.signing.verifying_key(), trackers)
+        .with_policy(policy);
     let refused = opener.open(Some(topic()), &mut seal(6), &mut [0; 512]).map(drop);
     assert_eq!(refused, Err(OpenError::Policy(PolicyError::Freshness)));
     assert_eq!(opener.replay().check(&heading(&device, 6).position), Ok(()), "it is not remembered");

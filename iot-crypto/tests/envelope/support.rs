@@ -1,19 +1,19 @@
 //! Parties of a conversation, and the tools of those who interfere with it.
 
-use std::collections::HashSet;
-
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeR, OpModeS, Serializable as _};
 use iot_codec::cbor::Writer;
-use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+use iot_core::{DeviceId, Freshness, Incarnation, Position, StreamId, Timestamp, Topic};
 use iot_crypto::cose::Encrypt0;
 use iot_crypto::{
-    AgreementSecret, Directory, Heading, KeyBundle, Opener, ReplayError, ReplayGuard, RoutingHeader, Sealer, Signature,
-    Signer, SignerError, SigningKey, VerifyingKey,
+    AgreementSecret, Heading, KeyBundle, Opener, ReplayError, ReplayGuard, RoutingHeader, Sealer, Signature, Signer,
+    SignerError, SigningKey, VerifyingKey,
 };
 use rand_core::SeedableRng as _;
+
+pub use crate::seen::Seen;
 
 pub const TOPIC: &str = "plant/7/boiler/12";
 
@@ -53,28 +53,8 @@ impl Party {
     }
 
     /// An opener that listens to one device alone and has seen nothing.
-    pub fn opener<'k>(&'k self, from: &'k Party) -> Opener<'k, &'k Party, Seen> {
-        Opener::new(std::slice::from_ref(&self.agreement), from, Seen::default())
-    }
-}
-
-impl Directory for &Party {
-    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
-        (self.signing.verifying_key().key_id() == key).then(|| (self.id(), self.signing.verifying_key()))
-    }
-}
-
-/// The plainest memory of positions.
-#[derive(Debug, Default)]
-pub struct Seen(HashSet<Position>);
-
-impl ReplayGuard for Seen {
-    fn check(&self, position: &Position) -> Result<(), ReplayError> {
-        if self.0.contains(position) { Err(ReplayError::Repeated) } else { Ok(()) }
-    }
-
-    fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
-        if self.0.insert(*position) { Ok(Freshness::Unproven) } else { Err(ReplayError::Repeated) }
+    pub fn opener<'k>(&'k self, from: &Party) -> Opener<'k, VerifyingKey, Seen> {
+        Opener::new(std::slice::from_ref(&self.agreement), from.signing.verifying_key(), Seen::default())
     }
 }
 

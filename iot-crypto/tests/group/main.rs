@@ -6,5 +6,7 @@ mod batch;
 mod member;
 mod membership;
 mod publisher;
+#[path = "../envelope/seen.rs"]
+mod seen;
 mod support;
 mod vectors;

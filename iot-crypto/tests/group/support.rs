@@ -1,19 +1,19 @@
 //! A manager, members, and what they keep.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
+use iot_core::{DeviceId, Incarnation, KeyId, Position, StreamId, Timestamp, Topic};
 use iot_crypto::group::{Group, GroupId, GroupLimits, GroupManager, GroupMember, GroupPublisher, RekeyError};
 use iot_crypto::stream::{Counter, CounterStore, Reservation};
 use iot_crypto::{
-    AgreementSecret, Directory, Heading, KeyBundle, OpenError, Opener, ReplayError, ReplayGuard, SigningKey, Verified,
-    VerifyingKey,
+    AgreementSecret, Directory, Heading, KeyBundle, OpenError, Opener, SigningKey, Verified, VerifyingKey,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+
+pub use crate::seen::Seen;
 
 pub const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 pub const INCARNATION: Incarnation = Incarnation::from_bytes(*b"a chance");
@@ -74,7 +74,8 @@ impl Party {
         then: impl FnOnce(&Verified<'_>) -> T,
     ) -> Result<T, OpenError> {
         let mut message = message.to_vec();
-        let mut opener = Opener::new(std::slice::from_ref(&self.agreement), known(&[manager]), Seen::default());
+        let mut opener =
+            Opener::new(std::slice::from_ref(&self.agreement), manager.signing.verifying_key(), Seen::default());
         let mut scratch = vec![0; 32_768];
         opener.open(Some(keys_topic()), &mut message, &mut scratch).map(|opened| then(&opened))
     }
@@ -91,20 +92,6 @@ impl Directory for Known<'_> {
     fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
         let party = self.0.iter().find(|party| party.signing.verifying_key().key_id() == key)?;
         Some((party.id(), party.signing.verifying_key()))
-    }
-}
-
-/// The plainest memory of positions.
-#[derive(Debug, Default)]
-pub struct Seen(pub HashSet<Position>);
-
-impl ReplayGuard for Seen {
-    fn check(&self, position: &Position) -> Result<(), ReplayError> {
-        if self.0.contains(position) { Err(ReplayError::Repeated) } else { Ok(()) }
-    }
-
-    fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
-        if self.0.insert(*position) { Ok(Freshness::Unproven) } else { Err(ReplayError::Repeated) }
     }
 }
 
