@@ -1,3 +1,5 @@
+use core::fmt;
+
 use iot_core::{Freshness, KeyId, Position};
 
 use crate::Heading;
@@ -7,7 +9,7 @@ use crate::Heading;
 ///
 /// It says that the source wrote this payload, for this reader, under this topic and at this position, and that it was
 /// not accepted before. [`proof`](Self::proof) says how that is known.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Verified<'m> {
     pub(crate) payload: &'m [u8],
     pub(crate) heading: Heading<'m>,
@@ -76,5 +78,18 @@ impl<'m> Verified<'m> {
     /// Whether the source has proved that its positions are current.
     pub const fn freshness(&self) -> Freshness {
         self.freshness
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    /// Without the payload, which may be the secret of a stream or of a group.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("heading", &self.heading)
+            .field("key", &self.key)
+            .field("proof", &self.proof)
+            .field("freshness", &self.freshness)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
     }
 }
