@@ -99,6 +99,23 @@ fn an_altered_message_of_a_session_is_refused() {
     }
 }
 
+#[test]
+fn an_altered_last_word_does_not_end_the_handshake() {
+    let (device, server) = (Device::new(1), Device::new(2));
+    for pattern in PATTERNS {
+        let mut initiator = begin(pattern, &device, &server, &context());
+        let mut responder = answer(&initiator.poll_transmit().unwrap(), &server, &context());
+        let mut ours = established(initiator.handle_message(START, &responder.poll_transmit().unwrap()).unwrap());
+        let mut theirs = established(responder.handle_message(&ours.poll_transmit().unwrap()).unwrap());
+        let done = theirs.poll_transmit().unwrap();
+        for altered in alterations(&done, 1) {
+            assert!(!matches!(ours.handle_message(&altered), Ok(Some(_))));
+            assert!(!ours.is_confirmed());
+        }
+        assert_eq!((ours.handle_message(&done), ours.is_confirmed()), (Ok(None), true));
+    }
+}
+
 /// A forger that sees the identifier cannot make a handshake work for ever.
 #[test]
 fn a_handshake_refuses_a_bounded_number_of_messages() {
