@@ -1,4 +1,4 @@
-"""Opens and seals the envelope of messages with pyhpke, from docs/formats/envelope.md, for tests/interop_hpke.rs.
+"""Opens and seals the envelope of messages with pyhpke, from docs/formats/envelope.md, for interop/hpke.rs.
 
 Standard input: a line a message, fields in hexadecimal (a dash is one without octets):
 

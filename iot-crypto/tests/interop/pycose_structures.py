@@ -1,4 +1,4 @@
-"""Reads and writes COSE structures with pycose, for tests/interop_cose.rs.
+"""Reads and writes COSE structures with pycose, for interop/cose.rs.
 
 Standard input: a line a structure: its kind, then fields in hexadecimal (a dash is one without octets):
 

@@ -1,9 +1,7 @@
-"""Writes the handshakes of vectors/session.txt anew by docs/formats/session.md, with noiseprotocol, and compares.
-
-    python3 session.py vectors/session.txt
-"""
+"""Writes the handshakes of vectors/session.txt anew by docs/formats/session.md, with noiseprotocol, and compares."""
 
 import sys
+from pathlib import Path
 
 import cbor2
 from noise.connection import Keypair, NoiseConnection
@@ -69,7 +67,8 @@ def check(vector):
     same("rekeyed", 0xeb, (65536).to_bytes(8, "big") + ours.encrypt(b"21.5 Cel"))
 
 
-vectors = read(sys.argv[1])
+vectors = read(Path(__file__).parent.parent / "vectors" / "session.txt")
 assert [vector["pattern"] for vector in vectors] == [b"IK", b"XX"]
 for vector in vectors:
     check(vector)
+print(len(vectors), "handshakes")

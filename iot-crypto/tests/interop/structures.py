@@ -1,4 +1,4 @@
-"""Reads and writes COSE structures with python-cwt, for tests/interop.rs.
+"""Reads and writes COSE structures with python-cwt, for interop/envelope.rs.
 
 Standard input: a line a structure: its kind, then fields in hexadecimal (a dash is one without octets):
 

@@ -1,5 +1,5 @@
 """Seals and opens messages of the suite HPKE-9 with pyca/cryptography, from docs/formats/envelope.md, for
-tests/interop_x_wing.rs.
+interop/x_wing.rs.
 
 Standard input: a line a message, fields in hexadecimal (a dash is one without octets):
 

@@ -1,16 +1,13 @@
 //! Two more libraries for COSE read what this crate writes, and this crate what they write.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use iot_codec::cbor::{EncodeError, Writer};
 use iot_core::KeyId;
 use iot_crypto::SigningKey;
 use iot_crypto::cose::{ContentKey, Encrypt0, Mac0, MacKey, Sign1};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+
+use crate::child::{hex, octets, run};
 
 /// pycose takes no algorithm but -8 for Ed25519, and has no ChaCha20/Poly1305: the script registers both numbers with it,
 /// so of these, pycose checks the structures, and its cryptography the octets. What it has, it does itself.
@@ -43,14 +40,7 @@ fn exchange(program: &str, script: &str, kinds: &[Kind], external: External) {
     let structures: Vec<_> =
         kinds.iter().flat_map(|kind| [*kind; 1000]).map(|kind| Structure::random(kind, &mut rng)).collect();
     let lines: String = structures.iter().map(Structure::line).collect();
-    let script = format!("{}/tests/interop/{script}", env!("CARGO_MANIFEST_DIR"));
-    let mut child = Command::new(program).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // It reads everything before it writes anything.
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "the other library disagrees; its words stand above");
-
-    let theirs = String::from_utf8(output.stdout).unwrap();
+    let theirs = run(program, script, &lines);
     assert_eq!(theirs.lines().count(), structures.len());
     for (ours, theirs) in structures.iter().zip(theirs.lines()) {
         let (kind, theirs) = (ours.kind, octets(theirs));
@@ -155,13 +145,4 @@ fn encode(write: impl FnOnce(&mut Writer<Vec<u8>>) -> Result<(), EncodeError>) -
     let mut writer = Writer::new(Vec::new());
     write(&mut writer).unwrap();
     writer.into_output()
-}
-
-fn hex(octets: &[u8]) -> String {
-    // A field without octets is a dash, so that the fields of a line can be told apart.
-    if octets.is_empty() { "-".into() } else { octets.iter().map(|octet| format!("{octet:02x}")).collect() }
-}
-
-fn octets(digits: &str) -> Vec<u8> {
-    (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()).collect()
 }

@@ -1,17 +1,12 @@
 //! Others read the streams that this crate writes.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Topic};
 use iot_crypto::Heading;
-use iot_crypto::stream::{
-    ContextId, Counter, CounterStore, Epoch, EpochSecret, Reservation, StreamMessage, StreamSender,
-};
+use iot_crypto::stream::{ContextId, Counter, Epoch, EpochSecret, Reservation, StreamMessage, StreamSender};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+
+use crate::child::{hex, python};
 
 /// Each compact message is expanded to its COSE object, whose partial IV Python replaces by the full one that
 /// `docs/formats/stream.md` defines; python-cwt opens it. A second time with one bit flipped, it must be refused.
@@ -23,10 +18,8 @@ fn python_cwt_opens_10000_expanded_messages() {
     for _ in 0..500 {
         push_messages_of_an_epoch(&mut rng, 20, &mut lines);
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/stream.py");
-    let mut python = Command::new("python3").arg(script).stdin(Stdio::piped()).spawn().expect("python3 is installed");
-    python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    assert!(python.wait().unwrap().success(), "python-cwt disagrees; its words stand above");
+    let said = python("stream.py", &lines);
+    assert_eq!(said, "python-cwt opened 10000 messages of streams, and refused each with a flipped bit\n");
 }
 
 /// Lines of hexadecimal fields, as `stream.py` reads them.
@@ -61,7 +54,7 @@ fn push_messages_of_an_epoch(rng: &mut ChaCha20Rng, count: usize, lines: &mut St
         freshness: Freshness::Unproven,
     };
     let epoch = Epoch::from_agreed(ContextId::new(&context).unwrap(), &heading, DeviceId::from_bytes(reader), &agreed);
-    let mut sender: StreamSender<_> = StreamSender::begin(epoch, Ram(None), Reservation::default()).unwrap();
+    let mut sender: StreamSender<Option<Counter>> = StreamSender::begin(epoch, None, Reservation::default()).unwrap();
     for _ in 0..count {
         let mut payload = vec![0; (rng.next_u32() % 100) as usize];
         rng.fill_bytes(&mut payload);
@@ -84,26 +77,5 @@ fn push_messages_of_an_epoch(rng: &mut ChaCha20Rng, count: usize, lines: &mut St
         ];
         lines.push_str(&fields.join(" "));
         lines.push('\n');
-    }
-}
-
-fn hex(octets: &[u8]) -> String {
-    // A field without octets is a dash, so that the fields of a line can be told apart.
-    if octets.is_empty() { "-".into() } else { octets.iter().map(|octet| format!("{octet:02x}")).collect() }
-}
-
-/// Remembers for as long as the test runs.
-struct Ram(Option<Counter>);
-
-impl CounterStore for Ram {
-    type Error = std::convert::Infallible;
-
-    fn load(&mut self) -> Result<Option<Counter>, Self::Error> {
-        Ok(self.0)
-    }
-
-    fn store(&mut self, counter: Counter) -> Result<(), Self::Error> {
-        self.0 = Some(counter);
-        Ok(())
     }
 }

@@ -1,16 +1,13 @@
 //! Another implementation of HPKE opens what the sealer seals, and the opener what that one seals.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use iot_core::{Incarnation, Position, StreamId, Timestamp, Topic};
 use iot_crypto::{
     AgreementSecret, Carries, Heading, KeyBundle, Opener, RoutingHeader, Sealer, SigningKey, Trackers, VerifyingKey,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+
+use crate::child::{hex, octets, python};
 
 /// pyhpke opens each message, with the `info` and `aad` that `docs/formats/envelope.md` defines, and refuses it with one
 /// bit flipped. It then seals anew what it found inside, which the opener verifies, and refuses with one bit flipped.
@@ -20,15 +17,7 @@ fn pyhpke_opens_and_seals_1000_messages() {
     let mut rng = ChaCha20Rng::from_seed([14; 32]);
     let messages: Vec<_> = (0..1000).map(|_| Message::random(&mut rng)).collect();
     let lines: String = messages.iter().map(Message::line).collect();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/hpke_messages.py");
-    let mut python = Command::new("python3");
-    let mut python = python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // It reads everything before it writes anything.
-    python.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "pyhpke disagrees; its words stand above");
-
-    let theirs = String::from_utf8(output.stdout).unwrap();
+    let theirs = python("hpke_messages.py", &lines);
     assert_eq!(theirs.lines().count(), messages.len());
     for (ours, theirs) in messages.iter().zip(theirs.lines()) {
         let theirs = [&ours.octets[..ours.routing_len], &octets(theirs)].concat();
@@ -91,13 +80,4 @@ impl Message {
         let (mut octets, mut scratch) = (octets.to_vec(), vec![0; 1024]);
         opener.open(Some(topic), &mut octets, &mut scratch).ok().map(|opened| opened.payload().to_vec())
     }
-}
-
-fn hex(octets: &[u8]) -> String {
-    // A field without octets is a dash, so that the fields of a line can be told apart.
-    if octets.is_empty() { "-".into() } else { octets.iter().map(|octet| format!("{octet:02x}")).collect() }
-}
-
-fn octets(digits: &str) -> Vec<u8> {
-    (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
