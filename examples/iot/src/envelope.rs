@@ -3,13 +3,16 @@
 mod inspect;
 mod keys;
 mod options;
+mod raw;
 mod sealed;
 mod signed;
+mod state;
 
 use std::error::Error;
 use std::ffi::OsStr;
 use std::io::Write as _;
 
+use iot_codec::cbor::{EncodeError, Writer};
 use lexopt::Parser;
 use lexopt::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -53,7 +56,19 @@ fn write(name: Option<&OsStr>, octets: &[u8]) -> Result<(), Failure> {
         Some(name) if name != "-" => std::fs::write(name, octets),
         _ => std::io::stdout().write_all(octets).and_then(|()| std::io::stdout().flush()),
     };
-    written.map_err(|error| Failure::Input(format!("{}: {error}", name.unwrap_or(OsStr::new("-")).display())))
+    written.map_err(|error| failed(name.unwrap_or(OsStr::new("-")), &error))
+}
+
+/// A file that could not be read or written.
+fn failed(name: &OsStr, error: &std::io::Error) -> Failure {
+    Failure::Input(format!("{}: {error}", name.display()))
+}
+
+/// CBOR in a new vector.
+fn encode(write: impl FnOnce(&mut Writer<Vec<u8>>) -> Result<(), EncodeError>) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    write(&mut writer).expect("a vector grows");
+    writer.into_output()
 }
 
 fn generator() -> Result<ChaCha20Rng, Failure> {

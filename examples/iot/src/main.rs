@@ -47,8 +47,14 @@ Usage: iot COMMAND [ARGUMENTS]
     --days N, --sequence N, --next PUBLIC  until when [30], its number [1], the signing key that comes next
   envelope seal --key SECRET --to BUNDLE --device HEX --topic TOPIC FILE    the content of FILE as a sealed message
     --stream N, --sequence N, --incarnation HEX    its position [0, 0, drawn]
+    --succession FILE, --to-succession FILE        how the keys of either end followed from their first ones
   envelope open --key SECRET --from PUBLIC FILE      what was sealed to an x25519 key, or exit status 1 and the reason
     --topic TOPIC          which it must have
+    --succession FILE      how the sender's key followed from its first one
+    --state FILE           remember in FILE what was opened, and refuse it from then on; else nothing is remembered
+  envelope seal --raw --to PUBLIC FILE     plain COSE for other tools: encrypted to an x25519 key, signed by nobody
+  envelope open --raw --key SECRET FILE    what was so encrypted, to this key or to several
+    --external-aad HEX     what the cipher covers besides
   envelope inspect FILE    what stands in a key, a signed file or a message, without keys and without proof
     --out FILE             where sign, verify, bundle, seal and open write, instead of standard output
 
@@ -97,7 +103,7 @@ fn run(mut parser: Parser) -> Result<(), Failure> {
         "envelope" => envelope::run(parser),
         "series" => series::run(parser),
         "fragment" => fragment::run(parser),
+        "queue" => queue::run(parser),
         other => Err(Failure::Usage(format!("there is no command {other:?}"))),
     }
 }
-        "queue" => queue::run(parser),

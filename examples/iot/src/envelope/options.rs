@@ -41,6 +41,11 @@ impl Options {
         }
     }
 
+    /// Whether this flag stands among the arguments, which are not read yet: it decides which others there are.
+    pub fn has_ahead(parser: &Parser, flag: &str) -> bool {
+        parser.clone().raw_args().is_ok_and(|mut arguments| arguments.any(|argument| argument == flag))
+    }
+
     /// The file in this place.
     pub fn file(&self, place: usize) -> &OsStr {
         &self.files[place]

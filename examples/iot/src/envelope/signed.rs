@@ -1,13 +1,12 @@
 //! `iot envelope sign` and `verify`.
 
-use iot_codec::cbor::{EncodeError, Writer};
 use iot_crypto::cose::{Algorithm, Sign1};
 use iot_crypto::{Signature, Signer};
 use lexopt::Parser;
 
 use super::keys::{self, Signing};
 use super::options::Options;
-use super::{octets_of, refused, write};
+use super::{encode, octets_of, refused, write};
 use crate::{Failure, source};
 
 /// `iot envelope sign`.
@@ -90,12 +89,6 @@ fn raw_structure(signer: &Signing, payload: &[u8], external: &[u8], number: Opti
         writer.bytes(payload)?;
         writer.bytes(signature.as_bytes())
     }))
-}
-
-fn encode(write: impl FnOnce(&mut Writer<Vec<u8>>) -> Result<(), EncodeError>) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new());
-    write(&mut writer).expect("a vector grows");
-    writer.into_output()
 }
 
 /// Other tools write either of the two ECDSA signatures; the library takes one. The signature is the structure's end.
