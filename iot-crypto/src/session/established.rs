@@ -271,6 +271,10 @@ impl Session {
     fn open(&mut self, body: &[u8]) -> Result<Vec<u8>, SessionError> {
         let (number, ciphertext) = body.split_first_chunk::<NUMBER_LEN>().ok_or(SessionError::Form)?;
         let number = u64::from_be_bytes(*number);
+        // Number 0 is the handshake's, whose last words would else be taken for an empty message.
+        if number == 0 {
+            return Err(SessionError::Form);
+        }
         let payload = self.incoming.open(number, ciphertext).map_err(|closed| refuse(closed, number))?;
         if self.role == Role::Initiator {
             self.ending = Ending::Over;

@@ -1,8 +1,8 @@
 //! Whatever comes before authentication: nothing panics, nothing is believed, and the true message still works.
 
 use iot_crypto::session::{
-    Context, HandshakeError, Initiator, Link, Pattern, Peer, Progress, Responder, Session, SessionId, Settings,
-    is_first,
+    Context, HandshakeError, Initiator, Link, Pattern, Peer, Progress, Responder, Session, SessionError, SessionId,
+    Settings, is_first,
 };
 use proptest::prelude::*;
 
@@ -113,6 +113,18 @@ fn an_altered_last_word_does_not_end_the_handshake() {
             assert!(!ours.is_confirmed());
         }
         assert_eq!((ours.handle_message(&done), ours.is_confirmed()), (Ok(None), true));
+    }
+}
+
+/// The third message of IK and the word *done* are encrypted as messages are, with the number 0. Framed as a message, they
+/// were once taken for an empty one.
+#[test]
+fn a_word_of_the_handshake_is_no_message() {
+    for pattern in PATTERNS {
+        let (mut ours, mut theirs, [_, _, third, done]) = sessions(pattern);
+        let framed = |word: &[u8]| [&[0xeb], &word[1..9], &[0; 8], &word[9..]].concat();
+        assert_eq!(theirs.handle_message(&framed(&third)), Err(SessionError::Form));
+        assert_eq!(ours.handle_message(&framed(&done)), Err(SessionError::Form));
     }
 }
 
