@@ -33,6 +33,13 @@ use iot_codec::{
     serde::from_slice_strict,
     series,
 };
+use iot_crypto::{
+    CoseKey, CoseKeySet, Trackers,
+    cose::{Encrypt, Encrypt0, Mac0, Sign, Sign1},
+    group::{GroupMember, GroupMessage},
+    stream::{StreamMessage, StreamReceiver},
+};
+use iot_fuzz::{groups::PLANT, party::topic};
 use serde::Deserialize;
 
 #[global_allocator]
@@ -73,6 +80,8 @@ unsafe impl GlobalAlloc for Heap {
 enum Input {
     /// Any bytes.
     Bytes,
+    /// Any bytes behind the octet that chooses the decoder.
+    Chosen,
     /// One item of CBOR behind so many bytes; some are also replayed many times over in one array and one map.
     Item { behind: usize },
 }
@@ -163,6 +172,43 @@ const DECODERS: &[Decoder] = &[
         let len = content.len().min(block.len()) / held.len().max(1) * held.len();
         block[..len].copy_from_slice(&content[..len]);
         let _ = black_box(fec::reconstruct(&mut block[..len], held));
+    }),
+    ("cose::Sign1", "cose_messages", Input::Bytes, |input| {
+        let _ = black_box(Sign1::parse(input));
+    }),
+    ("cose::Sign", "cose_messages", Input::Bytes, |input| {
+        if let Ok(signed) = Sign::parse(input) {
+            black_box(signed.signatures().count());
+        }
+    }),
+    ("cose::Mac0", "cose_messages", Input::Bytes, |input| {
+        let _ = black_box(Mac0::parse(input));
+    }),
+    ("cose::Encrypt0", "cose_messages", Input::Bytes, |input| {
+        let _ = black_box(Encrypt0::parse(input));
+    }),
+    ("cose::Encrypt", "cose_messages", Input::Bytes, |input| {
+        if let Ok(encrypted) = Encrypt::parse(input) {
+            black_box(encrypted.recipients().count());
+        }
+    }),
+    ("CoseKey, CoseKeySet", "keys", Input::Bytes, |input| {
+        let _ = black_box((CoseKey::parse(input), CoseKeySet::parse(input).map(Iterator::count)));
+    }),
+    ("StreamMessage", "stream", Input::Chosen, |input| {
+        let _ = black_box(StreamMessage::parse(input));
+    }),
+    ("StreamReceiver::restore", "stream", Input::Chosen, |input| {
+        let _ = black_box(<StreamReceiver<_>>::restore(input, topic().as_str()));
+    }),
+    ("Trackers::restore", "stream", Input::Chosen, |input| {
+        let _ = black_box(<Trackers>::new(1, 1).map(|mut trackers| trackers.restore(input)));
+    }),
+    ("GroupMessage", "group", Input::Chosen, |input| {
+        let _ = black_box(GroupMessage::parse(input));
+    }),
+    ("GroupMember::restore", "group", Input::Chosen, |input| {
+        let _ = black_box(<GroupMember>::restore(PLANT.group, input));
     }),
 ];
 
@@ -269,6 +315,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let Ok(bytes) = fs::read(file?.path()) else { continue };
                 match *input {
                     Input::Bytes => worst.replay(*decode, &bytes),
+                    Input::Chosen => worst.replay(*decode, bytes.get(1..).unwrap_or_default()),
                     Input::Item { behind } => {
                         let item = bytes.get(behind..).unwrap_or_default();
                         worst.replay(*decode, item);

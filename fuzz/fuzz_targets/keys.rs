@@ -12,7 +12,8 @@ use std::sync::LazyLock;
 
 use iot_core::DeviceId;
 use iot_crypto::{
-    CoseKey, CoseKeySet, KeyFile, KeyFileCost, KnownDevice, SigningKey, Succession, UnverifiedSuccession,
+    CoseKey, CoseKeySet, KeyFile, KeyFileCost, KnownDevice, SigningKey, Succession, UnverifiedSuccession, XWingKey,
+    XWingSecret,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -25,6 +26,13 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(set) = CoseKeySet::parse(input) {
         assert!(set.flatten().inspect(check_key).count() < input.len());
+    }
+    if let Ok(public) = XWingKey::from_cose_key(input) {
+        assert_eq!(XWingKey::from_cose_key(&public.to_cose_key()), Ok(public));
+        assert!(XWingSecret::from_secret_cose_key(input).is_err());
+    } else if let Ok(secret) = XWingSecret::from_secret_cose_key(input) {
+        let again = XWingSecret::from_secret_cose_key(&secret.to_secret_cose_key()).expect("what was written is a key");
+        assert_eq!(again.public(), secret.public());
     }
     if let Ok(chain) = UnverifiedSuccession::parse(input) {
         assert!(input.len() <= Succession::MAX_LEN);

@@ -1,67 +1,75 @@
-//! Opening a sealed message that was changed on the way.
+//! Opening messages of every form that were changed on the way, under every policy.
 //!
-//! The input is a list of changes to one good message: an offset (u16, little endian) and what to xor there. Unless they
-//! change nothing, the message does not open, and nothing of it that was decrypted stays in the buffer.
+//! The first octet says which form (low three bits), which policy (next three), that the transport says no topic
+//! (bit 6) or another one (bit 7); the rest is a list of changes.
+//!
+//! - Only the unchanged message opens, and only if the policy and the topic admit it.
+//! - Nothing that was decrypted stays in the buffer or the scratch of a refused one, and its position is not remembered.
 
 #![no_main]
 
 use std::sync::LazyLock;
 
-use iot_core::{Incarnation, Position, StreamId, Timestamp, Topic};
-use iot_crypto::{
-    AgreementSecret, Heading, KeyBundle, Opener, Sealer, SigningKey, Trackers, VerifyingKey, scratch_len,
-};
+use iot_core::{DeviceId, Freshness, Topic, TopicFilter};
+use iot_crypto::{Audience, Opener, Policy, Proof, ReplayGuard, Strength, Trackers, scratch_len};
+use iot_fuzz::envelopes::{ENVELOPES, sequence};
+use iot_fuzz::party::{PAYLOAD, holds_payload, topic};
+use iot_fuzz::tamper::tampered;
 use libfuzzer_sys::fuzz_target;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-const PAYLOAD: &[u8] = b"a payload that nobody in between may read";
-
-struct Sealed {
-    message: Vec<u8>,
-    sender: VerifyingKey,
-    secrets: [AgreementSecret; 1],
-}
-
-static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
-    let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    let server = SigningKey::generate(&mut rng);
-    let secrets = [AgreementSecret::generate(&mut rng)];
-    let expires = Timestamp::from_secs(2_000_000_000);
-    let bundle = KeyBundle::issue(&server, secrets[0].public(), 1, expires).expect("the key is at hand");
-    let now = Timestamp::from_secs(1_767_225_600);
-    let reader = KeyBundle::verify(&bundle, &server.verifying_key().device_id(), now).expect("it is the server's");
-    let device = SigningKey::generate(&mut rng);
-    let source = device.verifying_key().device_id();
-    let incarnation = Incarnation::from_bytes([7; 8]);
-    let position = Position { source, stream: StreamId::new(1), incarnation, sequence: 70_001 };
-    let heading = Heading { topic: topic(), position };
-    let message = Sealer::new(source, &device, reader).seal(&heading, PAYLOAD, now, &mut rng).expect("within limits");
-    Sealed { message, sender: device.verifying_key(), secrets }
-});
-
-fn topic() -> Topic<'static> {
-    Topic::new("plant/7/boiler/12").expect("a topic")
-}
+static SENDERS: LazyLock<[DeviceId; 2]> = LazyLock::new(|| [ENVELOPES.device.id(), ENVELOPES.reader.id()]);
 
 fuzz_target!(|input: &[u8]| {
-    let sealed = &*SEALED;
-    let mut message = sealed.message.clone();
-    for change in input.chunks_exact(3) {
-        let offset = usize::from(u16::from_le_bytes([change[0], change[1]])) % message.len();
-        message[offset] ^= change[2];
-    }
-    let is_changed = message != sealed.message;
+    let Some((choice, changes)) = input.split_first() else { return };
+    let index = usize::from(choice & 7);
+    let envelope = &ENVELOPES.all[index];
+    let (policy, admits_unsealed, admits_sealed) = policy(choice >> 3 & 7);
+    let said = match choice & 0xc0 {
+        0 => Some(topic()),
+        0x40 => None,
+        _ => Some(Topic::new("plant/8").expect("a topic")),
+    };
+    let is_admitted = if envelope.is_sealed { admits_sealed } else { admits_unsealed };
+    let is_topic = said.map_or(envelope.says_topic, |said| said == topic());
+
+    let mut message = tampered(&envelope.octets, changes);
+    let is_changed = message != envelope.octets;
+    let held_payload = holds_payload(&message);
     let mut scratch = vec![0; scratch_len(message.len(), topic().as_str().len())];
-    let mut opener = Opener::new(&sealed.secrets, sealed.sender, <Trackers>::new(1, 1).unwrap());
-    let opened = opener.open(Some(topic()), &mut message, &mut scratch);
-    match opened {
+    let trackers = <Trackers>::new(1, 1).expect("within limits");
+    let opener = Opener::new(&ENVELOPES.reader.secrets, ENVELOPES.device.key(), trackers);
+    let mut opener = opener.with_x_wing(&ENVELOPES.x_wing).with_policy(policy);
+    let position = ENVELOPES.device.heading(sequence(index)).position;
+    match opener.open(said, &mut message, &mut scratch) {
         Ok(opened) => {
             assert!(!is_changed, "opened a message that was changed");
-            assert_eq!(opened.payload(), PAYLOAD);
+            assert!(is_admitted && is_topic, "opened against the policy");
+            assert_eq!((opened.payload(), *opened.position()), (PAYLOAD, position));
+            assert_eq!((opened.heading().topic, opened.proof()), (topic(), Proof::Signature));
+            assert_eq!(opened.audience() == Audience::Everybody, !envelope.is_sealed);
+            assert!(opener.replay().check(&position).is_err());
         }
         Err(refused) => {
-            assert!(is_changed, "refused a good message: {refused}");
-            assert!(!message.windows(PAYLOAD.len()).any(|window| window == PAYLOAD), "plaintext of a refused message");
+            assert!(is_changed || !is_admitted || !is_topic, "refused a good message: {refused}");
+            assert!(held_payload || !holds_payload(&message), "plaintext of a refused message");
+            assert!(opener.replay().check(&position).is_ok(), "the position of a refused message is remembered");
         }
     }
+    assert!(scratch.iter().all(|octet| *octet == 0), "what was signed stays in the scratch");
 });
+
+/// A policy, and whether it admits what is not sealed and what is.
+fn policy(choice: u8) -> (Policy<'static>, bool, bool) {
+    let (policy, signed) = (Policy::new(), Policy::new().at_least(Strength::Signed));
+    let filter = |filter| TopicFilter::new(filter).expect("a filter");
+    match choice {
+        0 => (policy, false, true),
+        1 => (signed, true, true),
+        2 => (signed.topics(filter("plant/+/#")), true, true),
+        3 => (signed.topics(filter("plant/8/#")), false, false),
+        4 => (signed.senders(&SENDERS[..]), true, true),
+        5 => (signed.senders(&SENDERS[1..]), false, false),
+        6 => (policy.proof(Proof::Signature), false, true),
+        _ => (signed.fresh(Freshness::Proven), false, false),
+    }
+}
