@@ -9,7 +9,8 @@
 //!
 //! All is bounded by [`Limits`](crate::cbor::Limits): what is read by its bytes and its items, and what is resolved by the
 //! bytes of names and units. A [`Record`] takes some 240 bytes of memory however short it was, so a device or a gateway
-//! with little of it sets the limit of items: 65,536 by default.
+//! with little of it sets the limit of items (65,536 by default), or keeps one record at a time: [`each_from_cbor`] and
+//! [`each_from_json`] hand them out, and a [`Resolver`] applies base values to them.
 //!
 //! ```
 //! use iot_codec::{cbor::Limits, senml::{Value, from_json, resolve, to_cbor}};
@@ -33,8 +34,8 @@ mod record;
 mod resolve;
 
 pub use batch::{BatchError, ChannelName, from_batch, to_batch};
-pub use cbor::{from_cbor, to_cbor};
+pub use cbor::{each_from_cbor, from_cbor, to_cbor};
 pub use error::SenmlError;
-pub use json::{from_json, to_json};
+pub use json::{each_from_json, from_json, to_json};
 pub use record::{Record, Value};
-pub use resolve::{Measurement, resolve};
+pub use resolve::{Measurement, Resolver, resolve};

@@ -22,11 +22,28 @@ pub fn from_cbor(bytes: &[u8], limits: &Limits) -> Result<Vec<Record>, SenmlErro
     let count = cursor.array()?;
     // The records are there: they were validated.
     let mut pack = Vec::with_capacity(count);
-    for index in 0..count {
-        pack.push(decode(&mut cursor, index)?);
-    }
-    cursor.finish()?;
+    each_of(cursor, count, |record| pack.push(record))?;
     Ok(pack)
+}
+
+/// Reads a pack in CBOR as [`from_cbor`] does, and hands out one record at a time.
+///
+/// Beside the record it takes the memory of [`normalize`].
+///
+/// # Errors
+/// [`SenmlError`]; the records before the one at fault were handed out, if the pack is well-formed.
+pub fn each_from_cbor(bytes: &[u8], limits: &Limits, take: impl FnMut(Record)) -> Result<(), SenmlError> {
+    let bytes = normalize(bytes, limits, Rules::default())?;
+    let mut cursor = Cursor::within(&bytes, limits)?;
+    let count = cursor.array()?;
+    each_of(cursor, count, take)
+}
+
+fn each_of(mut cursor: Cursor<'_>, count: usize, mut take: impl FnMut(Record)) -> Result<(), SenmlError> {
+    for index in 0..count {
+        take(decode(&mut cursor, index)?);
+    }
+    Ok(cursor.finish()?)
 }
 
 /// Writes a pack in deterministic CBOR (RFC 8428 §6).

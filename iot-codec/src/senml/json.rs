@@ -19,14 +19,26 @@ use crate::cbor::Limits;
 /// # Errors
 /// [`SenmlError`].
 pub fn from_json(json: &[u8], limits: &Limits) -> Result<Vec<Record>, SenmlError> {
+    let mut pack = Vec::new();
+    each_from_json(json, limits, |record| pack.push(record))?;
+    Ok(pack)
+}
+
+/// Reads a pack in JSON as [`from_json`] does, and hands out one record at a time.
+///
+/// Beside the record it takes the memory of one text of it.
+///
+/// # Errors
+/// [`SenmlError`]; the records before the one at fault were handed out.
+pub fn each_from_json(json: &[u8], limits: &Limits, mut take: impl FnMut(Record)) -> Result<(), SenmlError> {
     if json.len() > limits.max_bytes() {
         return Err(SenmlError::TooManyBytes { maximum: limits.max_bytes() });
     }
     let mut reading = Reading { maximum: limits.max_items(), items: limits.max_items(), refusal: None };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let pack = Pack(&mut reading).deserialize(&mut deserializer);
-    let pack = pack.and_then(|pack| deserializer.end().map(|()| pack));
-    pack.map_err(|error| reading.refusal.unwrap_or(SenmlError::Json { line: error.line(), column: error.column() }))
+    let read = Pack { reading: &mut reading, take: &mut take }.deserialize(&mut deserializer);
+    read.and_then(|()| deserializer.end())
+        .map_err(|error| reading.refusal.unwrap_or(SenmlError::Json { line: error.line(), column: error.column() }))
 }
 
 /// Writes a pack in JSON (RFC 8428 §5).
@@ -94,10 +106,13 @@ impl Reading {
     }
 }
 
-struct Pack<'m>(&'m mut Reading);
+struct Pack<'m> {
+    reading: &'m mut Reading,
+    take: &'m mut dyn FnMut(Record),
+}
 
 impl<'de> DeserializeSeed<'de> for Pack<'_> {
-    type Value = Vec<Record>;
+    type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -105,18 +120,19 @@ impl<'de> DeserializeSeed<'de> for Pack<'_> {
 }
 
 impl<'de> Visitor<'de> for Pack<'_> {
-    type Value = Vec<Record>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a pack")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut pack = Vec::new();
-        while let Some(record) = access.next_element_seed(OneRecord { index: pack.len(), reading: &mut *self.0 })? {
-            pack.push(record);
+        let mut index = 0;
+        while let Some(record) = access.next_element_seed(OneRecord { index, reading: &mut *self.reading })? {
+            (self.take)(record);
+            index += 1;
         }
-        Ok(pack)
+        Ok(())
     }
 }
 

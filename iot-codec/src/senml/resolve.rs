@@ -33,55 +33,94 @@ pub struct Measurement {
 pub fn resolve(pack: &[Record], now: f64, limits: &Limits) -> Result<Vec<Measurement>, SenmlError> {
     let maximum = limits.max_bytes();
     let mut room = maximum;
-    let mut base = Base::default();
+    let mut resolver = Resolver::new(now);
     let mut measurements = Vec::new();
     for (index, record) in pack.iter().enumerate() {
-        base.update(index, record)?;
-        if record.is_base_only() {
-            continue;
-        }
-        room = room.checked_sub(base.text_len(record)).ok_or(SenmlError::NamesTooLong { record: index, maximum })?;
-        measurements.push(base.apply(index, record, now)?);
+        let Some(measurement) = resolver.measurement(record)? else { continue };
+        let len = measurement.name.len() + measurement.unit.as_ref().map_or(0, String::len);
+        room = room.checked_sub(len).ok_or(SenmlError::NamesTooLong { record: index, maximum })?;
+        measurements.push(measurement);
     }
     measurements.sort_by(|first: &Measurement, second| first.time.total_cmp(&second.time));
     Ok(measurements)
 }
 
+/// Applies the base values of a pack to one record at a time, in the order of the pack (RFC 8428 §4.6).
+///
+/// For packs that [`each_from_cbor`](super::each_from_cbor) or [`each_from_json`](super::each_from_json) reads: it keeps
+/// the base values and nothing else.
+///
+/// ```
+/// use iot_codec::{cbor::Limits, senml::{Resolver, SenmlError, each_from_json}};
+///
+/// let json = br#"[{"bn":"urn:dev:a:","bt":1320067464,"n":"temp","v":23.1},{"n":"fan","t":10,"v":0}]"#;
+/// let (mut resolver, mut names) = (Resolver::new(0.0), Vec::new());
+/// each_from_json(json, &Limits::default(), |record| match resolver.measurement(&record) {
+///     Ok(Some(measurement)) => names.push(measurement.name),
+///     Ok(None) | Err(_) => {}
+/// })?;
+/// assert_eq!(names, ["urn:dev:a:temp", "urn:dev:a:fan"]);
+/// # Ok::<(), SenmlError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    now: f64,
+    /// Of the next record.
+    index: usize,
+    base: Base,
+}
+
+impl Resolver {
+    /// For a pack from its start. `now` is in seconds since the Unix epoch: what times below 2^28 are relative to.
+    #[must_use]
+    pub fn new(now: f64) -> Self {
+        Self { now, index: 0, base: Base::default() }
+    }
+
+    /// The measurement of the next record; a record of base values alone has none.
+    ///
+    /// # Errors
+    /// [`SenmlError`]: a version that is unknown, a name that is invalid, a value that is missing, with the record's index.
+    pub fn measurement(&mut self, record: &Record) -> Result<Option<Measurement>, SenmlError> {
+        let index = self.index;
+        self.index += 1;
+        self.base.update(index, record)?;
+        if record.is_base_only() { Ok(None) } else { self.base.apply(index, record, self.now).map(Some) }
+    }
+}
+
 /// The base values so far.
-#[derive(Default)]
-struct Base<'p> {
-    name: &'p str,
-    unit: Option<&'p str>,
+#[derive(Clone, Debug, Default)]
+struct Base {
+    name: String,
+    unit: Option<String>,
     time: f64,
     value: Option<f64>,
     sum: Option<f64>,
 }
 
-impl<'p> Base<'p> {
-    fn update(&mut self, index: usize, record: &'p Record) -> Result<(), SenmlError> {
+impl Base {
+    fn update(&mut self, index: usize, record: &Record) -> Result<(), SenmlError> {
         match record.base_version {
             Some(version) if version > LATEST_VERSION => {
                 return Err(SenmlError::UnknownVersion { record: index, version });
             }
             _ => {}
         }
-        self.name = record.base_name.as_deref().unwrap_or(self.name);
-        self.unit = record.base_unit.as_deref().or(self.unit);
+        if let Some(name) = &record.base_name {
+            self.name.clone_from(name);
+        }
+        if record.base_unit.is_some() {
+            self.unit.clone_from(&record.base_unit);
+        }
         self.time = record.base_time.unwrap_or(self.time);
         self.value = record.base_value.or(self.value);
         self.sum = record.base_sum.or(self.sum);
         Ok(())
     }
 
-    /// The length of the measurement's name and unit.
-    fn text_len(&self, record: &Record) -> usize {
-        let len = |text: Option<&str>| text.map_or(0, str::len);
-        self.name.len() + len(record.name.as_deref()) + len(record.unit.as_deref().or(self.unit))
-    }
-
     fn apply(&self, index: usize, record: &Record, now: f64) -> Result<Measurement, SenmlError> {
-        let mut name = String::from(self.name);
-        name.push_str(record.name.as_deref().unwrap_or_default());
+        let name = [self.name.as_str(), record.name.as_deref().unwrap_or_default()].concat();
         if !is_valid_name(&name) {
             return Err(SenmlError::InvalidName { record: index });
         }
@@ -95,7 +134,7 @@ impl<'p> Base<'p> {
         }
         let time = self.time + record.time.unwrap_or_default();
         let time = if time < ABSOLUTE_TIME { now + time } else { time };
-        let unit = record.unit.as_deref().or(self.unit).map(String::from);
+        let unit = record.unit.as_ref().or(self.unit.as_ref()).cloned();
         Ok(Measurement { name, unit, time, value, sum, update_time: record.update_time })
     }
 }

@@ -4,7 +4,10 @@ mod batch;
 
 use iot_codec::{
     cbor::{DecodeErrorKind, Limits, validate},
-    senml::{Measurement, Record, SenmlError, Value, from_cbor, from_json, resolve, to_cbor, to_json},
+    senml::{
+        Measurement, Record, Resolver, SenmlError, Value, each_from_cbor, each_from_json, from_cbor, from_json,
+        resolve, to_cbor, to_json,
+    },
 };
 use proptest::prelude::*;
 
@@ -361,4 +364,38 @@ proptest! {
             let _ = resolve(&pack, 1e9, &Limits::default());
         }
     }
+}
+
+#[test]
+fn records_come_one_at_a_time_and_resolve_to_the_same() {
+    let text = r#"[{"bn":"a/","bt":1e9,"bu":"V","bv":10,"n":"x","v":1},{"bn":"b/"},{"n":"y","u":"A","v":2,"t":1}]"#;
+    let (pack, limits) = (json(text), Limits::default());
+    let (mut records, mut resolver, mut measurements) = (Vec::new(), Resolver::new(0.0), Vec::new());
+    each_from_json(text.as_bytes(), &limits, |record| records.push(record)).unwrap();
+    assert_eq!(records, pack);
+    records.clear();
+    each_from_cbor(&to_cbor(&pack), &limits, |record| records.push(record)).unwrap();
+    assert_eq!(records, pack);
+    for record in &records {
+        measurements.extend(resolver.measurement(record).unwrap());
+    }
+    assert_eq!(measurements, resolve(&pack, 0.0, &limits).unwrap());
+    assert_eq!(measurements[1].name, "b/y");
+    let unnamed = json(r#"[{"v":1}]"#);
+    assert_eq!(Resolver::new(0.0).measurement(&unnamed[0]), Err(SenmlError::InvalidName { record: 0 }));
+    assert_eq!(resolver.measurement(&json(r#"[{"t":1}]"#)[0]), Err(SenmlError::MissingValue { record: 3 }));
+}
+
+#[test]
+fn records_before_the_one_at_fault_are_handed_out() {
+    let (mut records, limits) = (0, Limits::default());
+    let must_understand = Err(SenmlError::MustUnderstand { record: 1 });
+    let text = br#"[{"n":"a"},{"x_":2},{"n":"b"}]"#;
+    assert_eq!(each_from_json(text, &limits, |_| records += 1), must_understand);
+    let cbor = b"\x83\xa1\x00\x61a\xa1\x62x_\x02\xa1\x00\x61b";
+    assert_eq!(each_from_cbor(cbor, &limits, |_| records += 1), must_understand);
+    assert_eq!(records, 2);
+    // Of CBOR that is not well-formed, none is.
+    assert!(each_from_cbor(&cbor[..cbor.len() - 1], &limits, |_| records += 1).is_err());
+    assert_eq!(records, 2);
 }
