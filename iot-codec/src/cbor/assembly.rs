@@ -4,8 +4,8 @@ use super::Writer;
 
 /// Deterministic CBOR that grows from arrays and maps whose order and lengths become known only at their end.
 ///
-/// Beside its bytes it takes 12 for each pair of the maps that are open (24 while that list grows), and once more the
-/// longest map that was not in order.
+/// Beside its bytes it takes 12 for each pair of the maps that are open (up to 24 where pairs were not
+/// [expected](Self::expect_pairs)), and once more the longest map that was not in order.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     bytes: Vec<u8>,
@@ -77,6 +77,11 @@ impl Assembly {
             collection.write_head(&mut self.bytes, count);
         }
         Open { collection, claimed, head, content: self.len(), first_entry: self.entries.len() }
+    }
+
+    /// So many pairs are known to follow in the map that was opened last: without it, their list grows by doubling.
+    pub(crate) fn expect_pairs(&mut self, count: usize) {
+        self.entries.reserve_exact(count);
     }
 
     /// A key of the innermost map begins at `start` and ends here.

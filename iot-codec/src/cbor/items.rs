@@ -189,7 +189,9 @@ impl<'b, T: Decode<'b>, const N: usize> Decode<'b> for Array<T, N> {
 /// An array of owned elements.
 ///
 /// A type of its own because a `Vec<u8>` is a byte string here. An array from a peer holds at most
-/// [`Limits::items`](super::Limits::items) elements, and memory is taken as they are decoded, never for a claim.
+/// [`Limits::items`](super::Limits::items) elements, and memory is taken as they are decoded, never for a claim: at most
+/// for as many again as were decoded. It is the memory of `T`, however short an element was: a `List<u64>` of integers of
+/// one byte takes eight times the input.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct List<T>(pub alloc::vec::Vec<T>);
@@ -215,8 +217,13 @@ impl<'b, T: Decode<'b>> Decode<'b> for List<T> {
         cursor.enter()?;
         let count = cursor.array()?;
         let mut elements = alloc::vec::Vec::new();
-        for _ in 0..count {
-            elements.push(T::decode(cursor)?);
+        for read in 0..count {
+            let element = T::decode(cursor)?;
+            if read == elements.capacity() {
+                // Twice what is there, so that a claim takes no memory, and never more than the claim.
+                elements.reserve_exact(read.max(4).min(count - read));
+            }
+            elements.push(element);
         }
         cursor.leave();
         Ok(Self(elements))

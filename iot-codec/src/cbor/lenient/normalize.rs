@@ -12,8 +12,8 @@ use super::{
 /// holds two equal keys is refused, wherever they stand.
 ///
 /// It takes memory for the output, which is hardly ever longer than the input; once more for the longest map that was not
-/// in order; and at most 24 bytes for each pair of the maps that are open, of which the limit of items allows 32,768
-/// unless it is set.
+/// in order; and 12 bytes for each pair of the maps that are open, or at most 24 where their length is indefinite. The limit
+/// of items allows 32,768 pairs unless it is set.
 ///
 /// # Errors
 /// The first fault found.
@@ -75,6 +75,8 @@ impl Normalizer {
             }
             Token::Map(count) => {
                 let open = self.assembly.open(Collection::Map, count.map(|count| count as usize));
+                // They are there: all was validated.
+                self.assembly.expect_pairs(count.unwrap_or_default() as usize);
                 opened = Some(Content::Map { open, items: 0 });
                 Ok(())
             }
