@@ -3,6 +3,7 @@ mod draft;
 use iot_codec::cbor;
 use iot_codec::record;
 use iot_core::{DeviceId, Timestamp};
+use sha2::{Digest as _, Sha256};
 
 use crate::cose::{CoseError, Sign1, SignError, VerifyError};
 use crate::{AgreementKey, KeyError, SignatureError, Signer, Succession, Thumbprint, VerifyingKey};
@@ -41,6 +42,7 @@ pub struct KeyBundle {
     commitment: Option<Thumbprint>,
     #[cfg(feature = "x-wing")]
     x_wing: Option<Thumbprint>,
+    digest: [u8; 32],
 }
 
 record! {
@@ -195,6 +197,7 @@ impl KeyBundle {
             commitment: body.commitment.map(Thumbprint::from_bytes),
             #[cfg(feature = "x-wing")]
             x_wing: body.x_wing.map(Thumbprint::from_bytes),
+            digest: Sha256::digest(signed.unverified_payload()).into(),
         };
         Ok((bundle, signed))
     }
@@ -250,6 +253,11 @@ impl KeyBundle {
     /// The thumbprint of the verifying key that comes next, if the bundle commits to it.
     pub const fn commitment(&self) -> Option<Thumbprint> {
         self.commitment
+    }
+
+    /// The SHA-256 of all that the bundle says, be it understood here or not: two bundles that say the same have the same.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// The thumbprint of the X-Wing key to which others may seal, if the bundle names one. **Experimental.**

@@ -14,7 +14,8 @@ use crate::{BufferTooSmall, KeyBundle, KeyError, Thumbprint, VerifyingKey};
 /// - [`meet`](Self::meet) with a first bundle, which is believed for what it commits to.
 /// - [`follow`](Self::follow) the succession when the device has rotated. A fork is refused: a link after the current
 ///   key that names another key than the one that was committed to.
-/// - [`accept`](Self::accept) each later bundle: an older one is refused, and one that commits otherwise.
+/// - [`accept`](Self::accept) each later bundle: an older one is refused, one that commits otherwise, and one that says
+///   something else under the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownDevice {
     device: DeviceId,
@@ -22,6 +23,8 @@ pub struct KnownDevice {
     rotations: usize,
     commitment: Commitment,
     bundle_sequence: u64,
+    /// What the bundle of that number says; nothing before there was one.
+    bundle_digest: Option<[u8; 32]>,
 }
 
 /// What a verifier knows of the key that will come after the one in use.
@@ -79,6 +82,13 @@ pub enum FollowError {
         /// The number that is known.
         known: u64,
     },
+    /// Another bundle by the same key with the same number was accepted before: the key signed both. Either its holder
+    /// lost count or it has two holders, so a person should look.
+    #[error("another bundle with the number {sequence} was accepted before")]
+    Equivocation {
+        /// The number of both.
+        sequence: u64,
+    },
 }
 
 record! {
@@ -89,6 +99,7 @@ record! {
         4 => bundle_sequence: u64,
         5 => announced: Option<[u8; 32]>,
         6 => confirmed: Option<[u8; 32]>,
+        7 => bundle_digest: Option<[u8; 32]>,
     }
 }
 
@@ -109,7 +120,8 @@ pub enum RestoreKnownDeviceError {
 
 impl KnownDevice {
     /// Octets of the longest state.
-    pub const MAX_LEN: usize = 1 + (3 + DeviceId::LEN) + (3 + VerifyingKey::MAX_LEN) + 2 + 10 + (3 + Thumbprint::LEN);
+    pub const MAX_LEN: usize =
+        1 + (3 + DeviceId::LEN) + (3 + VerifyingKey::MAX_LEN) + 2 + 10 + (3 + Thumbprint::LEN) + (3 + 32);
 
     /// Begins with a bundle, verified: believes the key and what it commits to.
     ///
@@ -122,6 +134,7 @@ impl KnownDevice {
             rotations: bundle.rotations(),
             commitment: bundle.commitment().map_or(Commitment::Unknown, Commitment::Confirmed),
             bundle_sequence: bundle.sequence(),
+            bundle_digest: Some(*bundle.digest()),
         }
     }
 
@@ -160,6 +173,7 @@ impl KnownDevice {
             return Ok(());
         }
         self.bundle_sequence = 0;
+        self.bundle_digest = None;
         Ok(())
     }
 
@@ -183,6 +197,10 @@ impl KnownDevice {
         if bundle.sequence() < self.bundle_sequence {
             return Err(FollowError::OlderBundle { found: bundle.sequence(), known: self.bundle_sequence });
         }
+        let same_number = self.bundle_digest.filter(|_| bundle.sequence() == self.bundle_sequence);
+        if same_number.is_some_and(|digest| digest != *bundle.digest()) {
+            return Err(FollowError::Equivocation { sequence: bundle.sequence() });
+        }
         if let Some(commitment) = bundle.commitment() {
             match self.commitment {
                 Commitment::Announced(known) | Commitment::Confirmed(known) if known != commitment => {
@@ -192,6 +210,7 @@ impl KnownDevice {
             }
         }
         self.bundle_sequence = bundle.sequence();
+        self.bundle_digest = Some(*bundle.digest());
         Ok(())
     }
 
@@ -214,6 +233,7 @@ impl KnownDevice {
             bundle_sequence: self.bundle_sequence,
             announced,
             confirmed,
+            bundle_digest: self.bundle_digest,
         };
         let needed = encoded_len(&state);
         let buffer = BufferTooSmall::check(buffer, needed)?;
@@ -240,7 +260,8 @@ impl KnownDevice {
         if rotations > Succession::MAX_ROTATIONS || (rotations == 0) != (key.device_id() == device) {
             return Err(RestoreKnownDeviceError::Contradiction);
         }
-        Ok(Self { device, key, rotations, commitment, bundle_sequence: state.bundle_sequence })
+        let State { bundle_sequence, bundle_digest, .. } = state;
+        Ok(Self { device, key, rotations, commitment, bundle_sequence, bundle_digest })
     }
 
     /// Which device it is.
