@@ -66,7 +66,8 @@
 //!
 //! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
 //! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
-//! [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. A device that rotates its signing key extends its
+//! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`cose::Sign1::prepare`]) and opens with an
+//! [`Agreed`]. A device that rotates its signing key extends its
 //! [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who rotates first.
 //!
 //! # Attacks
@@ -164,7 +165,7 @@ pub use crate::policy::{Policy, PolicyError};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
 pub use crate::sealer::{
     Carries, MAX_PAYLOAD_LEN, MAX_READERS, MultiSealer, Padding, Publisher, SealError, Sealer, SignsElsewhere,
-    UnsignedMessage,
+    UnsignedForSeveral, UnsignedMessage, UnsignedPublication,
 };
 pub use crate::statement::StatementError;
 pub use crate::succession::{

@@ -14,9 +14,9 @@ use crate::cose::{self, Sign1};
 use crate::routing::RoutingHeader;
 use crate::{BufferTooSmall, Heading, KeyBundle, SignatureError, Signer, SignerError};
 
-pub use multi::{MAX_READERS, MultiSealer};
+pub use multi::{MAX_READERS, MultiSealer, UnsignedForSeveral};
 pub use padding::Padding;
-pub use publisher::Publisher;
+pub use publisher::{Publisher, UnsignedPublication};
 pub use unsigned::{SignsElsewhere, UnsignedMessage};
 
 /// Signs messages of one source and seals them for one reader: `COSE_Sign1` inside `COSE_Encrypt0` with HPKE-4, behind

@@ -2,8 +2,8 @@ use iot_codec::cbor;
 use iot_core::Timestamp;
 
 use super::{Body, CONTEXT, KeyBundle, MAX_BODY_LEN};
-use crate::cose::{Sign1, SignError};
-use crate::{AgreementKey, BufferTooSmall, Signer, Thumbprint};
+use crate::cose::{Sign1, SignError, UnsignedSign1};
+use crate::{AgreementKey, BufferTooSmall, Signer, Thumbprint, VerifyingKey};
 
 /// What a [`KeyBundle`] is to say, before it is signed.
 ///
@@ -63,18 +63,31 @@ impl<'k> BundleDraft<'k> {
     /// [`SignError`].
     pub fn issue_into(&self, signer: &impl Signer, buffer: &mut [u8]) -> Result<usize, SignError> {
         let buffer = BufferTooSmall::check(buffer, KeyBundle::BUFFER_LEN)?;
-        let verifying_key = signer.verifying_key();
+        let mut encoded = [0; MAX_BODY_LEN];
+        Sign1::sign_into(signer, self.encode(&signer.verifying_key(), &mut encoded), CONTEXT, buffer)
+    }
+
+    /// The first half of [`issue_into`](Self::issue_into), for a `key` whose holder answers later: everything but
+    /// signing.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`].
+    pub fn begin<'b>(&self, key: &VerifyingKey, buffer: &'b mut [u8]) -> Result<UnsignedSign1<'b>, BufferTooSmall> {
+        let buffer = BufferTooSmall::check(buffer, KeyBundle::BUFFER_LEN)?;
+        Sign1::prepare(key, self.encode(key, &mut [0; MAX_BODY_LEN]), CONTEXT, buffer)
+    }
+
+    fn encode<'e>(&self, key: &VerifyingKey, encoded: &'e mut [u8; MAX_BODY_LEN]) -> &'e [u8] {
         let body = Body {
-            verifying_key: verifying_key.as_bytes(),
+            verifying_key: key.as_bytes(),
             agreement_key: *self.agreement_key.as_bytes(),
             sequence: self.sequence,
             expires: self.expires.as_micros(),
             commitment: self.commitment.map(|thumbprint| *thumbprint.as_bytes()),
             x_wing: self.x_wing.map(|thumbprint| *thumbprint.as_bytes()),
         };
-        let mut encoded = [0; MAX_BODY_LEN];
-        let encoded = cbor::to_slice(&body, &mut encoded).expect("every body fits its longest form");
-        Sign1::sign_into(signer, encoded, CONTEXT, buffer)
+        cbor::to_slice(&body, encoded).expect("every body fits its longest form")
     }
 
     /// [`issue_into`](Self::issue_into) a new vector.

@@ -1,14 +1,17 @@
+mod unsigned;
+
 use iot_codec::cbor::encoded_len;
 use iot_core::{DeviceId, Timestamp};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
 
 use super::{Carries, Padding, SealError, routing_header};
 use crate::binding::{Audience, Binding};
-use crate::cose::{self, Algorithm, ContentKey, Encrypt, EncryptLayout, Sign1};
+use crate::cose::{self, Algorithm, Encrypt, EncryptLayout, Sign1};
 use crate::routing::RoutingHeader;
 use crate::{BufferTooSmall, Heading, KeyBundle, Signer, Thumbprint};
+
+pub use unsigned::UnsignedForSeveral;
 
 /// Signs messages of one source and seals each of them once for several readers: `COSE_Sign1` inside `COSE_Encrypt`
 /// with one HPKE-4-KE recipient a reader, behind a routing header. `docs/formats/envelope.md` draws the octets.
@@ -101,42 +104,9 @@ impl<'k, S: Signer> MultiSealer<'k, S> {
         rng: &mut impl CryptoRng,
         buffer: &mut [u8],
     ) -> Result<usize, SealError> {
-        for reader in self.readers {
-            reader.check_expiry(at).map_err(|_| SealError::BundleExpired { expires: reader.expires() })?;
-        }
-        let layout = self.layout(heading, payload.len())?;
-        let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.scratch_len)?;
-        let (message, scratch) = buffer.split_at_mut(layout.message_len);
-        let (routing, envelope) = message.split_at_mut(layout.routing_len);
-        layout.routing.encode(routing).expect("the layout has room for the header");
-        let (tag, envelope) = envelope.split_at_mut(TAG.len());
-        tag.copy_from_slice(&TAG);
-        let (head, rest) = envelope.split_at_mut(layout.envelope.head_len);
-        let (ciphertext, recipients) = rest.split_at_mut(layout.envelope.ciphertext_len);
-
-        let content_key = ContentKey::generate(rng);
-        let keys = self.order[..self.readers.len()].iter().map(|index| {
-            let key = *self.readers[usize::from(*index)].agreement_key();
-            (key, key.thumbprint())
-        });
-        layout.envelope.write_recipients(keys, &content_key, rng, recipients).ok_or(SealError::Agreement)?;
-
-        let inner = &mut ciphertext[..layout.inner_len];
-        let key = self.signer.verifying_key();
-        let binding = Binding { audience: self.audience(), heading };
-        let signed = &mut scratch[..layout.signed_len];
-        let to_be_signed = cose::write_unsigned(&key, payload, &binding, inner, signed);
-        let signature = self.signer.sign(to_be_signed);
-        // Both hold the payload.
-        scratch.zeroize();
-        let signature = signature.inspect_err(|_| inner.zeroize())?;
-        cose::put_signature(inner, &key.normal_form(signature));
-
-        let recipients_hash: [u8; 32] = Sha256::digest(&recipients[cose::head_len(self.readers.len())..]).into();
-        let external = [&*routing, &recipients_hash];
-        let commitment = content_key.commitment();
-        layout.envelope.seal(&content_key, Some(&commitment), &external, rng, head, ciphertext, scratch);
-        Ok(layout.message_len)
+        let unsigned = self.begin(heading, payload, at, buffer)?;
+        let signature = self.signer.sign(unsigned.to_be_signed())?;
+        unsigned.seal(signature, rng)
     }
 
     /// [`seal_into`](Self::seal_into) a new vector.
@@ -156,6 +126,47 @@ impl<'k, S: Signer> MultiSealer<'k, S> {
         let len = self.seal_into(heading, payload, at, rng, &mut buffer)?;
         buffer.truncate(len);
         Ok(buffer)
+    }
+
+    /// The first half of [`seal_into`](Self::seal_into), for a key whose holder answers later
+    /// ([`SignsElsewhere`](crate::SignsElsewhere)): everything but signing and sealing.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`], but neither [`SealError::Signer`] nor [`SealError::Agreement`].
+    pub fn begin<'b>(
+        &'b self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        at: Timestamp,
+        buffer: &'b mut [u8],
+    ) -> Result<UnsignedForSeveral<'b>, SealError> {
+        for reader in self.readers {
+            reader.check_expiry(at).map_err(|_| SealError::BundleExpired { expires: reader.expires() })?;
+        }
+        let layout = self.layout(heading, payload.len())?;
+        let buffer = BufferTooSmall::check(buffer, layout.message_len + layout.scratch_len)?;
+        let (message, scratch) = buffer.split_at_mut(layout.message_len);
+        let (routing, envelope) = message.split_at_mut(layout.routing_len);
+        layout.routing.encode(routing).expect("the layout has room for the header");
+        envelope[..TAG.len()].copy_from_slice(&TAG);
+        let inner = layout.routing_len + TAG.len() + layout.envelope.head_len;
+        let inner = inner..inner + layout.inner_len;
+        let key = self.signer.verifying_key();
+        let binding = Binding { audience: self.audience(), heading };
+        let signed = &mut scratch[..layout.signed_len];
+        cose::write_unsigned(&key, payload, &binding, &mut message[inner.clone()], signed);
+        Ok(UnsignedForSeveral {
+            key,
+            readers: self.readers,
+            order: &self.order[..self.readers.len()],
+            message,
+            scratch,
+            signed_len: layout.signed_len,
+            routing_len: layout.routing_len,
+            inner,
+            envelope: layout.envelope,
+        })
     }
 
     /// The bundles of the readers, as they were given.

@@ -4,7 +4,7 @@ use iot_core::DeviceId;
 use super::{Carries, SealError, routing_header};
 use crate::binding::{Audience, Binding};
 use crate::cose::{self, Sign1};
-use crate::{BufferTooSmall, Heading, Signer};
+use crate::{BufferTooSmall, Heading, Signature, Signer, VerifyingKey};
 
 /// Signs messages of one source for everybody: a `COSE_Sign1` behind a routing header, with nothing hidden.
 /// `docs/formats/envelope.md` draws the octets.
@@ -55,18 +55,35 @@ impl<'k, S: Signer> Publisher<'k, S> {
     ///
     /// [`SealError`]; the buffer then holds nothing of use.
     pub fn publish_into(&self, heading: &Heading<'_>, payload: &[u8], buffer: &mut [u8]) -> Result<usize, SealError> {
+        let unsigned = self.begin(heading, payload, buffer)?;
+        let signature = self.signer.sign(unsigned.to_be_signed())?;
+        Ok(unsigned.put(signature))
+    }
+
+    /// The first half of [`publish_into`](Self::publish_into), for a key whose holder answers later
+    /// ([`SignsElsewhere`](crate::SignsElsewhere)): everything but signing.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`], but not [`SealError::Signer`].
+    pub fn begin<'b>(
+        &self,
+        heading: &Heading<'_>,
+        payload: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<UnsignedPublication<'b>, SealError> {
         let routing = routing_header(self.source, self.carries, heading, payload.len())?;
         let buffer = BufferTooSmall::check(buffer, self.buffer_len(heading, payload.len())?)?;
-        let (header, rest) = buffer.split_at_mut(routing.encoded_len());
+        let structure_at = routing.encoded_len() + 1;
+        let (message, to_be_signed) = buffer.split_at_mut(structure_at + cose::sign1_len(payload.len()));
+        let (header, structure) = message.split_at_mut(structure_at);
+        let (header, tag) = header.split_at_mut(structure_at - 1);
         routing.encode(header).expect("the header was measured");
-        let (tag, rest) = rest.split_at_mut(1);
         tag[0] = TAG;
-        let (structure, scratch) = rest.split_at_mut(cose::sign1_len(payload.len()));
         let binding = Binding { audience: Audience::Everybody { routing: header }, heading };
         let key = self.signer.verifying_key();
-        let signature = self.signer.sign(cose::write_unsigned(&key, payload, &binding, structure, scratch))?;
-        cose::put_signature(structure, &key.normal_form(signature));
-        Ok(header.len() + 1 + structure.len())
+        cose::write_unsigned(&key, payload, &binding, structure, to_be_signed);
+        Ok(UnsignedPublication { key, message, to_be_signed })
     }
 
     /// [`publish_into`](Self::publish_into) a new vector.
@@ -80,6 +97,40 @@ impl<'k, S: Signer> Publisher<'k, S> {
         let len = self.publish_into(heading, payload, &mut buffer)?;
         buffer.truncate(len);
         Ok(buffer)
+    }
+}
+
+/// A message for everybody that waits for its signature, because what holds the key answers later.
+///
+/// [`Publisher::begin`] makes it; the signature over [`to_be_signed`](Self::to_be_signed) turns it into a message.
+/// Nothing of it is secret, and nothing is wiped.
+#[derive(Debug)]
+pub struct UnsignedPublication<'b> {
+    key: VerifyingKey,
+    message: &'b mut [u8],
+    to_be_signed: &'b [u8],
+}
+
+impl UnsignedPublication<'_> {
+    /// What the holder of the key is to sign.
+    pub const fn to_be_signed(&self) -> &[u8] {
+        self.to_be_signed
+    }
+
+    /// Puts the signature in. Returns the octets of the message at the front of the buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Signature`] when the signature is not the key's over what was to be signed.
+    pub fn finish(self, signature: Signature) -> Result<usize, SealError> {
+        self.key.verify(self.to_be_signed, &self.key.normal_form(signature))?;
+        Ok(self.put(signature))
+    }
+
+    fn put(self, signature: Signature) -> usize {
+        // The structure is the end of the message.
+        cose::put_signature(self.message, &self.key.normal_form(signature));
+        self.message.len()
     }
 }
 
