@@ -66,6 +66,8 @@ pub(crate) struct Log<S> {
     committed: u64,
     /// Whether records are being written once more, after a failure; a second one then is the last.
     elsewhere: bool,
+    /// The last failure after which the log went on.
+    trouble: Option<StorageError>,
     /// What failed. From then on nothing is written.
     failed: Option<StorageError>,
     pub(crate) traffic: Traffic,
@@ -114,7 +116,12 @@ impl<S: Storage> Log<S> {
         let first = self.next();
         for message in messages {
             let len = record::message_len(message);
-            self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;
+            let went_on = self.go_on_where(|tail, segment_len| tail.takes(len, segment_len));
+            if let (Err(LogError::Full), Some(cause)) = (&went_on, self.trouble) {
+                // There was room, until a failure took a segment. Of what was entered, some may be durable already.
+                return Err(self.give_up(cause));
+            }
+            went_on?;
             self.enter(message, len, now);
             if self.tail().end - self.tail().written >= WRITE_AT {
                 self.write()?;

@@ -125,32 +125,43 @@ pub trait Syncer: Send + 'static {
 /// Octets that are read at a time around a place that cannot be read: what media call a sector, at the least.
 const PIECE: u32 = 512;
 
-/// Reads as [`Storage::read_at`] does, but fills with zeros what the medium fails to read. Gives the first failure.
-///
-/// Anything else than such a failure is an error.
+/// What reading around failures met.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadAround {
+    /// The first failure.
+    pub(crate) failure: Option<StorageError>,
+    /// Octets that were read.
+    pub(crate) octets: usize,
+}
+
+/// Reads as [`Storage::read_at`] does, but fills with zeros what the medium fails to read. Anything else than such a
+/// failure is an error.
 pub(crate) fn read_around<S: Storage>(
     storage: &S,
     segment: SegmentNumber,
     position: u32,
     buffer: &mut [u8],
-) -> Result<Option<StorageError>, StorageError> {
+) -> Result<ReadAround, StorageError> {
     match storage.read_at(segment, position, buffer) {
-        Ok(()) => return Ok(None),
+        Ok(()) => return Ok(ReadAround { failure: None, octets: buffer.len() }),
         Err(StorageError::Io { .. }) => {}
         Err(other) => return Err(other),
     }
-    let (mut failure, mut at) = (None, 0);
+    let (mut around, mut at) = (ReadAround { failure: None, octets: 0 }, 0);
     while at < buffer.len() {
         let position = position + at as u32;
         let until = buffer.len().min(at + (PIECE - position % PIECE) as usize);
         let piece = &mut buffer[at..until];
-        if let Err(error) = storage.read_at(segment, position, piece) {
-            piece.fill(0);
-            failure.get_or_insert(error);
+        match storage.read_at(segment, position, piece) {
+            Ok(()) => around.octets += piece.len(),
+            Err(error) => {
+                piece.fill(0);
+                around.failure.get_or_insert(error);
+            }
         }
         at = until;
     }
-    Ok(failure)
+    Ok(around)
 }
 
 impl Syncer for Infallible {

@@ -41,8 +41,16 @@ pub(crate) struct SegmentHeader {
     pub(crate) first: u64,
     /// Every generation below this one had been retired when this life began.
     pub(crate) retired_below: u64,
-    /// Where the life before this one ends, if a write to it or a sync of it failed: what stood behind stands here again.
-    pub(crate) cut: Option<u32>,
+    /// That an earlier life ended, because a write to it or a sync of it failed.
+    pub(crate) cut: Option<Cut>,
+}
+
+/// Where a life ends, whatever stands behind: that stands again in the life whose header says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) end: u32,
+    /// The low half of the generation of the life that ended.
+    pub(crate) generation: u32,
 }
 
 /// What the octets where a header should be turned out to be.
@@ -56,6 +64,11 @@ pub(crate) enum HeaderBlock {
 }
 
 impl SegmentHeader {
+    /// Where this header says that the life of `other` ends.
+    pub(crate) fn end_of(&self, other: &Self) -> Option<u32> {
+        self.cut.filter(|cut| cut.generation == other.generation as u32).map(|cut| cut.end)
+    }
+
     /// What the checksums of this life's records begin from.
     ///
     /// CRC32C is a bijection on any 4 octets of its input, so two generations of one epoch less than 2^32 apart never
@@ -79,7 +92,10 @@ impl SegmentHeader {
         block[32..40].copy_from_slice(&self.first.to_le_bytes());
         block[40..48].copy_from_slice(&self.retired_below.to_le_bytes());
         block[48..52].copy_from_slice(&self.len.to_le_bytes());
-        block[52..56].copy_from_slice(&self.cut.unwrap_or(0).to_le_bytes());
+        if let Some(Cut { end, generation }) = self.cut {
+            block[52..56].copy_from_slice(&end.to_le_bytes());
+            block[56..60].copy_from_slice(&generation.to_le_bytes());
+        }
         seal(&mut block);
         let mut bytes = [0; RECORDS as usize];
         bytes[..BLOCK_LEN].copy_from_slice(&block);
@@ -220,7 +236,11 @@ fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
         generation: u64::from_le_bytes(octets(&block, 24)),
         first: u64::from_le_bytes(octets(&block, 32)),
         retired_below: u64::from_le_bytes(octets(&block, 40)),
-        cut: Some(u32::from_le_bytes(octets(&block, 52))).filter(|&cut| cut > 0),
+        cut: Some(Cut {
+            end: u32::from_le_bytes(octets(&block, 52)),
+            generation: u32::from_le_bytes(octets(&block, 56)),
+        })
+        .filter(|cut| cut.end > 0),
     })
 }
 
@@ -244,7 +264,7 @@ mod tests {
         generation: 5,
         first: 900,
         retired_below: 3,
-        cut: Some(2048),
+        cut: Some(Cut { end: 2048, generation: 4 }),
     };
 
     #[test]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
 use crate::format::record;
-use crate::format::segment::{self, SegmentHeader};
+use crate::format::segment::{self, Cut, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
 use super::segment_state::{Phase, Segment};
@@ -153,14 +153,14 @@ impl<S: Storage> Log<S> {
     }
 
     /// Begins a life of the next free segment, for messages from `first` on, or of the one after it should that fail.
-    pub(super) fn begin_next(&mut self, first: u64, cut: Option<u32>) -> Result<(), LogError> {
+    pub(super) fn begin_next(&mut self, first: u64, cut: Option<Cut>) -> Result<(), LogError> {
         if self.try_to_begin(first, cut)?.is_err() {
             self.try_to_begin(first, cut)?.map_err(|cause| self.give_up(cause))?;
         }
         Ok(())
     }
 
-    fn try_to_begin(&mut self, first: u64, cut: Option<u32>) -> Result<Result<(), StorageError>, LogError> {
+    fn try_to_begin(&mut self, first: u64, cut: Option<Cut>) -> Result<Result<(), StorageError>, LogError> {
         let next = self.free.pop_front().ok_or(LogError::Full)?;
         let header = SegmentHeader {
             opening: self.opening,

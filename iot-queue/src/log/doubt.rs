@@ -6,17 +6,19 @@ use core::mem;
 
 use super::{Log, LogError};
 use crate::format::record::{self, RecordHeader};
+use crate::format::segment::Cut;
 use crate::storage::{Storage, StorageError};
 
 impl<S: Storage> Log<S> {
     /// Ends the last segment where the last good sync ended, and writes what came after it to a fresh one: durably, when
     /// this returns. Where that cannot be done, the log is read-only from then on.
     pub(super) fn go_on_elsewhere(&mut self, cause: StorageError) -> Result<(), LogError> {
-        let cut = self.tail().synced;
+        let (cut, generation) = (self.tail().synced, self.tail().header.generation);
         if self.elsewhere || self.free.is_empty() || !self.outbox.reaches_back_to(cut) {
             return Err(self.give_up(cause));
         }
         self.elsewhere = true;
+        self.trouble = Some(cause);
         let moved = self.write_elsewhere(cut);
         self.elsewhere = false;
         if moved.is_err() {
@@ -24,6 +26,10 @@ impl<S: Storage> Log<S> {
             return Err(self.give_up(cause));
         }
         self.traffic.abandoned += 1;
+        // Where nothing was left before the cut there is nothing to wait for.
+        let empty =
+            self.segments.iter().position(|segment| segment.header.generation == generation && segment.is_empty());
+        self.free.extend(empty.and_then(|at| self.segments.remove(at)).map(|segment| segment.number));
         Ok(())
     }
 
@@ -45,7 +51,8 @@ impl<S: Storage> Log<S> {
         let needed = tail.cut(cut);
         let first = tail.next();
         debug_assert_eq!(first + needed.len() as u64, before);
-        self.begin_next(first, Some(cut)).inspect_err(|_| self.unsettled -= count(&needed))?;
+        let ended = Cut { end: cut, generation: tail.header.generation as u32 };
+        self.begin_next(first, Some(ended)).inspect_err(|_| self.unsettled -= count(&needed))?;
         self.enter_standing();
         let mut needed = needed.into_iter();
         let mut rest = &records[..];
@@ -89,6 +96,8 @@ impl<S: Storage> Log<S> {
                 tail.push(tail.end, header.flags);
                 if !needed.next().unwrap_or(true) {
                     tail.settle(header.offset);
+                    // Perhaps no record says so yet.
+                    tail.settled_in = self.commits + 1;
                 }
             }
             record::ACKNOWLEDGEMENTS => {

@@ -95,7 +95,7 @@ impl<S: Storage> Log<S> {
     }
 
     fn recover(
-        mut storage: S,
+        storage: S,
         mut survey: Survey,
         any: SegmentHeader,
         opening: u32,
@@ -105,14 +105,11 @@ impl<S: Storage> Log<S> {
         // A copy of a segment's file under another number would be a second segment of the same generation.
         survey.lives.dedup_by_key(|(_, header)| header.generation);
         let retired_below = survey.lives.iter().map(|(_, header)| header.retired_below).max().unwrap_or(0);
+        let newest = survey.lives.last().map_or(0, |(_, header)| header.generation);
         let (retired, live): (Vec<_>, Vec<_>) =
             survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
-        let (lives, begun_in_vain) = load_all(&storage, live)?;
-        for number in begun_in_vain {
-            // Later lives would not tell that it ended nothing.
-            storage.write_at(number, 0, &[0; segment::RECORDS as usize])?;
-            storage.sync(number)?;
-        }
+        let live = without_vain(&storage, live)?;
+        let lives = load(&storage, &live)?;
         let Lives { segments: used, acknowledged, controls, findings, mut window } = lives;
         let occupied = |number| used.iter().any(|segment: &Segment| segment.number == number);
         let mut free: VecDeque<_> = retired.iter().map(|(number, _)| *number).collect();
@@ -123,6 +120,7 @@ impl<S: Storage> Log<S> {
         }
         let mut log = Self::assemble(storage, any, opening, used, free);
         acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
+        log.next_generation = newest + 1;
         log.recovered = controls;
         // A commit mark in the newest segment says that a sync covered what it began with.
         log.standing_due = findings.disturbed || log.tail().synced <= segment::RECORDS;
@@ -155,6 +153,7 @@ impl<S: Storage> Log<S> {
             durable: segments.back().map_or(0, Segment::next),
             outbox: Outbox::beginning_at(segments.back().map_or(0, |segment| segment.end)),
             elsewhere: false,
+            trouble: None,
             failed: None,
             traffic: Traffic::default(),
             segments,
@@ -227,27 +226,33 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Loads lives, oldest first. If the newest was begun after a failure and holds nothing, it ended nothing: what stands
-/// at the end of the one before it counts. Gives the segments that such lives were begun in, too.
-fn load_all<S: Storage>(
+/// Leaves out lives that were begun after a failure and hold nothing: they ended nothing, and what stands at the end of
+/// the one before them counts.
+fn without_vain<S: Storage>(
     storage: &S,
-    mut live: Vec<(SegmentNumber, SegmentHeader)>,
-) -> Result<(Lives, Vec<SegmentNumber>), StorageError> {
-    let mut in_vain = Vec::new();
-    let mut lives = load(storage, &live)?;
-    while live.len() > 1 && lives.segments.back().is_some_and(|newest| newest.is_empty() && newest.header.cut.is_some())
-    {
-        in_vain.extend(live.pop().map(|(number, _)| number));
-        lives = load(storage, &live)?;
+    lives: Vec<(SegmentNumber, SegmentHeader)>,
+) -> Result<Vec<(SegmentNumber, SegmentHeader)>, StorageError> {
+    let mut kept = Vec::new();
+    for (number, header) in lives {
+        let own = |trailer: &Trailer| (trailer.epoch, trailer.generation) == (header.epoch, header.generation);
+        let holds = header.cut.is_none()
+            || kept.is_empty()
+            || read_trailer(storage, number, header.len)?.as_ref().is_some_and(own)
+            || first_number(storage, number, header)?.is_some();
+        kept.extend(holds.then_some((number, header)));
     }
-    Ok((lives, in_vain))
+    Ok(kept)
 }
 
+/// Loads lives, oldest first.
 fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Result<Lives, StorageError> {
     let mut lives = Lives::default();
     for (at, &(number, header)) in live.iter().enumerate() {
         let next = live.get(at + 1).map(|(_, next)| next);
-        let cut = next.filter(|next| next.generation == header.generation + 1).and_then(|next| next.cut);
+        let cut = next.and_then(|next| next.end_of(&header));
+        if cut == Some(segment::RECORDS) {
+            continue;
+        }
         let mut segment = Segment::new(number, header);
         // The newest segment is read in full even when it has a footer: the sync behind a footer may not have happened.
         // One that was left because of a failure may have a footer of which the same is true.
@@ -277,7 +282,7 @@ fn survey<S: Storage>(storage: &S, extents: &[SegmentExtent]) -> Result<Survey, 
     let mut survey = Survey::default();
     let mut start = [0; segment::RECORDS as usize];
     for &SegmentExtent { segment, .. } in extents {
-        let failure = storage::read_around(storage, segment, 0, &mut start)?;
+        let failure = storage::read_around(storage, segment, 0, &mut start)?.failure;
         match SegmentHeader::decode(&start) {
             HeaderBlock::Valid(header) if is_possible(&header) => survey.lives.push((segment, header)),
             HeaderBlock::Newer { version } => return Err(OpenError::NewerFormat { segment, version }),
@@ -348,7 +353,7 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, S
     let fits = |footer_len: &u32| footer_len.checked_add(trailer.end).is_some_and(|end| end <= header.len);
     let Some(footer_len) = trailer.footer_len().filter(fits) else { return Ok(false) };
     let mut index = vec![0; footer_len as usize - BLOCK_LEN];
-    if storage::read_around(storage, segment.number, header.len - footer_len, &mut index)?.is_some() {
+    if storage::read_around(storage, segment.number, header.len - footer_len, &mut index)?.failure.is_some() {
         return Ok(false);
     }
     let holds = checksum::crc32c(segment.seed, &index) == trailer.index_crc;
@@ -445,7 +450,7 @@ fn is_possible(header: &SegmentHeader) -> bool {
     use crate::config::{MAX_SEGMENT_LEN, MIN_SEGMENT_LEN};
     let countable = header.first.max(header.generation) < 1 << 62;
     let len = header.len;
-    let cut_possible = header.cut.is_none_or(|cut| (segment::RECORDS..=len).contains(&cut));
+    let cut_possible = header.cut.is_none_or(|cut| (segment::RECORDS..=len).contains(&cut.end));
     countable
         && cut_possible
         && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len)

@@ -102,8 +102,9 @@ impl Plan {
             let Some(free) = self.free.checked_sub(1) else { return false };
             let (end, places) = (segment::RECORDS + self.standing, self.standing_count);
             let free = free + u64::from(self.tail_is_free);
-            *self = Self { end, places, ranges: 0, open: true, free, tail_is_free: false, ..*self };
+            *self = Self { end, places, ranges: 0, open: true, free, ..*self };
         }
+        self.tail_is_free = false;
         let fits = fits(self);
         self.end += len;
         self.places += 1;

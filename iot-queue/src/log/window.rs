@@ -1,10 +1,14 @@
 use alloc::vec::Vec;
 
 use super::segment_state::Segment;
+use crate::format::segment;
 use crate::storage::{self, Storage, StorageError};
 
 /// Octets that are read at a time by default.
 const READ_AHEAD: u32 = 64 * 1024;
+
+/// A place that cannot be read is less than so many octets long.
+const HOLE: usize = 32 * 1024;
 
 /// A piece of a segment in memory, so that reading in order asks the medium once for many records.
 #[derive(Clone, Debug)]
@@ -69,8 +73,15 @@ impl Window {
         let until = position.saturating_add(len).min(limit).max(position);
         if !self.holds(segment, position, until) {
             self.enter(segment, position, position.saturating_add(self.ahead.max(len)).min(limit).max(until));
-            let failure = storage::read_around(storage, segment.number, position, &mut self.bytes)?;
-            self.failure = self.failure.or(failure);
+            let around = storage::read_around(storage, segment.number, position, &mut self.bytes)?;
+            if let (Some(failure), 0) = (around.failure, around.octets)
+                && (position == segment::RECORDS || self.bytes.len() >= HOLE)
+            {
+                // Not a place that cannot be read, but a medium that does not read.
+                self.generation = 0;
+                return Err(failure);
+            }
+            self.failure = self.failure.or(around.failure);
         }
         Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
     }
