@@ -49,7 +49,8 @@ impl fmt::Debug for Challenge {
 /// Where a source stands in a stream, signed in answer to a [`Challenge`].
 ///
 /// ```cddl
-/// answer = {1: bstr .size 16, 2: uint, 3: bstr .size 8, 4: uint}   ; challenge, stream, incarnation, next number
+/// answer = {1: bstr .size 16, 2: uint .size 4, 3: bstr .size 8, 4: uint}
+///          ; challenge, stream, incarnation, next number
 /// ```
 ///
 /// It travels as the payload of a `COSE_Sign1` with the external data `["iot answer 1", reader, source]`.

@@ -5,7 +5,7 @@
 
 use iot_core::{DeviceId, Timestamp};
 use iot_crypto::{
-    AgreementSecret, BundleDraft, BundleError, Commitment, FollowError, KeyBundle, KnownDevice,
+    AgreementSecret, BundleDraft, BundleError, Commitment, CoseKey, FollowError, KeyBundle, KnownDevice,
     RestoreKnownDeviceError, SignatureError, SigningKey, Succession, Thumbprint,
 };
 
@@ -226,14 +226,15 @@ fn what_is_known_is_stored_and_restored() {
     assert_eq!(KnownDevice::decode(&buffer[..len]), Err(RestoreKnownDeviceError::Contradiction));
 }
 
-/// `tests/vectors/succession.txt`, which python wrote from `docs/formats/keys.md`: read, and written the same.
+/// Of `tests/vectors/succession.txt`, which python wrote from `docs/formats/keys.md`.
+fn field(name: &str) -> Vec<u8> {
+    let text = include_str!("vectors/succession.txt");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+    (0..line.len()).step_by(2).map(|i| u8::from_str_radix(&line[i..i + 2], 16).unwrap()).collect()
+}
+
 #[test]
 fn the_vector_is_read_and_written_to_the_octet() {
-    let text = include_str!("vectors/succession.txt");
-    let field = |name: &str| -> Vec<u8> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
-        (0..line.len()).step_by(2).map(|i| u8::from_str_radix(&line[i..i + 2], 16).unwrap()).collect()
-    };
     assert_eq!(field("device"), device().as_bytes());
     for rotations in 1..=4_u8 {
         let keys: Vec<u8> = (1..=rotations + 2).collect();
@@ -266,4 +267,23 @@ fn a_key_on_p256_takes_its_turn() {
     let draft = BundleDraft::new(AgreementSecret::from_bytes(&[1; 32]).public(), 1, EXPIRES).issue(&p256).unwrap();
     let bundle = KeyBundle::verify(&draft, &p256.verifying_key().device_id(), NOW).unwrap();
     assert_eq!(bundle.verifying_key(), &p256.verifying_key());
+}
+
+#[test]
+fn key_objects_are_written_to_the_octet() {
+    let (signing, agreement) = (key(7), AgreementSecret::from_bytes(&[7; 32]));
+    let mut buffer = [0; CoseKey::MAX_LEN];
+    assert_eq!(signing.verifying_key().to_cose_key(), field("Ed25519 key"));
+    let len = signing.write_secret_cose_key(&mut buffer).unwrap();
+    assert_eq!(buffer[..len], field("Ed25519 secret key"));
+    assert_eq!(agreement.public().to_cose_key(), field("X25519 key"));
+    let len = agreement.write_secret_cose_key(&mut buffer).unwrap();
+    assert_eq!(buffer[..len], field("X25519 secret key"));
+    #[cfg(feature = "es256")]
+    {
+        let signing = iot_crypto::P256SigningKey::from_bytes(&[7; 32]).unwrap();
+        assert_eq!(iot_crypto::Signer::verifying_key(&signing).to_cose_key(), field("P-256 key"));
+        let len = signing.write_secret_cose_key(&mut buffer).unwrap();
+        assert_eq!(buffer[..len], field("P-256 secret key"));
+    }
 }

@@ -12,7 +12,8 @@ use crate::{Directory, Signer};
 /// reserved when its power was cut.
 ///
 /// ```cddl
-/// skipped = {1: uint, 2: bstr .size 8, 3: uint, 4: uint}   ; stream, incarnation, from the first to before the last
+/// skipped = {1: uint .size 4, 2: bstr .size 8, 3: uint, 4: uint}
+///           ; stream, incarnation, from the first to before the last
 /// ```
 ///
 /// It travels as the payload of a `COSE_Sign1` with the external data `["iot skipped 1", source]`.

@@ -3,6 +3,7 @@
 use iot_crypto::Sealer;
 use iot_crypto::group::{Batch, Group, GroupId, GroupPublisher, MemberSetHash, SignedBatch};
 use iot_crypto::stream::Reservation;
+use sha2::{Digest as _, Sha256};
 
 use crate::support::*;
 
@@ -18,6 +19,7 @@ fn writes_and_reads_the_octets_of_the_vector() {
     members.sort();
     let members = MemberSetHash::of(&members).unwrap();
     assert_eq!(members.as_bytes()[..], octets("members"));
+    assert_eq!(Sha256::digest(octets("bound"))[..], octets("binding"));
 
     // The manager says what the vector has.
     let member = |party: &Party| {

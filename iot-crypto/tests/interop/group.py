@@ -74,10 +74,11 @@ def vector():
     external = ["iot group batch 1", manager.identity, group, publisher.identity]
     lines = {
         "manager": manager.identity, "publisher": publisher.identity, "group": group, "members": members,
-        "rekeying": cbor2.dumps(rekeying), "history": cbor2.dumps(history), "binding": keys.hash, "key": keys.key,
+        "rekeying": cbor2.dumps(rekeying), "history": cbor2.dumps(history), "bound": cbor2.dumps(binding), "binding": keys.hash,
+        "info": cbor2.dumps([keys.hash, CHACHA20_POLY1305, "leaf", 32]), "key": keys.key,
         "base-iv": keys.base_iv, "leaf": keys.leaf, "payload": payload, "first": first.to_bytes(8, "big"),
         "message 0": messages[0], "message 1": messages[1], "message 2": messages[2],
-        "batch": publisher.sign1(cbor2.dumps(body), cbor2.dumps(external)),
+        "batch-context": cbor2.dumps(external), "batch": publisher.sign1(cbor2.dumps(body), cbor2.dumps(external)),
     }
     print("# An epoch, three messages of a publisher and the batch that it signed. Hexadecimal. Written by")
     print("# tests/interop/group.py, read by tests/group, drawn in docs/formats/group.md.")

@@ -22,7 +22,9 @@ def read(path):
 def connection(vector, role, identifier):
     noise = NoiseConnection.from_name(b"Noise_" + vector["pattern"] + b"_25519_ChaChaPoly_SHA256")
     noise.set_as_initiator() if role == "initiator" else noise.set_as_responder()
-    noise.set_prologue(cbor2.dumps({1: "iot session 1", 2: vector["overlay"], 3: identifier}))
+    prologue = cbor2.dumps({1: "iot session 1", 2: vector["overlay"], 3: identifier})
+    assert prologue == vector["prologue"]
+    noise.set_prologue(prologue)
     noise.set_keypair_from_private_bytes(Keypair.STATIC, vector[role + " static"])
     noise.set_keypair_from_private_bytes(Keypair.EPHEMERAL, vector[role + " ephemeral"])
     if vector["pattern"] == b"IK" and role == "initiator":
@@ -46,7 +48,9 @@ def check(vector):
     said = cbor2.loads(bytes(theirs.read_message(vector["first"][9:])))
     assert set(said) == ({1, 3} if is_ik else {3}) and not any(said[3]) and len(vector["first"]) >= 384
     assert said.get(1) == (vector["initiator bundle"] if is_ik else None)
-    same("first", 0xe1 if is_ik else 0xe3, ours.write_message(cbor2.dumps(said, canonical=True)))
+    assert vector["first payload"] == cbor2.dumps(said, canonical=True)
+    assert vector["second payload"] == bundles[1]
+    same("first", 0xe1 if is_ik else 0xe3, ours.write_message(vector["first payload"]))
     second = theirs.write_message(bundles[1])
     same("second", 0xe5, second)
     ours.read_message(bytes(second))

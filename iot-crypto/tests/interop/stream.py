@@ -26,7 +26,8 @@ def expand(key, external, purpose, length):
 class Epoch:
     def __init__(self, secret, salt, source, reader, topic, stream, incarnation, first):
         binding = ["iot stream 1", CHACHA20_POLY1305, reader, topic, source, stream, incarnation]
-        self.external = hashlib.sha256(cbor2.dumps(binding)).digest()
+        self.binding = cbor2.dumps(binding)
+        self.external = hashlib.sha256(self.binding).digest()
         extracted = hmac.digest(salt or bytes(32), secret, "sha256")
         self.first = first
         self.chain = expand(extracted, self.external, "chain", 32)
@@ -93,6 +94,37 @@ def vector():
         print(f"nonce: {nonce.hex()}")
         print(f"compact: {compact.hex()}")
         print(f"cose: {cose.hex()}")
+    for name, value in records(of, epoch).items():
+        print(f"{name}: {value.hex()}")
+
+
+def records(of, epoch):
+    """The other records of the page, and what they are made of."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    seed, nonce, challenge = b"\x01" * 32, bytes(range(0x60, 0x70)), bytes(range(0x70, 0x80))
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    source = hashlib.sha256(cbor2.dumps({1: 1, -1: 6, -2: key.public_key().public_bytes_raw()})).digest()
+
+    def sign1(body, external):
+        protected, payload = cbor2.dumps({1: -19, 4: source[:8]}), cbor2.dumps(body)
+        signed = cbor2.dumps(["Signature1", protected, cbor2.dumps(external), payload])
+        return cbor2.dumps([protected, {}, payload, key.sign(signed)])
+
+    context, stream, incarnation = of["context"], int.from_bytes(of["stream"], "big"), of["incarnation"]
+    return {
+        "binding": epoch.binding,
+        "info": cbor2.dumps([epoch.external, CHACHA20_POLY1305, "key", 32]),
+        "invitation nonce": nonce,
+        "invitation": cbor2.dumps({1: context, 2: nonce}),
+        "opening": cbor2.dumps({1: context, 2: of["secret"], 3: nonce, 4: 60}),
+        "signing seed": seed,
+        "challenge": challenge,
+        "skipped": sign1({1: stream, 2: incarnation, 3: 1_000, 4: 1_042}, ["iot skipped 1", source]),
+        "answer": sign1(
+            {1: challenge, 2: stream, 3: incarnation, 4: 70_001}, ["iot answer 1", of["reader"], source]
+        ),
+    }
 
 
 def main():

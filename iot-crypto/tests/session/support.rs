@@ -1,10 +1,31 @@
 //! Devices with keys and bundles, and the two ends of a handshake.
 
+use iot_codec::record;
 use iot_core::{DeviceId, Instant, Timestamp};
 use iot_crypto::session::{Context, Identity, Initiator, Pattern, Peer, Progress, Responder, Session};
 use iot_crypto::{AgreementSecret, KeyBundle, SigningKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+
+record! {
+    pub struct Prologue<'b> {
+        1 => protocol: &'b str,
+        2 => overlay: &'b [u8],
+        3 => id: &'b [u8; 8],
+    }
+}
+
+record! {
+    pub struct Payload<'b> {
+        1 => pub bundle: Option<&'b [u8]>,
+        3 => pub padding: Option<&'b [u8]>,
+    }
+}
+
+/// The prologue of a session with this identifier in the overlay of [`context`].
+pub fn prologue(id: &[u8; 8]) -> Prologue<'_> {
+    Prologue { protocol: "iot session 1", overlay: b"plant 7", id }
+}
 
 pub const TODAY: Timestamp = Timestamp::from_secs(1_767_225_600);
 pub const EXPIRES: Timestamp = Timestamp::from_secs(1_770_000_000);

@@ -4,28 +4,13 @@
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
 use hkdf::Hkdf;
-use iot_codec::{cbor, record};
+use iot_codec::cbor;
 use iot_core::DeviceId;
 use iot_crypto::session::{HandshakeError, Peer, Progress, Responder};
 use sha2::{Digest as _, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-use crate::support::{Device, START, context, rng};
-
-record! {
-    struct Prologue<'b> {
-        1 => protocol: &'b str,
-        2 => overlay: &'b [u8],
-        3 => id: &'b [u8; 8],
-    }
-}
-
-record! {
-    struct Payload<'b> {
-        1 => bundle: &'b [u8],
-        3 => padding: &'b [u8],
-    }
-}
+use crate::support::{Device, Payload, START, context, prologue, rng};
 
 const ID: [u8; 8] = *b"a chance";
 
@@ -40,7 +25,7 @@ impl Noise {
     fn begin(responder: &PublicKey) -> Self {
         let name = *b"Noise_IK_25519_ChaChaPoly_SHA256";
         let mut noise = Self { chaining: name, hash: name, key: [0; 32] };
-        noise.mix_hash(&cbor::to_vec(&Prologue { protocol: "iot session 1", overlay: b"plant 7", id: &ID }));
+        noise.mix_hash(&cbor::to_vec(&prologue(&ID)));
         noise.mix_hash(responder.as_bytes());
         noise
     }
@@ -101,7 +86,7 @@ fn first(server: &Device, named: &PublicKey, ss: &[u8; 32], bundle: &[u8]) -> (V
     noise.mix_key(&agree(EPHEMERAL, &responder));
     let named = noise.encrypt(named.as_bytes());
     noise.mix_key(ss);
-    let payload = noise.encrypt(&cbor::to_vec(&Payload { bundle, padding: &[0; 200] }));
+    let payload = noise.encrypt(&cbor::to_vec(&Payload { bundle: Some(bundle), padding: Some(&[0; 200]) }));
     ([&[0xe1][..], &ID, ephemeral.as_bytes(), &named, &payload].concat(), noise)
 }
 

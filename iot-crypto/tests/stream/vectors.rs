@@ -1,10 +1,15 @@
 //! The vector of `docs/formats/stream.md`, which Python wrote from the text.
 
+use std::time::Duration;
+
 use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId, Topic};
-use iot_crypto::Heading;
 use iot_crypto::stream::{
-    ContextId, Counter, Epoch, EpochSecret, Reservation, StreamMessage, StreamReceiver, StreamSender,
+    ContextId, Counter, Epoch, EpochSecret, Invitation, Opening, Reservation, Skipped, StreamMessage, StreamReceiver,
+    StreamSender,
 };
+use iot_crypto::{Answer, Challenge, Heading, SigningKey};
+use rand_core::{TryCryptoRng, TryRng};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::Cipher;
 
@@ -62,6 +67,53 @@ fn writes_the_octets_that_python_wrote() {
         assert_eq!(expanded[..len], all("cose")[index]);
     }
 }
+
+#[test]
+fn writes_the_records_that_python_wrote() {
+    let mut buffer = [0; Skipped::BUFFER_LEN];
+    let context = ContextId::new(&all("context")[0]).unwrap();
+    let invitation = Invitation::draw(context, &mut Draws(one::<16>("invitation nonce")));
+    let len = invitation.write(&mut buffer).unwrap();
+    assert_eq!(buffer[..len], all("invitation")[0]);
+    let opening = Opening::draw(&invitation, &mut Draws(one::<32>("secret"))).promising(Duration::from_secs(60));
+    let len = opening.write(&mut buffer).unwrap();
+    assert_eq!(buffer[..len], all("opening")[0]);
+
+    let topic = String::from_utf8(all("topic").remove(0)).unwrap();
+    let signer = SigningKey::from_seed(&one("signing seed"));
+    let source = signer.verifying_key().device_id();
+    let sender: StreamSender<Option<Counter>> =
+        StreamSender::begin(epoch(&topic), None, Reservation::default()).unwrap();
+    let len = Skipped::issue_into(source, &signer, &sender, &(1_000..1_042), &mut buffer).unwrap();
+    assert_eq!(buffer[..len], all("skipped")[0]);
+    let answer = Answer { source, stream: sender.stream(), incarnation: sender.incarnation(), next: 70_001 };
+    let challenge = Challenge::from_bytes(one("challenge"));
+    let len = answer.issue_into(&challenge, DeviceId::from_bytes(one("reader")), &signer, &mut buffer).unwrap();
+    assert_eq!(buffer[..len], all("answer")[0]);
+    assert_eq!(Sha256::digest(&all("binding")[0])[..], all("external")[0]);
+}
+
+/// A generator that draws these octets.
+struct Draws<const N: usize>([u8; N]);
+
+impl<const N: usize> TryRng for Draws<N> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("only octets are drawn")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        unreachable!("only octets are drawn")
+    }
+
+    fn try_fill_bytes(&mut self, octets: &mut [u8]) -> Result<(), Self::Error> {
+        octets.copy_from_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl<const N: usize> TryCryptoRng for Draws<N> {}
 
 #[test]
 fn opens_the_octets_that_python_wrote() {
