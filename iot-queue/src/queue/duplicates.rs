@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use iot_core::{DeviceId, Incarnation, Position, Ranges, SequenceError, StreamId};
 
-use crate::format::control::{IDENTIFIERS, SOURCE};
+use crate::format::control::{Checkpoint, IDENTIFIERS, SOURCE};
 use crate::format::{octets, record};
 use crate::message::{Message, MessageId};
 
@@ -17,11 +17,11 @@ const SOURCE_LEN: usize = 64 + RUNS * 16;
 const BLOCK: u64 = 16;
 const BLOCK_LEN: usize = 16 + BLOCK as usize * MessageId::LEN;
 
-/// Octets of the records that each segment begins with, for so many sources and identifiers.
+/// Octets of the records that each segment begins with, for so many feeds and identifiers.
 pub(crate) fn standing_len(sources: u32, identifiers: u32) -> u64 {
     let blocks = if identifiers == 0 { 0 } else { blocks(identifiers.into()) };
     let len = |payload: usize| u64::from(record::record_len(0, payload as u32));
-    u64::from(sources) * len(SOURCE_LEN) + blocks * len(BLOCK_LEN)
+    u64::from(sources) * len(SOURCE_LEN) + blocks * len(BLOCK_LEN) + len(Checkpoint::LEN)
 }
 
 /// One more than the identifiers fill: the oldest block is written over while it is still needed in part.
