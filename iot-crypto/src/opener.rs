@@ -1,4 +1,5 @@
 mod envelope;
+mod stats;
 
 use core::ops::Range;
 
@@ -15,6 +16,8 @@ use crate::{
     Signature, SignatureError, Strength, Suite, Verified, VerifyingKey,
 };
 
+pub use stats::OpenerStats;
+
 /// Opens messages that were sealed for this reader, and alone makes [`Verified`] ones.
 ///
 /// Give it all secrets to which somebody may still have sealed: the current one and those of earlier bundles. They are
@@ -25,6 +28,7 @@ pub struct Opener<'k, D, R, A = AgreementSecret> {
     directory: D,
     replay: R,
     policy: Policy<'k>,
+    stats: OpenerStats,
 }
 
 /// Whom a reader listens to.
@@ -166,7 +170,7 @@ pub const fn scratch_len(message_len: usize, topic_len: usize) -> usize {
 impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     /// An opener for the holder of `secrets`, which listens to `directory` and remembers positions in `replay`.
     pub const fn new(secrets: &'k [A], directory: D, replay: R) -> Self {
-        Self { secrets: Secrets::new(secrets), directory, replay, policy: Policy::new() }
+        Self { secrets: Secrets::new(secrets), directory, replay, policy: Policy::new(), stats: OpenerStats::NONE }
     }
 
     /// Opens what was sealed to these X-Wing keys, too. Default: none. **Experimental.**
@@ -200,6 +204,17 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     ///
     /// [`OpenError`].
     pub fn open<'m>(
+        &mut self,
+        topic: Option<Topic<'m>>,
+        message: &'m mut [u8],
+        scratch: &mut [u8],
+    ) -> Result<Verified<'m>, OpenError> {
+        let opened = self.open_uncounted(topic, message, scratch);
+        self.stats.count(&opened);
+        opened
+    }
+
+    fn open_uncounted<'m>(
         &mut self,
         topic: Option<Topic<'m>>,
         message: &'m mut [u8],
@@ -249,6 +264,11 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     /// What the opener remembers of positions, for saving it.
     pub const fn replay(&self) -> &R {
         &self.replay
+    }
+
+    /// What became of the messages so far.
+    pub const fn stats(&self) -> OpenerStats {
+        self.stats
     }
 
     fn verify<'t>(
