@@ -76,6 +76,11 @@
 //! defence, and what is not: among others a Cortex-M3's variable-time multiply, storage that is cloned at the sender,
 //! and quantum computers.
 //!
+//! What holds a secret here wipes it when it is dropped: keys, plaintexts that were refused, buffers that waited for a
+//! signature, and the states of the hashes and ciphers that took a secret in. What is not wiped: copies that a move or a
+//! register leaves, the intermediate keys that `hpke` keeps on its stack, the round keys of AES (feature `x-wing`), what
+//! `ring` (feature `fast-aead`) and `snow` (feature `session`) hold, and the buffers that a caller hands in.
+//!
 //! # Limits
 //!
 //! | what | limit |
@@ -160,7 +165,7 @@ pub use crate::key::{
 pub use crate::key::{XWingKey, XWingSecret};
 #[cfg(feature = "keyfile")]
 pub use crate::keyfile::{CostError, KeyFile, KeyFileCost, KeyFileError};
-pub use crate::opener::{Directory, OpenError, Opener, ReplayError, ReplayGuard, scratch_len};
+pub use crate::opener::{Directory, OpenError, Opener, OpenerStats, ReplayError, ReplayGuard, scratch_len};
 pub use crate::policy::{Policy, PolicyError};
 pub use crate::routing::{RoutingError, RoutingHeader, TopicError};
 pub use crate::sealer::{
