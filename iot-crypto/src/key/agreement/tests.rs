@@ -18,6 +18,38 @@ fn derives_the_public_key_as_the_rfc_does() {
     assert_eq!(AgreementSecret::from_bytes(&secret).public().as_bytes(), &public);
 }
 
+/// RFC 7748 §5.2, the two single vectors. Neither scalar is clamped, and the second point has its highest bit set.
+#[test]
+fn computes_the_function_as_the_rfc_does() {
+    for (scalar, point, expected) in [
+        (
+            "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+            "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+            "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552",
+        ),
+        (
+            "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+            "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+            "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
+        ),
+    ] {
+        let agreed = AgreementSecret::from_bytes(&hex(scalar)).agree(&hex(point)).unwrap();
+        assert_eq!(agreed.0, hex::<32>(expected));
+    }
+}
+
+/// RFC 7748 §5.2, the vector of 1,000 iterations.
+#[test]
+fn a_thousand_iterations_end_where_those_of_the_rfc_do() {
+    let (mut scalar, mut point) = ([0; 32], [0; 32]);
+    (scalar[0], point[0]) = (9, 9);
+    for _ in 0..1000 {
+        let agreed = AgreementSecret::from_bytes(&scalar).agree(&point).unwrap().0;
+        (point, scalar) = (scalar, agreed);
+    }
+    assert_eq!(scalar, hex::<32>("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51"));
+}
+
 /// RFC 7748 §6.1.
 #[test]
 fn agrees_as_the_rfc_does() {
