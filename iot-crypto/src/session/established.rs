@@ -66,12 +66,6 @@ pub enum SessionError {
     /// The message was accepted before, or is too old to tell.
     #[error("the number of the message is refused")]
     Number(#[from] SequenceError),
-    /// The message is older than the last two keys.
-    #[error("the message {number} was written under a key that is wiped")]
-    KeyGone {
-        /// Its number.
-        number: u64,
-    },
     /// The message is more changes of the key ahead than a receiver makes.
     #[error("the message {number} is too many keys ahead")]
     TooFarAhead {
@@ -333,7 +327,6 @@ fn epoch<'t>(
 fn refuse(closed: Closed, number: u64) -> SessionError {
     match closed {
         Closed::Number(error) => SessionError::Number(error),
-        Closed::Old => SessionError::KeyGone { number },
         Closed::Ahead => SessionError::TooFarAhead { number },
         Closed::Tag => SessionError::NotAuthentic,
     }

@@ -26,8 +26,6 @@ pub(super) fn noise_nonce(number: u64) -> [u8; 12] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
     Number(SequenceError),
-    /// So old that its key is wiped.
-    Old,
     Ahead,
     Tag,
 }
@@ -112,9 +110,8 @@ impl Incoming {
         let payload = if generation == self.chain.generation {
             open(&self.chain.key, number, ciphertext)?
         } else if generation < self.chain.generation {
-            let is_before = generation + 1 == self.chain.generation;
-            let before = self.before.as_ref().filter(|_| is_before).ok_or(Closed::Old)?;
-            open(before, number, ciphertext)?
+            // What is older still lies further back than the window reaches.
+            open(self.before.as_ref().ok_or(Closed::Tag)?, number, ciphertext)?
         } else if generation - self.chain.generation <= MAX_AHEAD {
             self.open_ahead(generation, number, ciphertext)?
         } else {

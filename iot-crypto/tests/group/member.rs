@@ -26,6 +26,10 @@ fn accepts_a_message_once() {
     let mut seen = Seen::default();
     assert_eq!(open(&member, &alice, &message, &mut seen).unwrap(), PAYLOAD);
     assert_eq!(open(&member, &alice, &message, &mut seen), Err(ReplayError::Repeated.into()));
+    let mut again = message.clone();
+    let opened = member.open_unconfirmed(Some(topic()), Some(alice.id()), &mut again, &seen);
+    assert_eq!(opened.map(drop), Err(ReplayError::Repeated.into()));
+    assert_eq!(again, message, "nothing is decrypted for a position that is not accepted");
 }
 
 #[test]
@@ -120,6 +124,9 @@ fn refuses_other_headers_and_longer_numbers() {
     assert_eq!(refused(&with(2, &[0x40])), GroupFormError::OtherHeaders { offset: 9 });
     assert_eq!(refused(&with(5, &[0x41, 8])), GroupFormError::OtherSequence { found: 8, sequence: 9 });
     assert_eq!(refused(&with(5, &[0x42, 0, 9])), GroupFormError::NotShortest { offset: 14 });
+    let last = [[7, 1, 2, 3, 4, 5, 6, 7, 8].as_slice(), &[0xff; 8], &[0x83, 0x44, 0xa1, 0x01, 0x18, 0x18]].concat();
+    let last = [&last, &sound[..5], &[0x48], &[0xff; 8], &sound[7..], &[0x50], &[0; 16]].concat();
+    assert_eq!(GroupMessage::parse(&last), Err(GroupFormError::AboveLast));
     let mut hpke = message(&sound);
     hpke[15] = 0x2a;
     assert_eq!(GroupMessage::parse(&hpke), Err(GroupFormError::OtherHeaders { offset: 6 }));

@@ -163,6 +163,7 @@ fn many_members_take_several_messages() {
     assert_eq!(MemberSetHash::of(&ids), Some(plant.manages.member_set_hash()));
     ids.swap(0, 1);
     assert_eq!(MemberSetHash::of(&ids), None);
+    assert_eq!(MemberSetHash::of([&ids[0], &ids[0]]), None);
 }
 
 #[test]

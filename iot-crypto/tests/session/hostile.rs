@@ -1,8 +1,8 @@
 //! Whatever comes before authentication: nothing panics, nothing is believed, and the true message still works.
 
 use iot_crypto::session::{
-    Context, HandshakeError, Initiator, Link, Pattern, Peer, Progress, Responder, Session, SessionError, SessionId,
-    Settings, is_first,
+    Context, HandshakeError, Identity, Initiator, Link, Pattern, Peer, Progress, Responder, Session, SessionError,
+    SessionId, Settings, is_first,
 };
 use proptest::prelude::*;
 
@@ -55,6 +55,16 @@ fn an_altered_first_message_is_refused_or_comes_to_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn a_first_message_with_another_payload_than_one_is_refused() {
+    let (device, server) = (Device::new(1), Device::new(2));
+    let first = begin(Pattern::Xx, &device, &server, &context()).poll_transmit().unwrap();
+    // Behind the identifier and the ephemeral key, in clear.
+    let altered = [&first[..41], &[0xff; 350]].concat();
+    let refused = Responder::answer(&altered, &server.identity(), Peer::Anyone, &context(), START, &mut rng(2));
+    assert!(matches!(refused.err(), Some(HandshakeError::Payload(_))));
 }
 
 #[test]
@@ -159,6 +169,9 @@ fn no_answer_is_more_than_three_times_as_long_as_its_question() {
     let first = short.poll_transmit().unwrap();
     let refused = Responder::answer(&first, &server.identity(), Peer::Anyone, &context(), START, &mut rng(2));
     assert!(matches!(refused.err(), Some(HandshakeError::Amplification { .. })));
+    let long = Identity::new(&server.secret, &[0; 1300]);
+    let refused = Responder::answer(&first, &long, Peer::Anyone, &context(), START, &mut rng(2));
+    assert!(matches!(refused.err(), Some(HandshakeError::TooLong { .. })));
     for pattern in PATTERNS {
         let (_, _, [first, second, third, done]) = sessions(pattern);
         assert!(second.len() <= 3 * first.len() && done.len() <= 3 * third.len());

@@ -169,7 +169,10 @@ fn a_resumed_sender_turns_its_ratchet_to_the_counter_but_not_without_end() {
     let mut resumed = resume(3 * 65_536).unwrap();
     let (_, message) = resumed.send(PAYLOAD).unwrap();
     assert!(accepts(&mut receiver(0), &message));
-    assert_eq!(resume(u64::MAX - 1).map(drop), Err(ResumeError::TooFarAhead { generations: (u64::MAX - 1) / 65_536 }));
+    let most = StreamSender::<Option<Counter>>::MAX_CATCH_UP;
+    assert!(resume(most * 65_536 + 65_535).is_ok());
+    let refused = resume((most + 1) * 65_536).map(drop);
+    assert_eq!(refused, Err(ResumeError::TooFarAhead { generations: most + 1 }));
 }
 
 #[test]
