@@ -44,10 +44,10 @@ fn sign1(input: &[u8]) {
     });
     let [first, _] = &KEYS.parties;
     let mut scratch = [0; 2048];
-    if parsed.headers().key_id() == Some(first.key().key_id()) {
-        if let Ok(payload) = parsed.verify(&first.key(), EXTERNAL, &mut scratch) {
-            assert_eq!(payload, PAYLOAD, "a signature over another payload");
-        }
+    if parsed.headers().key_id() == Some(first.key().key_id())
+        && let Ok(payload) = parsed.verify(&first.key(), EXTERNAL, &mut scratch)
+    {
+        assert_eq!(payload, PAYLOAD, "a signature over another payload");
     }
 }
 
