@@ -17,9 +17,9 @@ pub use draft::BundleDraft;
 /// bounds the harm of a stolen agreement key: nobody seals to an expired bundle. A device renews its bundle under a
 /// higher sequence number and deletes the secrets of old ones when nothing that was sealed to them is still on its way.
 ///
-/// A bundle can commit to the signing key that comes next, by its thumbprint. A device that is to rotate one day does so
-/// from its first bundle on: a verifier that saw the commitment ([`KnownDevice`](crate::KnownDevice)) refuses a thief
-/// who rotates first.
+/// A bundle can commit to the signing key that comes next, by its thumbprint. A device that is to rotate one day does
+/// so from its first bundle on: a verifier that saw the commitment ([`KnownDevice`](crate::KnownDevice)) refuses a
+/// thief who rotates first.
 ///
 /// ```cddl
 /// bundle = {1: bstr,               ; verifying key: 32 octets of Ed25519, or 33 of P-256, compressed
@@ -255,7 +255,8 @@ impl KeyBundle {
         self.commitment
     }
 
-    /// The SHA-256 of all that the bundle says, be it understood here or not: two bundles that say the same have the same.
+    /// The SHA-256 of all that the bundle says, be it understood here or not: two bundles that say the same have the
+    /// same.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
     }

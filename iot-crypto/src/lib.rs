@@ -61,8 +61,8 @@
 //!
 //! A [`group`] has one key for many members, whose publishers sign what they write in batches.
 //!
-//! [`MultiSealer`] seals one message for several readers, and [`Publisher`] signs one for everybody; a [`Policy`] says what
-//! a reader admits.
+//! [`MultiSealer`] seals one message for several readers, and [`Publisher`] signs one for everybody; a [`Policy`] says
+//! what a reader admits.
 //!
 //! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
 //! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
@@ -77,9 +77,9 @@
 //! and quantum computers.
 //!
 //! What holds a secret here wipes it when it is dropped: keys, plaintexts that were refused, buffers that waited for a
-//! signature, and the states of the hashes and ciphers that took a secret in. What is not wiped: copies that a move or a
-//! register leaves, the intermediate keys that `hpke` keeps on its stack, the round keys of AES (feature `x-wing`), what
-//! `ring` (feature `fast-aead`) and `snow` (feature `session`) hold, and the buffers that a caller hands in.
+//! signature, and the states of the hashes and ciphers that took a secret in. What is not wiped: copies that a move or
+//! a register leaves, the intermediate keys that `hpke` keeps on its stack, the round keys of AES (feature `x-wing`),
+//! what `ring` (feature `fast-aead`) and `snow` (feature `session`) hold, and the buffers that a caller hands in.
 //!
 //! # Limits
 //!

@@ -196,9 +196,9 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
     /// overwritten before this returns, and so is what was decrypted when opening fails.
     ///
     /// **Opening consumes the message**: after a failure it cannot be opened again, unless the error is
-    /// [`Routing`](OpenError::Routing), [`Buffer`](OpenError::Buffer), [`Agreement`](OpenError::Agreement), or, where the
-    /// header names the source, [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was full,
-    /// keeps a copy.
+    /// [`Routing`](OpenError::Routing), [`Buffer`](OpenError::Buffer), [`Agreement`](OpenError::Agreement), or, where
+    /// the header names the source, [`Replay`](OpenError::Replay). Who wants to try again, say because the guard was
+    /// full, keeps a copy.
     ///
     /// # Errors
     ///

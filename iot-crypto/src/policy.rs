@@ -100,8 +100,8 @@ impl<'p> Policy<'p> {
         self
     }
 
-    /// Demands a freshness at least as strong. Default: [`Freshness::Unproven`]. With [`Freshness::Proven`] a message is
-    /// refused, and not remembered, until its source has answered a challenge.
+    /// Demands a freshness at least as strong. Default: [`Freshness::Unproven`]. With [`Freshness::Proven`] a message
+    /// is refused, and not remembered, until its source has answered a challenge.
     #[must_use]
     pub const fn fresh(mut self, freshness: Freshness) -> Self {
         self.freshness = freshness;

