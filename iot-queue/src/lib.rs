@@ -39,12 +39,30 @@
 //!
 //! Open a [`Queue`] on a [`Storage`] with 8 octets drawn at random for this opening.
 //! [`append`](Queue::append) and [`append_batch`](Queue::append_batch) write at once; when what they wrote is durable is
-//! the choice of [`Durability`]. [`commit`](Queue::commit) makes everything durable, acknowledgements too.
-//! [`reserve`](Queue::reserve) hands messages out until a time that the caller gives by its own clock, and
-//! [`ack`](Queue::ack) or [`release`](Queue::release) ends a lease; what is neither comes again.
-//! [`entries_from`](Queue::entries_from) and [`ack_before`](Queue::ack_before) make a journal of it.
+//! the choice of [`Durability`]. [`commit`](Queue::commit) makes everything durable, acknowledgements too. A [`Message`]
+//! may have a position at its source, a [`Lane`], a key whose messages keep their order, a delay, a time to live, and an
+//! identifier by which a repetition is known.
 //!
-//! What each step promises:
+//! [`reserve`](Queue::reserve) hands messages out under leases that end at a time of the caller's clock, which he tells
+//! when [`poll_timeout`](Queue::poll_timeout) says so. What each operation promises:
+//!
+//! | operation | promise |
+//! |---|---|
+//! | [`reserve`](Queue::reserve), [`reserve_at`](Queue::reserve_at) | nobody else gets the message before the lease ends; counts one attempt |
+//! | [`peek`](Queue::peek) | what `reserve` would give; leases and counts nothing |
+//! | [`touch`](Queue::touch) | the lease ends later, or sooner; no attempt |
+//! | [`ack`](Queue::ack) | the message is not handed out again; holds after the end of the lease, too, until somebody else has it |
+//! | [`release`](Queue::release), [`release_to`](Queue::release_to) | handed out again, in its place or where the caller says: [`Release`] |
+//! | [`nack`](Queue::nack) | the same, until the last of [`max_attempts`](QueueConfig::max_attempts): then a dead letter, with the reason |
+//! | [`reject`](Queue::reject) | a dead letter at once, with the reason |
+//! | the lease ends | handed out again in its place; after the last attempt a dead letter |
+//! | [`redrive`](Queue::redrive), [`ack_dead`](Queue::ack_dead) | the only ways out for a dead letter, but for [`ack_before`](Queue::ack_before) |
+//! | the time to live ends | a [`Gap`], and counted; who holds the message may still acknowledge it |
+//! | a lease that is over | refused, whatever it is used for: [`LeaseError::Stale`] |
+//!
+//! [`entries_from`](Queue::entries_from) and [`ack_before`](Queue::ack_before) make a journal of the queue.
+//!
+//! What lasts:
 //!
 //! | after | the process is killed | the power is cut |
 //! |---|---|---|
@@ -53,8 +71,10 @@
 //! | `commit` | kept | kept |
 //! | `ack` | may come again | may come again |
 //! | `ack`, then `commit` | does not come again | does not come again |
-//!
-//! A lease, and the count of attempts, does not outlive the process.
+//! | `reserve`: the attempt | counted | counted from the next `commit` on, or as [`AttemptDurability`] says |
+//! | `release`, `nack`, `reject`, `redrive` | kept | kept from the next `commit` on |
+//! | a lease | ends | ends |
+//! | a delay, a time to live | go on | go on; the time that the power was off does not count, unless a [wall clock](Queue::tell_wall_clock) tells |
 //!
 //! When the storage fails to write or sync, the queue is read-only from then on: no second try can tell what the medium
 //! holds. Drop it, look after the medium, and open it again.
@@ -64,11 +84,16 @@
 //!
 //! # Limits
 //!
-//! Payloads of up to [`QueueConfig::max_payload`], 64 KiB by default, and never more than a segment holds. All segments
-//! are allocated when the queue is opened. Of them, 64 octets for each message that has no acknowledgement yet are kept
-//! for it, so that a full queue can be drained: at 100 % `append` says [`AppendError::Full`] while `ack` and `commit`
-//! work. Space returns in the order of the log, a segment at a time: one old message that nobody acknowledges holds what
-//! comes after it. In memory a stored message takes 4 octets and a bit, a lease about 100 octets.
+//! Payloads of up to [`QueueConfig::max_payload`], 64 KiB by default, and never more than a segment holds; keys of 255
+//! octets, identifiers of 16, reasons of 200, 8 lanes. All segments are allocated when the queue is opened. Of them, 96
+//! octets for each message that has no acknowledgement yet are kept for it and for its leases, so that a full queue can
+//! be drained: at 100 % `append` says [`AppendError::Full`] while everything else works. Where leases are taken so often
+//! that their records find no room, the latest are kept in memory only, and [`Stats::unsaved`] counts them. Space returns
+//! in the order of the log, a segment at a time: one old message that nobody acknowledges holds what comes after it.
+//!
+//! In memory a stored message takes 4 octets and a bit; one that was handed out, or that has a lane, a key, a delay or a
+//! time to live, about 300 more, and opening reads it. The work of a call grows with the messages that it hands out or
+//! whose time has come, and with the logarithm of those that are known so; [`find`](Queue::find) reads the whole log.
 //!
 //! # Features
 //!
