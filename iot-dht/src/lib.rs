@@ -67,7 +67,7 @@
 //! [`StoreConfig`] bound everything that grows, and say what happens at each bound; [`Stats`] counts what was dropped.
 //!
 //! # Features
-//! None. The crate needs `alloc` and never `std`.
+//! `sim`: the module `sim`, a whole network in virtual time. The crate needs `alloc` and never `std`.
 //!
 //! # Panics
 //! No input makes it panic. Setters panic on values out of the range that they document, and so does
@@ -92,6 +92,9 @@ mod peer;
 mod record;
 mod rejection;
 mod rtt;
+mod signatures;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod store;
 mod table;
 pub mod wire;

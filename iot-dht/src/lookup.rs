@@ -42,6 +42,8 @@ pub struct Lookup<const N: usize> {
     answered: usize,
     failed: usize,
     stopped: Stopped,
+    /// Up to when the passing of time has been taken into account.
+    looked_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,8 @@ struct Candidate<const N: usize> {
     path: u8,
     /// How many answers named it.
     named: u8,
+    /// How many answers lead from the start to it, its own included.
+    hops: u8,
     state: State,
 }
 
@@ -87,6 +91,8 @@ pub struct Summary {
     pub failed: usize,
     /// Of the closest nodes that answered, those that at least two others named.
     pub agreed: usize,
+    /// How many answers, one after the other, led to the closest node, its own included.
+    pub hops: usize,
 }
 
 impl Summary {
@@ -102,10 +108,9 @@ impl<const N: usize> Lookup<N> {
 
     /// Starts a search of the node `own` for `target` from the nodes that it knows.
     pub fn new(own: Id<N>, target: Id<N>, config: LookupConfig, start: impl IntoIterator<Item = Peer<N>>) -> Self {
-        let candidates = Vec::new();
-        let mut lookup =
-            Self { own, target, config, candidates, asked: 0, answered: 0, failed: 0, stopped: Stopped::No };
-        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0));
+        let (candidates, stopped, looked_at) = (Vec::new(), Stopped::No, None);
+        let mut lookup = Self { own, target, config, candidates, asked: 0, answered: 0, failed: 0, stopped, looked_at };
+        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1));
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
             candidate.path = (place % config.paths) as u8;
@@ -122,9 +127,12 @@ impl<const N: usize> Lookup<N> {
     /// Takes in the answer of `from`: the nodes that it knows near the target. An answer that was not asked for, or
     /// that comes after its failure was reported, changes nothing.
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
-        if let Some(path) = self.settle(from, State::Answered) {
+        if let Some((path, hops)) = self.settle(from, State::Answered) {
             self.answered += 1;
-            nodes.into_iter().filter(|peer| peer.id != *from).for_each(|peer| self.hear_of(peer, path));
+            nodes
+                .into_iter()
+                .filter(|peer| peer.id != *from)
+                .for_each(|peer| self.hear_of(peer, path, hops.saturating_add(1)));
         }
     }
 
@@ -138,6 +146,7 @@ impl<const N: usize> Lookup<N> {
     /// The next node to ask, if one should be asked now. Call until it returns nothing. `patience` says how long that
     /// node may take; [`Table::patience`](crate::Table::patience) knows.
     pub fn next(&mut self, now: Instant, patience: impl FnOnce(&Peer<N>) -> Patience) -> Option<Peer<N>> {
+        self.look_at(now);
         if self.stopped == Stopped::Early || self.asked >= self.config.requests {
             return None;
         }
@@ -150,8 +159,9 @@ impl<const N: usize> Lookup<N> {
         Some(peer)
     }
 
-    /// When [`next`](Self::next) may name another node, or the search may be over, though nothing was reported.
-    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+    /// When to call [`next`](Self::next) and [`is_done`](Self::is_done) though nothing was reported: a request becomes slow
+    /// or overdue then. Nothing until `next` has been called later than that.
+    pub fn poll_timeout(&self) -> Option<Instant> {
         if self.stopped == Stopped::Early {
             return None;
         }
@@ -159,7 +169,7 @@ impl<const N: usize> Lookup<N> {
             State::Asked { hedge, timeout } => [Some(hedge), Some(timeout)],
             State::Heard | State::Answered | State::Failed => [None, None],
         });
-        moments.flatten().filter(|at| *at > now).min()
+        moments.flatten().filter(|at| self.looked_at.is_none_or(|before| *at > before)).min()
     }
 
     /// Whether the search is over: the closest have answered, or nobody is left to ask or to wait for.
@@ -184,12 +194,18 @@ impl<const N: usize> Lookup<N> {
     /// How many were asked, answered, failed and agreed so far.
     pub fn summary(&self) -> Summary {
         let agreed = self.closest_answered().filter(|candidate| candidate.named >= 2).count();
-        Summary { asked: self.asked, answered: self.answered, failed: self.failed, agreed }
+        let hops = self.closest_answered().next().map_or(0, |candidate| candidate.hops.into());
+        Summary { asked: self.asked, answered: self.answered, failed: self.failed, agreed, hops }
     }
 
     /// What is searched for.
     pub fn target(&self) -> &Id<N> {
         &self.target
+    }
+
+    /// Notes that it need not be looked at again for what happened up to now.
+    pub(crate) fn look_at(&mut self, now: Instant) {
+        self.looked_at = self.looked_at.max(Some(now));
     }
 
     fn peer(&self, candidate: &Candidate<N>) -> Peer<N> {
@@ -286,17 +302,17 @@ impl<const N: usize> Lookup<N> {
         passed_over == 0
     }
 
-    fn settle(&mut self, from: &Id<N>, state: State) -> Option<u8> {
+    fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
         let distance = from.distance(&self.target);
         let place = self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()?;
         let candidate = &mut self.candidates[place];
         matches!(candidate.state, State::Asked { .. }).then(|| {
             candidate.state = state;
-            candidate.path
+            (candidate.path, candidate.hops)
         })
     }
 
-    fn hear_of(&mut self, peer: Peer<N>, path: u8) {
+    fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8) {
         if peer.id == self.own {
             return;
         }
@@ -310,7 +326,8 @@ impl<const N: usize> Lookup<N> {
             Err(place) => {
                 self.candidates.truncate(Self::CANDIDATES - 1);
                 let address = peer.address.into();
-                self.candidates.insert(place, Candidate { distance, address, path, named: 1, state: State::Heard });
+                let (named, state) = (1, State::Heard);
+                self.candidates.insert(place, Candidate { distance, address, path, named, hops, state });
             }
         }
     }

@@ -201,15 +201,23 @@ impl Node {
         Some(event)
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next, if nothing else happens before.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next, if nothing else happens before: at once, if that was
+    /// before `now`.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let slow = self.operations.values().filter_map(|operation| operation.lookup.poll_timeout(now)).min();
-        [self.requests.next_deadline(), slow, self.next_upkeep()].into_iter().flatten().min()
+        let slow = self.operations.values().filter_map(|operation| operation.lookup.poll_timeout()).min();
+        let next = [self.requests.next_deadline(), slow, self.next_upkeep()].into_iter().flatten().min();
+        next.map(|at| at.max(now))
     }
 
     /// Its identifier.
     pub fn id(&self) -> &NodeId {
         self.table.own()
+    }
+
+    /// Whether it answers others.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_server(&self) -> bool {
+        self.config.role == Role::Server
     }
 
     /// The nodes that it knows.

@@ -186,6 +186,23 @@ impl<'b> Message<'b> {
     }
 }
 
+/// A datagram without the signature that it may end with: that of a record, which is the last thing in it.
+#[cfg(feature = "sim")]
+pub(crate) fn without_signature(datagram: &[u8]) -> &[u8] {
+    let kind = || {
+        let mut cursor = Cursor::new(datagram);
+        for _ in 0..cursor.map()?.saturating_sub(1) {
+            cursor.skip()?;
+            cursor.skip()?;
+        }
+        cursor.skip()?;
+        cursor.array()?;
+        cursor.unsigned()
+    };
+    let signed = matches!(kind(), Ok(5 | 6)) && datagram.len() > iot_crypto::Signature::LEN;
+    if signed { &datagram[..datagram.len() - iot_crypto::Signature::LEN] } else { datagram }
+}
+
 /// Why octets are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use crate::lookup::LookupConfig;
+use crate::signatures::Signatures;
 use crate::store::StoreConfig;
 use crate::table::TableConfig;
 use crate::wire::Role;
@@ -28,6 +29,7 @@ pub struct NodeConfig {
     pub(super) liveness_interval: Duration,
     pub(super) refresh_interval: Duration,
     pub(super) bootstrap_interval: Duration,
+    pub(super) signatures: Signatures,
 }
 
 macro_rules! durations {
@@ -102,6 +104,17 @@ impl NodeConfig {
         self
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn signatures(mut self, signatures: Signatures) -> Self {
+        self.signatures = signatures;
+        self
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn lookup_end(&self) -> usize {
+        self.lookup.end()
+    }
+
     durations! {
         /// How long an answer may take at most before the request is sent again, or given up after the last attempt; 1 s
         /// by default. What was measured of the node that is asked, or of all nodes, makes it shorter
@@ -171,6 +184,7 @@ impl Default for NodeConfig {
             liveness_interval: Duration::from_secs(30),
             refresh_interval: Duration::from_secs(900),
             bootstrap_interval: Duration::from_secs(5),
+            signatures: Signatures::default(),
         }
     }
 }

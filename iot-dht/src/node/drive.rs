@@ -90,6 +90,7 @@ impl Node {
     pub(super) fn drive(&mut self, now: Instant, wall: Timestamp, id: OperationId) {
         let Some(mut operation) = self.operations.remove(&id) else { return };
         if operation.phase == Phase::Searching {
+            operation.lookup.look_at(now);
             while self.requests.len() < self.config.requests {
                 let next = operation.lookup.next(now, |peer| self.patience(Some(&peer.id)));
                 let Some(peer) = next else { break };
@@ -179,7 +180,8 @@ impl Node {
             return Err(Rejection::WrongKey);
         };
         let (key, mode) = (get.key, get.mode);
-        let verified = UnverifiedRecord::parse(octets).and_then(|record| record.verify_for(&key, wall));
+        let verified =
+            UnverifiedRecord::parse(octets).and_then(|record| record.verify_for_by(&key, self.config.signatures, wall));
         let result = match (verified, mode) {
             (Err(error), _) => Err(Rejection::from(&error)),
             (Ok(record), GetMode::Matching(hash)) if record.value_hash() != hash => Err(Rejection::WrongHash),

@@ -71,7 +71,7 @@ impl Node {
             if !self.secrets.accepts(now, &put.token, from, &message.sender, &key) {
                 return Err(Rejection::Token);
             }
-            let record = record.verify(wall).map_err(|error| Rejection::from(&error))?;
+            let record = record.verify_by(self.config.signatures, wall).map_err(|error| Rejection::from(&error))?;
             self.store.put(wall, record)?;
             Ok(key)
         });

@@ -26,8 +26,11 @@ const MAX_REFRESHES: usize = 32;
 /// How many of the closest nodes a lookup of the upkeep asks; those that they name are only asked whether they live,
 /// which costs a tenth.
 const UPKEEP_CLOSEST: usize = 6;
-/// To how many entries one refresh fills a bucket; the rest comes with the traffic.
+/// To how many entries one refresh fills a bucket far away; the rest comes with the traffic.
 const FILL: usize = 10;
+/// How many buckets next to the neighbourhood are filled to the last place, because some of the nodes closest to a point
+/// of the neighbourhood lie there.
+const NEAR: usize = 2;
 /// How often expired records are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The most records that one call removes.
@@ -124,14 +127,25 @@ impl Node {
     /// of the bucket that it was to fill.
     pub(super) fn note_hearsay(&mut self, lookup: &Lookup<32>) {
         let own = *self.id();
+        if *lookup.target() == own {
+            lookup.heard().take(self.config.replicas).for_each(|peer| self.table.hear_of(peer));
+            return;
+        }
         let bucket = own.shared_prefix(lookup.target());
-        let wanted = match self.table.buckets().find(|(index, _)| *index == bucket) {
-            Some((_, entries)) => FILL.saturating_sub(entries),
-            None if *lookup.target() == own => self.config.replicas,
-            None => FILL,
-        };
-        let fitting = lookup.heard().filter(|peer| *lookup.target() == own || own.shared_prefix(&peer.id) == bucket);
+        let entries = self.table.buckets().find(|(index, _)| *index == bucket).map_or(0, |(_, entries)| entries);
+        let wanted = self.fill_of(bucket, self.neighbourhood()).saturating_sub(entries);
+        let fitting = lookup.heard().filter(|peer| own.shared_prefix(&peer.id) == bucket);
         fitting.take(wanted).for_each(|peer| self.table.hear_of(peer));
+    }
+
+    /// How many leading bits the closest nodes share with the own identifier, as many of them as hold one record.
+    fn neighbourhood(&self) -> usize {
+        let farthest = self.table.closest(self.id()).take(self.config.replicas).last();
+        farthest.map_or(0, |entry| self.id().shared_prefix(entry.id()))
+    }
+
+    fn fill_of(&self, bucket: usize, neighbourhood: usize) -> usize {
+        if bucket + NEAR >= neighbourhood { self.config.replicas } else { FILL.min(self.config.replicas) }
     }
 
     /// The lookup of the own identifier is over.
@@ -244,14 +258,15 @@ impl Node {
     /// the own identifier, which finds all that is nearer.
     fn queue_refreshes(&mut self) {
         let own = *self.id();
-        let neighbour = self.table.closest(&own).take(self.config.replicas).last();
-        let deepest = neighbour.map_or(0, |entry| own.shared_prefix(entry.id()));
+        let neighbourhood = self.neighbourhood();
         let mut entries = [0; MAX_REFRESHES];
         self.table.buckets().filter(|(index, _)| *index < MAX_REFRESHES).for_each(|(index, len)| entries[index] = len);
         self.upkeep.refreshes.clear();
-        for index in (0..deepest.min(MAX_REFRESHES)).filter(|index| entries[*index] < FILL) {
-            let target = own.with_shared_prefix(index, self.secrets.octets());
-            self.upkeep.refreshes.push_back(target);
+        for (index, entries) in entries.into_iter().enumerate().take(neighbourhood) {
+            if entries < self.fill_of(index, neighbourhood) {
+                let target = own.with_shared_prefix(index, self.secrets.octets());
+                self.upkeep.refreshes.push_back(target);
+            }
         }
         self.upkeep.refreshes.push_back(own);
     }

@@ -4,7 +4,7 @@ use core::cmp::Reverse;
 use iot_codec::cbor::{self, Cursor, Decode, DecodeError, Encode, EncodeError, Limits, List, Output, Writer};
 
 use crate::peer::Peer;
-use crate::table::Table;
+use crate::table::{Entry, Table};
 use crate::wire::unexpected_length;
 
 /// The version of the octets.
@@ -68,7 +68,7 @@ impl<const N: usize> Table<N> {
     pub fn snapshot(&self) -> Snapshot<N> {
         let mut entries: Vec<_> = self.entries.iter().filter(|entry| entry.failures == 0).collect();
         entries.sort_by_key(|entry| (entry.lost_of_eight(), Reverse(entry.seen), entry.id));
-        Snapshot { peers: entries.into_iter().map(|entry| entry.peer()).take(Snapshot::<N>::MAX_PEERS).collect() }
+        Snapshot { peers: entries.into_iter().map(Entry::peer).take(Snapshot::<N>::MAX_PEERS).collect() }
     }
 
     /// Takes the nodes of a snapshot as hearsay: [`next_hearsay`](Self::next_hearsay) names them one by one, and each

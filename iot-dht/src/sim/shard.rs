@@ -1,0 +1,311 @@
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::{Ordering, Reverse};
+use core::time::Duration;
+
+use iot_core::{Instant, Timestamp};
+use iot_crypto::SigningKey;
+
+use crate::id::{Id, Key};
+use crate::node::{Event, GetMode, Node, NodeConfig, OperationId};
+use crate::record::Record;
+use crate::sim::host::Member;
+use crate::sim::noise::{Noise, hash};
+use crate::sim::{EPOCH, Host, Link, Reach, Trace};
+use crate::wire::{MAX_DATAGRAM_LEN, Role};
+
+/// A node that has nothing to do for now is looked at again after this time at the earliest.
+const LEAST_TIMER: Duration = Duration::from_millis(1);
+
+/// Some of the hosts, with all that is under way to them: what one thread simulates on its own for as long as no datagram
+/// can come from another shard.
+pub struct Shard {
+    number: usize,
+    count: usize,
+    seed: u64,
+    pub(super) link: Link,
+    config: NodeConfig,
+    /// By the host's number, divided by the number of shards.
+    members: Vec<Option<Box<Member>>>,
+    there: usize,
+    queue: BinaryHeap<Reverse<Item>>,
+    /// What goes to each of the shards.
+    pub(super) out: Vec<Vec<Item>>,
+    pub(super) happenings: Vec<Happening>,
+    pub(super) trace: Trace,
+    pub(super) counts: Counts,
+}
+
+/// What a host does at a moment that was planned.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// It comes to be.
+    Join {
+        /// Whether it answers others.
+        role: Role,
+        /// Who can reach it.
+        reach: Reach,
+        /// The one host that it knows; nobody, if it is the first.
+        through: Option<Host>,
+    },
+    /// It is gone, without a word.
+    Leave,
+    /// Its user puts a record.
+    Put(Record),
+    /// Its user asks for a record.
+    Get(Key, GetMode),
+    /// Its user searches for the nodes closest to a point.
+    Find(Key),
+}
+
+/// Names an [`Action`] that was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActionId(pub(super) u32);
+
+/// Something that happened at a host.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// When.
+    pub at: Instant,
+    /// Where.
+    pub host: Host,
+    /// What.
+    pub what: What,
+}
+
+/// What happened at a host.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum What {
+    /// An action has started this operation, whose result follows.
+    Started(ActionId, OperationId),
+    /// An action came to nothing: the host is not there, or busy.
+    Refused(ActionId),
+    /// The node told its user.
+    Told(Event),
+}
+
+/// What became of datagrams and for how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Datagrams that were sent.
+    pub sent: u64,
+    /// Octets of them.
+    pub octets: u64,
+    /// Lost, or between two parts of a partitioned network.
+    pub lost: u64,
+    /// Held off by the filter of a NAT.
+    pub filtered: u64,
+    /// Sent to a host that is not there.
+    pub astray: u64,
+}
+
+pub(super) struct Item {
+    pub(super) at: Instant,
+    pub(super) to: Host,
+    /// What is due to one host in one microsecond has an order of its own: datagrams by sender and number first.
+    rank: (u32, u32),
+    due: Due,
+}
+
+enum Due {
+    Datagram(Box<[u8]>),
+    Action(ActionId, Box<Action>),
+    Timer,
+}
+
+impl Item {
+    pub(super) fn action(at: Instant, to: Host, id: ActionId, action: Action) -> Self {
+        Self { at, to, rank: (u32::MAX - 1, id.0), due: Due::Action(id, Box::new(action)) }
+    }
+}
+
+impl Shard {
+    pub(super) fn new(number: usize, count: usize, seed: u64, link: Link, config: NodeConfig) -> Self {
+        Self {
+            number,
+            count,
+            seed,
+            link,
+            config,
+            members: Vec::new(),
+            there: 0,
+            queue: BinaryHeap::new(),
+            out: (0..count).map(|_| Vec::new()).collect(),
+            happenings: Vec::new(),
+            trace: Trace::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Does all that is due before `end`.
+    pub fn run_until(&mut self, end: Instant) {
+        while let Some(Reverse(item)) = self.queue.peek() {
+            if item.at >= end {
+                return;
+            }
+            if let Some(Reverse(item)) = self.queue.pop() {
+                self.handle(item);
+            }
+        }
+    }
+
+    /// How many hosts are there.
+    pub fn hosts(&self) -> usize {
+        self.there
+    }
+
+    pub(super) fn push(&mut self, item: Item) {
+        self.queue.push(Reverse(item));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.queue.peek().map(|Reverse(item)| item.at)
+    }
+
+    pub(super) fn member(&self, host: Host) -> Option<&Member> {
+        self.members.get(host.0 as usize / self.count)?.as_deref()
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = (Host, &Node)> + '_ {
+        let there = self.members.iter().enumerate().filter_map(|(place, member)| Some((place, member.as_deref()?)));
+        there.map(|(place, member)| (Host((place * self.count + self.number) as u32), &member.node))
+    }
+
+    fn handle(&mut self, item: Item) {
+        let (now, wall) = (item.at, EPOCH.saturating_add(item.at.saturating_since(Instant::START)));
+        let place = item.to.0 as usize / self.count;
+        if let Due::Action(id, action) = item.due {
+            return self.act(now, wall, item.to, id, *action);
+        }
+        let member = self.members.get_mut(place).and_then(Option::take);
+        if let Due::Datagram(datagram) = &item.due {
+            self.trace.add(now, Host(item.rank.0), item.to, datagram);
+            self.counts.astray += u64::from(member.is_none());
+        }
+        let Some(mut member) = member else { return };
+        match item.due {
+            Due::Datagram(datagram) => {
+                let from = Host(item.rank.0);
+                if member.lets_in(now, from) {
+                    member.node.handle_datagram(now, wall, from.address(), &datagram);
+                } else {
+                    self.counts.filtered += 1;
+                }
+            }
+            Due::Timer if member.timer == Some(now) => {
+                member.timer = None;
+                if member.deadline.is_some_and(|at| at <= now) {
+                    member.node.handle_timeout(now, wall);
+                }
+            }
+            Due::Timer | Due::Action(..) => {}
+        }
+        self.pump(now, item.to, &mut member);
+        self.members[place] = Some(member);
+    }
+
+    fn act(&mut self, now: Instant, wall: Timestamp, host: Host, id: ActionId, action: Action) {
+        let place = host.0 as usize / self.count;
+        if self.members.len() <= place {
+            self.members.resize_with(place + 1, || None);
+        }
+        let member = self.members[place].take();
+        let (member, started) = match (action, member) {
+            (Action::Join { role, reach, through }, None) => {
+                self.there += 1;
+                (Some(self.join(now, host, role, reach, through)), None)
+            }
+            (Action::Leave, Some(_)) => {
+                self.there -= 1;
+                return;
+            }
+            (Action::Put(record), Some(mut member)) => {
+                let started = member.node.put(now, wall, record).ok();
+                (Some(member), Some(started))
+            }
+            (Action::Get(key, mode), Some(mut member)) => {
+                let started = member.node.get(now, wall, key, mode).ok();
+                (Some(member), Some(started))
+            }
+            (Action::Find(target), Some(mut member)) => {
+                let started = member.node.find(now, wall, target).ok();
+                (Some(member), Some(started))
+            }
+            (_, member) => (member, Some(None)),
+        };
+        if let Some(started) = started {
+            let what = started.map_or(What::Refused(id), |operation| What::Started(id, operation));
+            self.happenings.push(Happening { at: now, host, what });
+        }
+        if let Some(mut member) = member {
+            self.pump(now, host, &mut member);
+            self.members[place] = Some(member);
+        }
+    }
+
+    fn join(&self, now: Instant, host: Host, role: Role, reach: Reach, through: Option<Host>) -> Box<Member> {
+        let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
+        let key = SigningKey::from_seed(&noise.octets());
+        let mut node = Node::new(self.config.role(role), Id::of_node(&key.verifying_key()), now, &mut noise);
+        if let Some(through) = through {
+            node.bootstrap(now, &[through.address()]);
+        }
+        Box::new(Member::new(node, reach))
+    }
+
+    /// Sends what a node has to send, notes what it tells, and plans when to look at it again.
+    fn pump(&mut self, now: Instant, host: Host, member: &mut Member) {
+        let mut buffer = [0; MAX_DATAGRAM_LEN];
+        while let Some(transmit) = member.node.poll_transmit(&mut buffer) {
+            self.counts.sent += 1;
+            self.counts.octets += transmit.len as u64;
+            member.sent += 1;
+            let Some(to) = Host::at(transmit.to) else {
+                self.counts.astray += 1;
+                continue;
+            };
+            member.note_sent(now, to);
+            let Some(delay) = self.link.delay(self.seed, now, host, to, member.sent) else {
+                self.counts.lost += 1;
+                continue;
+            };
+            let due = Due::Datagram(buffer[..transmit.len].into());
+            let item = Item { at: now.saturating_add(delay), to, rank: (host.0, member.sent), due };
+            let shard = to.0 as usize % self.count;
+            if shard == self.number { self.push(item) } else { self.out[shard].push(item) }
+        }
+        while let Some(event) = member.node.poll_event() {
+            self.happenings.push(Happening { at: now, host, what: What::Told(event) });
+        }
+        member.deadline = member.node.poll_timeout(now).map(|at| at.max(now.saturating_add(LEAST_TIMER)));
+        if let Some(at) = member.deadline {
+            if member.timer.is_none_or(|timer| at < timer) {
+                member.timer = Some(at);
+                self.push(Item { at, to: host, rank: (u32::MAX, 0), due: Due::Timer });
+            }
+        }
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Item {}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.to, self.rank).cmp(&(other.at, other.to, other.rank))
+    }
+}

@@ -1,0 +1,57 @@
+use iot_codec::cbor::{self, Cursor};
+use iot_crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey};
+use sha2::{Digest as _, Sha256};
+
+const DOMAIN: &[u8] = b"iot-dht simulated signature 1\0";
+
+/// A stand-in for Ed25519 that costs a hundredth: the signature is a hash of the *public* key and the message, so that
+/// anybody could make it. Nodes of a [`Sim`](crate::sim::Sim) believe it if they are told to, and no other node does.
+///
+/// It has the length of a real signature, and a [`Trace`](crate::sim::Trace) leaves both kinds out: what else a network does
+/// must not depend on which kind it was.
+pub struct SimulatedSigner(VerifyingKey);
+
+impl SimulatedSigner {
+    /// Pretends to hold this key.
+    pub fn new(key: &SigningKey) -> Self {
+        Self(key.verifying_key())
+    }
+}
+
+impl Signer for SimulatedSigner {
+    fn verifying_key(&self) -> VerifyingKey {
+        self.0
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
+        Ok(Signature::from_bytes(simulated(&self.0, message)))
+    }
+}
+
+fn simulated(key: &VerifyingKey, message: &[u8]) -> [u8; 64] {
+    let mut octets = [0; 64];
+    for (half, chunk) in octets.chunks_exact_mut(32).enumerate() {
+        let hash = Sha256::new().chain_update(DOMAIN).chain_update([half as u8]);
+        chunk.copy_from_slice(&hash.chain_update(key.as_bytes()).chain_update(message).finalize());
+    }
+    octets
+}
+
+/// Whether a `COSE_Sign1` in these octets carries the simulated signature of a key.
+pub(crate) fn is_simulated(octets: &[u8], key: &VerifyingKey, external: &[u8]) -> bool {
+    let read = || {
+        let mut cursor = Cursor::new(octets);
+        cursor.array()?;
+        let protected = cursor.bytes()?;
+        cursor.skip()?;
+        Ok::<_, cbor::DecodeError>((protected, cursor.bytes()?, cursor.bytes()?))
+    };
+    let Ok((protected, payload, signature)) = read() else { return false };
+    // Sig_structure, RFC 9052 §4.4.
+    let mut message = alloc::vec![0x84, 0x6a];
+    message.extend_from_slice(b"Signature1");
+    for part in [protected, external, payload] {
+        message.extend_from_slice(&cbor::to_vec(&part));
+    }
+    signature == simulated(key, &message)
+}

@@ -1,0 +1,68 @@
+//! Lookups beside a look at all nodes, in networks that grew by the protocol from one address.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use iot_dht::sim::study::{self, Searches};
+use iot_dht::sim::{self, Link, Sim, SimConfig};
+
+fn grown(seed: u64, hosts: u32) -> Sim {
+    let mut sim = Sim::new(SimConfig::default().seed(seed));
+    let joined = study::grow(&mut sim, hosts);
+    sim.run_until(joined.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
+    assert_eq!(sim.hosts().len(), hosts as usize);
+    sim
+}
+
+fn search(sim: &mut Sim, count: usize) -> Searches {
+    let searches = study::search(sim, count, &mut sim::in_turn);
+    assert_eq!(searches.ended, count, "every search ends");
+    searches
+}
+
+#[test]
+fn a_thousand_nodes_find_the_true_closest() {
+    let mut sim = grown(1, 1000);
+    let plain = search(&mut sim, 500);
+    assert!(plain.exact >= 499, "{} of 500", plain.exact);
+    assert!(plain.requests.mean() <= 30.0, "{} requests", plain.requests.mean());
+
+    // Nobody has noticed yet that three in ten are gone.
+    study::kill(&mut sim, 0.3, &mut sim::in_turn);
+    let dead = search(&mut sim, 200);
+    assert!(dead.micros.median() <= 1_500_000, "{} µs", dead.micros.median());
+    assert!(dead.requests.mean() <= 60.0, "{} requests", dead.requests.mean());
+    assert!(dead.silent.mean() > 5.0, "the seed leaves dead nodes to ask");
+}
+
+#[test]
+fn records_survive_loss_and_a_partition_that_heals() {
+    let mut sim = grown(2, 200);
+    sim.set_link(&Link::default().loss(0.05));
+    let records = study::put_and_get(&mut sim, 100, &mut sim::in_turn);
+    assert_eq!((records.stored, records.found), (100, 100));
+    assert!(records.copies.at(0.0) >= 15, "{} copies", records.copies.at(0.0));
+
+    let healed = sim.now().saturating_add(Duration::from_secs(120));
+    sim.set_link(&Link::default().partition(sim.now(), healed, 2));
+    let apart = study::put_and_get(&mut sim, 40, &mut sim::in_turn);
+    assert_eq!(apart.stored, 40);
+    assert!(apart.found < 40, "the other half does not hear of it");
+    sim.run_until(healed.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
+    let whole = study::put_and_get(&mut sim, 40, &mut sim::in_turn);
+    assert_eq!((whole.stored, whole.found), (40, 40));
+}
+
+#[test]
+#[ignore = "takes a minute: 10,000 nodes"]
+fn ten_thousand_nodes_find_the_true_closest() {
+    let mut sim = grown(1, 10_000);
+    let plain = search(&mut sim, 5000);
+    assert!(plain.exact >= 4995, "{} of 5000", plain.exact);
+    study::replace(&mut sim, 0.25, Duration::from_secs(1800));
+    let end = sim.now().saturating_add(Duration::from_secs(1800));
+    sim.run_until(end, &mut sim::in_turn);
+    let churned = search(&mut sim, 1000);
+    assert!(churned.exact >= 900, "{} of 1000", churned.exact);
+}
