@@ -1,9 +1,12 @@
 //! What a member refuses, and what survives its restart.
 
-use iot_core::{DeviceId, Topic};
+use iot_codec::{cbor, record};
+use iot_core::{DeviceId, Freshness, Topic};
 use iot_crypto::group::{
-    Batch, Group, GroupError, GroupFormError, GroupId, GroupMember, GroupMessage, RekeyError, RestoreMemberError,
+    Batch, Group, GroupError, GroupFormError, GroupId, GroupMember, GroupMessage, LAST_EPOCH, RekeyError,
+    RestoreMemberError,
 };
+use iot_crypto::stream::{ContextId, Counter, Epoch, EpochSecret, Reservation, StreamReceiver, StreamSender};
 use iot_crypto::{Publisher as Signed, ReplayError, Sealer};
 
 use crate::support::*;
@@ -219,6 +222,16 @@ fn only_the_managers_sealed_records_count() {
     let refused = alice.opened(&bob, &sealed, |opened| member.enter(opened)).unwrap();
     assert_eq!(refused, Err(RekeyError::OtherManager { found: bob.id() }));
 
+    // It comes in a stream of the manager, in whose name the member that reads it could have written it.
+    let (heading, key) = (plant.manager.keys_heading(0), plant.manager.signing.verifying_key().key_id());
+    let agreed = EpochSecret { secret: &[1; 32], transcript: b"", key, freshness: Freshness::Proven };
+    let epoch = || Epoch::from_agreed(ContextId::new(&[1]).unwrap(), &heading, alice.id(), &agreed);
+    let mut sender: StreamSender<Option<Counter>> = StreamSender::begin(epoch(), None, Reservation::default()).unwrap();
+    let mut receiver: StreamReceiver<_> = StreamReceiver::new(epoch(), keys_topic().as_str()).unwrap();
+    let mut streamed = sender.send(&payload).unwrap().1;
+    let opened = receiver.open(keys_topic(), &mut streamed).unwrap();
+    assert_eq!(member.enter(&opened), Err(RekeyError::NotSigned));
+
     // The manager publishes it by mistake.
     let publisher = Signed::new(plant.manager.id(), &plant.manager.signing);
     let mut public = publisher.publish(&plant.manager.keys_heading(70), &payload).unwrap();
@@ -246,6 +259,55 @@ fn only_the_managers_sealed_records_count() {
     other[at] = b'E';
     assert_eq!(from_manager(&other, &mut member), Err(RekeyError::OtherKind));
     assert_eq!(from_manager(&payload, &mut member), Ok(1));
+}
+
+record! {
+    struct Rekeying<'b> {
+        1 => kind: &'b str,
+        2 => group: &'b [u8; 8],
+        3 => epoch: u64,
+        4 => members: &'b [u8; 32],
+        5 => secret: &'b [u8; 32],
+    }
+}
+
+record! {
+    struct History<'b> {
+        1 => kind: &'b str,
+        2 => group: &'b [u8; 8],
+        3 => first: u64,
+        4 => epochs: &'b [u8],
+    }
+}
+
+#[test]
+fn epochs_above_the_last_and_halves_of_epochs_are_refused() {
+    let alice = Party::new(1);
+    let mut plant = Plant::found(&[&alice]);
+    let mut member = plant.member(&alice);
+    let group = plant.group().id;
+    let sealer = Sealer::new(plant.manager.id(), &plant.manager.signing, alice.bundle());
+    let heading = plant.manager.keys_heading(70);
+    let mut seal = |payload: &[u8]| sealer.seal(&heading, payload, NOW, &mut plant.rng).unwrap();
+
+    let epoch = LAST_EPOCH + 1;
+    let kind = "iot group epoch 1";
+    let record = Rekeying { kind, group: group.as_bytes(), epoch, members: &[0; 32], secret: &[0; 32] };
+    let sealed = seal(&cbor::to_vec(&record));
+    let entered = alice.opened(&plant.manager, &sealed, |opened| member.enter(opened)).unwrap();
+    assert_eq!(entered, Err(RekeyError::AboveLast { epoch }));
+    let kind = "iot group history 1";
+    for (first, len, refused) in [
+        (LAST_EPOCH, 2 * 64, RekeyError::AboveLast { epoch: LAST_EPOCH }),
+        (u64::MAX, 2 * 64, RekeyError::AboveLast { epoch: u64::MAX }),
+        (0, 0, RekeyError::Length { len: 0 }),
+        (0, 65, RekeyError::Length { len: 65 }),
+    ] {
+        let sealed = seal(&cbor::to_vec(&History { kind, group: group.as_bytes(), first, epochs: &vec![0; len] }));
+        let taken = alice.opened(&plant.manager, &sealed, |opened| member.take_history(opened)).unwrap();
+        assert_eq!(taken, Err(refused));
+    }
+    assert_eq!((member.current_epoch(), member.late_epochs().count()), (Some(0), 0));
 }
 
 #[test]

@@ -138,6 +138,21 @@ fn a_word_of_the_handshake_is_no_message() {
     }
 }
 
+#[test]
+fn a_message_longer_than_any_of_a_handshake_is_refused_unread() {
+    let (device, server) = (Device::new(1), Device::new(2));
+    let long = |message: &[u8]| [message, &vec![0; 1233 - message.len()]].concat();
+    let mut initiator = begin(Pattern::Xx, &device, &server, &context());
+    let first = initiator.poll_transmit().unwrap();
+    let refused = Responder::answer(&long(&first), &server.identity(), Peer::Anyone, &context(), START, &mut rng(2));
+    assert_eq!(refused.err(), Some(HandshakeError::Length { len: 1233 }));
+    let second = answer(&first, &server, &context()).poll_transmit().unwrap();
+    let Ok(Progress::Waiting { refused, .. }) = initiator.handle_message(START, &long(&second)) else {
+        panic!("it ended")
+    };
+    assert_eq!(refused, Some(HandshakeError::Length { len: 1233 }));
+}
+
 /// A forger that sees the identifier cannot make a handshake work for ever.
 #[test]
 fn a_handshake_refuses_a_bounded_number_of_messages() {

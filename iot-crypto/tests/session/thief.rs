@@ -10,7 +10,7 @@ use iot_crypto::session::{HandshakeError, Peer, Progress, Responder};
 use sha2::{Digest as _, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-use crate::support::{Device, Payload, START, context, prologue, rng};
+use crate::support::{Device, Payload, START, answer, context, prologue, rng};
 
 const ID: [u8; 8] = *b"a chance";
 
@@ -91,14 +91,14 @@ fn first(server: &Device, named: &PublicKey, ss: &[u8; 32], bundle: &[u8]) -> (V
 }
 
 /// The third message, to an initiator for whom `se` is the agreement of its static key with the responder's ephemeral one.
-fn third(mut noise: Noise, second: &[u8], se: &[u8; 32]) -> Vec<u8> {
+fn third(mut noise: Noise, second: &[u8], se: &[u8; 32], payload: &[u8]) -> Vec<u8> {
     let theirs = PublicKey::from(<[u8; 32]>::try_from(&second[9..41]).unwrap());
     noise.mix_hash(theirs.as_bytes());
     noise.mix_key(&agree(EPHEMERAL, &theirs));
     noise.mix_key(se);
     noise.mix_hash(&second[41..]);
     let (initiators, _) = noise.expanded(&[]);
-    [&[0xe7][..], &ID, &seal(&initiators, &[], &[])].concat()
+    [&[0xe7][..], &ID, &seal(&initiators, &[], payload)].concat()
 }
 
 /// Who the responder takes the other side for after the third message that `se` makes of an answered first one.
@@ -114,7 +114,7 @@ fn believed(
     let mut responder = answered?;
     let second = responder.poll_transmit().unwrap();
     let theirs = PublicKey::from(<[u8; 32]>::try_from(&second[9..41]).unwrap());
-    match responder.handle_message(&third(noise, &second, &se(&theirs)))? {
+    match responder.handle_message(&third(noise, &second, &se(&theirs), b""))? {
         Progress::Established(session) => Ok(session.peer().device()),
         Progress::Waiting { refused, .. } => Err(refused.unwrap()),
     }
@@ -146,6 +146,19 @@ fn who_has_the_responders_key_cannot_have_a_session_in_the_name_of_another() {
     // The device itself gets in with the same octets, so it is nothing else that keeps the thief out.
     let believed = believed(&server, &victim, &ss, &device.bundle, &|theirs| agree(secret_of(1), theirs));
     assert_eq!(believed, Ok(device.id()));
+}
+
+#[test]
+fn the_third_message_of_ik_says_nothing() {
+    let (device, server) = (Device::new(1), Device::new(2));
+    let (own, named) = (secret_of(1), public(secret_of(1)));
+    let (first, noise) = first(&server, &named, &agree(own, &public(secret_of(2))), &device.bundle);
+    let mut responder = answer(&first, &server, &context());
+    let second = responder.poll_transmit().unwrap();
+    let theirs = PublicKey::from(<[u8; 32]>::try_from(&second[9..41]).unwrap());
+    let said = third(noise, &second, &agree(own, &theirs), b"21.5 Cel");
+    let Ok(Progress::Waiting { refused, .. }) = responder.handle_message(&said) else { panic!("a session began") };
+    assert_eq!(refused, Some(HandshakeError::Noise));
 }
 
 #[test]

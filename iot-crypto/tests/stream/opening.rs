@@ -128,6 +128,10 @@ fn a_provisioned_stream_is_unproven_until_a_challenge_is_answered() {
     assert_eq!(streams.stream_mut(context).unwrap().prove(&answer), Freshness::Proven);
     let (_, mut message) = sender.send(PAYLOAD).unwrap();
     assert_eq!(streams.open(topic, &mut message).unwrap().freshness(), Freshness::Proven);
+    // A later answer takes no proof away.
+    let later = Answer { next: answer.next + 10, ..answer };
+    assert_eq!(streams.stream_mut(context).unwrap().prove(&later), Freshness::Proven);
+    assert_eq!(streams.stream(context).unwrap().proven_from(), Some(answer.next));
 
     // An answer to an older challenge, or to another reader's, proves nothing.
     let other = Challenge::draw(&mut world.rng);

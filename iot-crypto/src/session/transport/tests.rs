@@ -82,6 +82,21 @@ fn the_last_number_is_used_and_none_after_it() {
     assert_eq!(outgoing.seal(b"", &mut Vec::new()), None);
 }
 
+/// As `docs/formats/session.md` says, with HKDF used apart.
+#[test]
+fn secrets_of_epochs_follow_from_the_key_and_the_hash() {
+    let expand = |key: &[u8], purpose: &[u8]| {
+        let mut octets = [0; 32];
+        Hkdf::<Sha256>::from_prk(key).unwrap().expand(purpose, &mut octets).unwrap();
+        octets
+    };
+    let (extracted, _) = Hkdf::<Sha256>::extract(Some(&[8; 32]), &[7; 32]);
+    let mut exporter = Exporter::new(&Zeroizing::new([7; 32]), &[8; 32]);
+    let first = expand(&extracted, b"iot session epochs 1");
+    assert_eq!(*exporter.take(), expand(&first, b"secret"));
+    assert_eq!(*exporter.take(), expand(&expand(&first, b"next"), b"secret"));
+}
+
 #[test]
 fn secrets_of_epochs_differ_and_both_sides_have_the_same() {
     let (key, hash) = (Zeroizing::new([7; 32]), [8; 32]);
