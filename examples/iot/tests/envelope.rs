@@ -289,6 +289,40 @@ fn inspects_what_it_has_no_keys_for_and_shows_no_secret() {
 }
 
 #[test]
+fn inspects_every_form_of_message_and_structure() {
+    let folder = Folder::with_keys();
+    let vectors = include_str!("../../../iot-crypto/tests/vectors/envelope.txt");
+    let shown = |vectors: &str, name: &str| {
+        let digits = vectors.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+        // What stands behind the first field of a line says how it was made.
+        let digits = digits.split(' ').next().unwrap();
+        let octets = (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap());
+        fs::write(folder.path("vector"), octets.collect::<Vec<u8>>()).unwrap();
+        folder.done(&["inspect", "vector"])
+    };
+    let several = shown(vectors, "message to two readers");
+    assert!(several.contains("COSE_Encrypt  not opened") && several.contains("recipients    [["), "{several}");
+    let published = shown(vectors, "published message");
+    assert!(
+        published.contains("sequence      70001") && published.contains("COSE_Sign1    not verified"),
+        "{published}"
+    );
+
+    let vectors = include_str!("../../../iot-crypto/tests/vectors/cose.txt");
+    let mac = shown(vectors, "hmac-examples/HMac-enc-01");
+    assert!(mac.contains("COSE_Mac0     not verified") && mac.contains("protected     {1: 5}"), "{mac}");
+    let signed = shown(vectors, "eddsa-examples/eddsa-01");
+    assert!(signed.contains("COSE_Sign     not verified") && signed.contains("signatures    [["), "{signed}");
+    // AES-CCM, which is for others: shown all the same.
+    let foreign = shown(vectors, "RFC8152/Appendix_C_4_1");
+    assert!(foreign.contains("the algorithm 10 is not supported") && foreign.contains("{1: 10}"), "{foreign}");
+
+    fs::write(folder.path("stream"), [&[0b1001_0010, 0x0a, 0x0b, 0x12, 0x34][..], &[0xff; 36]].concat()).unwrap();
+    let stream = folder.done(&["inspect", "stream"]);
+    assert!(stream.contains("context       0a0b") && stream.contains("sequence      4660"), "{stream}");
+}
+
+#[test]
 fn what_is_wrong_with_the_arguments_ends_with_2() {
     let folder = Folder::with_keys();
     let wrong: [&[&str]; 8] = [

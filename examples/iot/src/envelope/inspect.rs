@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use iot_codec::cbor::{Cursor, Diagnostic, Limits};
-use iot_crypto::cose::{Encrypt0, Sign1};
+use iot_crypto::cose::{CoseError, Encrypt, Encrypt0, Mac0, Sign, Sign1};
+use iot_crypto::stream::StreamMessage;
 use iot_crypto::{CoseKey, KeyFile, KeyKind, RoutingHeader, UnverifiedSuccession};
 use lexopt::Parser;
 
@@ -27,16 +28,21 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         page.line("device", &succession.device().to_string());
         page.line("current key", &succession.current_key().key_id().to_string());
         page.notation("structure", &octets);
-    } else if Sign1::parse(&octets).is_ok() || Encrypt0::parse(&octets).is_ok() {
-        page.structure(&octets);
+    } else if let Some(structure) = Structure::of(&octets) {
+        page.structure(structure, &octets);
+    } else if let Ok(message) = StreamMessage::parse(&octets) {
+        page.line("a message", "of a stream, not opened");
+        page.line("context", &hexadecimal(message.context().as_bytes()));
+        page.line("sequence", &message.sequence().to_string());
+        page.line("ciphertext", &format!("h'{}'", hexadecimal(message.ciphertext())));
     } else {
         let (header, len) = RoutingHeader::parse(&octets)
             .map_err(|error| Failure::Input(format!("{}: nothing that is known: {error}", name.display())))?;
         page.routing(&header, len);
-        Encrypt0::parse(&octets[len..]).map_err(|error| {
-            Failure::Input(format!("{}: no envelope stands behind the routing header: {error}", name.display()))
+        let structure = Structure::of(&octets[len..]).ok_or_else(|| {
+            Failure::Input(format!("{}: no envelope stands behind the routing header", name.display()))
         })?;
-        page.structure(&octets[len..]);
+        page.structure(structure, &octets[len..]);
     }
     write(None, page.0.as_bytes())
 }
@@ -96,24 +102,79 @@ impl Page {
     }
 
     /// A COSE structure, member by member.
-    fn structure(&mut self, octets: &[u8]) {
-        let is_signed = Sign1::parse(octets).is_ok();
-        let (what, names): (_, &[&str]) = match is_signed {
-            true => ("COSE_Sign1", &["protected", "unprotected", "payload", "signature"]),
-            false => ("COSE_Encrypt0", &["protected", "unprotected", "ciphertext"]),
-        };
-        self.line(what, if is_signed { "not verified" } else { "not opened" });
-        // Both parsers read it before.
+    fn structure(&mut self, structure: &Structure, octets: &[u8]) {
+        self.line(structure.name, structure.unproven);
+        if let Err(error) = (structure.read)(octets) {
+            self.line("not readable", &error.to_string());
+        }
+        // Whether it was read or has the tag of one, this goes as far as it is one.
         let mut cursor = Cursor::new(octets);
         let _ = cursor.tag();
         let _ = cursor.array();
-        for name in names {
+        for member in structure.members {
             let Ok(item) = cursor.raw_item() else { return };
             match item.cursor().bytes() {
                 // What is inside a byte string is shown if it is one item; a signature or a ciphertext never is.
-                Ok(inside) if matches!(*name, "protected" | "payload") => self.notation(name, inside),
-                _ => self.notation(name, item.as_bytes()),
+                Ok(inside) if matches!(*member, "protected" | "payload") => self.notation(member, inside),
+                _ => self.notation(member, item.as_bytes()),
             }
+        }
+    }
+}
+
+/// A kind of COSE structure (RFC 9052 §2).
+struct Structure {
+    tag: u64,
+    name: &'static str,
+    unproven: &'static str,
+    members: &'static [&'static str],
+    read: fn(&[u8]) -> Result<(), CoseError>,
+}
+
+impl Structure {
+    const ALL: &[Self] = &[
+        Self {
+            tag: Sign1::TAG,
+            name: "COSE_Sign1",
+            unproven: "not verified",
+            members: &["protected", "unprotected", "payload", "signature"],
+            read: |octets| Sign1::parse(octets).map(drop),
+        },
+        Self {
+            tag: Sign::TAG,
+            name: "COSE_Sign",
+            unproven: "not verified",
+            members: &["protected", "unprotected", "payload", "signatures"],
+            read: |octets| Sign::parse(octets).map(drop),
+        },
+        Self {
+            tag: Encrypt0::TAG,
+            name: "COSE_Encrypt0",
+            unproven: "not opened",
+            members: &["protected", "unprotected", "ciphertext"],
+            read: |octets| Encrypt0::parse(octets).map(drop),
+        },
+        Self {
+            tag: Encrypt::TAG,
+            name: "COSE_Encrypt",
+            unproven: "not opened",
+            members: &["protected", "unprotected", "ciphertext", "recipients"],
+            read: |octets| Encrypt::parse(octets).map(drop),
+        },
+        Self {
+            tag: Mac0::TAG,
+            name: "COSE_Mac0",
+            unproven: "not verified",
+            members: &["protected", "unprotected", "payload", "tag"],
+            read: |octets| Mac0::parse(octets).map(drop),
+        },
+    ];
+
+    /// The kind that the tag says; without a tag, the one as which the octets can be read.
+    fn of(octets: &[u8]) -> Option<&'static Self> {
+        match Cursor::new(octets).tag() {
+            Ok(tag) => Self::ALL.iter().find(|structure| structure.tag == tag),
+            Err(_) => Self::ALL.iter().find(|structure| (structure.read)(octets).is_ok()),
         }
     }
 }
