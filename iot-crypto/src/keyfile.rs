@@ -4,13 +4,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use argon2::{Algorithm, Argon2, Block, Version};
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _};
 use iot_codec::cbor::{Cursor, DecodeError, EncodeError, Writer};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::BufferTooSmall;
+use crate::aead::{Aead as _, KEY_LEN, NONCE_LEN, RustCrypto, TAG_LEN};
 
 pub use cost::{CostError, KeyFileCost};
 
@@ -108,7 +107,7 @@ impl<'b> KeyFile<'b> {
         let (mut salt, mut nonce) = ([0; SALT_LEN], [0; NONCE_LEN]);
         rng.fill_bytes(&mut salt);
         rng.fill_bytes(&mut nonce);
-        let cipher = derive(password, &salt, &cost)?;
+        let key = derive(password, &salt, &cost)?;
         let protected = encoded(|writer| write_protected(&cost, &salt, writer));
         let authenticated = authenticated(&protected, external);
         // All at once, so that no copy of the secret is left behind where a vector grew.
@@ -124,7 +123,7 @@ impl<'b> KeyFile<'b> {
             writer.put(secret)
         });
         let start = octets.len() - secret.len();
-        let tag = cipher.encrypt_inout_detached(&nonce.into(), &authenticated, InOutBuf::from(&mut octets[start..]));
+        let tag = RustCrypto::seal(&key, &nonce, &authenticated, &mut octets[start..]);
         octets.extend_from_slice(&tag.expect("the cipher takes what is shorter than 256 GB"));
         Ok(octets)
     }
@@ -191,13 +190,11 @@ impl<'b> KeyFile<'b> {
     /// [`KeyFileError`]; the buffer then holds nothing of the secret.
     pub fn unlock<'s>(&self, password: &[u8], external: &[u8], buffer: &'s mut [u8]) -> Result<&'s [u8], KeyFileError> {
         let secret = BufferTooSmall::check(buffer, self.secret_len())?;
-        let cipher = derive(password, self.salt, &self.cost)?;
-        let (ciphertext, tag) = self.ciphertext.split_at(self.secret_len());
-        let tag: [u8; TAG_LEN] = tag.try_into().map_err(|_| KeyFileError::Form)?;
+        let key = derive(password, self.salt, &self.cost)?;
+        let (ciphertext, tag) = self.ciphertext.split_last_chunk::<TAG_LEN>().ok_or(KeyFileError::Form)?;
         secret.copy_from_slice(ciphertext);
         let authenticated = authenticated(self.protected, external);
-        let text = InOutBuf::from(&mut *secret);
-        match cipher.decrypt_inout_detached(&(*self.nonce).into(), &authenticated, text, &tag.into()) {
+        match RustCrypto::open(&key, self.nonce, &authenticated, secret, tag) {
             Ok(()) => Ok(secret),
             Err(_) => {
                 secret.zeroize();
@@ -217,15 +214,15 @@ fn expect(is_so: bool) -> Result<(), KeyFileError> {
     if is_so { Ok(()) } else { Err(KeyFileError::Form) }
 }
 
-/// The cipher with the key that Argon2id (RFC 9106 §3.1) makes of the password.
-fn derive(password: &[u8], salt: &[u8], cost: &KeyFileCost) -> Result<ChaCha20Poly1305, KeyFileError> {
+/// The key that Argon2id (RFC 9106 §3.1) makes of the password.
+fn derive(password: &[u8], salt: &[u8], cost: &KeyFileCost) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyFileError> {
     let params = cost.params();
     let mut blocks = Memory::new(params.block_count()).ok_or(KeyFileError::Memory { kibibytes: cost.kibibytes() })?;
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = Zeroizing::new([0; KEY_LEN]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(password, salt, &mut *key, &mut blocks.0)
         .map_err(|_| KeyFileError::PasswordTooLong { len: password.len() })?;
-    Ok(ChaCha20Poly1305::new((&*key).into()))
+    Ok(key)
 }
 
 /// The memory of Argon2, wiped when dropped.
@@ -293,8 +290,6 @@ const CHACHA20_POLY1305: i64 = 24;
 const ARGON2ID: i64 = -65_537;
 
 const SALT_LEN: usize = 16;
-const NONCE_LEN: usize = 12;
-const TAG_LEN: usize = 16;
 
 /// At least the octets of a file besides its secret and its protected header.
 const OVERHEAD: usize = 48 + TAG_LEN;
