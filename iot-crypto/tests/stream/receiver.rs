@@ -178,6 +178,10 @@ fn refuses_what_lies_before_the_epoch() {
     for number in [0, 99] {
         let refused = open(&mut receiver, &message(number));
         assert!(matches!(refused, Err(StreamError::Replay(_))), "{number}: {refused:?}");
+        // A window does not know where it began.
+        let mut windowed: Receiver<Window<2>> = StreamReceiver::new(epoch(100), TOPIC).unwrap();
+        let refused = windowed.open(topic(), &mut message(number)).map(drop);
+        assert_eq!(refused, Err(StreamError::Replay(ReplayError::TooOld)), "{number}");
     }
 }
 
