@@ -2,7 +2,9 @@
 
 use iot_core::{Freshness, Position};
 use iot_crypto::cose::SignError;
-use iot_crypto::group::{Batch, BatchError, ConfirmError, GroupId, GroupPublisher, PublishError, SignedBatch};
+use iot_crypto::group::{
+    Batch, BatchError, ConfirmError, GroupId, GroupLimits, GroupManager, GroupPublisher, PublishError, SignedBatch,
+};
 use iot_crypto::stream::{Reservation, SendError};
 use iot_crypto::{Audience, Carries, Heading, Proof, ReplayError, ReplayGuard, SignatureError};
 
@@ -154,6 +156,17 @@ fn a_batch_is_about_one_group_epoch_source_stream_incarnation_and_topic() {
     let other = iot_crypto::group::Group { id: GroupId::from_bytes([0; 8]), ..plant.group() };
     let refused = SignedBatch::verify(&record, &other, &known, &mut [0; SignedBatch::SCRATCH_LEN]);
     assert_eq!(refused.map(drop), Err(SignatureError.into()));
+    // Not a forgery: what the same manager's other group says at that position.
+    let bundles = [alice.bundle()];
+    let manages = GroupManager::found(other, GroupLimits::default(), 0, &bundles, &mut plant.rng).unwrap();
+    let signer = &plant.manager.signing;
+    let announced = manages.seal_epoch(signer, &plant.manager.keys_heading(90), NOW, &mut plant.rng).unwrap();
+    let mut elsewhere = Member::new(other);
+    alice.opened(&plant.manager, &announced[0], |opened| elsewhere.enter(opened)).unwrap().unwrap();
+    let mut message = publisher(&elsewhere, &alice).publish(PAYLOAD, &mut Batch::<1>::new(other)).unwrap();
+    let opened = elsewhere.open(Some(topic()), Some(alice.id()), &mut message, &mut Seen::default()).unwrap();
+    assert_eq!(signed.confirm(opened).map(drop), Err(ConfirmError::NotCovered));
+
     let stranger = crate::support::known(&[&bob]);
     let refused = verify(&plant, &stranger, &record).map(drop);
     assert_eq!(refused, Err(BatchError::UnknownPublisher(alice.signing.verifying_key().key_id())));

@@ -11,11 +11,14 @@ fn stream() -> Context<'static> {
 }
 
 #[test]
-fn an_identity_whose_bundle_names_another_key_does_not_begin() {
+fn an_identity_whose_bundle_names_another_key_neither_begins_nor_answers() {
     let (device, server) = (Device::new(1), Device::new(2));
     let crossed = Identity::new(&device.secret, &server.bundle);
     let begun = Initiator::begin(&crossed, Peer::Anyone, &context(), START, &mut rng(1));
     assert_eq!(begun.err(), Some(HandshakeError::OtherKey));
+    let first = begin(PATTERNS[1], &device, &server, &context()).poll_transmit().unwrap();
+    let answered = Responder::answer(&first, &crossed, Peer::Anyone, &context(), START, &mut rng(2));
+    assert_eq!(answered.err(), Some(HandshakeError::OtherKey));
 }
 
 #[test]

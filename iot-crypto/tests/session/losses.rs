@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use iot_core::Instant;
-use iot_crypto::session::{HandshakeError, Initiator, Link, Pattern, Progress, Responder, Session, Settings};
+use iot_crypto::session::{
+    HandshakeError, Initiator, Link, Pattern, Progress, Responder, Session, SessionError, Settings,
+};
 use proptest::prelude::*;
 
 use crate::support::{Device, PATTERNS, START, answer, begin, context, sessions};
@@ -214,6 +216,10 @@ fn late_copies_of_a_handshake_leave_a_session_as_it_is() {
         // Its initiator may not have heard that the third message arrived.
         assert_eq!(theirs.handle_message(&third), Ok(None));
         assert_eq!(theirs.poll_transmit(), Some(done));
+        let mut altered = third;
+        *altered.last_mut().unwrap() ^= 1;
+        let refused = (theirs.handle_message(&altered), theirs.poll_transmit());
+        assert_eq!(refused, (Err(SessionError::NotAuthentic), None));
         let message = ours.send(b"still here").unwrap();
         assert_eq!(theirs.handle_message(&message), Ok(Some(b"still here".to_vec())));
     }

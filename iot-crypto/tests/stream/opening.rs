@@ -175,6 +175,24 @@ fn an_opening_answers_its_own_invitation_alone() {
     assert_eq!(world.accept(&mut streams, &recorded, &provisioned), Err(AcceptError::OtherInvitation));
     let (unasked, _) = world.begin(&provisioned);
     assert_eq!(world.accept(&mut streams, &unasked, &new), Err(AcceptError::OtherInvitation));
+    let elsewhere = Invitation::provisioned(streams.assign().unwrap());
+    assert_eq!(world.accept(&mut streams, &unasked, &elsewhere), Err(AcceptError::OtherInvitation));
+}
+
+/// Who reads a stream could have written it, so an opening in it says nothing of the source.
+#[test]
+fn an_opening_that_comes_in_a_stream_is_refused() {
+    let mut world = World::new();
+    let mut streams: Streams = Streams::new(4, 2).unwrap();
+    let first = Invitation::draw(streams.assign().unwrap(), &mut world.rng);
+    let (sealed, mut sender) = world.begin(&first);
+    world.accept(&mut streams, &sealed, &first).unwrap();
+    let next = Invitation::draw(streams.assign().unwrap(), &mut world.rng);
+    let mut payload = [0; Opening::MAX_LEN];
+    let len = Opening::draw(&next, &mut world.rng).write(&mut payload).unwrap();
+    let (_, mut message) = sender.send(&payload[..len]).unwrap();
+    let opened = streams.open(world.heading().topic, &mut message).unwrap();
+    assert_eq!(Epoch::accept(&opened, world.reader(), &next).map(drop), Err(AcceptError::NotSigned));
 }
 
 /// Others know the secret of such an opening, and could write in the source's name.
