@@ -1,6 +1,9 @@
 //! Depth, items and bytes, at the limit and one past it, on a small stack.
 
-use iot_codec::cbor::{Cursor, DecodeErrorKind, Items, Limits, LimitsError, List, from_slice_within, validate};
+use iot_codec::cbor::{
+    Buffer, Cursor, DecodeErrorKind, EncodeError, Items, Limits, LimitsError, List, Simple, Writer, from_slice_within,
+    validate,
+};
 
 fn nested(head: u8, depth: usize) -> Vec<u8> {
     let mut bytes = vec![head; depth];
@@ -111,6 +114,22 @@ fn bytes_are_limited_before_anything_is_read() {
     ] {
         assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::TooManyBytes, 3));
     }
+}
+
+#[test]
+fn a_full_buffer_says_what_the_write_needed_and_what_was_left() {
+    let mut space = [0; 4];
+    let mut writer = Writer::new(Buffer::new(&mut space));
+    writer.unsigned(0).unwrap();
+    let full = |needed| Err(EncodeError::BufferFull { needed, available: 3 });
+    assert_eq!(writer.unsigned(1 << 16), full(5));
+    assert_eq!(writer.negative(1 << 32), full(9));
+    assert_eq!(writer.float(1e300), full(9));
+    assert_eq!(writer.put(&[0; 4]), full(4));
+    // What does not fit leaves the place to what does.
+    assert_eq!(writer.simple(Simple::new(32).unwrap()), Ok(()));
+    assert_eq!(writer.text("ab"), Err(EncodeError::BufferFull { needed: 2, available: 0 }));
+    assert_eq!(space, [0x00, 0xf8, 0x20, 0x62]);
 }
 
 #[test]
