@@ -3,7 +3,8 @@
 //! The first octet says which form (low three bits), which policy (next three), that the transport says no topic
 //! (bit 6) or another one (bit 7); the rest is a list of changes.
 //!
-//! - Only the unchanged message opens, and only if the policy and the topic admit it.
+//! - Only the unchanged message opens, with or without the tag of its `COSE_Encrypt0`, and only if the policy and the
+//!   topic admit it.
 //! - Nothing that was decrypted stays in the buffer or the scratch of a refused one, and its position is not remembered.
 
 #![no_main]
@@ -11,7 +12,7 @@
 use std::sync::LazyLock;
 
 use iot_core::{DeviceId, Freshness, Topic, TopicFilter};
-use iot_crypto::{Audience, Opener, Policy, Proof, ReplayGuard, Strength, Trackers, scratch_len};
+use iot_crypto::{Audience, Opener, Policy, Proof, ReplayGuard, RoutingHeader, Strength, Trackers, scratch_len};
 use iot_fuzz::envelopes::{ENVELOPES, sequence};
 use iot_fuzz::party::{PAYLOAD, holds_payload, topic};
 use iot_fuzz::tamper::tampered;
@@ -33,7 +34,12 @@ fuzz_target!(|input: &[u8]| {
     let is_topic = said.map_or(envelope.says_topic, |said| said == topic());
 
     let mut message = tampered(&envelope.octets, changes);
-    let is_changed = message != envelope.octets;
+    // Nothing covers the tag of a `COSE_Encrypt0`, which may be there or not (RFC 9052 §2).
+    let routing_len = RoutingHeader::parse(&envelope.octets).expect("it is a message").1;
+    let is_tagged = envelope.octets[routing_len] == 0x83 && message.get(routing_len) == Some(&0xd0);
+    let untagged =
+        message.iter().enumerate().filter(|(at, _)| !is_tagged || *at != routing_len).map(|(_, octet)| octet);
+    let is_changed = !untagged.eq(&envelope.octets);
     let held_payload = holds_payload(&message);
     let mut scratch = vec![0; scratch_len(message.len(), topic().as_str().len())];
     let trackers = <Trackers>::new(1, 1).expect("within limits");

@@ -74,6 +74,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         seeds.push((format!("{name}-unchanged"), vec![form | 1 << 3]));
         seeds.push((format!("{name}-bit"), vec![form | 1 << 3, 0, 100, 0, 1]));
     }
+    seeds.push(("one-tagged".into(), vec![1 << 3, 1, 13, 0, 0xd0]));
     seeds.push(("three-readers-swapped".into(), vec![3, 4, 200, 0, 128]));
     for policy in 0..8 {
         seeds.push((format!("policy-{policy}"), vec![1 | policy << 3]));

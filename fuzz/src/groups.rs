@@ -96,6 +96,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         (1, "member", &*plant.member),
         (2, "batch-unchanged", &[]),
         (2, "batch-bit", &[0, 60, 0, 1]),
+        (2, "batch-tagged", &[1, 0, 0, 0xd2]),
         (3, "batch-body", &*body),
         (4, "rekeying", &*rekeying),
         (4, "history", &*history),

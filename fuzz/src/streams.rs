@@ -133,6 +133,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         (2, "tracker", &*stream.tracker),
         (3, "skipped-unchanged", &[]),
         (3, "skipped-bit", &[0, 40, 0, 1]),
+        (3, "skipped-tagged", &[1, 0, 0, 0xd2]),
         (4, "answer-unchanged", &[]),
         (4, "answer-bit", &[0, 40, 0, 1]),
         (5, "skipped-body", b"\xa4\x01\x01\x02\x48\x07\x07\x07\x07\x07\x07\x07\x07\x03\x04\x04\x05"),
