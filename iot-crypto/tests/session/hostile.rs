@@ -67,6 +67,18 @@ fn a_first_message_with_another_payload_than_one_is_refused() {
     assert!(matches!(refused.err(), Some(HandshakeError::Payload(_))));
 }
 
+/// With such a key every agreement gives the same, whoever takes part.
+#[test]
+fn ephemeral_keys_of_small_order_are_refused() {
+    let (device, server) = (Device::new(1), Device::new(2));
+    for pattern in PATTERNS {
+        let mut first = begin(pattern, &device, &server, &context()).poll_transmit().unwrap();
+        first[9..41].fill(0);
+        let refused = Responder::answer(&first, &server.identity(), Peer::Anyone, &context(), START, &mut rng(2));
+        assert_eq!(refused.err(), Some(HandshakeError::Noise));
+    }
+}
+
 #[test]
 fn an_altered_second_message_is_passed_over() {
     let (device, server) = (Device::new(1), Device::new(2));

@@ -258,6 +258,12 @@ fn numbers_that_were_never_used_are_no_gap() {
     assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(999));
     assert_eq!(missing(&streams), []);
     assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(0));
+    for (start, end) in [(1_050, 1_050), (1_051, 1_050)] {
+        let numbers = start..end;
+        let len = Skipped::issue_into(world.source(), &world.device, &sender, &numbers, &mut buffer).unwrap();
+        let refused = Skipped::verify(&buffer[..len], &world.device.verifying_key());
+        assert_eq!(refused, Err(StatementError::EmptyRange { start, end }));
+    }
 }
 
 #[test]

@@ -211,6 +211,19 @@ fn a_full_memory_refuses_and_can_be_asked_again() {
 }
 
 #[test]
+fn a_part_of_a_late_generation_is_not_restored() {
+    let receiver = receiver(0);
+    let mut saved = vec![0; receiver.saved_len()];
+    let len = receiver.save_into(&mut saved).unwrap();
+    // No late generation, and nothing accepted from 0 on.
+    let (rest, end) = saved[..len].split_at(len - 3);
+    assert_eq!(end, [0x40, 0x81, 0]);
+    let altered = [rest, &[0x41, 0xaa, 0x81, 0]].concat();
+    let refused = StreamReceiver::<_, Ranges<8>, Cipher>::restore(&altered, TOPIC).map(drop);
+    assert_eq!(refused, Err(RestoreError::Length { len: 1 }));
+}
+
+#[test]
 fn two_streams_do_not_open_each_others_messages() {
     let (one, other) = (ContextId::new(&[0]).unwrap(), ContextId::new(&[1]).unwrap());
     let mut streams: Streams<Window<2>, Cipher> = Streams::new(2, 1).unwrap();
