@@ -249,6 +249,7 @@ mod tests {
         assert!(config.segment_len(4096).is_err(), "64 KiB payloads do not fit");
         assert!(config.max_payload(1024).and_then(|config| config.segment_len(4096)).is_ok());
         assert_eq!(config.segment_len((4 << 20) + 4), Err(ConfigError::Unaligned { value: (4 << 20) + 4 }));
+        assert!(config.max_attempts(0).is_err() && config.max_attempts(1).is_ok());
         assert!(config.segments(1).is_err() && config.max_leases(0).is_err() && config.max_payload(4 << 20).is_err());
     }
 }

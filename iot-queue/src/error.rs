@@ -39,6 +39,14 @@ pub enum AppendError {
         /// The limit: the configured one, or what fits in a segment if that is less.
         limit: u32,
     },
+    /// The caller gave a message a key that is longer than any may be.
+    #[error("a key of {len} octets is longer than the limit of {limit}")]
+    KeyTooLong {
+        /// Octets of the key.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The message was appended before, by its position or its identifier; or it comes so late, behind so many others of
     /// its source, that the queue cannot tell any more. None of the batch was appended:
     /// [`append_unseen`](crate::Queue::append_unseen) appends the others.

@@ -6,9 +6,6 @@ use iot_core::Position;
 
 use crate::offset::{Gap, Offset};
 
-/// Octets of the longest key.
-const MAX_KEY_LEN: usize = 255;
-
 /// What is appended: a payload that the queue does not look into, and how it is to be handed out.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -41,11 +38,10 @@ impl<'a> Message<'a> {
         Self { position: Some(position), ..self }
     }
 
-    /// The same message under a key: of one key, a message is handed out only when no earlier one is left, be it leased,
-    /// delayed or waiting to be tried again. Of a longer key the first 255 octets count; an empty one is none.
+    /// The same message under a key of up to 255 octets: of one key, a message is handed out only when no earlier one is
+    /// left, be it leased, delayed or waiting to be tried again. An empty key is none.
     #[must_use]
     pub const fn key(self, key: &'a [u8]) -> Self {
-        let (key, _) = key.split_at(if key.len() < MAX_KEY_LEN { key.len() } else { MAX_KEY_LEN });
         Self { key: if key.is_empty() { None } else { Some(key) }, ..self }
     }
 

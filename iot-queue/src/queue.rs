@@ -278,6 +278,9 @@ impl<S: Storage> Queue<S> {
 
     fn append_checked(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
         for message in messages {
+            if let Some(len) = message.key.map(<[u8]>::len).filter(|&len| len > metadata::MAX_KEY_LEN) {
+                return Err(AppendError::KeyTooLong { len, limit: metadata::MAX_KEY_LEN });
+            }
             let longest = longest_payload(self.log.segment_len()).saturating_sub(metadata::items_len(message));
             let limit = self.config.payload_limit().min(longest);
             if message.payload().len() > limit as usize {
@@ -353,3 +356,6 @@ impl<S: Storage> Iterator for Entries<'_, S> {
         Some(entry)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,9 @@ const APPENDED_AT: u8 = 4;
 const DELAY: u8 = 5;
 const TIME_TO_LIVE: u8 = 6;
 
+/// Octets of the longest key: what the length of an item can tell.
+pub(crate) const MAX_KEY_LEN: usize = u8::MAX as usize;
+
 /// Octets of an item's type and length.
 const ITEM_HEADER: u32 = 2;
 

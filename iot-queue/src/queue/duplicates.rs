@@ -29,6 +29,9 @@ const fn blocks(identifiers: u64) -> u64 {
     identifiers.div_ceil(BLOCK) + 1
 }
 
+/// More are never appended: what says otherwise is none of ours.
+const LAST_IDENTIFIER: u64 = 1 << 62;
+
 /// One feed of one source, in one run of its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Feed {
@@ -122,6 +125,9 @@ impl Duplicates {
             SOURCE if self.max_feeds > 0 && payload.len() == SOURCE_LEN => self.restore_feed(payload),
             IDENTIFIERS if self.max_identifiers > 0 && payload.len() == BLOCK_LEN => {
                 let (first, count) = (u64::from_le_bytes(octets(payload, 0)), u64::from_le_bytes(octets(payload, 8)));
+                if first > LAST_IDENTIFIER {
+                    return;
+                }
                 let ids = payload[16..].chunks_exact(MessageId::LEN).map(|id| MessageId::from_bytes(octets(id, 0)));
                 self.identifiers.extend(ids.zip(first..).take(count as usize));
             }

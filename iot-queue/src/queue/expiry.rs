@@ -25,7 +25,8 @@ impl Expiries {
             known += other.end.min(range.end).saturating_sub(other.start.max(range.start));
             joined = joined.start.min(other.start)..joined.end.max(other.end);
         }
-        self.total += range.end.saturating_sub(range.start).saturating_sub(known);
+        let new = range.end.saturating_sub(range.start).saturating_sub(known);
+        self.total = self.total.saturating_add(new);
         if !joined.is_empty() {
             self.ranges.insert(joined.start, joined.end);
         }

@@ -170,7 +170,8 @@ impl<S: Storage> Queue<S> {
 
     /// Puts back what earlier openings saved.
     pub(super) fn restore(&mut self) -> Result<(), OpenError> {
-        let found = Recovered::read(self.log.take_recovered_controls());
+        let stored = self.log.oldest()..self.log.next();
+        let found = Recovered::read(self.log.take_recovered_controls(), stored);
         let mut reading = found.reading;
         let mut window = Window::default();
         let mut with_traits = Vec::new();
@@ -184,7 +185,7 @@ impl<S: Storage> Queue<S> {
         self.clock = Clock::resume(reading);
         self.expiries.count_from(found.expired_before);
         for range in found.expired {
-            for number in range.start.max(oldest)..range.end {
+            for number in range.clone() {
                 self.log.settle(number);
             }
             self.expiries.insert(range);
@@ -243,6 +244,7 @@ fn hash(key: &[u8]) -> u64 {
 /// The control records of a log, read in its order.
 #[derive(Debug, Default)]
 struct Recovered {
+    stored: Range<u64>,
     states: BTreeMap<u64, Saved>,
     expired: Vec<Range<u64>>,
     /// How many messages had expired when the last checkpoint was set, and the records in `expired` since do not tell.
@@ -256,8 +258,9 @@ struct Recovered {
 }
 
 impl Recovered {
-    fn read(controls: Vec<Control>) -> Self {
-        let mut found = Self::default();
+    /// What the records say of messages that are `stored`.
+    fn read(controls: Vec<Control>, stored: Range<u64>) -> Self {
+        let mut found = Self { stored, ..Self::default() };
         let mut standing = Vec::new();
         let mut total = 0;
         for control in controls {
@@ -267,8 +270,9 @@ impl Recovered {
                     if let Some((clock, ranges)) = control::decode_expired(&control.payload) {
                         found.reading = reading_at(found.reading, clock);
                         for range in ranges {
-                            total += range.end - range.start;
-                            found.expired.push(range);
+                            total = range.end.saturating_sub(range.start).saturating_add(total);
+                            let within = range.start.max(found.stored.start)..range.end.min(found.stored.end);
+                            found.expired.extend(Some(within).filter(|within| !within.is_empty()));
                         }
                     }
                 }
@@ -301,7 +305,8 @@ impl Recovered {
         let Some((clock, entries)) = control::decode_leases(payload) else { return };
         self.reading = clock.map_or(self.reading, |clock| reading_at(self.reading, clock));
         for Entry { number, count, saved } in entries {
-            for number in number..number.saturating_add(count.into()) {
+            let end = number.saturating_add(count.into()).min(self.stored.end);
+            for number in number.max(self.stored.start)..end {
                 let rank = if count > 1 { crate::lease::Rank::of(number) } else { saved.rank };
                 self.states.insert(number, Saved { rank, ..saved.clone() });
             }
