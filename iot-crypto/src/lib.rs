@@ -66,7 +66,8 @@
 //!
 //! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
 //! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
-//! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`cose::Sign1::prepare`]) and opens with an
+//! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`Succession::begin`],
+//! [`cose::Sign1::prepare`]) and opens with an
 //! [`Agreed`]. A device that rotates its signing key extends its
 //! [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who rotates first.
 //!
@@ -175,7 +176,7 @@ pub use crate::sealer::{
 pub use crate::statement::StatementError;
 pub use crate::succession::{
     Commitment, ExtendError, FollowError, KnownDevice, RestoreKnownDeviceError, Succession, SuccessionError,
-    UnverifiedSuccession,
+    UnsignedLink, UnverifiedSuccession,
 };
 pub use crate::suite::{Stability, Strength, Suite, SuiteRow};
 #[cfg(feature = "alloc")]

@@ -8,7 +8,7 @@ use iot_core::DeviceId;
 use crate::cose::{CoseError, Sign1, VerifyError};
 use crate::{KeyError, SignatureError, Thumbprint, VerifyingKey};
 
-pub use extend::ExtendError;
+pub use extend::{ExtendError, UnsignedLink};
 pub use known::{Commitment, FollowError, KnownDevice, RestoreKnownDeviceError};
 
 /// How a device came from the key that is its identity to the key with which it signs now: a chain of links, each

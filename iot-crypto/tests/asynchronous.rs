@@ -225,3 +225,31 @@ fn a_message_is_opened_with_an_agreement_that_came_later() {
     });
     assert_eq!((&payload[..], polls), (PAYLOAD, 3));
 }
+
+#[test]
+fn rotations_are_those_that_are_signed_at_once() {
+    let element = Element::new();
+    let next: Vec<_> = (20..23).map(|seed| SigningKey::from_seed(&[seed; 32])).collect();
+    let thumbprint = |index: usize| next[index].verifying_key().thumbprint();
+    let mut at_once = [0; Succession::BUFFER_LEN];
+    let (first, second) = (element.signing.verifying_key(), next[0].verifying_key());
+    let len = Succession::begin_into(&element.signing, &second, &thumbprint(1), &mut at_once).unwrap();
+    let mut later = [0; Succession::BUFFER_LEN];
+    let (later_len, _) = drive(async {
+        let unsigned = Succession::begin(&first, &second, &thumbprint(1), &mut later).unwrap();
+        let signature = element.sign(unsigned.to_be_signed()).await.unwrap();
+        unsigned.finish(signature).unwrap()
+    });
+    assert_eq!(later[..later_len], at_once[..len]);
+
+    let chain = Succession::verify(&later[..later_len], &element.source()).unwrap();
+    let third = next[1].verifying_key();
+    let len = chain.extend_into(&next[0], &third, &thumbprint(2), &mut at_once).unwrap();
+    let mut longer = [0; Succession::BUFFER_LEN];
+    let unsigned = chain.extend(&third, &thumbprint(2), &mut longer).unwrap();
+    let signature = next[0].sign(unsigned.to_be_signed());
+    let longer_len = unsigned.finish(signature).unwrap();
+    assert_eq!(longer[..longer_len], at_once[..len]);
+    let unsigned = chain.extend(&third, &thumbprint(2), &mut longer).unwrap();
+    assert_eq!(unsigned.finish(element.signing.sign(b"faulty")), Err(ExtendError::Signature(SignatureError)));
+}
