@@ -20,6 +20,11 @@ pub(crate) const fn aligned(len: u32) -> u32 {
     len.next_multiple_of(ALIGNMENT)
 }
 
+/// `len`, shortened to the next multiple of [`ALIGNMENT`].
+pub(crate) const fn aligned_down(len: u32) -> u32 {
+    len - len % ALIGNMENT
+}
+
 /// The `N` octets of `bytes` from `at` on; the caller has made sure of the length.
 pub(crate) fn octets<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut octets = [0; N];

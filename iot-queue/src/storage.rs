@@ -55,6 +55,13 @@ pub trait Storage {
     /// What syncs a segment from another thread; [`Infallible`] where there is no such thing.
     type Syncer: Syncer;
 
+    /// Octets that the medium writes at the least, however few it is given: a power of two, by default 4096.
+    ///
+    /// What is synced together begins at a multiple of it where that saves a write of so many octets.
+    fn page_len(&self) -> u32 {
+        4096
+    }
+
     /// The segments that exist, in any order.
     ///
     /// # Errors

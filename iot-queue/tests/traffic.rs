@@ -1,8 +1,9 @@
 //! What the queue asks of its storage: how many writes and syncs, and how much it reads.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use iot_core::Instant;
@@ -12,12 +13,17 @@ use iot_queue::{
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// What a file system writes at the least.
+const PAGE: u32 = 4096;
 
 #[derive(Clone, Debug, Default)]
 struct Counts {
     writes: Rc<Cell<u64>>,
     syncs: Rc<Cell<u64>>,
     octets_read: Rc<Cell<u64>>,
+    /// Pages that were written since the last sync of their segment, and how many there were in all.
+    dirty: Rc<RefCell<BTreeSet<(SegmentNumber, u32)>>>,
+    pages: Rc<Cell<u64>>,
 }
 
 impl Counts {
@@ -35,6 +41,10 @@ struct Counting {
 impl Storage for Counting {
     type Syncer = Infallible;
 
+    fn page_len(&self) -> u32 {
+        PAGE
+    }
+
     fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
         self.storage.list()
     }
@@ -50,11 +60,18 @@ impl Storage for Counting {
 
     fn write_at(&mut self, segment: SegmentNumber, position: u32, bytes: &[u8]) -> Result<(), StorageError> {
         self.counts.writes.set(self.counts.writes.get() + 1);
+        let last = position + bytes.len().max(1) as u32 - 1;
+        self.counts.dirty.borrow_mut().extend((position / PAGE..=last / PAGE).map(|page| (segment, page)));
         self.storage.write_at(segment, position, bytes)
     }
 
     fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
         self.counts.syncs.set(self.counts.syncs.get() + 1);
+        let mut dirty = self.counts.dirty.borrow_mut();
+        let before = dirty.len();
+        dirty.retain(|&(other, _)| other != segment);
+        self.counts.pages.set(self.counts.pages.get() + (before - dirty.len()) as u64);
+        drop(dirty);
         self.storage.sync(segment)
     }
 
@@ -104,6 +121,30 @@ fn acknowledgements_travel_with_the_next_durable_append() {
     assert_eq!(counts.taken(), (1, 1, 0));
     let mut queue = open(queue.into_storage(), Durability::EachMessage);
     assert_eq!(queue.reserve(Instant::START, MINUTE, 99).expect("the storage works").len(), 1);
+}
+
+/// Pages that a file system would write, of 4096 octets, footers and headers of segments included.
+#[test]
+fn a_durable_message_of_256_octets_costs_little_more_than_its_page_or_its_share_of_a_batch() {
+    for (batch, count, bound) in [(1, 20_000, 4352), (64, 40_000, 330)] {
+        let storage = Counting::default();
+        let counts = storage.counts.clone();
+        let config =
+            QueueConfig::default().segment_len(1 << 20).and_then(|config| config.segments(4)).expect("in range");
+        let mut queue = Queue::open(storage, config, [1; 8]).expect("a new queue");
+        counts.pages.take();
+        let mut appended = 0;
+        while appended < count {
+            let offset = queue.append_batch(&vec![Message::new(&[7; 256]); batch]).expect("there is room");
+            appended += batch as u64;
+            // Segments are used again and again.
+            if appended % 1024 == 0 {
+                queue.ack_before(offset).expect("the storage works");
+            }
+        }
+        let octets = counts.pages.get() * u64::from(PAGE) / appended;
+        assert!(octets <= bound, "{octets} octets a message, {batch} at a time");
+    }
 }
 
 #[test]

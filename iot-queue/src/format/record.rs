@@ -203,6 +203,14 @@ pub(crate) fn relocate(life: Life, at: u32, mark: u32, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Makes the record that begins `bytes` one that stands at `at` of its life.
+pub(crate) fn move_to(seed: u32, at: u32, bytes: &mut [u8]) {
+    if let Some(header) = bytes.first_chunk_mut::<{ HEADER_LEN as usize }>() {
+        let crc = checksum::crc32c(place(seed, at), &header[..28]);
+        header[28..].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
 /// Whether `body` is what the header's CRC was made of.
 pub(crate) fn body_matches(header: &RecordHeader, seed: u32, body: &[u8]) -> bool {
     #[cfg(iot_fault)]

@@ -34,6 +34,8 @@ pub(crate) struct SegmentHeader {
     /// The opening that began this life: as for records, it keeps two torn headers from making one.
     pub(crate) opening: u32,
     pub(crate) len: u32,
+    /// Records that are synced together may begin at the next multiple of so many octets: 0 or a power of two.
+    pub(crate) page_len: u32,
     pub(crate) epoch: Epoch,
     /// Counts the lives of all segments of a queue, so that it orders them, and no two lives share it.
     pub(crate) generation: u64,
@@ -86,6 +88,7 @@ impl SegmentHeader {
         let mut block = [0; BLOCK_LEN];
         block[..8].copy_from_slice(&HEADER_MAGIC);
         block[8..10].copy_from_slice(&super::VERSION.to_le_bytes());
+        block[10] = self.page_len.checked_ilog2().unwrap_or(0) as u8;
         block[12..16].copy_from_slice(&self.opening.to_le_bytes());
         block[16..24].copy_from_slice(self.epoch.as_bytes());
         block[24..32].copy_from_slice(&self.generation.to_le_bytes());
@@ -232,6 +235,7 @@ fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
     HeaderBlock::Valid(SegmentHeader {
         opening: u32::from_le_bytes(octets(&block, 12)),
         len: u32::from_le_bytes(octets(&block, 48)),
+        page_len: if block[10] == 0 { 0 } else { 1_u32.checked_shl(block[10].into()).unwrap_or(0) },
         epoch: Epoch::from_bytes(octets(&block, 16)),
         generation: u64::from_le_bytes(octets(&block, 24)),
         first: u64::from_le_bytes(octets(&block, 32)),
@@ -260,6 +264,7 @@ mod tests {
     const HEADER: SegmentHeader = SegmentHeader {
         opening: 8,
         len: 4096,
+        page_len: 512,
         epoch: Epoch::from_bytes([7; 8]),
         generation: 5,
         first: 900,

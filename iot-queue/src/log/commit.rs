@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
-use crate::format::record;
+use crate::format::record::{self, RecordHeader};
 use crate::format::segment::{self, Cut, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
@@ -30,6 +30,34 @@ pub(crate) struct Pending {
 }
 
 impl<S: Storage> Log<S> {
+    /// Lets what waits begin at the next page, if nothing else is to be synced, the medium then has a page less to write,
+    /// and no more is skipped for that than an eighth of a page or of what waits. Between here and there nothing stands.
+    fn begin_on_a_page(&mut self) {
+        let Some(tail) = self.segments.back_mut() else { return };
+        let (from, end, page_len) = (tail.written, tail.end, tail.header.page_len);
+        if page_len == 0 || from == end || tail.synced < from {
+            return;
+        }
+        let skipped = from.next_multiple_of(page_len) - from;
+        let pages = |from: u32, end: u32| (end - 1) / page_len - from / page_len;
+        let saves = pages(from + skipped, end + skipped) < pages(from, end);
+        let costs_little = skipped <= (end - from).max(page_len) / 8;
+        if !saves || !costs_little || !self.has_room_to_skip(skipped) {
+            return;
+        }
+        let Some(tail) = self.segments.back_mut() else { return };
+        let (seed, mut at) = (tail.seed, from + skipped);
+        tail.shift(from, skipped);
+        (tail.written, tail.synced) = (at, at);
+        let mut rest = self.outbox.records.as_mut_slice();
+        while let Some(header) = rest.first_chunk().and_then(RecordHeader::fields) {
+            record::move_to(seed, at, rest);
+            let Some((_, others)) = rest.split_at_mut_checked(header.record_len() as usize) else { break };
+            (rest, at) = (others, at + header.record_len());
+        }
+        self.outbox.start = from + skipped;
+    }
+
     /// Hands the medium what waits, in one write. A crash of the process, unlike one of the machine, leaves it there.
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
         let tail = self.tail();
@@ -67,6 +95,7 @@ impl<S: Storage> Log<S> {
         self.writable().map_err(LogError::ReadOnly)?;
         self.enter_due_standing()?;
         self.record_acknowledgements()?;
+        self.begin_on_a_page();
         self.write()?;
         self.commits += 1;
         let (tail, commit) = (self.tail(), self.commits);
@@ -165,6 +194,7 @@ impl<S: Storage> Log<S> {
         let header = SegmentHeader {
             opening: self.opening,
             len: self.segment_len,
+            page_len: page_len(&self.storage),
             epoch: self.epoch,
             generation: self.next_generation,
             first,
@@ -296,6 +326,11 @@ impl Outbox {
             self.forget_below(written);
         }
     }
+}
+
+/// What the header of a segment says of the medium's pages.
+pub(super) fn page_len<S: Storage>(storage: &S) -> u32 {
+    storage.page_len().checked_ilog2().map_or(0, |exponent| 1 << exponent)
 }
 
 /// Begins a life of a segment. Its header is durable before its first record is written.

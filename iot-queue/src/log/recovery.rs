@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::commit::page_len;
 use super::controls::{Control, Standing, read_control};
 use super::ranges::Ranges;
 use super::scan::{Age, Findings, scan};
@@ -80,6 +81,7 @@ impl<S: Storage> Log<S> {
         let header = SegmentHeader {
             opening,
             len: shape.segment_len,
+            page_len: page_len(&storage),
             epoch: Epoch::from_bytes(shape.random),
             generation: 1,
             first: 0,

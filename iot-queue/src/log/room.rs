@@ -15,10 +15,15 @@ pub(crate) const fn usable(segment_len: u32) -> u32 {
     segment_len - segment::RECORDS - segment::footer_len(0, 0)
 }
 
-/// The longest payload that a log of two segments of this length takes when it is empty.
+/// The longest payload that a log of two segments of this length takes when it is empty, whatever stands.
 pub(crate) const fn longest_payload(segment_len: u32) -> u32 {
-    usable(segment_len) - record::record_len(record::POSITION_LEN, 0) - segment::footer_len(1, 0)
-        + segment::footer_len(0, 0)
+    let free = crate::format::aligned_down(usable(segment_len) - most_standing(segment_len));
+    free - record::record_len(record::POSITION_LEN, 0) - segment::footer_len(1, 0) + segment::footer_len(0, 0)
+}
+
+/// Octets that what stands takes of each segment at the most, its places in the footer included.
+const fn most_standing(segment_len: u32) -> u32 {
+    usable(segment_len) / 4
 }
 
 /// The longest payload of a control record: a quarter of a segment.
@@ -42,11 +47,19 @@ impl<S: Storage> Log<S> {
         plan.put(len) && plan.holds(self.acknowledgements())
     }
 
+    /// Whether as much fits as appends leave if so many octets of the last segment are not used.
+    pub(super) fn has_room_to_skip(&self, octets: u32) -> bool {
+        let mut plan = self.plan();
+        plan.end += octets;
+        plan.end + segment::footer_len(plan.places, plan.ranges) <= plan.segment_len
+            && plan.holds(self.acknowledgements() + self.unsettled / 2)
+    }
+
     /// Whether acknowledgements of everything fit if each new segment begins with so many standing records of so many
     /// octets together.
     pub(super) fn has_room_for_standing(&self, octets: u32, count: u32) -> bool {
         let plan = Plan { standing: octets, standing_count: count, ..self.plan() };
-        octets <= usable(self.segment_len) / 4 && plan.holds(self.acknowledgements())
+        plan.standing_len() <= most_standing(self.segment_len) && plan.holds(self.acknowledgements())
     }
 
     /// Records of acknowledgements that may have to be written before a segment comes back.
@@ -111,12 +124,16 @@ impl Plan {
         fits
     }
 
+    /// Octets of a new segment that what stands takes, its places in the footer included.
+    fn standing_len(&self) -> u32 {
+        self.standing + segment::footer_len(self.standing_count, 0) - segment::footer_len(0, 0)
+    }
+
     /// Whether so many acknowledgements fit, each in a record of its own.
     fn holds(&self, acknowledgements: u64) -> bool {
         let footer_len = segment::footer_len(self.places, self.ranges);
         let rest = if self.open { self.segment_len.saturating_sub(self.end + footer_len) } else { 0 };
-        let standing = self.standing + segment::footer_len(self.standing_count, 0) - segment::footer_len(0, 0);
-        let fresh = usable(self.segment_len).saturating_sub(standing);
+        let fresh = usable(self.segment_len).saturating_sub(self.standing_len());
         let fit = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
         fit(rest) + self.free * fit(fresh) >= acknowledgements
     }

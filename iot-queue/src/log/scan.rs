@@ -68,7 +68,7 @@ pub(crate) fn scan<S: Storage>(
             lost.push((next..header.offset, at));
         }
         mark = mark.max(header.mark);
-        findings.disturbed |= found != at;
+        findings.disturbed |= found != at && !found.is_multiple_of(segment.header.page_len.max(ALIGNMENT));
         let body = window.get_around(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
         let sound = record::body_matches(&header, segment.seed, body);
         match header.kind {
@@ -124,10 +124,16 @@ fn next_record<S: Storage>(
         let at_most = u64::from((found - at) / record::HEADER_LEN);
         header.offset.checked_sub(segment.next()).is_some_and(|missing| missing <= at_most)
     })?;
+    let page = at.checked_next_multiple_of(segment.header.page_len.max(ALIGNMENT)).filter(|&page| page < limit);
+    if let Some(page) = page.filter(|&page| found.as_ref().is_none_or(|&(found, _)| found > page))
+        && let Some(header) = stands_at(storage, segment, window, page, limit)?
+    {
+        return Ok(Next::Record(page, header));
+    }
     Ok(found.map_or(Next::End { torn }, |(found, header)| Next::Record(found, header)))
 }
 
-/// The record right where the one before it ended. Nothing can be missing in between.
+/// The record right where the one before it ended, or where the next page begins. Nothing can be missing in between.
 fn stands_at<S: Storage>(
     storage: &S,
     segment: &Segment,

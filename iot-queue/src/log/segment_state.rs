@@ -109,6 +109,15 @@ impl Segment {
         needed
     }
 
+    /// Moves everything that stands at `from` or behind it by `octets`.
+    pub(crate) fn shift(&mut self, from: u32, octets: u32) {
+        let behind = |place: &&mut u32| **place < UNCERTAIN && **place >= from;
+        let index = self.index.iter_mut().rev().take_while(|place| **place >= from).filter(behind);
+        let controls = self.controls.iter_mut().rev().take_while(|place| **place >= from);
+        index.chain(controls).for_each(|place| *place += octets);
+        self.end += octets;
+    }
+
     /// Forgets the messages from `next` on.
     pub(crate) fn truncate(&mut self, next: u64) {
         while self.next() > next.max(self.header.first) {

@@ -132,6 +132,11 @@ impl MemoryStorage {
 impl Storage for MemoryStorage {
     type Syncer = Infallible;
 
+    /// Less than a disk's, so that small segments have some.
+    fn page_len(&self) -> u32 {
+        512
+    }
+
     fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
         let extent =
             |(&segment, held): (&SegmentNumber, &Segment)| SegmentExtent { segment, len: held.present.len() as u64 };

@@ -85,7 +85,7 @@ fn control_records_that_stand_in_both_segments_are_given_once() {
         let found: Vec<_> = log.take_recovered_controls().into_iter().map(|control| control.payload[0]).collect();
         // Those of retired segments are gone.
         assert!(controls.ends_with(&found), "sync {failing}: {found:?} of {controls:?}");
-        repeated += usize::from(found.len() > 5);
+        repeated += usize::from(found.len() > 1);
     }
     assert!(repeated > 30);
 }
