@@ -75,7 +75,7 @@
 //!
 //! `docs/security.md` in the repository lists what is defended, with the test that shows it and fails without the
 //! defence, and what is not: among others a Cortex-M3's variable-time multiply, storage that is cloned at the sender,
-//! and quantum computers.
+//! and quantum computers, which X-Wing alone withstands.
 //!
 //! What holds a secret here wipes it when it is dropped: keys, plaintexts that were refused, buffers that waited for a
 //! signature, and the states of the hashes and ciphers that took a secret in. What is not wiped: copies that a move or
