@@ -141,4 +141,4 @@ pub use crate::storage::{
     Fate, Fault, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer,
 };
 #[cfg(all(feature = "std", unix))]
-pub use crate::storage::{FileStorage, FileSyncer};
+pub use crate::storage::{FileStorage, FileSyncer, FileSystemWarning};

@@ -6,10 +6,14 @@ use core::fmt;
 
 #[cfg(all(feature = "std", unix))]
 mod file;
+#[cfg(all(feature = "std", unix))]
+mod file_system;
 mod memory;
 
 #[cfg(all(feature = "std", unix))]
 pub use self::file::{FileStorage, FileSyncer};
+#[cfg(all(feature = "std", unix))]
+pub use self::file_system::FileSystemWarning;
 pub use self::memory::{Fate, Fault, MemoryStorage};
 
 /// The name of a segment: a place on the medium that is filled, emptied and filled again.

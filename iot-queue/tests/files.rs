@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use iot_core::Instant;
 use iot_queue::{
-    Durability, Entry, FileStorage, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber, Storage,
-    StorageError,
+    Durability, Entry, FileStorage, FileSystemWarning, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber,
+    Storage, StorageError, Syncer,
 };
 
 const CHILD: &str = "IOT_QUEUE_TEST_CHILD";
@@ -212,4 +212,34 @@ fn completes_a_file_that_is_too_short() {
     assert_eq!(all.len(), 300);
     assert!(all.iter().all(|entry| matches!(entry, Entry::Message(_))));
     assert!(queue.into_storage().read_at(SegmentNumber::new(77), 0, &mut [0]).is_err());
+}
+
+/// What the kernel's own command says of the directory, and what the storage says.
+#[cfg(target_os = "linux")]
+#[test]
+fn warns_of_a_file_system_in_memory() {
+    let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return };
+    let output = Command::new("stat").args(["--file-system", "--format", "%T"]).arg(directory.path()).output();
+    let Some(name) = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()) else { return };
+    let storage = FileStorage::open(directory.path()).expect("the directory is there and free");
+    assert_eq!(storage.warning(), (name.trim() == "tmpfs").then_some(FileSystemWarning::InMemory), "{name}");
+}
+
+#[test]
+fn a_syncer_works_while_the_storage_is_in_use_and_after_it_is_gone() {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    let mut storage = open(directory.path()).into_storage();
+    let syncer = storage.syncer(SegmentNumber::new(0)).expect("the disk works").expect("files have one");
+    let other = std::thread::spawn({
+        let syncer = syncer.clone();
+        move || (0..20).try_for_each(|_| syncer.sync())
+    });
+    for position in 0..20 {
+        storage.write_at(SegmentNumber::new(0), 2048 + position, b"x").expect("the disk works");
+    }
+    assert_eq!(other.join().expect("it does not panic"), Ok(()));
+    drop(storage);
+    assert_eq!(syncer.sync(), Ok(()));
+    let mut storage = FileStorage::open(directory.path()).expect("it holds no lock");
+    assert!(storage.syncer(SegmentNumber::new(77)).is_err());
 }

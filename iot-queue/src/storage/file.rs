@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
+use super::file_system::{self, FileSystemWarning};
 use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer};
 
 /// Zeros are written in pieces of so many octets.
@@ -21,8 +22,10 @@ const ZEROS: usize = 64 * 1024;
 /// this one, is refused. The system drops the lock when the process ends, however it ends.
 ///
 /// Files are filled with zeros when they are allocated, not only reserved: later writes then change no metadata, and
-/// `fdatasync` has only data to wait for. That holds on file systems that overwrite in place (ext4, xfs, f2fs), and not
-/// on those that copy (btrfs, zfs), where it costs time but no safety.
+/// `fdatasync` has only data to wait for. That holds on file systems that overwrite in place (ext4, xfs), and not on those
+/// that copy (btrfs, zfs), where it costs time and room but no safety; [`warning`](Self::warning) says so.
+///
+/// On other systems than Linux, files are filled with zeros without being reserved first, and `warning` knows nothing.
 #[derive(Debug)]
 pub struct FileStorage {
     path: PathBuf,
@@ -88,6 +91,12 @@ impl FileStorage {
             Err(error) => return Err(translate(Operation::Lock, &error)),
         }
         Self::open(path)
+    }
+
+    /// What the owner may want to know of the file system that the directory is on; nothing where overwriting in place and
+    /// syncing do what they say, or where the system does not tell.
+    pub fn warning(&self) -> Option<FileSystemWarning> {
+        file_system::warning(&self.directory)
     }
 
     /// The directory that holds the files.
