@@ -1,7 +1,9 @@
 //! Who wrote: forgeries among members.
 
+use iot_codec::{cbor, record};
+use iot_core::limits::LAST_SEQUENCE;
 use iot_core::{Freshness, Position};
-use iot_crypto::cose::SignError;
+use iot_crypto::cose::{Sign1, SignError};
 use iot_crypto::group::{
     Batch, BatchError, ConfirmError, GroupId, GroupLimits, GroupManager, GroupPublisher, PublishError, SignedBatch,
 };
@@ -170,6 +172,45 @@ fn a_batch_is_about_one_group_epoch_source_stream_incarnation_and_topic() {
     let stranger = crate::support::known(&[&bob]);
     let refused = verify(&plant, &stranger, &record).map(drop);
     assert_eq!(refused, Err(BatchError::UnknownPublisher(alice.signing.verifying_key().key_id())));
+}
+
+record! {
+    struct Body<'b> {
+        1 => epoch: u64,
+        2 => stream: u32,
+        3 => incarnation: &'b [u8; 8],
+        4 => first: u64,
+        5 => leaves: &'b [u8],
+    }
+}
+
+/// What its publisher signs, but would not write.
+#[test]
+fn refuses_a_batch_beyond_the_last_number_or_of_no_whole_number_of_messages() {
+    let alice = Party::new(1);
+    let plant = Plant::found(&[&alice]);
+    let (group, known) = (plant.group(), known(&[&alice]));
+    let mut external = cbor::Writer::new(Vec::new());
+    external.array(4).unwrap();
+    external.text("iot group batch 1").unwrap();
+    external.bytes(group.manager.as_bytes()).unwrap();
+    external.bytes(group.id.as_bytes()).unwrap();
+    external.bytes(alice.id().as_bytes()).unwrap();
+    let external = external.into_output();
+    let signed = |first: u64, len: usize| {
+        let body = Body { epoch: 0, stream: 0, incarnation: b"a chance", first, leaves: &vec![0; len] };
+        Sign1::sign(&alice.signing, &cbor::to_vec(&body), &external).unwrap()
+    };
+    let refused = |first, len| verify(&plant, &known, &signed(first, len)).map(drop);
+    assert_eq!(refused(LAST_SEQUENCE, 32), Ok(()));
+    for first in [LAST_SEQUENCE, u64::MAX] {
+        assert_eq!(refused(first, 64), Err(BatchError::AboveLast { first, count: 2 }));
+    }
+    for len in [0, 31, 33] {
+        assert_eq!(refused(0, len), Err(BatchError::Leaves { len }));
+    }
+    // No batch of more messages has a length that would be read.
+    assert!(matches!(refused(0, 65 * 32), Err(BatchError::TooLong { .. } | BatchError::Leaves { .. })));
 }
 
 #[test]

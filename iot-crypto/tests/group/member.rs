@@ -261,6 +261,27 @@ fn only_the_managers_sealed_records_count() {
     assert_eq!(from_manager(&payload, &mut member), Ok(1));
 }
 
+#[test]
+fn saved_epochs_descend_from_below_the_floor() {
+    let alice = Party::new(1);
+    let mut plant = Plant::found(&[&alice]);
+    let mut member = plant.member(&alice);
+    plant.manages.change(&[], &[], &mut plant.rng).unwrap();
+    let messages = plant.messages();
+    plant.enter(&alice, &mut member, &messages).unwrap();
+    let mut saved = [0; Member::MAX_SAVED_LEN];
+    let len = member.save_into(&mut saved).unwrap();
+    let restore = |saved: &[u8]| Member::restore(plant.group(), saved).map(drop);
+    assert_eq!(restore(&saved[..len]), Ok(()));
+    // A map of three, whose first number is the epoch's.
+    let epoch_at = |epoch| saved[..len].windows(5).position(|octets| octets == [0xa3, 1, epoch, 2, 0x58]).unwrap() + 2;
+    for (at, epoch) in [(epoch_at(1), 2), (epoch_at(0), 1)] {
+        let mut altered = saved;
+        altered[at] = epoch;
+        assert_eq!(restore(&altered[..len]), Err(RestoreMemberError::Order { epoch: epoch.into() }));
+    }
+}
+
 record! {
     struct Rekeying<'b> {
         1 => kind: &'b str,

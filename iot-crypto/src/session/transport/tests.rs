@@ -46,6 +46,19 @@ fn the_key_changes_by_itself_and_messages_around_the_change_may_swap() {
     assert!(*outgoing.chain.key != [7; 32] && *outgoing.chain.key == *incoming.chain.key);
 }
 
+/// So the key before is never tried on it.
+#[test]
+fn what_is_older_than_the_key_before_is_refused_by_its_number() {
+    let (mut outgoing, mut incoming) = ends();
+    let (number, late) = seal(&mut outgoing);
+    for _ in 0..2 {
+        outgoing.rekey();
+        let (number, message) = seal(&mut outgoing);
+        assert!(incoming.open(number, &message).is_ok());
+    }
+    assert!(matches!(incoming.open(number, &late), Err(Closed::Number(_))));
+}
+
 #[test]
 fn a_receiver_follows_eight_changes_and_no_more() {
     let (mut outgoing, mut incoming) = ends();
