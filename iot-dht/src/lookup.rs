@@ -23,7 +23,7 @@ pub use crate::lookup::config::LookupConfig;
 /// Each request has its own [`Patience`]. Past [`hedge`](Patience::hedge) the search no longer counts on the node and asks
 /// the next; the answer is still welcome. Past [`timeout`](Patience::timeout) the answer is overdue. The search waits on
 /// for an overdue answer until its failure is reported, so that one lost datagram does not hide a node; but once more
-/// than an eighth of all requests (and one) are overdue or failed, silence means that a node is gone, and nobody
+/// than a sixth of all requests (and one) are overdue or failed, silence means that a node is gone, and nobody
 /// overdue is waited for while others can answer in its place.
 ///
 /// # Paths
@@ -273,7 +273,7 @@ impl<const N: usize> Lookup<N> {
             State::Failed => true,
             State::Heard | State::Answered => false,
         });
-        if overdue.count() > self.asked / 8 + 1 { Silence::Gone } else { Silence::Late }
+        if overdue.count() > self.asked / 6 + 1 { Silence::Gone } else { Silence::Late }
     }
 
     fn paths_are_settled(&self, now: Instant, silence: Silence) -> bool {

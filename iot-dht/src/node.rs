@@ -32,7 +32,7 @@ pub use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationI
 pub use crate::node::stats::Stats;
 
 use crate::node::limiter::Limiter;
-use crate::node::operation::{Get, Kind, Operation, Origin, Put};
+use crate::node::operation::{Get, Kind, Operation, Origin, Phase, Put};
 use crate::node::request::{Purpose, Question, Request, Requests};
 use crate::node::secrets::Secrets;
 use crate::node::upkeep::Upkeep;
@@ -204,7 +204,8 @@ impl Node {
     /// When to call [`handle_timeout`](Self::handle_timeout) next, if nothing else happens before: at once, if that was
     /// before `now`.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let slow = self.operations.values().filter_map(|operation| operation.lookup.poll_timeout()).min();
+        let searching = self.operations.values().filter(|operation| operation.phase == Phase::Searching);
+        let slow = searching.filter_map(|operation| operation.lookup.poll_timeout()).min();
         let next = [self.requests.next_deadline(), slow, self.next_upkeep()].into_iter().flatten().min();
         next.map(|at| at.max(now))
     }
