@@ -41,14 +41,10 @@ fn check_value_for(secret: &[u8], value: &impl Debug) {
     check(secret, &format!("{value:?} {in_lines}"));
 }
 
-fn check_error(error: &dyn Error) {
-    check_error_for(&secret(), error);
-}
-
-fn check_error_for(secret: &[u8], error: &dyn Error) {
+fn check_error(secret: &[u8], error: &dyn Error) {
     check(secret, &format!("{error:?} {error:#?} {error}"));
     if let Some(source) = error.source() {
-        check_error_for(secret, source);
+        check_error(secret, source);
     }
 }
 
@@ -59,7 +55,7 @@ fn check_errors_of<E: Error>(secret: &[u8], octets: &[u8], read: impl Fn(&[u8]) 
         let mut altered = octets.to_vec();
         altered[bit / 8] ^= 1 << (bit % 8);
         if let Err(error) = read(&altered) {
-            check_error_for(secret, &error);
+            check_error(secret, &error);
             errors += 1;
         }
     }
@@ -100,8 +96,8 @@ fn key_files_and_their_errors_show_no_secret() {
     assert!(!octets.windows(4).any(|window| window == &secret()[..4]));
     let file = KeyFile::parse(&octets).unwrap();
     check_value(&file);
-    check_error(&file.unlock(&secret()[1..], &secret(), &mut [0; 32]).unwrap_err());
-    check_error(&file.unlock(&secret(), &secret(), &mut [0; 31]).unwrap_err());
+    check_error(&secret(), &file.unlock(&secret()[1..], &secret(), &mut [0; 32]).unwrap_err());
+    check_error(&secret(), &file.unlock(&secret(), &secret(), &mut [0; 31]).unwrap_err());
 }
 
 #[test]
@@ -252,7 +248,7 @@ fn sessions_and_their_errors_show_no_secret() {
         let Progress::Established(mut session) = established else { panic!("no session") };
         check_value(&session);
         let message = session.send(b"21.5 Cel").unwrap();
-        check_error(&session.handle_message(&message).unwrap_err());
+        check_error(&secret(), &session.handle_message(&message).unwrap_err());
     }
 }
 

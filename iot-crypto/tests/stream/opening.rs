@@ -252,6 +252,21 @@ fn numbers_that_were_never_used_are_no_gap() {
 
     let unused = sender.skipped(43).unwrap();
     let mut buffer = [0; Skipped::BUFFER_LEN];
+    // What the source says of another stream, or of another incarnation, is not about this one.
+    let here = world.heading();
+    for position in [
+        Position { stream: StreamId::new(4), ..here.position },
+        Position { incarnation: Incarnation::from_bytes([0; 8]), ..here.position },
+    ] {
+        let key = KeyId::from_bytes([0; 8]);
+        let agreed = EpochSecret { secret: &[1; 32], transcript: b"", key, freshness: Freshness::Proven };
+        let epoch = Epoch::from_agreed(context, &Heading { position, ..here }, world.reader(), &agreed);
+        let other: StreamSender<Option<Counter>> = StreamSender::begin(epoch, None, Reservation::default()).unwrap();
+        let len = Skipped::issue_into(world.source(), &world.device, &other, &unused, &mut buffer).unwrap();
+        let skipped = Skipped::verify(&buffer[..len], &world.device.verifying_key()).unwrap();
+        assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(0));
+        assert_eq!(missing(&streams), std::slice::from_ref(&(43..1_042)));
+    }
     let len = Skipped::issue_into(world.source(), &world.device, &sender, &unused, &mut buffer).unwrap();
     let skipped = Skipped::verify(&buffer[..len], &world.device.verifying_key()).unwrap();
     assert_eq!((skipped.source(), skipped.stream(), skipped.numbers()), (world.source(), sender.stream(), 43..1_042));
