@@ -73,6 +73,17 @@ pub fn structure(octets: &[u8], tag: u64, members: usize) -> Option<Structure<'_
     })
 }
 
+/// Whether two structures differ in nothing that a signature or a cipher covers: at most in their tag, and in what else
+/// stands in the unprotected header (RFC 9052 §4.4, §5.3).
+pub fn is_same_but_uncovered(octets: &[u8], other: &[u8], tag: u64, members: usize) -> bool {
+    let read = |octets| structure(octets, tag, members);
+    read(octets).zip(read(other)).is_some_and(|(one, other)| {
+        let strings = |layer: &Layer<'_>| [IV, EK].map(|label| layer.string(label).map(<[u8]>::to_vec));
+        (one.layer.protected, one.content, one.last) == (other.layer.protected, other.content, other.last)
+            && strings(&one.layer) == strings(&other.layer)
+    })
+}
+
 impl<'b> Layer<'b> {
     fn read(protected: &'b [u8], unprotected: &'b [u8]) -> Option<Self> {
         let protected = string(protected)?;

@@ -41,7 +41,7 @@ pub struct Stream {
 
 pub static STREAM: LazyLock<Stream> = LazyLock::new(|| {
     let (source, reader) = (Party::new(1), Party::new(2));
-    let context = ContextId::new(&[0x0a, 0x0b]).expect("two octets");
+    let context = ContextId::new(&[0, 1]).expect("two octets");
     let first = source.heading(FIRST);
     let secret =
         EpochSecret { secret: &[3; 32], transcript: &[], key: KeyId::from_bytes([4; 8]), freshness: Freshness::Proven };

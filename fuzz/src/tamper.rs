@@ -31,12 +31,6 @@ pub fn tampered(truth: &[u8], changes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Whether a `COSE_Sign1` is the other one, with or without its tag, which no signature covers (RFC 9052 §2).
-pub fn is_same_but_tag(structure: &[u8], other: &[u8]) -> bool {
-    let untagged = |octets: &[u8]| octets.strip_prefix(&[0xd2]).unwrap_or(octets).to_vec();
-    untagged(structure) == untagged(other)
-}
-
 /// The steps that an input holds: an octet that says what, a length, and as many octets.
 pub struct Steps<'i>(pub &'i [u8]);
 
