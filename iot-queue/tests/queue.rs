@@ -160,11 +160,11 @@ fn refuses_what_is_too_large_and_says_by_how_much() {
     assert_eq!(queue.append(&Message::new(&[0; 1024])), Ok(Offset::START));
     // What a message has besides its payload takes from what fits in a segment.
     let config =
-        QueueConfig::default().max_payload(2900).and_then(|config| config.segment_len(4096)).expect("in range");
+        QueueConfig::default().max_payload(2160).and_then(|config| config.segment_len(4096)).expect("in range");
     let mut queue = Queue::open(MemoryStorage::new(), config, [1; 8]).expect("a new queue");
-    let outcome = queue.append(&Message::new(&[0; 2900]).key(&[1; 255]));
-    assert!(matches!(outcome, Err(AppendError::TooLarge { len: 2900, limit: 2500..2900 })), "{outcome:?}");
-    queue.append(&Message::new(&[0; 2500]).key(&[1; 255])).expect("it fits");
+    let outcome = queue.append(&Message::new(&[0; 2160]).key(&[1; 255]));
+    assert!(matches!(outcome, Err(AppendError::TooLarge { len: 2160, limit: 1850..2160 })), "{outcome:?}");
+    queue.append(&Message::new(&[0; 1850]).key(&[1; 255])).expect("it fits");
 }
 
 /// A full queue must take an acknowledgement of every message that it holds, even when each is committed alone and they
