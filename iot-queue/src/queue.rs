@@ -271,6 +271,19 @@ impl<S: Storage> Queue<S> {
         }
     }
 
+    /// Commits, marks the log as closed, by one more sync, and gives the storage back. The next opening then reads the
+    /// footers alone, and names whatever is missing, the last message included. A queue that is dropped instead loses
+    /// nothing but that.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub fn close(mut self) -> Result<S, CommitError> {
+        let budget = self.budget();
+        let fail = |error| CommitError::from_log(error, budget);
+        self.commit_all().map_err(fail)?;
+        self.log.close().map_err(fail)
+    }
+
     /// Ends the queue and gives its storage back, with nothing written or synced that was not before.
     pub fn into_storage(self) -> S {
         self.log.into_storage()

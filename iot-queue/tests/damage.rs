@@ -185,3 +185,57 @@ fn refuses_a_segment_of_another_queue_and_a_newer_format() {
     let error = Queue::open(storage, config(), RANDOM).expect_err("a newer format");
     assert_eq!(error, OpenError::NewerFormat { segment, version: 7 });
 }
+
+/// The queue was closed, went on, and its process was killed: the mark of the clean end must not hide what came after.
+#[test]
+fn the_mark_of_a_clean_end_does_not_outlive_the_next_opening() {
+    let mut storage = MemoryStorage::new();
+    for round in 0..20_u64 {
+        let mut queue = Queue::open(storage, config(), RANDOM).expect("nothing is wrong with the storage");
+        assert_eq!(queue.next_offset(), Offset::new(round * 2));
+        queue.append(&Message::new(&payload(round * 2))).expect("there is room");
+        storage = queue.close().expect("the storage works");
+        storage.crash(|_| iot_queue::Fate::Lost);
+        let mut queue = Queue::open(storage, config(), RANDOM).expect("nothing is wrong with the storage");
+        queue.append(&Message::new(&payload(round * 2 + 1))).expect("there is room");
+        queue.commit().expect("the storage works");
+        storage = queue.into_storage();
+        storage.crash(|_| iot_queue::Fate::Lost);
+    }
+    let outcome = drain(storage, "closed and killed");
+    assert_eq!(outcome.given, (0..40).collect());
+}
+
+#[test]
+fn what_is_missing_at_the_end_of_a_closed_queue_is_named() {
+    let (storage, acked, count) = sample();
+    let queue = Queue::open(storage, config(), RANDOM).expect("nothing is wrong with the storage");
+    let storage = queue.close().expect("the storage works");
+    let whole = drain(storage.clone(), "closed");
+    assert!(whole.lost.is_empty() && whole.given.len() + acked.len() == count as usize);
+    for sector in 2..7 {
+        let what = format!("sector {sector}");
+        let mut damaged = storage.clone();
+        damaged.damage(SegmentNumber::new(USED - 1), |octets| octets[sector * 512..][..512].fill(0));
+        let outcome = drain(damaged, &what);
+        let missing: BTreeSet<_> = whole.given.difference(&outcome.given).copied().collect();
+        assert!(missing.is_subset(&outcome.lost), "{what}: {missing:?} missing, {:?} named", outcome.lost);
+    }
+}
+
+#[test]
+fn any_flipped_bit_in_a_closed_queue_costs_at_most_the_message_it_hit_and_names_it() {
+    let mut queue = Queue::open(MemoryStorage::new(), config(), RANDOM).expect("a new queue");
+    for number in 0..20 {
+        queue.append(&Message::new(&payload(number))).expect("there is room");
+    }
+    let storage = queue.close().expect("the storage works");
+    for octet in 0..SEGMENT_LEN as usize {
+        let what = format!("octet {octet}");
+        let mut damaged = storage.clone();
+        damaged.damage(SegmentNumber::new(0), |octets| octets[octet] ^= 1 << (octet % 8));
+        let outcome = drain(damaged, &what);
+        let missing: BTreeSet<_> = (0..20).filter(|number| !outcome.given.contains(number)).collect();
+        assert!(missing.len() <= 1 && missing == outcome.lost, "{what}: {missing:?} missing, {:?} named", outcome.lost);
+    }
+}

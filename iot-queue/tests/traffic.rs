@@ -194,3 +194,20 @@ fn a_torn_tail_is_cut_behind_the_last_sound_record() {
         assert_eq!(queue.gaps().count(), lost, "{kept} octets");
     }
 }
+
+#[test]
+fn opening_after_a_clean_end_reads_no_record() {
+    let storage = Counting::default();
+    let counts = storage.counts.clone();
+    let mut queue = open(storage, Durability::Manual);
+    for _ in 0..700 {
+        queue.append(&Message::new(&[7; 200])).expect("there is room");
+    }
+    let segments = u64::from(queue.stats().segments);
+    let storage = queue.close().expect("the storage works");
+    counts.taken();
+    let queue = open(storage, Durability::Manual);
+    assert_eq!((queue.stats().depth, queue.durable()), (700, Offset::new(700)));
+    let (_, _, octets) = counts.taken();
+    assert!(octets <= 4 * 700 + segments * (1024 + 64) + 2 * 4096 + 200, "{octets} octets");
+}

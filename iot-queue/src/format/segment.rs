@@ -21,6 +21,9 @@ pub(crate) const RANGE_LEN: u32 = 16;
 const HEADER_MAGIC: [u8; 8] = *b"IOTQUEUE";
 const TRAILER_MAGIC: [u8; 8] = *b"IOTQSEAL";
 
+/// A flag of a trailer.
+const CLOSED: u8 = 1;
+
 /// In an index: a record begins at a multiple of 8, and the bits below are the lowest flags of the record.
 pub(crate) const PLACE_FLAGS: u32 = super::ALIGNMENT - 1;
 /// In an index: the message was damaged, although a sync had covered it.
@@ -123,6 +126,15 @@ impl SegmentHeader {
     }
 }
 
+/// Why a footer was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    /// The life takes no more records.
+    Full,
+    /// Nobody writes until the queue is opened again; then the life goes on.
+    Closed,
+}
+
 /// The end of a sealed segment: where to find its index, and, should both copies of the header be lost, whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trailer {
@@ -139,6 +151,7 @@ pub(crate) struct Trailer {
     pub(crate) end: u32,
     /// CRC32C of the places and ranges, begun from the life's seed.
     pub(crate) index_crc: u32,
+    pub(crate) sealed: Sealed,
 }
 
 impl Trailer {
@@ -161,6 +174,7 @@ impl Trailer {
             end: u32::from_le_bytes(octets(&block, 40)),
             index_crc: u32::from_le_bytes(octets(&block, 44)),
             controls: u32::from_le_bytes(octets(&block, 48)),
+            sealed: if block[52] & CLOSED == 0 { Sealed::Full } else { Sealed::Closed },
         })
     }
 
@@ -181,6 +195,7 @@ pub(crate) const fn footer_len(places: u32, ranges: u32) -> u32 {
 /// `controls` where each control record stands.
 pub(crate) fn encode_footer(
     header: &SegmentHeader,
+    sealed: Sealed,
     index: &[u32],
     controls: &[u32],
     ranges: impl ExactSizeIterator<Item = Range<u64>>,
@@ -206,6 +221,7 @@ pub(crate) fn encode_footer(
     block[40..44].copy_from_slice(&end.to_le_bytes());
     block[44..48].copy_from_slice(&index_crc.to_le_bytes());
     block[48..52].copy_from_slice(&(controls.len() as u32).to_le_bytes());
+    block[52] = if sealed == Sealed::Closed { CLOSED } else { 0 };
     seal(&mut block);
     out.extend(block);
 }
@@ -317,10 +333,19 @@ mod tests {
     fn footer_gives_back_its_trailer_after_any_flipped_bit_in_it() {
         let mut footer = Vec::new();
         let ranges = [900..902, 905..906];
-        encode_footer(&HEADER, &[1024, DAMAGED, 1100], &[1150, 1160], ranges.into_iter(), 1200, &mut footer);
+        encode_footer(
+            &HEADER,
+            Sealed::Closed,
+            &[1024, DAMAGED, 1100],
+            &[1150, 1160],
+            ranges.into_iter(),
+            1200,
+            &mut footer,
+        );
         assert_eq!(footer.len(), footer_len(5, 2) as usize);
         let trailer = Trailer::decode(octets(&footer, footer.len() - BLOCK_LEN)).expect("it was just sealed");
         assert_eq!((trailer.messages, trailer.controls, trailer.ranges), (3, 2, 2));
+        assert_eq!(trailer.sealed, Sealed::Closed);
         assert_eq!((trailer.end, trailer.first), (1200, 900));
         assert_eq!(trailer.footer_len(), Some(footer_len(5, 2)));
         for bit in 0..BLOCK_LEN * 8 {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
 use crate::format::record::{self, RecordHeader};
-use crate::format::segment::{self, Cut, SegmentHeader};
+use crate::format::segment::{self, Cut, Sealed, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
 use super::segment_state::{Phase, Segment};
@@ -216,22 +216,19 @@ impl<S: Storage> Log<S> {
         Ok(Ok(()))
     }
 
+    /// Makes everything durable, and then marks the last segment as closed, by one more sync: the next opening knows what
+    /// it holds without reading it, and names what is missing then, be it the last.
+    pub(crate) fn close(mut self) -> Result<S, LogError> {
+        self.commit()?;
+        if self.tail().phase == Phase::Open {
+            self.write_footer(Sealed::Closed).map_err(LogError::Storage)?;
+        }
+        Ok(self.storage)
+    }
+
     /// Writes the footer of the last segment, and syncs it.
     fn seal(&mut self) -> Result<(), LogError> {
-        let mut footer = Vec::new();
-        let tail = self.tail();
-        let (number, recorded) = (tail.number, tail.recorded.iter());
-        segment::encode_footer(&tail.header, tail.index(), &tail.controls, recorded, tail.end, &mut footer);
-        let position = self.segment_len - footer.len() as u32;
-        let written = self.storage.write_at(number, position, &footer);
-        self.traffic.written += footer.len() as u64;
-        let synced = written.and_then(|()| {
-            #[cfg(iot_fault)]
-            return fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
-            #[cfg(not(iot_fault))]
-            self.storage.sync(number)
-        });
-        if let Err(cause) = synced {
+        if let Err(cause) = self.write_footer(Sealed::Full) {
             return self.go_on_elsewhere(cause);
         }
         self.traffic.syncs += 1;
@@ -239,6 +236,20 @@ impl<S: Storage> Log<S> {
         self.tail_mut().phase = Phase::Sealed;
         self.durable = self.next();
         Ok(())
+    }
+
+    fn write_footer(&mut self, sealed: Sealed) -> Result<(), StorageError> {
+        let mut footer = Vec::new();
+        let tail = self.tail();
+        let (number, recorded) = (tail.number, tail.recorded.iter());
+        segment::encode_footer(&tail.header, sealed, tail.index(), &tail.controls, recorded, tail.end, &mut footer);
+        let position = self.segment_len - footer.len() as u32;
+        self.storage.write_at(number, position, &footer)?;
+        self.traffic.written += footer.len() as u64;
+        #[cfg(iot_fault)]
+        return fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
+        #[cfg(not(iot_fault))]
+        self.storage.sync(number)
     }
 
     /// Notes that a sync covered the last segment up to `written`.

@@ -14,7 +14,7 @@ use super::window::Window;
 use super::{Log, Outbox, Traffic, begin};
 use crate::checksum;
 use crate::error::OpenError;
-use crate::format::segment::{self, BLOCK_LEN, HeaderBlock, SegmentHeader, Trailer, UNCERTAIN};
+use crate::format::segment::{self, BLOCK_LEN, HeaderBlock, Sealed, SegmentHeader, Trailer, UNCERTAIN};
 use crate::format::{octets, record};
 use crate::offset::Epoch;
 use crate::storage::{self, SegmentExtent, SegmentNumber, Storage, StorageError};
@@ -192,6 +192,10 @@ impl<S: Storage> Log<S> {
             self.tail_mut().phase = Phase::Closing;
         }
         self.write_uncovered(window)?;
+        // Once more is written, the mark of a clean end must not be there any more; nor may it be when somebody tried to
+        // take it away before, and the sync failed.
+        self.storage.write_at(number, self.segment_len - BLOCK_LEN as u32, &[0; BLOCK_LEN])?;
+        self.traffic.written += BLOCK_LEN as u64;
         #[cfg(not(iot_fault))]
         self.storage.sync(number)?;
         #[cfg(iot_fault)]
@@ -256,9 +260,10 @@ fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Res
             continue;
         }
         let mut segment = Segment::new(number, header);
-        // The newest segment is read in full even when it has a footer: the sync behind a footer may not have happened.
-        // One that was left because of a failure may have a footer of which the same is true.
-        if next.is_none() || cut.is_some() || !load_footer(storage, &mut segment)? {
+        // Of the newest only a mark counts that was written after a sync: the sync behind another footer may not have
+        // happened. One that was left because of a failure may have a footer of which the same is true.
+        let sealed = if next.is_none() { Sealed::Closed } else { Sealed::Full };
+        if cut.is_some() || !load_footer(storage, &mut segment, sealed)? {
             let age = if next.is_none() { Age::Newest } else { Age::Past };
             let limit = cut.unwrap_or(header.len - BLOCK_LEN as u32);
             lives.window = Window::reading_ahead(limit.min(MOST_AHEAD));
@@ -268,6 +273,10 @@ fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Res
             lives.controls.append(&mut findings.controls);
             lives.findings = findings;
         } else {
+            if sealed == Sealed::Closed {
+                segment.phase = Phase::Open;
+                lives.findings = Findings::default();
+            }
             read_controls(storage, &segment, &mut lives.controls)?;
         }
         if let Some(next) = next {
@@ -344,12 +353,12 @@ fn first_number<S: Storage>(
     super::scan::first_intact(storage, &segment, header.len - BLOCK_LEN as u32)
 }
 
-/// Fills `segment` from its footer, if it has an intact one of its present life.
-fn load_footer<S: Storage>(storage: &S, segment: &mut Segment) -> Result<bool, StorageError> {
+/// Fills `segment` from its footer, if it has an intact one of its present life that was written for this reason.
+fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -> Result<bool, StorageError> {
     let header = segment.header;
     let own = |trailer: &Trailer| {
         let same_life = trailer.epoch == header.epoch && trailer.generation == header.generation;
-        same_life && trailer.first == header.first && trailer.end >= segment::RECORDS
+        same_life && trailer.first == header.first && trailer.end >= segment::RECORDS && trailer.sealed == sealed
     };
     let Some(trailer) = read_trailer(storage, segment.number, header.len)?.filter(own) else { return Ok(false) };
     let fits = |footer_len: &u32| footer_len.checked_add(trailer.end).is_some_and(|end| end <= header.len);
