@@ -340,8 +340,8 @@ fn what_is_wrong_with_the_arguments_ends_with_2() {
     }
 }
 
-/// Signed with either number of each algorithm, encrypted to one reader and by python-cwt to several, and one bit flipped
-/// the second time, which both refuse.
+/// Signed with either number of each algorithm, encrypted to one reader and by python-cwt to several, and one bit
+/// flipped the second time, which both refuse.
 #[test]
 #[ignore = "needs the python packages cwt and cbor2"]
 fn python_cwt_reads_what_the_tool_writes_raw_and_the_other_way_round() {
