@@ -2,8 +2,8 @@
 
 use iot_core::{Freshness, Ranges, Topic, Window};
 use iot_crypto::stream::{
-    ContextId, FormError, GENERATION_LEN, Reservation, RestoreError, StreamError, StreamMessage, StreamReceiver,
-    StreamSender, Streams,
+    ContextId, FormError, GENERATION_LEN, InsertError, Reservation, RestoreError, StreamError, StreamMessage,
+    StreamReceiver, StreamSender, Streams,
 };
 use iot_crypto::{Policy, PolicyError, Proof, ReplayError};
 use proptest::prelude::*;
@@ -229,6 +229,10 @@ fn two_streams_do_not_open_each_others_messages() {
     let mut streams: Streams<Window<2>, Cipher> = Streams::new(2, 1).unwrap();
     let elsewhere = iot_crypto::Heading { topic: Topic::new("plant/8").unwrap(), ..heading(0) };
     streams.insert(epoch_of(one, &heading(0), READER, 1)).unwrap();
+    let position = iot_core::Position { stream: iot_core::StreamId::new(8), ..heading(0).position };
+    let another = iot_crypto::Heading { position, ..heading(0) };
+    let refused = streams.insert(epoch_of(one, &another, READER, 1)).map(drop);
+    assert_eq!(refused, Err(InsertError::Taken(one)));
     let refused = streams.insert(epoch_of(other, &elsewhere, READER, 2));
     assert!(refused.is_ok());
     let mut sender: Sender =
