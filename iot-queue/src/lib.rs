@@ -76,15 +76,21 @@
 //! | a lease | ends | ends |
 //! | a delay, a time to live | go on | go on; the time that the power was off does not count, unless a [wall clock](Queue::tell_wall_clock) tells |
 //!
-//! When the storage fails to write or sync, the queue is read-only from then on: no second try can tell what the medium
-//! holds. Drop it, look after the medium, and open it again.
+//! When the storage fails to write or sync, no second try can tell what the medium holds: the queue writes what was not
+//! durable to a fresh segment, syncs that, and goes on. When that fails too, or more than 1 MiB was not durable, or no
+//! segment is free, it is read-only from then on: drop it, look after the medium, and open it again.
 //!
 //! Damage never keeps a queue shut. A message whose checksum does not hold is not given; it becomes a [`Gap`], listed by
-//! [`gaps`](Queue::gaps), and what comes after it is delivered.
+//! [`gaps`](Queue::gaps), and what comes after it is delivered. What the storage fails to read is passed over for the
+//! time being; only a storage that reads nothing of a segment keeps the queue from opening, for it may read again.
+//!
+//! [`close`](Queue::close) marks a clean end: the next opening reads no records then, and names the last message, too,
+//! should it be missing. `FileStorage::warning` tells of file systems that do not overwrite in place or do not keep what
+//! was synced.
 //!
 //! # Limits
 //!
-//! Payloads of up to [`QueueConfig::max_payload`], 64 KiB by default, and never more than a segment holds; keys of 255
+//! Payloads of up to [`QueueConfig::max_payload`], 64 KiB by default, and never more than three quarters of a segment; keys of 255
 //! octets, identifiers of 16, reasons of 200, 8 lanes. All segments are allocated when the queue is opened. Of them, 96
 //! octets for each message that has no acknowledgement yet are kept for it and for its leases, so that a full queue can
 //! be drained: at 100 % `append` says [`AppendError::Full`] while everything else works. Where leases are taken so often

@@ -239,3 +239,19 @@ fn any_flipped_bit_in_a_closed_queue_costs_at_most_the_message_it_hit_and_names_
         assert!(missing.len() <= 1 && missing == outcome.lost, "{what}: {missing:?} missing, {:?} named", outcome.lost);
     }
 }
+
+#[test]
+fn what_cannot_be_read_holds_nothing_up_and_comes_when_it_can() {
+    let (mut storage, acked, count) = sample();
+    let expected: BTreeSet<_> = (0..count).filter(|number| !acked.contains(number)).collect();
+    storage.hide(SegmentNumber::new(0), 1536..1900);
+    let mut queue = Queue::open(storage, config(), [9; 8]).expect("the rest can be read");
+    let leased = queue.reserve(Instant::START, MINUTE, usize::MAX).expect("the rest can be read");
+    let given: BTreeSet<_> = leased.iter().map(|leased| leased.offset.number()).collect();
+    let missing: Vec<_> = expected.difference(&given).collect();
+    assert!((1..7).contains(&missing.len()), "{missing:?}");
+    assert!(queue.reserve(Instant::START, MINUTE, 1).is_err(), "nothing else is left");
+    let mut storage = queue.into_storage();
+    storage.crash(|_| iot_queue::Fate::Kept);
+    assert_eq!(drain(storage, "readable again").given, expected);
+}

@@ -14,11 +14,15 @@ use crate::message::Stored;
 use crate::offset::Offset;
 use crate::storage::Storage;
 
+/// How many messages may fail to be read before one call gives up on the rest.
+const MOST_FAILURES: u32 = 64;
+
 impl<S: Storage> Queue<S> {
     /// Hands out up to `max` messages that nobody holds, each until `now + timeout`; see [`Queue`] for their order. Each
     /// counts as an attempt. Messages count as soon as they are appended, durable or not.
     ///
-    /// A message that turns out to be damaged is skipped and becomes a [gap](Self::gaps).
+    /// A message that turns out to be damaged is skipped and becomes a [gap](Self::gaps). One that the storage fails to
+    /// read is skipped this time, and is an error when there is nothing else to hand out.
     ///
     /// # Errors
     /// See [`ReserveError`]. Nothing was handed out.
@@ -196,23 +200,32 @@ impl<S: Storage> Queue<S> {
         Ok(settled)
     }
 
-    /// Reads the next messages in their turn, and passes over what is damaged.
+    /// Reads the next messages in their turn, and passes over what is damaged. What the storage fails to read keeps its
+    /// turn, and holds nothing up.
     fn collect(&mut self, max: usize) -> Result<Vec<Stored>, ReserveError> {
         let (mut found, mut lost) = (Vec::new(), Vec::new());
+        let (mut failures, mut failure) = (0, None);
         let mut candidates = self.leases.candidates(|number| self.log.next_unsettled(number));
-        while found.len() < max {
+        while found.len() < max && failures < MOST_FAILURES {
             let Some(number) = candidates.next() else { break };
-            match self.log.read(number, &mut self.window).map_err(ReserveError::Storage)? {
-                Lookup::Message { position, attributes, payload } => {
+            match self.log.read(number, &mut self.window) {
+                Ok(Lookup::Message { position, attributes, payload }) => {
                     found.push(stored(Offset::new(number), position, &attributes, payload));
                 }
-                Lookup::Lost(_) | Lookup::Absent => lost.push(number),
+                Ok(Lookup::Lost(_) | Lookup::Absent) => lost.push(number),
+                Err(cause) => {
+                    failures += 1;
+                    failure.get_or_insert(cause);
+                }
             }
         }
         let turn = candidates.turn();
         self.leases.keep(turn);
         lost.into_iter().for_each(|number| self.lose(number));
-        Ok(found)
+        match failure {
+            Some(cause) if found.is_empty() => Err(ReserveError::Storage(cause)),
+            _ => Ok(found),
+        }
     }
 
     /// Leases what was found, and saves that it was.
