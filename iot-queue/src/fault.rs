@@ -40,15 +40,11 @@ pub enum Guard {
     UncertaintyRecord,
     /// The generation below which lives are retired, in each segment's header.
     RetiredBelow,
-    /// The number of the opening in each record.
-    OpeningNumber,
-    /// The part that a segment's generation has in its checksums.
-    GenerationSeed,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 15] = [
         Self::AllocationSync,
         Self::DirectorySync,
         Self::HeaderSync,
@@ -64,8 +60,6 @@ impl Guard {
         Self::CommitMark,
         Self::UncertaintyRecord,
         Self::RetiredBelow,
-        Self::OpeningNumber,
-        Self::GenerationSeed,
     ];
 
     const fn bit(self) -> u32 {

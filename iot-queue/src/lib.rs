@@ -105,6 +105,8 @@
 //!
 //! - `std` (default): `FileStorage`, on Unix, and CRC32C by the processor's instructions. Without it the crate needs
 //!   `alloc` only, and computes CRC32C by a table.
+//! - `sim`: a simulated disk for tests, and the simulator that holds this crate to its promises, in the module `sim`;
+//!   `docs/durability.md` of the repository says what it found, and what it notices.
 //!
 //! # Panics
 //!

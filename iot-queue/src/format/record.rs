@@ -249,8 +249,6 @@ pub(crate) fn decode_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<u64>> + 
 fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec<u8>) {
     #[cfg(iot_fault)]
     let header = if fault::is_off(Guard::CommitMark) { RecordHeader { mark: 0, ..header } } else { header };
-    #[cfg(iot_fault)]
-    let life = if fault::is_off(Guard::OpeningNumber) { Life { opening: 0, ..life } } else { life };
     let body = start + HEADER_LEN as usize;
     let body_crc = checksum::crc32c(life.seed, &out[body..body + header.body_len() as usize]);
     let record = &mut out[start..];

@@ -79,10 +79,6 @@ impl SegmentHeader {
     /// CRC32C is a bijection on any 4 octets of its input, so two generations of one epoch less than 2^32 apart never
     /// share a seed.
     pub(crate) fn seed(&self) -> u32 {
-        #[cfg(iot_fault)]
-        if fault::is_off(Guard::GenerationSeed) {
-            return checksum::crc32c(0, self.epoch.as_bytes());
-        }
         checksum::crc32c(checksum::crc32c(0, self.epoch.as_bytes()), &self.generation.to_le_bytes())
     }
 

@@ -153,7 +153,9 @@ impl Extent {
         for Write { position, bytes } in pieces {
             let kept = if random.happens(torn_of_16, 16) {
                 counts.note(FaultClass::Torn);
-                let cut = random.index(bytes.len() + 1);
+                // A cut in a record's header is worth trying more often than by chance.
+                let most = if random.happens(1, 2) { bytes.len().min(32) } else { bytes.len() };
+                let cut = random.index(most + 1);
                 if random.happens(1, 2) { 0..cut } else { cut..bytes.len() }
             } else if random.happens(kept_of_16, 16) {
                 counts.note(FaultClass::Kept);

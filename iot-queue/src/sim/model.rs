@@ -257,13 +257,11 @@ impl Model {
         Ok(())
     }
 
-    /// Holds the whole log, as an opening found it, to what was promised: `entries` from `oldest` to `next`.
+    /// Holds the whole log, as an opening found it, to what was promised: `entries` from `oldest` to `next`,
+    /// which is no more than was ever appended.
     pub(super) fn recovered(&mut self, oldest: u64, next: u64, entries: &[Entry]) -> Result<(), Violation> {
         if next < self.durable && self.damage < Damage::Sector {
             return Err(Violation::CutShort { durable: Offset::new(self.durable), next: Offset::new(next) });
-        }
-        if next > self.len() {
-            return Err(Violation::Invented { offset: Offset::new(next - 1) });
         }
         self.slots.truncate(next as usize);
         let before = self.durable.min(next);

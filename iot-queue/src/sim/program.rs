@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::random::Random;
 use super::storage::Fault;
-use crate::config::{Durability, QueueConfig};
+use crate::config::{AttemptDurability, Durability, QueueConfig};
 use crate::log::longest_payload;
 
 /// A queue's configuration and what is done to it, drawn from a seed.
@@ -61,6 +61,7 @@ pub(super) enum Action {
     Kill,
     Crash,
     CrashWhileOpening { operations: u64 },
+    CutCommit { operations: u64 },
     Grow,
     FailOnce { fault: Fault, after: u64 },
     FailForGood { fault: Fault, after: u64 },
@@ -139,9 +140,7 @@ impl Setup {
         let segment_len = random.choose(&[4096, 4096, 4096, 4104, 6000, 8192]);
         let segments = random.choose(&[2, 3, 3, 4, 4, 5, 8]);
         let durability = random.choose(&[Durability::EachMessage, Durability::Manual, Durability::Manual]);
-        let payload_limit = random.choose(&[64, 300, 300, 700, longest_payload(segment_len)]);
-        // The other segment takes the longest payload, and has no room left for acknowledgements then.
-        let payload_limit = if segments == 2 { payload_limit.min(700) } else { payload_limit };
+        let payload_limit = random.choose(&[64, 300, 300, 700, longest_payload(segment_len) - 256]);
         let longest = payload_limit as usize;
         let payloads = if random.happens(1, 2) {
             Payloads::Equal(random.index(longest.min(500) + 1))
@@ -149,13 +148,16 @@ impl Setup {
             Payloads::UpTo(longest)
         };
         let max_leases = random.choose(&[1, 5, 1 << 16, 1 << 16, 1 << 16, 1 << 16]);
+        let attempts =
+            random.choose(&[AttemptDurability::Written, AttemptDurability::Deferred, AttemptDurability::Synced]);
         let queue = QueueConfig::default()
             .max_payload(payload_limit)
             .and_then(|config| config.segment_len(segment_len))
             .and_then(|config| config.segments(segments))
             .and_then(|config| config.max_leases(max_leases))
             .expect("each of the values above is in its range")
-            .durability(durability);
+            .durability(durability)
+            .attempt_durability(attempts);
         Self { queue, segments, durability, payload_limit: longest, payloads, max_leases: max_leases as usize }
     }
 }
@@ -198,6 +200,7 @@ impl Theme {
             (crashes / 2, |_| Action::Kill),
             (crashes, |_| Action::Crash),
             (crashes / 2, |random| Action::CrashWhileOpening { operations: random.below(24) }),
+            (crashes / 2, |random| Action::CutCommit { operations: random.below(4) }),
             (3, |_| Action::Grow),
             (10, |random| Action::FailOnce { fault: Fault::Power, after: random.below(30) }),
             (faults, |random| Action::FailOnce { fault: a_fault(random), after: random.below(12) }),

@@ -506,3 +506,6 @@ impl Syncer for SimSyncer {
 const fn failed(operation: Operation) -> StorageError {
     StorageError::Io { operation, code: EIO }
 }
+
+#[cfg(test)]
+mod tests;
