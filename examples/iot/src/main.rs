@@ -1,6 +1,7 @@
 //! A tool with a subcommand for each format of the workspace: inspect, verify, measure, simulate.
 
 mod cbor;
+mod dht;
 mod envelope;
 mod fragment;
 mod queue;
@@ -19,6 +20,12 @@ Usage: iot COMMAND [ARGUMENTS]
 
   cbor validate FILE       whether FILE is one item of deterministic CBOR; exit status 0 or 1, and where and why not
   cbor diag FILE           the items of FILE in diagnostic notation, a line each
+  dht sim                  a hash table of many nodes in virtual time: what searches find, how long they take
+    --nodes N, --seed S    how many, 2 to 1000000 [1000], and from what all of it follows [1]
+    --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain]
+    --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]
+    --threads N            1 to 64 [as many as there are]; the trace, which is printed last, does not depend on it
+    --signatures KIND      real or simulated [simulated]; nor on this
   series FILE.csv          octets a sample of each column, as batches of series, beside plain CBOR and zstd
     --column NAME          this column alone
     --batch N              samples of a batch, 1 to 65535 [60]
@@ -100,6 +107,7 @@ fn run(mut parser: Parser) -> Result<(), Failure> {
     };
     match command.as_str() {
         "cbor" => cbor::run(parser),
+        "dht" => dht::run(parser),
         "envelope" => envelope::run(parser),
         "series" => series::run(parser),
         "fragment" => fragment::run(parser),
