@@ -55,14 +55,9 @@ fn records_survive_loss_and_a_partition_that_heals() {
 }
 
 #[test]
-#[ignore = "takes a minute: 10,000 nodes"]
+#[ignore = "takes two minutes: 10,000 nodes"]
 fn ten_thousand_nodes_find_the_true_closest() {
     let mut sim = grown(1, 10_000);
     let plain = search(&mut sim, 5000);
     assert!(plain.exact >= 4995, "{} of 5000", plain.exact);
-    study::replace(&mut sim, 0.25, Duration::from_secs(1800));
-    let end = sim.now().saturating_add(Duration::from_secs(1800));
-    sim.run_until(end, &mut sim::in_turn);
-    let churned = search(&mut sim, 1000);
-    assert!(churned.exact >= 900, "{} of 1000", churned.exact);
 }

@@ -9,7 +9,7 @@ use iot_core::Timestamp;
 use iot_crypto::SigningKey;
 use iot_dht::feed::{Publisher, PublisherConfig};
 use iot_dht::wire::{Body, Empty, FindNode, Get, Message, Nodes, Put, Refused, Role, VERSION, Value};
-use iot_dht::{Id, Key, Peer, Record, Rejection, UnverifiedRecord};
+use iot_dht::{Id, Key, Peer, Record, Rejection, Snapshot, UnverifiedRecord};
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
@@ -74,11 +74,24 @@ fn the_published_vectors_are_what_the_library_writes() {
     assert_eq!(published(), written);
 }
 
+fn unhex(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn the_published_snapshot_is_read_and_written_again() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats/dht.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let octets = unhex(text.split("```snapshot\n").nth(1).unwrap().lines().next().unwrap());
+    let snapshot = Snapshot::<32>::parse(&octets).unwrap();
+    let addresses: Vec<_> = snapshot.peers().iter().map(|peer| peer.address.to_string()).collect();
+    assert_eq!(addresses, ["10.0.0.1:4000", "[2001:db8::1]:4001"]);
+    assert_eq!(snapshot.to_vec(), octets);
+}
+
 #[test]
 fn the_published_record_verifies() {
-    let hex = published().remove("record").unwrap();
-    let octets: Vec<u8> =
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let octets = unhex(&published()["record"]);
     let record = UnverifiedRecord::parse(&octets).unwrap().verify(Timestamp::from_secs(1_767_225_600)).unwrap();
     assert_eq!((record.name(), record.value(), record.sequence()), (&b"name"[..], &b"the value"[..], 5));
 }
