@@ -11,6 +11,7 @@ use crate::message::{Lane, MessageId};
 use crate::offset::Offset;
 
 mod backoff;
+mod index;
 mod machine;
 mod order;
 mod state;

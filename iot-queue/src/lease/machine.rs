@@ -1,13 +1,13 @@
 //! The state of all leases. It knows no log and no clock: numbers and times come in, and what is to be done comes out.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use iot_core::Instant;
 
-use super::order::{Candidates, Ready, Turn};
+use super::index::Index;
+use super::order::{Candidates, Turn};
 use super::state::{Death, Known, Lifetime, Rank, Saved, SavedPhase, State, Traits};
 use super::{DeathCause, LaneOrder, LeaseId, Nacked, Release, cut};
 use crate::offset::Offset;
@@ -30,18 +30,13 @@ pub(crate) struct Leases {
     /// The latest time that was given.
     now: Instant,
     known: BTreeMap<u64, Known>,
-    ready: Box<Ready>,
+    index: Index,
     turn: Turn,
-    /// Ends of leases and of delays.
-    timers: BTreeSet<(Instant, u64)>,
     /// Ends of times to live.
     expiries: BTreeSet<(Instant, u64)>,
     /// Live messages by the hash of their key, dead letters apart.
     keys: BTreeSet<(u64, u64)>,
-    dead: BTreeSet<u64>,
     dead_lettered: u64,
-    held: usize,
-    delayed: usize,
     /// The lowest place that a release to the front gave away, and the last number of a release to the back.
     front: i64,
     back: u64,
@@ -59,15 +54,11 @@ impl Leases {
             rules,
             now: Instant::START,
             known: BTreeMap::new(),
-            ready: Box::default(),
+            index: Index::default(),
             turn: Turn::default(),
-            timers: BTreeSet::new(),
             expiries: BTreeSet::new(),
             keys: BTreeSet::new(),
-            dead: BTreeSet::new(),
             dead_lettered: 0,
-            held: 0,
-            delayed: 0,
             front: 0,
             back: 0,
             next_token: first_token,
@@ -125,7 +116,7 @@ impl Leases {
     /// that one.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(&(at, number)) = self.timers.first()
+        while let Some(&(at, number)) = self.index.timers.first()
             && at <= self.now
         {
             match self.known.get(&number).map(|known| &known.state) {
@@ -149,13 +140,13 @@ impl Leases {
     /// When [`advance`](Self::advance) has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let first = |times: &BTreeSet<(Instant, u64)>| times.first().map(|&(at, _)| at);
-        first(&self.timers).into_iter().chain(first(&self.expiries)).min()
+        first(&self.index.timers).into_iter().chain(first(&self.expiries)).min()
     }
 
     /// What can be handed out, in order; `backlog` gives the first live message from a number on.
     pub(crate) fn candidates<F: Fn(u64) -> Option<u64>>(&self, backlog: F) -> Candidates<'_, F> {
         let lanes = (self.rules.lane_order, self.turn.credits);
-        Candidates::new(&self.ready, &self.known, lanes, self.turn.fresh, backlog)
+        Candidates::new(&self.index.ready, &self.known, lanes, self.turn.fresh, backlog)
     }
 
     /// Where the last run of [`candidates`](Self::candidates) stopped.
@@ -177,9 +168,8 @@ impl Leases {
     pub(crate) fn grant(&mut self, number: u64, deadline: Instant) -> (LeaseId, u32) {
         let token = self.next_token;
         self.next_token = token.wrapping_add(1);
-        self.known.entry(number).or_insert_with(|| Known::new(number, Traits::default()));
-        self.enter(number, State::Held { token, deadline });
-        let known = self.known.get_mut(&number).expect("it was just entered");
+        let known = self.known.entry(number).or_insert_with(|| Known::new(number, Traits::default()));
+        self.index.change(number, known, State::Held { token, deadline });
         known.attempts = known.attempts.saturating_add(1);
         known.last_token = None;
         let attempts = known.attempts;
@@ -189,9 +179,9 @@ impl Leases {
 
     /// Moves the end of a lease. Says whether it was the present one.
     pub(crate) fn touch(&mut self, lease: LeaseId, deadline: Instant) -> bool {
-        let (held, token) = (self.holds(lease), lease.token);
+        let held = self.holds(lease);
         if held {
-            self.enter(lease.offset.number(), State::Held { token, deadline });
+            self.change(lease.offset.number(), State::Held { token: lease.token, deadline });
         }
         held
     }
@@ -199,8 +189,10 @@ impl Leases {
     /// Ends a lease for good. Says whether it was the present one, or the last one and nobody has the message since.
     pub(crate) fn end(&mut self, lease: LeaseId) -> bool {
         let number = lease.offset.number();
-        let ran_out = self.known.get(&number).is_some_and(|known| known.last_token == Some(lease.token));
-        let ends = ran_out || self.holds(lease);
+        let ends = self
+            .known
+            .get(&number)
+            .is_some_and(|known| known.last_token == Some(lease.token) || known.token() == Some(lease.token));
         if ends {
             self.forget(number);
         }
@@ -240,7 +232,7 @@ impl Leases {
 
     /// Makes a dead letter a message again, as if it had never been handed out. Says whether it was one.
     pub(crate) fn redrive(&mut self, number: u64, to: Release, end: u64) -> bool {
-        if !self.dead.contains(&number) {
+        if !self.index.dead.contains(&number) {
             return false;
         }
         let Some(mut known) = self.remove(number) else { return false };
@@ -283,7 +275,7 @@ impl Leases {
 
     /// Dead letters from a number on, in the order of the log.
     pub(crate) fn dead_from(&self, number: u64) -> impl Iterator<Item = (u64, u32, &Death)> + '_ {
-        self.dead.range(number..).filter_map(|&number| {
+        self.index.dead.range(number..).filter_map(|&number| {
             let known = self.known.get(&number)?;
             let State::Dead(death) = &known.state else { return None };
             Some((number, known.attempts, death))
@@ -291,7 +283,7 @@ impl Leases {
     }
 
     pub(crate) fn is_dead(&self, number: u64) -> bool {
-        self.dead.contains(&number)
+        self.index.dead.contains(&number)
     }
 
     /// How many messages became dead letters since the machine was made.
@@ -301,19 +293,19 @@ impl Leases {
 
     /// Whether a delay or a time to live runs.
     pub(crate) fn is_timed(&self) -> bool {
-        self.delayed > 0 || !self.expiries.is_empty()
+        self.index.delayed > 0 || !self.expiries.is_empty()
     }
 
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.index.held
     }
 
     pub(crate) fn delayed(&self) -> usize {
-        self.delayed
+        self.index.delayed
     }
 
     pub(crate) fn dead(&self) -> usize {
-        self.dead.len()
+        self.index.dead.len()
     }
 
     /// How many messages are known one by one.
@@ -323,8 +315,7 @@ impl Leases {
     }
 
     fn holds(&self, lease: LeaseId) -> bool {
-        let known = self.known.get(&lease.offset.number());
-        known.is_some_and(|known| matches!(known.state, State::Held { token, .. } if token == lease.token))
+        self.known.get(&lease.offset.number()).is_some_and(|known| known.token() == Some(lease.token))
     }
 
     fn run_out(&mut self, number: u64, token: u64) {
@@ -409,7 +400,7 @@ impl Leases {
             false if traits.not_before > self.now => State::Delayed,
             false => State::Ready,
         };
-        self.enter(number, state);
+        self.change(number, state);
     }
 
     /// Arranges the oldest message of a key.
@@ -425,37 +416,31 @@ impl Leases {
         self.keys.range((key, 0)..).next().filter(|&&(found, _)| found == key).map(|&(_, number)| number)
     }
 
-    /// Enters a message into the sets that do not depend on its turn. It is blocked or dead.
+    /// Takes in a message that is blocked or dead.
     fn insert(&mut self, number: u64, known: Known) {
-        match (&known.state, known.traits.key) {
-            (State::Dead(_), _) => drop(self.dead.insert(number)),
-            (_, Some(key)) => {
-                let former = self.head(key).filter(|&former| former > number);
-                self.keys.insert((key, number));
-                // A dead letter that comes back goes before the rest of its key.
-                if let Some(former) = former
-                    && self.known.get(&former).is_some_and(|known| !matches!(known.state, State::Held { .. }))
-                {
-                    self.enter(former, State::Blocked);
-                }
+        if let Some(key) = known.traits.key
+            && known.state == State::Blocked
+        {
+            let former = self.head(key).filter(|&former| former > number);
+            self.keys.insert((key, number));
+            // A dead letter that comes back goes before the rest of its key.
+            if let Some(former) = former
+                && self.known.get(&former).is_some_and(|known| known.token().is_none())
+            {
+                self.change(former, State::Blocked);
             }
-            _ => {}
         }
         if let Some(expires) = known.traits.expires {
             self.expiries.insert((expires, number));
         }
+        self.index.enter(number, &known);
         self.known.insert(number, known);
     }
 
-    /// Takes a message out of all sets but the changed ones.
+    /// Takes a message out of everything but the changed ones.
     fn remove(&mut self, number: u64) -> Option<Known> {
-        if !self.known.contains_key(&number) {
-            return None;
-        }
-        if !self.dead.remove(&number) {
-            self.enter(number, State::Blocked);
-        }
         let known = self.known.remove(&number)?;
+        self.index.leave(number, &known);
         if let Some(key) = known.traits.key {
             self.keys.remove(&(key, number));
         }
@@ -465,35 +450,10 @@ impl Leases {
         Some(known)
     }
 
-    /// Moves a message that is not dead from the state that it has to another.
-    fn enter(&mut self, number: u64, state: State) {
-        let Some(known) = self.known.get_mut(&number) else { return };
-        let lane = &mut self.ready[usize::from(known.traits.lane.number())];
-        match &known.state {
-            State::Blocked | State::Dead(_) => {}
-            State::Delayed => {
-                self.timers.remove(&(known.traits.not_before, number));
-                self.delayed -= 1;
-            }
-            State::Ready => drop(lane.remove(&(known.rank, number))),
-            State::Held { deadline, .. } => {
-                self.timers.remove(&(*deadline, number));
-                self.held -= 1;
-            }
+    fn change(&mut self, number: u64, state: State) {
+        if let Some(known) = self.known.get_mut(&number) {
+            self.index.change(number, known, state);
         }
-        match &state {
-            State::Blocked | State::Dead(_) => {}
-            State::Delayed => {
-                self.timers.insert((known.traits.not_before, number));
-                self.delayed += 1;
-            }
-            State::Ready => drop(lane.insert((known.rank, number))),
-            State::Held { deadline, .. } => {
-                self.timers.insert((*deadline, number));
-                self.held += 1;
-            }
-        }
-        known.state = state;
     }
 }
 

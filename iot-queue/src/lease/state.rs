@@ -108,6 +108,11 @@ impl Known {
         }
     }
 
+    /// What names the present lease, if there is one.
+    pub(super) fn token(&self) -> Option<u64> {
+        if let State::Held { token, .. } = self.state { Some(token) } else { None }
+    }
+
     /// Makes a dead letter of it.
     pub(super) fn bury(&mut self, death: Death) {
         self.traits.expires = None;
