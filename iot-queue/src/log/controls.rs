@@ -88,6 +88,7 @@ impl<S: Storage> Log<S> {
 
     /// Lets new segments begin without the record that [`set_standing`](Self::set_standing) asked for. An earlier
     /// segment may still hold it: that it is gone needs a control record of its own.
+    #[allow(dead_code, reason = "a cursor that is removed stands no longer")]
     pub(crate) fn clear_standing(&mut self, kind: u8, key: u64) {
         if let Some(record) = self.standing.records.remove(&(kind, key)) {
             self.standing.octets -= record::record_len(0, record.len() as u32);
