@@ -116,18 +116,14 @@ impl Leases {
     /// that one.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(&(at, number)) = self.index.timers.first()
-            && at <= self.now
-        {
+        while let Some(&(_, number)) = self.index.timers.first().filter(|&&(at, _)| at <= self.now) {
             match self.known.get(&number).map(|known| &known.state) {
                 Some(&State::Held { token, .. }) => self.run_out(number, token),
                 // The delay is over.
                 _ => self.arrange(number),
             }
         }
-        while let Some(&(at, number)) = self.expiries.first()
-            && at <= self.now
-        {
+        while let Some(&(_, number)) = self.expiries.first().filter(|&&(at, _)| at <= self.now) {
             self.expiries.pop_first();
             let held = self.known.get(&number).is_some_and(|known| matches!(known.state, State::Held { .. }));
             // Who holds it may still acknowledge it.
@@ -405,9 +401,8 @@ impl Leases {
 
     /// Arranges the oldest message of a key.
     fn unblock(&mut self, key: u64) {
-        if let Some(head) = self.head(key)
-            && self.known.get(&head).is_some_and(|known| known.state == State::Blocked)
-        {
+        let blocked = |head: &u64| self.known.get(head).is_some_and(|known| known.state == State::Blocked);
+        if let Some(head) = self.head(key).filter(blocked) {
             self.arrange(head);
         }
     }
@@ -418,15 +413,12 @@ impl Leases {
 
     /// Takes in a message that is blocked or dead.
     fn insert(&mut self, number: u64, known: Known) {
-        if let Some(key) = known.traits.key
-            && known.state == State::Blocked
-        {
+        if let Some(key) = known.traits.key.filter(|_| known.state == State::Blocked) {
             let former = self.head(key).filter(|&former| former > number);
             self.keys.insert((key, number));
             // A dead letter that comes back goes before the rest of its key.
-            if let Some(former) = former
-                && self.known.get(&former).is_some_and(|known| known.token().is_none())
-            {
+            let is_free = |former: &u64| self.known.get(former).is_some_and(|known| known.token().is_none());
+            if let Some(former) = former.filter(is_free) {
                 self.change(former, State::Blocked);
             }
         }

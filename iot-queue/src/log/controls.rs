@@ -69,9 +69,8 @@ impl<S: Storage> Log<S> {
     pub(crate) fn set_standing(&mut self, kind: u8, key: u64, payload: &[u8]) -> Result<(), LogError> {
         let Some(len) = self.control_len(payload) else { return Err(LogError::Full) };
         let standing = &mut self.standing;
-        if let Some(record) = standing.records.get_mut(&(kind, key))
-            && record.len() == payload.len()
-        {
+        let former = standing.records.get_mut(&(kind, key));
+        if let Some(record) = former.filter(|record| record.len() == payload.len()) {
             record.copy_from_slice(payload);
             return Ok(());
         }

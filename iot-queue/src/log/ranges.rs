@@ -18,9 +18,8 @@ impl Ranges {
     /// Adds a range of numbers none of which the set holds yet.
     pub(crate) fn insert_range(&mut self, mut range: Range<u64>) {
         self.numbers = self.numbers.saturating_add(range.end - range.start);
-        if let Some((&start, &end)) = self.ranges.range(..=range.start).next_back()
-            && end == range.start
-        {
+        let before = self.ranges.range(..=range.start).next_back();
+        if let Some((&start, _)) = before.filter(|&(_, &end)| end == range.start) {
             range.start = start;
         }
         if let Some(end) = self.ranges.remove(&range.end) {

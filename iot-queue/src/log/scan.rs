@@ -125,10 +125,10 @@ fn next_record<S: Storage>(
         header.offset.checked_sub(segment.next()).is_some_and(|missing| missing <= at_most)
     })?;
     let page = at.checked_next_multiple_of(segment.header.page_len.max(ALIGNMENT)).filter(|&page| page < limit);
-    if let Some(page) = page.filter(|&page| found.as_ref().is_none_or(|&(found, _)| found > page))
-        && let Some(header) = stands_at(storage, segment, window, page, limit)?
-    {
-        return Ok(Next::Record(page, header));
+    if let Some(page) = page.filter(|&page| found.as_ref().is_none_or(|&(found, _)| found > page)) {
+        if let Some(header) = stands_at(storage, segment, window, page, limit)? {
+            return Ok(Next::Record(page, header));
+        }
     }
     Ok(found.map_or(Next::End { torn }, |(found, header)| Next::Record(found, header)))
 }

@@ -74,9 +74,8 @@ impl Window {
         if !self.holds(segment, position, until) {
             self.enter(segment, position, position.saturating_add(self.ahead.max(len)).min(limit).max(until));
             let around = storage::read_around(storage, segment.number, position, &mut self.bytes)?;
-            if let (Some(failure), 0) = (around.failure, around.octets)
-                && (position == segment::RECORDS || self.bytes.len() >= HOLE)
-            {
+            let failure = around.failure.filter(|_| around.octets == 0);
+            if let Some(failure) = failure.filter(|_| position == segment::RECORDS || self.bytes.len() >= HOLE) {
                 // Not a place that cannot be read, but a medium that does not read.
                 self.generation = 0;
                 return Err(failure);

@@ -43,9 +43,7 @@ impl Expiries {
 
     /// Forgets what is no longer stored.
     pub(super) fn trim(&mut self, oldest: u64) {
-        while let Some(entry) = self.ranges.first_entry()
-            && *entry.get() <= oldest
-        {
+        while let Some(entry) = self.ranges.first_entry().filter(|entry| *entry.get() <= oldest) {
             entry.remove();
         }
     }

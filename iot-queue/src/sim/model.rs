@@ -157,9 +157,7 @@ impl Model {
     }
 
     pub(super) fn acknowledged(&mut self, number: u64) {
-        if let Some(slot) = self.slots.get_mut(number as usize)
-            && slot.state != State::Settled
-        {
+        if let Some(slot) = self.slots.get_mut(number as usize).filter(|slot| slot.state != State::Settled) {
             slot.state = State::Acknowledged;
         }
     }
@@ -285,9 +283,8 @@ impl Model {
             return Err(Violation::Hole { offset: Offset::new(expected) });
         }
         let waits = |slot: &Slot| slot.state == State::Waiting && !slot.lost;
-        if let Some(number) = self.slots[..oldest.min(next) as usize].iter().position(waits)
-            && self.damage < Damage::Sector
-        {
+        let missing = self.slots[..oldest.min(next) as usize].iter().position(waits);
+        if let Some(number) = missing.filter(|_| self.damage < Damage::Sector) {
             return Err(Violation::Lost { offset: Offset::new(number as u64) });
         }
         self.durable = next;
