@@ -158,6 +158,17 @@ impl AppendError {
     }
 }
 
+impl From<CommitError> for AppendError {
+    /// Why messages are not durable that were to be.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full { budget } => Self::Full { budget },
+            CommitError::ReadOnly(cause) => Self::ReadOnly(cause),
+            CommitError::Storage(cause) => Self::Storage(cause),
+        }
+    }
+}
+
 impl CommitError {
     pub(crate) fn from_log(error: LogError, budget: u64) -> Self {
         match error {

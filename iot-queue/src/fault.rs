@@ -3,7 +3,7 @@
 //!
 //! `tests/sim_power.rs` switches them off one at a time, and `docs/durability.md` lists how many seeds each survives.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
@@ -65,6 +65,19 @@ impl Guard {
     const fn bit(self) -> u32 {
         1 << self as u32
     }
+}
+
+static LOSES_WAKEUPS: AtomicBool = AtomicBool::new(false);
+
+/// Lets the end of a shared sync wake one of those who wait for it, not all: what the model check of the shared queue
+/// must find.
+pub fn lose_wakeups() {
+    LOSES_WAKEUPS.store(true, Ordering::SeqCst);
+}
+
+#[cfg(feature = "std")]
+pub(crate) fn loses_wakeups() -> bool {
+    LOSES_WAKEUPS.load(Ordering::SeqCst)
 }
 
 static OFF: AtomicU32 = AtomicU32::new(0);

@@ -62,6 +62,9 @@
 //!
 //! [`entries_from`](Queue::entries_from) and [`ack_before`](Queue::ack_before) make a journal of the queue.
 //!
+//! With the feature `std`, threads and tasks use one queue through `shared::SharedQueue`, which makes one sync serve all
+//! who wait for one, and lets them wait for messages.
+//!
 //! What lasts:
 //!
 //! | after | the process is killed | the power is cut |
@@ -133,6 +136,8 @@ mod log;
 mod message;
 mod offset;
 mod queue;
+#[cfg(feature = "std")]
+pub mod shared;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stats;

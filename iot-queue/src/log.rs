@@ -22,6 +22,8 @@ mod scan;
 mod segment_state;
 mod window;
 
+#[cfg(feature = "std")]
+pub(crate) use self::commit::Pending;
 use self::commit::{Outbox, begin};
 pub(crate) use self::controls::Control;
 use self::controls::Standing;

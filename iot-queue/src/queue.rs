@@ -19,6 +19,8 @@ mod duplicates;
 mod expiry;
 mod leasing;
 mod records;
+#[cfg(feature = "std")]
+mod sharing;
 
 use self::clock::Clock;
 use self::duplicates::Duplicates;
@@ -118,10 +120,7 @@ impl<S: Storage> Queue<S> {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_batch(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
-        if let Some(index) = self.duplicates.find(messages).position(|known| known) {
-            self.counts.duplicates += 1;
-            return Err(AppendError::Duplicate { index });
-        }
+        self.refuse_duplicates(messages)?;
         self.append_checked(messages)
     }
 
@@ -197,10 +196,8 @@ impl<S: Storage> Queue<S> {
         let mut window = Window::default();
         let mut latest = None;
         for number in self.log.flagged(self.log.oldest(), record::HAS_POSITION) {
-            if let Lookup::Message { position: Some(found), .. } =
-                self.log.read(number, &mut window).map_err(ReserveError::Storage)?
-                && found == *position
-            {
+            let looked_up = self.log.read(number, &mut window).map_err(ReserveError::Storage)?;
+            if matches!(looked_up, Lookup::Message { position: Some(found), .. } if found == *position) {
                 latest = Some(Offset::new(number));
             }
         }
@@ -289,7 +286,26 @@ impl<S: Storage> Queue<S> {
         self.log.into_storage()
     }
 
+    fn refuse_duplicates(&mut self, messages: &[Message<'_>]) -> Result<(), AppendError> {
+        let Some(index) = self.duplicates.find(messages).position(|known| known) else { return Ok(()) };
+        self.counts.duplicates += 1;
+        Err(AppendError::Duplicate { index })
+    }
+
+    /// Appends messages that are not known, as durably as the configuration says.
     fn append_checked(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
+        let first = self.enter_checked(messages)?;
+        let budget = self.budget();
+        let fail = |error| AppendError::from_log(error, budget);
+        match self.config.durability_choice() {
+            Durability::EachMessage => drop(self.commit_all().map_err(fail)?),
+            Durability::Manual => self.log.write().map_err(fail)?,
+        }
+        Ok(first)
+    }
+
+    /// Takes messages in that are not known and not too long.
+    fn enter_checked(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
         for message in messages {
             if let Some(len) = message.key.map(<[u8]>::len).filter(|&len| len > metadata::MAX_KEY_LEN) {
                 return Err(AppendError::KeyTooLong { len, limit: metadata::MAX_KEY_LEN });
@@ -303,10 +319,6 @@ impl<S: Storage> Queue<S> {
         let budget = self.budget();
         let fail = |error| AppendError::from_log(error, budget);
         let first = self.enter(messages).map_err(fail)?;
-        match self.config.durability_choice() {
-            Durability::EachMessage => drop(self.commit_all().map_err(fail)?),
-            Durability::Manual => self.log.write().map_err(fail)?,
-        }
         self.counts.appended += messages.len() as u64;
         Ok(Offset::new(first))
     }

@@ -109,7 +109,7 @@ impl<S: Storage> Log<S> {
 
     /// What syncs the segment of `pending` while the log is in use; nothing where the medium has no such thing, and
     /// [`sync`](Self::sync) does it.
-    #[allow(dead_code, reason = "the front for many threads syncs by it")]
+    #[cfg(feature = "std")]
     pub(crate) fn syncer(&mut self, pending: Pending) -> Result<Option<S::Syncer>, StorageError> {
         self.storage.syncer(pending.segment)
     }

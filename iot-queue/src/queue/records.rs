@@ -16,6 +16,8 @@ use crate::format::control::{
 use crate::format::metadata::Attributes;
 use crate::format::record;
 use crate::lease::{Saved, Traits};
+#[cfg(feature = "std")]
+use crate::log::Pending;
 use crate::log::{Control, LogError, Lookup, Window};
 use crate::message::Message;
 use crate::storage::Storage;
@@ -34,6 +36,14 @@ impl<S: Storage> Queue<S> {
         let durable = self.log.commit()?;
         self.expiries.trim(self.log.oldest());
         Ok(durable)
+    }
+
+    /// Writes everything, and what changed, for a sync that somebody else does.
+    #[cfg(feature = "std")]
+    pub(super) fn begin_all(&mut self) -> Result<Option<Pending>, LogError> {
+        self.quota.retry();
+        self.save_leases()?;
+        self.log.begin_commit()
     }
 
     /// Saves the states of messages that changed, by one write: they outlive the process.
@@ -342,9 +352,7 @@ const QUOTA_STEPS: usize = 64;
 
 impl Quota {
     fn allows(&mut self, oldest: u64, budget: u64) -> bool {
-        while let Some(&(number, octets)) = self.taken.front()
-            && number < oldest
-        {
+        while let Some(&(_, octets)) = self.taken.front().filter(|&&(number, _)| number < oldest) {
             self.taken.pop_front();
             self.octets -= octets;
         }

@@ -1,0 +1,109 @@
+//! One sync for everybody who waits.
+
+use crate::error::CommitError;
+use crate::offset::Offset;
+use crate::storage::{Storage, Syncer as _};
+
+use super::state::Locked;
+use super::{Clock, Shared};
+
+impl<S: Storage, C: Clock> Shared<S, C> {
+    /// Waits until everything before `until` is durable: for the sync of somebody else, or its own.
+    pub(super) fn wait_durable<'g>(
+        &'g self,
+        mut state: Locked<'g, S>,
+        until: Offset,
+    ) -> Result<Locked<'g, S>, CommitError> {
+        while state.queue.durable() < until {
+            state = if state.is_syncing { state.wait(&self.progress) } else { self.lead(state)? };
+        }
+        Ok(state)
+    }
+
+    /// Commits what there is now, in a commit that begins after this call.
+    pub(super) fn commit_now<'g>(&'g self, mut state: Locked<'g, S>) -> Result<Locked<'g, S>, CommitError> {
+        while state.is_syncing {
+            state = state.wait(&self.progress);
+        }
+        self.lead(state)
+    }
+
+    /// Commits for all who wait. Nobody else does meanwhile.
+    fn lead<'g>(&'g self, mut state: Locked<'g, S>) -> Result<Locked<'g, S>, CommitError> {
+        state.is_syncing = true;
+        state = self.linger(state);
+        let uncommitted = state.uncommitted.take();
+        state.unwritten = 0;
+        let committed = match state.queue.begin_commit() {
+            Ok(Some(pending)) => {
+                let syncer = state.queue.syncer(pending);
+                let synced = match syncer {
+                    Ok(Some(syncer)) => {
+                        drop(state);
+                        let synced = {
+                            let _unless_it_panics = GiveWay { shared: self };
+                            syncer.sync()
+                        };
+                        state = self.lock();
+                        synced
+                    }
+                    Ok(None) => state.queue.sync(pending),
+                    Err(error) => Err(error),
+                };
+                state.queue.end_commit(pending, synced)
+            }
+            Ok(None) => Ok(state.queue.durable()),
+            Err(error) => Err(error),
+        };
+        state.is_syncing = false;
+        let (durable, failure) = (state.queue.durable(), committed.err());
+        if failure.is_some() {
+            state.uncommitted = uncommitted.or(state.uncommitted);
+        }
+        state.wake_committing(durable, failure);
+        self.tell_progress();
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(state),
+        }
+    }
+
+    /// Gives others the time to join, if the settings say so.
+    fn linger<'g>(&'g self, mut state: Locked<'g, S>) -> Locked<'g, S> {
+        if self.settings.linger.is_zero() {
+            return state;
+        }
+        let end = self.clock.now().saturating_add(self.settings.linger);
+        loop {
+            let left = end.saturating_since(self.clock.now());
+            if left.is_zero() || state.is_closed {
+                return state;
+            }
+            state = state.wait_timeout(&self.demand, left);
+        }
+    }
+
+    fn tell_progress(&self) {
+        #[cfg(iot_fault)]
+        if crate::fault::loses_wakeups() {
+            return self.progress.notify_one();
+        }
+        self.progress.notify_all();
+    }
+}
+
+/// Lets others sync when a syncer of the caller's panics.
+struct GiveWay<'a, S: Storage, C> {
+    shared: &'a Shared<S, C>,
+}
+
+impl<S: Storage, C> Drop for GiveWay<'_, S, C> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Ok(mut state) = self.shared.state.lock() {
+                state.is_syncing = false;
+            }
+            self.shared.progress.notify_all();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+use core::task::Waker;
+use core::time::Duration;
+
+use iot_core::Instant;
+
+use crate::error::{AppendError, CommitError};
+use crate::offset::Offset;
+use crate::queue::Queue;
+use crate::storage::Storage;
+
+use super::sync::{Condvar, Mutex, MutexGuard};
+
+/// What the lock guards.
+pub(super) struct State<S> {
+    pub(super) queue: Queue<S>,
+    /// Whether somebody syncs, or lingers before.
+    pub(super) is_syncing: bool,
+    /// Octets of messages that were taken in and not written.
+    pub(super) unwritten: usize,
+    /// When the first of what no commit covers came.
+    pub(super) uncommitted: Option<Instant>,
+    /// Threads that wait for messages.
+    pub(super) waiting: usize,
+    pub(super) is_closed: bool,
+    /// Tasks that wait for a commit.
+    pub(super) committing: BTreeMap<u64, Committing>,
+    /// Tasks that wait for messages.
+    pub(super) reserving: BTreeMap<u64, Waker>,
+    next_task: u64,
+    /// Tasks to be woken once the lock is free: waking one may drop another, and that takes the lock.
+    awake: Vec<Waker>,
+}
+
+/// A task that waits for a commit.
+pub(super) struct Committing {
+    pub(super) until: Offset,
+    pub(super) waker: Waker,
+    /// How the commit failed that was to serve it.
+    pub(super) failure: Option<CommitError>,
+}
+
+impl<S: Storage> State<S> {
+    pub(super) fn new(queue: Queue<S>) -> Self {
+        Self {
+            queue,
+            is_syncing: false,
+            unwritten: 0,
+            uncommitted: None,
+            waiting: 0,
+            is_closed: false,
+            committing: BTreeMap::new(),
+            reserving: BTreeMap::new(),
+            next_task: 0,
+            awake: Vec::new(),
+        }
+    }
+
+    /// Whether a task waits for a commit that is still to come.
+    pub(super) fn wants_commit(&self) -> bool {
+        self.committing.values().any(|task| task.failure.is_none() && task.until > self.queue.durable())
+    }
+
+    /// Writes what was taken in. Until then it cannot be read.
+    pub(super) fn write_entered(&mut self) -> Result<(), AppendError> {
+        if core::mem::take(&mut self.unwritten) == 0 {
+            return Ok(());
+        }
+        self.queue.write()
+    }
+
+    /// As [`write_entered`](Self::write_entered), for who is about to read. When that fails for good the queue is
+    /// read-only, and says so to whoever uses it next.
+    pub(super) fn make_readable(&mut self) {
+        let _ = self.write_entered();
+    }
+}
+
+impl<S> State<S> {
+    /// A name for a task that waits.
+    pub(super) fn name_task(&mut self) -> u64 {
+        self.next_task += 1;
+        self.next_task
+    }
+
+    pub(super) fn wake_reserving(&mut self) {
+        self.awake.extend(core::mem::take(&mut self.reserving).into_values());
+    }
+
+    /// Wakes the tasks whose messages are durable now, or which learn that they are not.
+    pub(super) fn wake_committing(&mut self, durable: Offset, failure: Option<CommitError>) {
+        for task in self.committing.values_mut().filter(|task| task.until <= durable || failure.is_some()) {
+            task.failure = failure;
+            self.awake.push(task.waker.clone());
+        }
+    }
+}
+
+const NOT_POISONED: &str = "no storage and no clock of the caller's panics";
+
+/// The state, for as long as nobody else has it. When it is given back, tasks are woken.
+pub(super) struct Locked<'g, S> {
+    /// Gone only while it waits.
+    guard: Option<MutexGuard<'g, State<S>>>,
+    mutex: &'g Mutex<State<S>>,
+}
+
+impl<'g, S> Locked<'g, S> {
+    pub(super) fn new(mutex: &'g Mutex<State<S>>) -> Self {
+        Self { guard: Some(mutex.lock().expect(NOT_POISONED)), mutex }
+    }
+
+    /// Gives the state to others until `condition` is told, or earlier.
+    pub(super) fn wait(mut self, condition: &Condvar) -> Self {
+        if let Some(guard) = self.give_back_or_keep() {
+            self.guard = Some(condition.wait(guard).expect(NOT_POISONED));
+        }
+        self
+    }
+
+    /// Gives the state to others until `condition` is told, or so long at most.
+    pub(super) fn wait_timeout(mut self, condition: &Condvar, at_most: Duration) -> Self {
+        if let Some(guard) = self.give_back_or_keep() {
+            self.guard = Some(condition.wait_timeout(guard, at_most).expect(NOT_POISONED).0);
+        }
+        self
+    }
+
+    /// The guard, to wait with. When tasks are to be woken that happens now, and nothing is waited for.
+    fn give_back_or_keep(&mut self) -> Option<MutexGuard<'g, State<S>>> {
+        let mut guard = self.guard.take()?;
+        let awake = core::mem::take(&mut guard.awake);
+        if awake.is_empty() {
+            return Some(guard);
+        }
+        drop(guard);
+        awake.into_iter().for_each(Waker::wake);
+        self.guard = Some(self.mutex.lock().expect(NOT_POISONED));
+        None
+    }
+}
+
+impl<S> Deref for Locked<'_, S> {
+    type Target = State<S>;
+
+    fn deref(&self) -> &State<S> {
+        self.guard.as_ref().expect("it is gone only while it waits")
+    }
+}
+
+impl<S> DerefMut for Locked<'_, S> {
+    fn deref_mut(&mut self) -> &mut State<S> {
+        self.guard.as_mut().expect("it is gone only while it waits")
+    }
+}
+
+impl<S> Drop for Locked<'_, S> {
+    fn drop(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            let awake = core::mem::take(&mut guard.awake);
+            drop(guard);
+            awake.into_iter().for_each(Waker::wake);
+        }
+    }
+}
