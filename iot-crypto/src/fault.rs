@@ -59,6 +59,8 @@ pub enum Check {
     PaddingOctets,
     /// Each key numbers its own bundles.
     BundleNumbers,
+    /// One number has one bundle.
+    BundleDigest,
     /// How much work a key file may ask for.
     KeyFileCost,
     /// How many keys are derived for a message that is not verified yet.
@@ -104,6 +106,7 @@ impl Check {
         ("padding", Self::Padding),
         ("padding-octets", Self::PaddingOctets),
         ("bundle-numbers", Self::BundleNumbers),
+        ("bundle-digest", Self::BundleDigest),
         ("key-file-cost", Self::KeyFileCost),
         ("generation-limit", Self::GenerationLimit),
         ("batch-hash", Self::BatchHash),
