@@ -20,8 +20,12 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Decodes a point, compressed or not (SEC 1 §2.3.4).
+    /// Decodes a point, compressed or not (SEC 1 §2.3.4). The compact form, which `p256` knows too, would be a second name
+    /// of the same key.
     pub(super) fn from_sec1(octets: &[u8]) -> Result<Self, KeyError> {
+        if !matches!(octets.first(), Some(2..=4)) {
+            return Err(KeyError::NotAPoint);
+        }
         let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(octets).map_err(|_| KeyError::NotAPoint)?;
         Ok(Self::new(key))
     }
@@ -200,6 +204,16 @@ mod tests {
         let ed25519 = crate::SigningKey::from_seed(&[1; 32]);
         assert_eq!(key().verifying_key().verify(b"m", &ed25519.sign(b"m")), Err(SignatureError));
         assert_eq!(ed25519.verifying_key().verify(b"m", &key().sign(b"m")), Err(SignatureError));
+    }
+
+    #[test]
+    fn the_compact_form_of_a_point_is_refused() {
+        let key = P256SigningKey::from_bytes(&hex(SECRET)).unwrap().verifying_key();
+        let mut point = *Point::from_sec1(key.as_bytes()).unwrap().as_bytes();
+        for tag in (0..2).chain(5..=255) {
+            point[0] = tag;
+            assert_eq!(VerifyingKey::from_bytes(&point), Err(KeyError::NotAPoint), "{tag}");
+        }
     }
 
     /// RFC 9679 §6: the thumbprint of a key on P-256.
