@@ -1,6 +1,6 @@
 //! A queue for many threads and tasks, whose appends share their syncs.
 //!
-//! [`SharedQueue`] holds a [`Queue`](crate::Queue) behind a lock. Who needs a message durable waits for a sync, and one
+//! [`SharedQueue`] holds a [`Queue`] behind a lock. Who needs a message durable waits for a sync, and one
 //! sync serves everybody who waits: the first of them does it, with the lock free, while others append. So the queue
 //! starts no thread, and `n` threads that append at once pay for one sync, not `n`.
 //!
@@ -8,9 +8,9 @@
 //!
 //! | what | how |
 //! | --- | --- |
-//! | each message | [`Durability::EachMessage`](crate::Durability::EachMessage): [`append`](SharedQueue::append) returns when the message is durable |
+//! | each message | [`Durability::EachMessage`]: [`append`](SharedQueue::append) returns when the message is durable |
 //! | many at once | the same with a [`linger`](SharedSettings::linger): who syncs first waits so long for others |
-//! | now and then | [`Durability::Manual`](crate::Durability::Manual), and [`flush_after`](SharedSettings::flush_after), with [`run`](SharedQueue::run) on a thread of the caller's |
+//! | now and then | [`Durability::Manual`], and [`flush_after`](SharedSettings::flush_after), with [`run`](SharedQueue::run) on a thread of the caller's |
 //! | none | `Manual`, without |
 //!
 //! Whatever the choice, [`submit`](SharedQueue::submit) does not wait: it gives a [`Ticket`], for which
