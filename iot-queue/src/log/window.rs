@@ -43,22 +43,14 @@ impl Window {
         len: u32,
         limit: u32,
     ) -> Result<&[u8], StorageError> {
-        let until = position.saturating_add(len).min(limit).max(position);
-        if !self.holds(segment, position, until) {
-            let ahead = position.saturating_add(self.ahead.max(len)).min(limit).max(until);
-            let read = |window: &mut Self, until| {
+        self.fill(segment, position, len, limit, |window, until, ahead| {
+            let mut read = |until| {
                 window.enter(segment, position, until);
                 storage.read_at(segment.number, position, &mut window.bytes)
             };
             // What cannot be read may stand behind what was asked for.
-            let outcome = read(self, ahead).or_else(|_| read(self, until));
-            if let Err(error) = outcome {
-                // What a failed read leaves behind is nobody's octets.
-                self.generation = 0;
-                return Err(error);
-            }
-        }
-        Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
+            read(ahead).or_else(|_| read(until))
+        })
     }
 
     /// Like [`get`](Self::get), but takes for zeros what the medium fails to read, and notes that it did.
@@ -70,24 +62,44 @@ impl Window {
         len: u32,
         limit: u32,
     ) -> Result<&[u8], StorageError> {
-        let until = position.saturating_add(len).min(limit).max(position);
-        if !self.holds(segment, position, until) {
-            self.enter(segment, position, position.saturating_add(self.ahead.max(len)).min(limit).max(until));
-            let around = storage::read_around(storage, segment.number, position, &mut self.bytes)?;
+        self.fill(segment, position, len, limit, |window, _, ahead| {
+            window.enter(segment, position, ahead);
+            let around = storage::read_around(storage, segment.number, position, &mut window.bytes)?;
             let failure = around.failure.filter(|_| around.octets == 0);
-            if let Some(failure) = failure.filter(|_| position == segment::RECORDS || self.bytes.len() >= HOLE) {
+            if let Some(failure) = failure.filter(|_| position == segment::RECORDS || window.bytes.len() >= HOLE) {
                 // Not a place that cannot be read, but a medium that does not read.
-                self.generation = 0;
                 return Err(failure);
             }
-            self.failure = self.failure.or(around.failure);
-        }
-        Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
+            window.failure = window.failure.or(around.failure);
+            Ok(())
+        })
     }
 
     /// Whatever is in memory from `position` on; call [`get`](Self::get) first.
     pub(crate) fn rest(&self, position: u32) -> &[u8] {
         self.bytes.get(position.wrapping_sub(self.start) as usize..).unwrap_or_default()
+    }
+
+    /// The octets as [`get`](Self::get) gives them, which `read` puts here if they are not: from `position` until where it
+    /// must at least, and ahead to where it may.
+    fn fill(
+        &mut self,
+        segment: &Segment,
+        position: u32,
+        len: u32,
+        limit: u32,
+        read: impl FnOnce(&mut Self, u32, u32) -> Result<(), StorageError>,
+    ) -> Result<&[u8], StorageError> {
+        let until = position.saturating_add(len).min(limit).max(position);
+        if !self.holds(segment, position, until) {
+            let ahead = position.saturating_add(self.ahead.max(len)).min(limit).max(until);
+            if let Err(error) = read(self, until, ahead) {
+                // What a failed read leaves behind is nobody's octets.
+                self.generation = 0;
+                return Err(error);
+            }
+        }
+        Ok(&self.bytes[(position - self.start) as usize..(until - self.start) as usize])
     }
 
     fn enter(&mut self, segment: &Segment, position: u32, until: u32) {
