@@ -46,6 +46,9 @@ pub(crate) struct Log<S> {
     segment_len: u32,
     /// In the order of their generations; never empty.
     segments: VecDeque<Segment>,
+    /// Below this number nobody needed anything when the log was opened. The first commit frees the segments: until then
+    /// the owner has not said what stands, and what is lost there has still to be named.
+    passed: u64,
     /// Segments that nobody needs, in the order in which they are used again: of two that were retired the earlier
     /// generation goes first, so that acknowledgements on the medium never go before the messages that they settle.
     free: VecDeque<SegmentNumber>,
@@ -183,7 +186,7 @@ impl<S: Storage> Log<S> {
 
     /// The first number that the log may still hold.
     pub(crate) fn oldest(&self) -> u64 {
-        self.segments.front().map_or(0, |segment| segment.header.first)
+        self.segments.front().map_or(0, |segment| segment.header.first).max(self.passed)
     }
 
     /// The number of the message that comes next.
@@ -214,7 +217,7 @@ impl<S: Storage> Log<S> {
 
     /// Everything that is numbered, not retired and cannot be read, as far as that is known.
     pub(crate) fn losses(&self) -> impl Iterator<Item = Gap> + '_ {
-        let mut next = self.oldest();
+        let mut next = self.segments.front().map_or(0, |segment| segment.header.first);
         self.segments.iter().flat_map(move |segment| {
             let between = next..segment.header.first;
             next = segment.next();

@@ -255,3 +255,33 @@ fn what_cannot_be_read_holds_nothing_up_and_comes_when_it_can() {
     storage.crash(|_| iot_queue::Fate::Kept);
     assert_eq!(drain(storage, "readable again").given, expected);
 }
+
+/// A fuzzer destroyed both headers of the newest segment, which said that an earlier one was retired. Its messages, all
+/// acknowledged, were gone after the first commit, and there again for the next opening.
+#[test]
+fn two_openings_of_a_damaged_queue_hold_the_same_messages() {
+    let mut queue = Queue::open(MemoryStorage::new(), config(), RANDOM).expect("a new queue");
+    for number in 0..90 {
+        queue.append(&Message::new(&payload(number))).expect("there is room");
+        if number % 3 != 0 {
+            let leased = queue.reserve(Instant::START, MINUTE, 1).expect("the storage works");
+            queue.ack(leased[0].lease).expect("it is held");
+        }
+        if number % 4 == 0 {
+            queue.commit().expect("the storage works");
+        }
+    }
+    queue.commit().expect("the storage works");
+    assert_eq!((queue.stats().segments_used, queue.oldest() > Offset::START), (2, true), "one segment was retired");
+    let mut storage = queue.into_storage();
+    storage
+        .damage(SegmentNumber::new(2), |octets| [0, 512].into_iter().for_each(|copy| octets[copy + 2..][..2].fill(0)));
+
+    let entries = |queue: &Queue<MemoryStorage>| queue.entries_from(Offset::START).collect::<Vec<_>>();
+    let mut queue = Queue::open(storage, config(), [9; 8]).expect("damage never keeps a queue shut");
+    let found = entries(&queue);
+    queue.commit().expect("the storage works");
+    assert_eq!(entries(&queue), found, "after the first commit");
+    let again = Queue::open(queue.into_storage(), config(), [8; 8]).expect("it opened before");
+    assert_eq!(entries(&again), found, "after the second opening");
+}

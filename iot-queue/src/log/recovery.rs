@@ -122,6 +122,7 @@ impl<S: Storage> Log<S> {
         }
         let mut log = Self::assemble(storage, any, opening, used, free);
         acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
+        log.passed = log.segments.iter().find(|segment| segment.unsettled() > 0).unwrap_or(log.tail()).header.first;
         log.next_generation = newest + 1;
         log.recovered = controls;
         // A commit mark in the newest segment says that a sync covered what it began with.
@@ -143,6 +144,7 @@ impl<S: Storage> Log<S> {
             epoch: any.epoch,
             opening,
             segment_len: any.len,
+            passed: 0,
             free,
             next_generation: newest + 1,
             unrecorded: Ranges::default(),
