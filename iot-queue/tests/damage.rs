@@ -285,3 +285,22 @@ fn two_openings_of_a_damaged_queue_hold_the_same_messages() {
     let again = Queue::open(queue.into_storage(), config(), [8; 8]).expect("it opened before");
     assert_eq!(entries(&again), found, "after the second opening");
 }
+
+/// A fuzzer wrote the header of the oldest segment over that of the newest. The next life had the generation of the one
+/// that was lost so, in its segment: the octets that it had not written over yet passed for its records.
+#[test]
+fn records_of_a_life_that_nobody_knows_of_stay_away() {
+    let (mut storage, _, _) = sample();
+    let mut start = [0; 1024];
+    storage.read_at(SegmentNumber::new(0), 0, &mut start).expect("it is there");
+    storage.damage(SegmentNumber::new(USED - 1), |octets| octets[..1024].copy_from_slice(&start));
+    let mut queue = Queue::open(storage, config(), [9; 8]).expect("damage never keeps a queue shut");
+    let end = queue.next_offset();
+    while queue.stats().segments_used < USED {
+        queue.append(&Message::new(b"instead")).expect("there is room");
+    }
+    queue.commit().expect("the storage works");
+    let (next, storage) = (queue.next_offset(), queue.into_storage());
+    let queue = Queue::open(storage, config(), [8; 8]).expect("it opened before");
+    assert!(next > end && queue.next_offset() == next, "{} after {next}", queue.next_offset());
+}

@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::commit::page_len;
 use super::controls::{Control, Standing, read_control};
+use super::hold::Hold;
 use super::ranges::Ranges;
 use super::scan::{Age, Findings, scan};
 use super::segment_state::{Phase, Segment};
@@ -108,6 +109,10 @@ impl<S: Storage> Log<S> {
         survey.lives.dedup_by_key(|(_, header)| header.generation);
         let retired_below = survey.lives.iter().map(|(_, header)| header.retired_below).max().unwrap_or(0);
         let newest = survey.lives.last().map_or(0, |(_, header)| header.generation);
+        let is_known = |number: &SegmentNumber| survey.lives.iter().any(|(known, _)| known == number);
+        let strangers: Vec<_> = numbers.iter().filter(|&number| !is_known(number)).copied().collect();
+        // A life that nobody knows of may have had the next generation: its records must not pass for ours.
+        let next_generation = newest + 1 + count_with_content(&storage, &strangers)?;
         let (retired, live): (Vec<_>, Vec<_>) =
             survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
         let live = without_vain(&storage, live)?;
@@ -123,7 +128,7 @@ impl<S: Storage> Log<S> {
         let mut log = Self::assemble(storage, any, opening, used, free);
         acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
         log.passed = log.segments.iter().find(|segment| segment.unsettled() > 0).unwrap_or(log.tail()).header.first;
-        log.next_generation = newest + 1;
+        log.next_generation = next_generation;
         log.recovered = controls;
         // A commit mark in the newest segment says that a sync covered what it began with.
         log.standing_due = findings.disturbed || log.tail().synced <= segment::RECORDS;
@@ -151,6 +156,7 @@ impl<S: Storage> Log<S> {
             standing: Standing::default(),
             standing_due: false,
             recovered: Vec::new(),
+            hold: Hold::default(),
             commits: 0,
             committed: 0,
             unsettled: segments.iter().map(Segment::unsettled).sum(),
@@ -448,10 +454,10 @@ fn numbers(extents: &[SegmentExtent], segments: u32) -> BTreeSet<SegmentNumber> 
     (0..segments).map(SegmentNumber::new).chain(extents.iter().map(|extent| extent.segment)).collect()
 }
 
-/// How many segments without a readable header hold something where their first record would stand.
-fn count_with_content<S: Storage>(storage: &S, unreadable: &[SegmentNumber]) -> Result<u64, StorageError> {
+/// How many of these segments hold something where their first record would stand.
+fn count_with_content<S: Storage>(storage: &S, segments: &[SegmentNumber]) -> Result<u64, StorageError> {
     let mut count = 0;
-    for &number in unreadable {
+    for &number in segments {
         let mut start = [0; record::HEADER_LEN as usize];
         storage::read_around(storage, number, segment::RECORDS, &mut start)?;
         count += u64::from(start != [0; record::HEADER_LEN as usize]);
