@@ -37,6 +37,25 @@ Usage: iot COMMAND [ARGUMENTS]
     --loss P               the share of frames that is lost, 0 up to 0.9 [0.2]
     --trials N             messages, at most 10000000 [100000]
     --seed S               from which the losses follow [1]
+  queue create DIR         a new queue in DIR, which must not hold one
+    --segment-len N, --segments N          octets of each segment [4194304], and how many, all allocated now [16]
+  queue append DIR [FILE...]   each line of the files, or of standard input, as a message; durable once it ends
+    --frames               records behind their length in four octets, most significant first, instead of lines
+  queue reserve DIR        hands messages out: a line each of lease, attempts, position and payload with escapes
+    --max N                so many at a time [1]
+    --frames               the payloads alone, as records
+    --hold SECONDS         keep them so long, and do what lines of standard input say: 'ack LEASE', 'release LEASE',
+                           'nack LEASE REASON', 'reject LEASE REASON', 'touch LEASE', 'more'
+                           Without it the leases end with the command, for a queue is open in one process at a time:
+                           what nobody acknowledges by 'queue ack' is handed out again, and counts one attempt more
+  queue ack DIR OFFSET...  the messages at these places are done, or the dead letters; a lease stands for its offset
+    --sources N, --ids N   append, reserve, ack: what the queue's owner remembers against repetitions; it may forget
+                           them otherwise [0, 0]
+  queue stat DIR           what the queue holds; '--json' as one object
+  queue verify DIR         reads every message; exit status 1 if one is damaged, with a line for each
+  queue dump DIR           every message that is stored and readable, acknowledged or not: offset, position, payload;
+                           '--frames' the payloads as records. What is missing is named on standard error
+                           stat, verify and dump need no permission to write, and change nothing
   queue sim                random programs on a simulated disk: exit status 1 and the program if a promise is broken
     --seeds N, --from N    how many [100000], and the first [0]
     --steps N              the most steps of a program [160]

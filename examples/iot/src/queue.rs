@@ -1,105 +1,34 @@
-//! `iot queue sim`: does the queue keep its promises, whatever happens to its disk?
+//! `iot queue`: a queue in a directory, and the simulator.
 
-use std::io::{self, IsTerminal, Write as _};
-use std::time::{Duration, Instant};
+mod append;
+mod directory;
+mod lease;
+mod read_only;
+mod report;
+mod sim;
+mod text;
 
-use iot_queue::sim::{self, Config, Fault, FaultCounts};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
 use crate::Failure;
 
-/// How often progress is told.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// The faults that `--without` names.
-const FAULTS: [(&str, Fault); 8] = [
-    ("read", Fault::Read),
-    ("write", Fault::Write),
-    ("write-space", Fault::WriteSpace),
-    ("sync", Fault::Sync),
-    ("space", Fault::Space),
-    ("allocate", Fault::Allocate),
-    ("directory", Fault::Directory),
-    ("power", Fault::Power),
-];
-
-struct Options {
-    seeds: u64,
-    from: u64,
-    failures: u64,
-    config: Config,
-}
-
-/// Runs `queue sim`.
+/// Runs the subcommands of `queue`.
 pub fn run(mut parser: Parser) -> Result<(), Failure> {
-    match parser.next()? {
-        Some(Value(command)) if command == "sim" => {}
+    let command = match parser.next()? {
+        Some(Value(command)) => command.string()?,
         Some(other) => return Err(other.unexpected().into()),
-        None => return Err(Failure::Usage("queue takes 'sim'".into())),
+        None => return Err(Failure::Usage("queue takes a command".into())),
+    };
+    match command.as_str() {
+        "create" => directory::run_create(parser),
+        "append" => append::run(parser),
+        "reserve" => lease::run_reserve(parser),
+        "ack" => lease::run_ack(parser),
+        "stat" => report::run_stat(parser),
+        "verify" => report::run_verify(parser),
+        "dump" => report::run_dump(parser),
+        "sim" => sim::run(parser),
+        other => Err(Failure::Usage(format!("there is no command 'queue {other}'"))),
     }
-    let mut options = Options { seeds: 100_000, from: 0, failures: 1, config: Config::default() };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("seeds") => options.seeds = parser.value()?.parse()?,
-            Long("from") => options.from = parser.value()?.parse()?,
-            Long("failures") => options.failures = parser.value()?.parse()?,
-            Long("steps") => options.config = options.config.steps(parser.value()?.parse()?),
-            Long("without") => {
-                let name = parser.value()?.string()?;
-                let fault = FAULTS.iter().find(|(known, _)| *known == name);
-                let (_, fault) = fault.ok_or_else(|| Failure::Usage(format!("there is no fault {name:?}")))?;
-                options.config = options.config.without(*fault);
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    if options.from.checked_add(options.seeds).is_none() || options.failures == 0 {
-        return Err(Failure::Usage("a number is out of its range".into()));
-    }
-    simulate(&options)
-}
-
-fn simulate(options: &Options) -> Result<(), Failure> {
-    let started = Instant::now();
-    let mut told = started;
-    let (mut steps, mut failures, mut done) = (0, 0, 0);
-    let mut faults = FaultCounts::default();
-    for seed in options.from..options.from + options.seeds {
-        match sim::run(seed, &options.config) {
-            Ok(report) => {
-                steps += report.steps;
-                faults.add(&report.faults);
-            }
-            Err(failure) => {
-                failures += 1;
-                println!("{failure}");
-            }
-        }
-        done += 1;
-        if failures == options.failures {
-            break;
-        }
-        if told.elapsed() >= EVERY && io::stderr().is_terminal() {
-            told = Instant::now();
-            eprint!("\r{done} of {} seeds, {:.0}/s", options.seeds, rate(done, started));
-            let _ = io::stderr().flush();
-        }
-    }
-    if told != started {
-        eprintln!();
-    }
-    for (class, count) in faults.iter() {
-        println!("{count:>12} {class}");
-    }
-    println!("{done} seeds from {}, {steps} steps, {:.0} seeds/s", options.from, rate(done, started));
-    if failures > 0 {
-        return Err(Failure::Input(format!("{failures} of {done} seeds broke a promise")));
-    }
-    println!("no promise was broken");
-    Ok(())
-}
-
-fn rate(seeds: u64, since: Instant) -> f64 {
-    seeds as f64 / since.elapsed().as_secs_f64()
 }

@@ -1,0 +1,136 @@
+//! `iot queue stat`, `verify` and `dump`: what a queue holds, without changing it.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use iot_queue::{Entry, Gap, GapCause, Queue, Stats};
+use lexopt::Parser;
+use lexopt::prelude::*;
+
+use super::directory::{self, refused};
+use super::read_only::ReadOnlyStorage;
+use super::text::{Form, position, write_message};
+use crate::Failure;
+
+/// Runs `queue stat`.
+pub fn run_stat(mut parser: Parser) -> Result<(), Failure> {
+    let (mut json, mut path) = (false, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("json") => json = true,
+            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let path = path.ok_or_else(directory::no_directory)?;
+    let (queue, _) = directory::open_read_only(&path)?;
+    let figures = figures(&queue);
+    if json {
+        let members: Vec<_> = figures.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        println!("{{{}}}", members.join(", "));
+    } else {
+        for (name, value) in figures {
+            println!("{value:>20} {name}");
+        }
+    }
+    Ok(())
+}
+
+/// What there is to say of a queue that rests, by name; `null` where something is not known.
+fn figures(queue: &Queue<ReadOnlyStorage>) -> Vec<(&'static str, String)> {
+    let Stats { depth, oldest_age, delayed, dead, expired, quarantined, .. } = queue.stats();
+    let Stats { unreadable_segments, cut, octets, budget, segments_used, segments, .. } = queue.stats();
+    let oldest_age = oldest_age.map_or_else(|| "null".into(), |age| format!("{:.6}", age.as_secs_f64()));
+    let numbers = [
+        ("oldest_offset", queue.oldest().number()),
+        ("next_offset", queue.next_offset().number()),
+        ("depth", depth),
+        ("delayed", delayed),
+        ("dead", dead),
+        ("expired", expired),
+        ("quarantined", quarantined),
+        ("unreadable_segments", unreadable_segments),
+        ("cut_octets", cut),
+        ("octets", octets),
+        ("budget_octets", budget),
+        ("segments_used", segments_used.into()),
+        ("segments", segments.into()),
+    ];
+    let mut figures: Vec<_> = numbers.into_iter().map(|(name, value)| (name, value.to_string())).collect();
+    figures.push(("oldest_age_seconds", oldest_age));
+    figures
+}
+
+/// Runs `queue verify`.
+pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
+    let path = PathBuf::from(crate::source::only_argument(&mut parser, "the directory")?);
+    let (queue, _) = directory::open_read_only(&path)?;
+    let (mut whole, mut damaged, mut unread) = (0_u64, 0_u64, 0_u64);
+    let mut name = |gap: Gap| {
+        let words = match gap.cause {
+            GapCause::Damaged => "is damaged",
+            GapCause::Uncertain => "was not durable yet and is torn or damaged",
+            _ => return,
+        };
+        for number in gap.from.number()..gap.until.number() {
+            println!("message {number} {words}");
+        }
+        damaged += gap.until.number() - gap.from.number();
+    };
+    for (entry, number) in queue.entries_from(queue.oldest()).zip(queue.oldest().number()..) {
+        match entry {
+            Ok(Entry::Message(_)) => whole += 1,
+            Ok(Entry::Gap(gap)) => name(gap),
+            Err(error) => {
+                println!("message {number} cannot be read: {error}");
+                unread += 1;
+            }
+        }
+    }
+    // Torn octets at the end are what an append leaves that was killed, and no message.
+    let Stats { unreadable_segments, cut, .. } = queue.stats();
+    if cut > 0 {
+        println!("{cut} octets of a record at the end were never completed");
+    }
+    if damaged + unread + unreadable_segments > 0 {
+        let words = format!("{whole} messages are whole, {damaged} damaged, {unread} cannot be read");
+        let segments = format!("{unreadable_segments} segments say nothing about what was in them");
+        return Err(Failure::Input(format!("{}: {words}; {segments}", path.display())));
+    }
+    println!("{whole} messages are whole");
+    Ok(())
+}
+
+/// Runs `queue dump`.
+pub fn run_dump(mut parser: Parser) -> Result<(), Failure> {
+    let (mut form, mut path) = (Form::Lines, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("frames") => form = Form::Frames,
+            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let path = path.ok_or_else(directory::no_directory)?;
+    let (queue, _) = directory::open_read_only(&path)?;
+    let mut output = BufWriter::new(io::stdout().lock());
+    for entry in queue.entries_from(queue.oldest()) {
+        let written = match entry {
+            Ok(Entry::Message(message)) => {
+                let columns = [&*message.offset.to_string(), &position(message.position.as_ref())];
+                write_message(&mut output, form, &columns, &message.payload)
+            }
+            // What is missing is named where it does not get in among the messages.
+            Ok(Entry::Gap(gap)) => {
+                eprintln!("iot: messages {} to {} are missing: {:?}", gap.from, gap.until, gap.cause);
+                Ok(())
+            }
+            Err(error) => {
+                eprintln!("iot: {error}");
+                Ok(())
+            }
+        };
+        written.map_err(|error| refused(&path, &error))?;
+    }
+    output.flush().map_err(|error| refused(&path, &error))
+}

@@ -1,0 +1,259 @@
+//! `iot queue` on directories, from outside.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const IOT: &str = env!("CARGO_BIN_EXE_iot");
+
+struct Folder {
+    _root: tempfile::TempDir,
+    queue: PathBuf,
+}
+
+impl Folder {
+    /// A queue of `segments` segments of 4 KiB.
+    fn create(segments: u32) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let queue = root.path().join("queue");
+        let folder = Self { _root: root, queue };
+        let segments = segments.to_string();
+        printed(&folder.run(&["create"], &["--segment-len", "4096", "--segments", &segments], b""));
+        folder
+    }
+
+    fn run(&self, command: &[&str], arguments: &[&str], input: &[u8]) -> Output {
+        let mut iot = Command::new(IOT);
+        iot.arg("queue").args(command).arg(&self.queue).args(arguments);
+        let mut child = iot.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A command that refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    fn segment(&self, number: u32) -> PathBuf {
+        self.queue.join(format!("{number:08}.segment"))
+    }
+
+    /// All files of the queue, one behind the other.
+    fn octets(&self) -> Vec<u8> {
+        let mut files: Vec<_> = std::fs::read_dir(&self.queue).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
+    }
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn lines(count: u32) -> Vec<u8> {
+    (0..count).flat_map(|number| format!("reading {number}\n").into_bytes()).collect()
+}
+
+fn find(octets: &[u8], wanted: &[u8]) -> usize {
+    octets.windows(wanted.len()).position(|window| window == wanted).unwrap()
+}
+
+#[test]
+fn lines_and_records_come_out_as_they_went_in() {
+    let folder = Folder::create(2);
+    let records = [b"\0\0\0\x05a\nb\xffc".as_slice(), b"\0\0\0\0", b"\0\0\0\x01x"].concat();
+    assert_eq!(printed(&folder.run(&["append"], &["--frames"], &records)), "3 messages, up to 3\n");
+    assert_eq!(folder.run(&["dump", "--frames"], &[], b"").stdout, records);
+    assert_eq!(printed(&folder.run(&["append"], &["-"], b"one\n\ntwo")), "3 messages, up to 6\n");
+    let dump = "0\t-\ta\\nb\\xffc\n1\t-\t\n2\t-\tx\n3\t-\tone\n4\t-\t\n5\t-\ttwo\n";
+    assert_eq!(printed(&folder.run(&["dump"], &[], b"")), dump);
+    let cut_off = folder.run(&["append"], &["--frames"], b"\0\0\0\x01y\0\0\0\x09half");
+    assert!(complaint(&cut_off).contains("cut off; 1 messages before that are appended and durable"));
+    let json = printed(&folder.run(&["stat"], &["--json"], b""));
+    assert!(json.starts_with("{\"oldest_offset\": 0, \"next_offset\": 7, \"depth\": 7, "), "{json}");
+    assert!(json.ends_with("}\n") && json.contains("\"segments\": 2, \"oldest_age_seconds\": "), "{json}");
+    assert_eq!(printed(&folder.run(&["verify"], &[], b"")), "7 messages are whole\n");
+}
+
+/// A lease ends with the process that held it: what was not acknowledged comes again, with one attempt more.
+#[test]
+fn messages_are_acknowledged_by_their_place_from_another_process() {
+    let folder = Folder::create(2);
+    printed(&folder.run(&["append"], &[], &lines(3)));
+    let first = printed(&folder.run(&["reserve"], &["--max", "2"], b""));
+    let leases: Vec<&str> = first.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert!(first.lines().all(|line| line.contains("\t1\t-\treading ")), "{first}");
+    printed(&folder.run(&["ack"], &[leases[1]], b""));
+    let again = printed(&folder.run(&["reserve"], &["--max", "9"], b""));
+    assert!(again.lines().next().unwrap().ends_with("\t2\t-\treading 0"), "{again}");
+    assert!(again.lines().nth(1).unwrap().ends_with("\t1\t-\treading 2"), "{again}");
+    printed(&folder.run(&["ack"], &["0", "2"], b""));
+    assert_eq!(printed(&folder.run(&["reserve"], &[], b"")), "");
+    assert!(complaint(&folder.run(&["ack"], &["2"], b"")).contains(": 2 could not be acknowledged"));
+}
+
+#[test]
+fn one_process_holds_leases_and_is_told_what_became_of_them() {
+    let folder = Folder::create(2);
+    printed(&folder.run(&["append"], &[], &lines(3)));
+    let mut iot = Command::new(IOT);
+    iot.args(["queue", "reserve", "--max", "3", "--hold", "3600"]).arg(&folder.queue);
+    let mut child = iot.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let leases: Vec<_> = said.by_ref().take(3).map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+    let mut input = child.stdin.take().unwrap();
+
+    // A second process is refused, whatever it wants.
+    for command in [["stat"], ["reserve"], ["dump"], ["verify"]] {
+        assert!(complaint(&folder.run(&command, &[], b"")).contains("in use by another process"));
+    }
+    let mut ask = |line: String| {
+        writeln!(input, "{line}").unwrap();
+        said.next().unwrap()
+    };
+    assert_eq!(ask(format!("ack {}", leases[0])), format!("acknowledged {}", leases[0]));
+    assert!(ask(format!("ack {}", leases[0])).starts_with(&format!("refused {}: the lease on", leases[0])));
+    assert_eq!(ask(format!("reject {} it says nothing", leases[1])), format!("dead {}", leases[1]));
+    assert_eq!(ask(format!("touch {}", leases[2])), format!("held {}", leases[2]));
+    assert_eq!(ask("ack 77:0".into()), "no lease 77:0");
+    assert_eq!(ask(format!("release {}", leases[2])), format!("released {}", leases[2]));
+    assert!(ask("more".into()).ends_with("\t2\t-\treading 2"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    // It was killed: the lease is over, the attempt counts, and so does what it had said was done.
+    assert!(printed(&folder.run(&["reserve"], &["--max", "9"], b"")).ends_with("\t3\t-\treading 2\n"));
+    let json = printed(&folder.run(&["stat"], &["--json"], b""));
+    assert!(json.contains("\"depth\": 2, \"delayed\": 0, \"dead\": 1,"), "{json}");
+    printed(&folder.run(&["ack"], &["1", "2"], b""));
+}
+
+#[test]
+fn verify_names_what_flipped_octets_hit_and_changes_nothing() {
+    let folder = Folder::create(8);
+    printed(&folder.run(&["append"], &[], &lines(100)));
+    let sound = folder.octets();
+    for number in [3, 42, 99] {
+        let segment = (0..8).map(|number| folder.segment(number)).find(|segment| {
+            let octets = std::fs::read(segment).unwrap();
+            octets.windows(10).any(|window| window == format!("reading {number}").as_bytes())
+        });
+        let segment = segment.unwrap_or_else(|| folder.segment(0));
+        let mut octets = std::fs::read(&segment).unwrap();
+        let at = find(&octets, format!("reading {number}").as_bytes());
+        octets[at + 3] ^= 0x10;
+        std::fs::write(&segment, &octets).unwrap();
+        let damaged = folder.octets();
+        let output = folder.run(&["verify"], &[], b"");
+        let named = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(named, format!("message {number} is damaged\n"));
+        assert!(complaint(&output).contains("99 messages are whole, 1 damaged"));
+        let dump = folder.run(&["dump"], &[], b"");
+        assert!(String::from_utf8(dump.stderr.clone()).unwrap().contains(&format!("messages {number} to ")));
+        assert_eq!(printed(&dump).lines().count(), 99);
+        assert_eq!(folder.octets(), damaged, "looking changed something");
+        octets[at + 3] ^= 0x10;
+        std::fs::write(&segment, &octets).unwrap();
+    }
+    assert_eq!(folder.octets(), sound);
+    assert_eq!(printed(&folder.run(&["verify"], &[], b"")), "100 messages are whole\n");
+}
+
+#[test]
+fn a_full_queue_says_what_it_took_and_goes_on_when_there_is_room() {
+    let folder = Folder::create(2);
+    let full = complaint(&folder.run(&["append"], &[], &lines(1000)));
+    let taken = full.rsplit_once("; ").unwrap().1.split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert!(full.contains("is full: its budget is 8192 octets") && taken > 20, "{full}");
+    assert_eq!(printed(&folder.run(&["verify"], &[], b"")), format!("{taken} messages are whole\n"));
+    let offsets: Vec<_> = (0..taken).map(|offset| offset.to_string()).collect();
+    printed(&folder.run(&["ack"], &offsets.iter().map(String::as_str).collect::<Vec<_>>(), b""));
+    assert_eq!(printed(&folder.run(&["append"], &[], &lines(10))), format!("10 messages, up to {}\n", taken + 10));
+}
+
+#[test]
+fn says_what_is_wrong_with_the_directory() {
+    let folder = Folder::create(2);
+    assert!(complaint(&folder.run(&["create"], &[], b"")).contains("there is a queue already"));
+    let elsewhere = |name: &str| Command::new(IOT).args(["queue", "stat", name]).output().unwrap();
+    assert_eq!(complaint(&elsewhere("absent")), "iot: absent: the directory of the queue does not exist\n");
+    assert!(complaint(&elsewhere(IOT)).contains("the path of the queue is not a directory"));
+    let empty = tempfile::tempdir().unwrap();
+    for command in ["stat", "append", "reserve"] {
+        let refused =
+            Command::new(IOT).args(["queue", command]).arg(empty.path()).stdin(Stdio::null()).output().unwrap();
+        assert!(complaint(&refused).contains("there is no queue; 'iot queue create' makes one"));
+    }
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "nothing was made");
+    assert_eq!(folder.run(&["ack"], &[], b"").status.code(), Some(2));
+}
+
+/// The first header of a queue, with `change` made to it and its checksum put right.
+fn alter_header(folder: &Folder, change: impl Fn(&mut [u8])) {
+    let mut octets = std::fs::read(folder.segment(0)).unwrap();
+    for copy in [0, 512] {
+        let header = &mut octets[copy..copy + 64];
+        change(header);
+        let checksum = crc32c::crc32c(&header[..60]);
+        header[60..].copy_from_slice(&checksum.to_le_bytes());
+    }
+    std::fs::write(folder.segment(0), octets).unwrap();
+}
+
+#[test]
+fn refuses_what_others_wrote_and_what_a_later_version_wrote() {
+    let folder = Folder::create(2);
+    printed(&folder.run(&["append"], &[], &lines(1)));
+    alter_header(&folder, |header| header[8] = 2);
+    let words = "segment 0 has format version 2, which this version of iot-queue cannot read";
+    assert!(complaint(&folder.run(&["stat"], &[], b"")).contains(words));
+    alter_header(&folder, |header| header[8] = 1);
+    assert_eq!(printed(&folder.run(&["verify"], &[], b"")), "1 messages are whole\n");
+    alter_header(&folder, |header| header[..8].copy_from_slice(b"SOMETHNG"));
+    for command in [["append"], ["verify"]] {
+        assert!(complaint(&folder.run(&command, &[], b"")).contains("segment 0 does not belong to this queue"));
+    }
+}
+
+/// The command as a user without rights, for permissions do not bind an administrator.
+fn as_a_stranger(program: &Path, folder: &Folder, command: &str) -> Output {
+    let mut iot = Command::new(program);
+    iot.args(["queue", command]).arg(&folder.queue).stdin(Stdio::null());
+    if std::fs::metadata(&folder.queue).unwrap().permissions().readonly() || is_administrator(folder) {
+        iot.uid(65534).gid(65534);
+    }
+    iot.output().unwrap()
+}
+
+fn is_administrator(folder: &Folder) -> bool {
+    let probe = folder.queue.join("probe");
+    std::fs::write(&probe, b"").unwrap();
+    std::fs::set_permissions(&probe, std::fs::Permissions::from_mode(0o400)).unwrap();
+    let may = std::fs::OpenOptions::new().write(true).open(&probe).is_ok();
+    std::fs::remove_file(&probe).unwrap();
+    may
+}
+
+#[test]
+fn a_file_without_permission_is_named_and_can_still_be_looked_at() {
+    let folder = Folder::create(2);
+    printed(&folder.run(&["append"], &[], &lines(2)));
+    let program = folder.queue.parent().unwrap().join("iot");
+    std::fs::copy(IOT, &program).unwrap();
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(folder.queue.parent().unwrap(), 0o755);
+    mode(&folder.queue, 0o777);
+    mode(&folder.segment(0), 0o666);
+    mode(&folder.segment(1), 0o444);
+    let refused = complaint(&as_a_stranger(&program, &folder, "append"));
+    assert!(refused.contains("00000001.segment: no permission to write; the queue needs it"), "{refused}");
+    assert!(printed(&as_a_stranger(&program, &folder, "stat")).contains(" 2 depth\n"));
+    assert!(printed(&as_a_stranger(&program, &folder, "dump")).ends_with("\treading 1\n"));
+}
