@@ -1,4 +1,5 @@
-//! Everything of an envelope that is read before a key is touched: routing header, `COSE_Encrypt0`, `COSE_Sign1`, bundle.
+//! Everything of an envelope that is read before a key is touched: routing header, `COSE_Encrypt0`, `COSE_Sign1`,
+//! bundle.
 //!
 //! - A routing header has one encoding.
 //! - The parts of a structure are parts of the input, and fit in it together.

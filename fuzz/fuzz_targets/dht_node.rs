@@ -1,8 +1,8 @@
 //! A node of the DHT among strangers: whatever they send, and whenever, it sends and reports a bounded amount.
 //!
-//! The input is a list of steps: what happens (u8: 0 time passes, 1 a datagram comes, 2 an answer to what the node asked
-//! last comes, 3 its user gets a key, 4 its user puts a record), a length (u16, little endian), as many octets of datagram,
-//! and a byte that chooses the sender or the seconds.
+//! The input is a list of steps: what happens (u8: 0 time passes, 1 a datagram comes, 2 an answer to what the node
+//! asked last comes, 3 its user gets a key, 4 its user puts a record), a length (u16, little endian), as many octets of
+//! datagram, and a byte that chooses the sender or the seconds.
 
 #![no_main]
 

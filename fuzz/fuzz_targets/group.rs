@@ -1,7 +1,7 @@
 //! Everything of a group that is read from outside or from storage. The first octet says which decoder gets the rest.
 //!
-//! - A message is a routing header and the `COSE_Encrypt0` that the reader of those sees in it, and has one encoding; so
-//!   has a saved member, or a shorter one where it was saved with more epochs than are kept.
+//! - A message is a routing header and the `COSE_Encrypt0` that the reader of those sees in it, and has one encoding;
+//!   so has a saved member, or a shorter one where it was saved with more epochs than are kept.
 //! - A batch that was changed on the way is nobody's. What its publisher signed and what the manager sealed is read as
 //!   it was written, or refused without any change.
 //! - A member opens each true message once, whatever came before, and nothing else; what another member forged is never

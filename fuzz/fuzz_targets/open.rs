@@ -5,7 +5,8 @@
 //!
 //! - Only a message opens that is unchanged in all that a signature or a cipher covers, and only if the policy and the
 //!   topic admit it.
-//! - Nothing that was decrypted stays in the buffer or the scratch of a refused one, and its position is not remembered.
+//! - Nothing that was decrypted stays in the buffer or the scratch of a refused one, and its position is not
+//!   remembered.
 
 #![no_main]
 

@@ -1,9 +1,9 @@
 //! Opening a queue whose segments were damaged.
 //!
-//! The input is a list of changes to the segments of a small queue that has been through a life: a segment (u8), an offset
-//! (u16, little endian), a count (u8), and as many bytes to write there. A single change of one bit is held to more: every
-//! message that the queue still gives is one that was appended there. (More than that, and a fuzzer learns to write
-//! checksums.)
+//! The input is a list of changes to the segments of a small queue that has been through a life: a segment (u8), an
+//! offset (u16, little endian), a count (u8), and as many bytes to write there. A single change of one bit is held to
+//! more: every message that the queue still gives is one that was appended there. (More than that, and a fuzzer learns
+//! to write checksums.)
 
 #![no_main]
 

@@ -1,12 +1,12 @@
 //! Both roles of a session's handshake in each of their states, and a session, fed by whoever is on the way.
 //!
 //! The input is a pattern (bit 0 of the first octet) and steps: an octet that says to whom (low two bits: the server
-//! for a first message, the initiator, the responder, the session) and what (next two bits: the true message changed,
-//! junk behind a header of this session, junk), a length, and as many octets. Who gets nothing is not set up, because
-//! each agreement of keys costs as much as reading a hundred messages.
+//! for a first message, the initiator, the responder, a session, of which bit 4 says whose) and what (bits 2 and 3: the
+//! true message changed, junk behind a header of this session, junk), a length, and as many octets. Who gets nothing is
+//! not set up, and what the two ends come to when nobody interferes is found out once.
 //!
-//! - No session begins but by the true message, and after all that was refused it still begins, with the same keys on
-//!   both sides.
+//! - No session begins but by the true message, and after all that was refused it still begins, with the keys of a
+//!   handshake with which nobody interfered.
 //! - A responder that answers a changed first message comes to nothing, and its answer is at most three times as long.
 //! - A session gives out nothing but what its peer wrote.
 
@@ -36,19 +36,25 @@ enum Pattern {
 
 struct Truth {
     pattern: Pattern,
-    /// The three messages of the handshake, and one behind it.
-    messages: [Vec<u8>; 4],
+    /// The three messages of the handshake, one behind it from the initiator and one from the responder.
+    messages: [Vec<u8>; 5],
+    /// Follows from the same secrets as the keys.
+    hash: [u8; 32],
 }
 
 impl Truth {
     fn new(pattern: Pattern) -> Self {
-        let mut truth = Self { pattern, messages: [const { Vec::new() }; 4] };
+        let mut truth = Self { pattern, messages: [const { Vec::new() }; 5], hash: [0; 32] };
         truth.messages[0] = truth.begin().poll_transmit().expect("it begins");
         let mut responder = truth.answer(&truth.messages[0]).expect("the first message is the true one");
         truth.messages[1] = responder.poll_transmit().expect("it answers");
-        let mut ours = truth.ours();
+        let mut ours = session(truth.begin().handle_message(NOW, &truth.messages[1]));
         truth.messages[2] = ours.poll_transmit().expect("it confirms");
+        let mut theirs = session(responder.handle_message(&truth.messages[2]));
         truth.messages[3] = ours.send(PAYLOAD).expect("numbers are left");
+        truth.messages[4] = theirs.send(PAYLOAD).expect("numbers are left");
+        assert_eq!(ours.handshake_hash(), theirs.handshake_hash());
+        truth.hash = *ours.handshake_hash();
         truth
     }
 
@@ -72,12 +78,20 @@ impl Truth {
         responder
     }
 
-    fn ours(&self) -> Session {
-        session(self.begin().handle_message(NOW, &self.messages[1]))
+    /// The initiator's session, by the true answer.
+    fn ours(&self, initiator: Initiator) -> Session {
+        let ours = session(initiator.handle_message(NOW, &self.messages[1]));
+        assert_eq!(*ours.handshake_hash(), self.hash);
+        assert_eq!(ours.peer().device(), ENDS[1].id());
+        ours
     }
 
-    fn theirs(&self) -> Session {
-        session(self.responder().handle_message(&self.messages[2]))
+    /// The responder's session, by the true confirmation.
+    fn theirs(&self, responder: Responder) -> Session {
+        let theirs = session(responder.handle_message(&self.messages[2]));
+        assert_eq!(*theirs.handshake_hash(), self.hash);
+        assert_eq!(theirs.peer().device(), ENDS[0].id());
+        theirs
     }
 }
 
@@ -93,11 +107,10 @@ fn context() -> Context<'static> {
 fuzz_target!(|input: &[u8]| {
     let Some((pattern, steps)) = input.split_first() else { return };
     let truth = &TRUTHS[usize::from(pattern & 1)];
-    let [_, second, third, transport] = &truth.messages;
-    let (mut initiator, mut responder, mut sessions) = (None, None, None);
+    let (mut initiator, mut responder, mut sessions) = (None, None, [None, None]);
     for (step, octets) in Steps(steps).take(8) {
-        let whom = step & 3;
-        let original = &truth.messages[usize::from(whom)];
+        let to = Receiver::of(step);
+        let original = &truth.messages[to as usize];
         let message = match step >> 2 & 3 {
             0 | 1 => tampered(original, octets),
             2 => [&original[..9], octets].concat(),
@@ -106,40 +119,67 @@ fuzz_target!(|input: &[u8]| {
         if message == *original {
             continue;
         }
-        match whom {
-            0 => {
+        match to {
+            Receiver::Server => {
                 if let Ok(mut fooled) = truth.answer(&message) {
                     let answer = fooled.poll_transmit().expect("it answers");
                     assert!(answer.len() <= 3 * message.len());
                     assert!(!matches!(truth.begin().handle_message(NOW, &answer), Ok(Progress::Established(_))));
                 }
             }
-            1 => {
+            Receiver::Initiator => {
                 let waits = initiator.take().unwrap_or_else(|| truth.begin());
                 initiator = Some(waiting(waits.handle_message(NOW, &message)));
             }
-            2 => {
+            Receiver::Responder => {
                 let waits = responder.take().unwrap_or_else(|| truth.responder());
                 responder = Some(waiting(waits.handle_message(&message)));
             }
-            _ => {
-                let (ours, theirs) = sessions.get_or_insert_with(|| (truth.ours(), truth.theirs()));
-                assert!(!matches!(theirs.handle_message(&message), Ok(Some(_))), "a forged message was opened");
-                assert!(!matches!(ours.handle_message(&message), Ok(Some(_))), "a forged message was opened");
+            Receiver::Theirs | Receiver::Ours => {
+                let session = &mut sessions[to as usize - 3];
+                let session = session.get_or_insert_with(|| match to {
+                    Receiver::Ours => truth.ours(truth.begin()),
+                    _ => truth.theirs(truth.responder()),
+                });
+                assert!(!matches!(session.handle_message(&message), Ok(Some(_))), "a forged message was opened");
             }
         }
     }
 
-    if initiator.is_some() || responder.is_some() {
-        let ours = initiator.map_or_else(|| truth.ours(), |waits| session(waits.handle_message(NOW, second)));
-        let theirs = responder.map_or_else(|| truth.theirs(), |waits| session(waits.handle_message(third)));
-        assert_eq!(ours.handshake_hash(), theirs.handshake_hash());
-        assert_eq!(theirs.peer().device(), ENDS[0].id());
+    if let Some(waits) = initiator {
+        truth.ours(waits);
     }
-    if let Some((_, mut theirs)) = sessions {
-        assert_eq!(theirs.handle_message(transport), Ok(Some(PAYLOAD.to_vec())));
+    if let Some(waits) = responder {
+        truth.theirs(waits);
+    }
+    for (session, message) in sessions.iter_mut().zip(&truth.messages[3..]) {
+        if let Some(session) = session {
+            assert_eq!(session.handle_message(message), Ok(Some(PAYLOAD.to_vec())));
+        }
     }
 });
+
+/// Who gets a message.
+#[derive(Clone, Copy)]
+enum Receiver {
+    Server,
+    Initiator,
+    Responder,
+    Theirs,
+    Ours,
+}
+
+impl Receiver {
+    fn of(step: u8) -> Self {
+        match (step & 3, step >> 4 & 1) {
+            (0, _) => Self::Server,
+            (1, _) => Self::Initiator,
+            (2, _) => Self::Responder,
+            (_, 0) => Self::Theirs,
+            _ => Self::Ours,
+        }
+    }
+}
 
 fn session<H>(progress: Result<Progress<H>, HandshakeError>) -> Session {
     match progress {

@@ -1,7 +1,7 @@
 //! Everything of a stream that is read from outside or from storage. The first octet says which decoder gets the rest.
 //!
-//! - A message, an invitation, a counter, a saved receiver, sender or tracker: each has one encoding, so what was read is
-//!   written as it was, or shorter where something in it is not kept. A message in its long form is the
+//! - A message, an invitation, a counter, a saved receiver, sender or tracker: each has one encoding, so what was read
+//!   is written as it was, or shorter where something in it is not kept. A message in its long form is the
 //!   `COSE_Encrypt0` that the reader of those sees in it.
 //! - A statement that was changed on the way is nobody's; a body that its source signed is read as it was written.
 //! - An opening begins an epoch if it answers the invitation, and in no other case.
