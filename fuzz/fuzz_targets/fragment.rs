@@ -9,7 +9,7 @@
 
 #![no_main]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use iot_codec::fec::{Code, Redundancy};
@@ -37,7 +37,7 @@ type Key = (u64, Vec<u8>, usize);
 fuzz_target!(|input: &[u8]| {
     let sent = &*SENT;
     let mut receiver = Receiver::<SLOTS, 120>::new(ReceiverConfig::default());
-    let mut seen: HashMap<Key, HashSet<(u8, Vec<u8>)>> = HashMap::new();
+    let mut seen: BTreeMap<Key, BTreeSet<(u8, Vec<u8>)>> = BTreeMap::new();
     let mut answers = Answers::default();
     let mut honest = Honest { number: 50, next: 0, begun: 0 };
     let mut now = 0_u64;
