@@ -55,7 +55,10 @@
 //!   [`Node::get`], [`Node::find`]) or the passing of time ([`Node::handle_timeout`]). After each, drain [`Node::poll_transmit`], then
 //!   [`Node::poll_event`], and read [`Node::poll_timeout`]. The same inputs give the same outputs, to the octet.
 //! - A [`feed::Publisher`] turns messages into records to put; a [`feed::Reader`] says what to get, and gives messages
-//!   in order and gaps that it can prove.
+//!   in order and gaps that it can prove; [`feed::Sources`] reads many feeds at once. A [`feed::Keeper`] puts the records
+//!   of those who sleep again, without their keys.
+//! - A [`Contact`] says where a device is just now, a [`Roster`] who publishes on a topic, and a [`Mailbox`] holds what a
+//!   sender leaves for a reader who sleeps. A [`NameKey`] hides what a group calls them.
 //! - [`Table`], [`Lookup`], [`Record`] and [`Store`] stand alone, for those who build another node. [`wire`] reads and
 //!   writes each datagram, for tests and tools.
 //!
@@ -84,13 +87,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod contact;
 pub mod feed;
 mod id;
 mod lookup;
+mod mailbox;
+mod name_key;
 mod node;
 mod peer;
 mod record;
 mod rejection;
+mod roster;
 mod rtt;
 mod signatures;
 #[cfg(feature = "sim")]
@@ -99,14 +106,18 @@ mod store;
 mod table;
 pub mod wire;
 
+pub use crate::contact::{Contact, ContactError};
 pub use crate::id::{Distance, Id, Key, NodeId};
 pub use crate::lookup::{Lookup, LookupConfig, Summary};
+pub use crate::mailbox::{Mail, MailError, Mailbox, PostError, Receipt};
+pub use crate::name_key::NameKey;
 pub use crate::node::{
     Busy, Event, FindDone, GetDone, GetMode, Node, NodeConfig, OperationId, PutDone, Rejected, Side, Stats, Transmit,
 };
 pub use crate::peer::Peer;
 pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};
 pub use crate::rejection::{Rejection, Rejections};
+pub use crate::roster::{Publication, Roster, RosterError, RosterFetch, RosterReader};
 pub use crate::rtt::Patience;
 pub use crate::store::{Store, StoreConfig, Stored};
 pub use crate::table::{Closest, Entry, Insert, Snapshot, SnapshotError, SubnetLimit, Table, TableConfig};

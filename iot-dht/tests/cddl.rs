@@ -4,10 +4,13 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use iot_core::Timestamp;
+use iot_core::{Incarnation, StreamId, Timestamp};
 use iot_crypto::SigningKey;
-use iot_dht::feed::{Publisher, PublisherConfig};
+use iot_crypto::cose::Sign1;
+use iot_dht::feed::{Numbers, Publisher, PublisherConfig};
+use iot_dht::{Contact, Id, Mailbox, Peer, Publication, Receipt, Roster};
 
 #[test]
 #[ignore = "needs the python packages zcbor, pycddl and cbor2"]
@@ -37,6 +40,7 @@ fn records_of_a_feed_are_as_documented() {
     }
     let count = |rule| lines.iter().filter(|(found, _, verdict)| *found == rule && *verdict == "valid").count();
     assert_eq!([count("segment"), count("head"), count("page"), count("record")], [35, 35, 2, 72]);
+    lines.extend(others(&owner, &mut publisher));
 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../iot-codec/tests/interop/cddl.py");
     let mut python = Command::new("python3");
@@ -54,6 +58,40 @@ fn records_of_a_feed_are_as_documented() {
     for (answer, (rule, digits, verdict)) in answers.lines().zip(lines) {
         assert_eq!(answer.split(' ').next(), Some(verdict), "{rule} {digits}: {answer}");
     }
+}
+
+/// Segments with all kinds of element, and what is no part of a feed.
+fn others(owner: &SigningKey, publisher: &mut Publisher) -> Vec<(&'static str, String, &'static str)> {
+    let (now, expires) = (Timestamp::from_secs(1_767_225_600), Timestamp::from_secs(1_767_229_200));
+    let device = owner.verifying_key().device_id();
+    let (stream, incarnation) = (StreamId::new(1), Incarnation::from_bytes([2; 8]));
+    publisher.push(b"one").unwrap();
+    publisher.push_dropped(Numbers { source: device, stream, incarnation, start: 7, end: 9 }).unwrap();
+    publisher.push_skipped(&Sign1::sign(owner, b"payload", b"").unwrap()).unwrap();
+    publisher.flush(owner, now, 0).unwrap();
+    let open: Vec<_> = publisher.outbox().map(|record| hex(record.value())).collect();
+
+    let peer = Peer { id: Id::from_bytes([1; 32]), address: "[2001:db8::1]:4001".parse().unwrap() };
+    let contact = Contact::sign(owner, 1, now, Duration::from_secs(60), &[peer]).unwrap();
+    let publications = vec![Publication::new(device, b"feed"); 40];
+    let roster = Roster::sign(owner, b"roster", 1, expires, &publications).unwrap();
+    let short = Roster::sign(owner, b"roster", 1, expires, &publications[..2]).unwrap();
+    let mut mailbox = Mailbox::new(b"mail");
+    mailbox.post(b"sealed").unwrap();
+    let mail = mailbox.sign(owner, expires).unwrap();
+    let receipt = Receipt::sign(owner, b"seen", 1, expires).unwrap();
+    let values = [
+        ("segment", open[0].clone(), "head"),
+        ("head", open[1].clone(), "segment"),
+        ("contact", hex(contact.value()), "roster"),
+        ("roster-page", hex(roster[0].value()), "roster"),
+        ("roster", hex(roster[roster.len() - 1].value()), "roster-page"),
+        ("roster", hex(short[0].value()), "contact"),
+        ("mail", hex(mail.value()), "receipt"),
+        ("receipt", hex(receipt.value()), "mail"),
+    ];
+    let both = |(rule, digits, other): (_, String, _)| [(rule, digits.clone(), "valid"), (other, digits, "refused")];
+    values.into_iter().flat_map(both).collect()
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -20,7 +20,7 @@ use iot_crypto::{
     BundleError, Directory, Heading, KeyBundle, OpenError, Opener, ReplayError, ReplayGuard, SealError, Sealer,
     SigningKey, VerifyingKey,
 };
-use iot_dht::feed::{Cursor, FetchId, Item, Reader, ReaderConfig};
+use iot_dht::feed::{Cursor, FetchId, Item, OwnerOnly, Reader, ReaderConfig};
 use iot_dht::wire::Role;
 use iot_dht::{Event, GetDone, GetMode, Key, Node, NodeId, OperationId, Record, Rejection, Side};
 use iot_driver::Driver;
@@ -125,10 +125,11 @@ impl Server<'_> {
             }
             self.fetch()?;
             self.handle_events()?;
-            while let Some(item) = self.reader.poll_item() {
+            while let Some(item) = self.reader.poll_item(&OwnerOnly) {
                 match item {
                     Item::Message { octets, .. } => self.open(octets)?,
                     Item::Gap(gap) => self.status.gaps.0.push(format!("{gap:?}")),
+                    Item::Fork(fork) => return Err(format!("the gateway signed two feeds: {fork:?}").into()),
                 }
             }
             // A head that was asked for after the order shows all that there is.

@@ -1,7 +1,12 @@
 use alloc::vec::Vec;
 
-use iot_codec::cbor::List;
+use iot_codec::cbor::{
+    Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Kind, Limits, List, Output, RawItem, Writer,
+};
 use iot_codec::record;
+use iot_core::{DeviceId, Incarnation, StreamId};
+
+use crate::feed::gap::Numbers;
 
 /// The most octets of a feed's name, so that with the longest suffix it is still a record's name.
 pub(super) const MAX_NAME_LEN: usize = 40;
@@ -36,6 +41,8 @@ record! {
         4 => pub(super) tail: List<Entry>,
         /// When a head with a higher sequence will have been published, in microseconds since the Unix epoch.
         5 => pub(super) renewed_by: u64,
+        /// The segment `next`, as far as it goes: it will grow.
+        6 => pub(super) open: Option<Entry>,
     }
 }
 
@@ -47,6 +54,75 @@ record! {
         0 => pub(super) previous: Option<[u8; 32]>,
         /// Its segments.
         1 => pub(super) entries: List<Entry>,
+    }
+}
+
+/// One element of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    Message(Vec<u8>),
+    /// A `COSE_Sign1`: numbers that a device signed never to have used. Not verified.
+    Skipped(Vec<u8>),
+    /// Numbers that the owner of the feed had and lost.
+    Dropped(Numbers),
+    /// The segment is open: another version with more elements will follow.
+    More,
+}
+
+record! {
+    /// As [`Skipped`](iot_crypto::stream::Skipped), with the source besides.
+    struct Dropped {
+        1 => stream: u32,
+        2 => incarnation: [u8; Incarnation::LEN],
+        3 => start: u64,
+        4 => end: u64,
+        5 => source: [u8; 32],
+    }
+}
+
+impl Encode for Element {
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        match self {
+            Self::Message(octets) => writer.bytes(octets),
+            // Only what was read, or what parses as a signed structure, becomes such an element.
+            Self::Skipped(statement) => match RawItem::new(statement, &Limits::default()) {
+                Ok(item) => item.encode(writer),
+                Err(_) => writer.bytes(statement),
+            },
+            Self::Dropped(numbers) => Dropped {
+                stream: numbers.stream.number(),
+                incarnation: *numbers.incarnation.as_bytes(),
+                start: numbers.start,
+                end: numbers.end,
+                source: *numbers.source.as_bytes(),
+            }
+            .encode(writer),
+            Self::More => writer.null(),
+        }
+    }
+}
+
+impl<'b> Decode<'b> for Element {
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        let offset = cursor.position();
+        match cursor.peek()? {
+            Kind::Bytes => cursor.bytes().map(|octets| Self::Message(octets.to_vec())),
+            Kind::Array => cursor.raw_item().map(|item| Self::Skipped(item.as_bytes().to_vec())),
+            Kind::Map => {
+                let Dropped { stream, incarnation, start, end, source } = Dropped::decode(cursor)?;
+                if start >= end {
+                    return Err(DecodeError::new(DecodeErrorKind::InvalidValue, offset));
+                }
+                Ok(Self::Dropped(Numbers {
+                    source: DeviceId::from_bytes(source),
+                    stream: StreamId::new(stream),
+                    incarnation: Incarnation::from_bytes(incarnation),
+                    start,
+                    end,
+                }))
+            }
+            _ => cursor.null().map(|()| Self::More),
+        }
     }
 }
 
@@ -107,7 +183,9 @@ mod tests {
     fn the_largest_head_and_page_fit_a_record() {
         let entries = || List(alloc::vec![Entry { hash: [255; 32], expires: u64::MAX >> 16 }; PAGE as usize]);
         let (next, renewed_by) = (u64::MAX, u64::MAX);
-        let head = Head { first: next, next, pages: next, last_page: Some([255; 32]), tail: entries(), renewed_by };
+        let mut tail = entries();
+        let open = tail.0.pop();
+        let head = Head { first: next, next, pages: next, last_page: Some([255; 32]), tail, renewed_by, open };
         let page = Page { previous: Some([255; 32]), entries: entries() };
         let limit = Record::MAX_CONTENT_LEN - Record::MAX_NAME_LEN;
         assert!(iot_codec::cbor::encoded_len(&head) <= limit);

@@ -1,9 +1,10 @@
-use iot_core::Timestamp;
+use iot_core::{DeviceId, Incarnation, StreamId, Timestamp};
 
-/// What is missing from a feed, as far as it can be proved.
+/// What is missing from a feed, as far as it can be proved. There is no other kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Gap {
+    /// Sequence numbers that their device signed never to have used. Nothing is lost.
+    NeverWritten(Numbers),
     /// Segments that the signed index says have expired: `from` up to but without `to`.
     Expired {
         /// The first of them.
@@ -11,7 +12,8 @@ pub enum Gap {
         /// The first after them.
         to: u64,
     },
-    /// A segment that the signed index names and that is still alive, which the network did not return.
+    /// A segment that the signed index names as alive, or does not say has expired because a page of the index is
+    /// unavailable too, and of which the network returned nothing readable, or, without that page, perhaps not all.
     Unavailable {
         /// Its number.
         segment: u64,
@@ -20,11 +22,6 @@ pub enum Gap {
         /// How many of them answered.
         answered: usize,
     },
-    /// A segment that its owner signed and that is no sequence of messages.
-    Malformed {
-        /// Its number.
-        segment: u64,
-    },
     /// The head promised a successor that has not come.
     HeadOverdue {
         /// The sequence of the head.
@@ -32,4 +29,27 @@ pub enum Gap {
         /// When the successor was promised.
         promised: Timestamp,
     },
+    /// Sequence numbers of which the owner of the feed says that it had them and lost them. That it says so is proved,
+    /// not that it is true.
+    ClaimedDropped {
+        /// Who says so.
+        by: DeviceId,
+        /// What is lost.
+        numbers: Numbers,
+    },
+}
+
+/// A range of sequence numbers of one incarnation of one stream of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// Whose they are.
+    pub source: DeviceId,
+    /// Of which stream.
+    pub stream: StreamId,
+    /// Of which incarnation.
+    pub incarnation: Incarnation,
+    /// The first of them.
+    pub start: u64,
+    /// The first after them, larger than `start`.
+    pub end: u64,
 }

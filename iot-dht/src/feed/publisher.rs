@@ -1,86 +1,28 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use iot_codec::cbor::{self, DecodeError, Limits, List};
+use iot_codec::cbor::{self, Kind, Limits, List};
 use iot_codec::record;
 use iot_core::Timestamp;
 use iot_crypto::Signer;
+use iot_crypto::cose::{CoseError, Sign1};
 use sha2::{Digest as _, Sha256};
 
-use crate::feed::format::{Entry, Head, MAX_NAME_LEN, PAGE, Page, Part};
+use crate::feed::format::{Element, Entry, Head, MAX_NAME_LEN, PAGE, Page, Part};
+use crate::feed::gap::Numbers;
+use crate::feed::publisher::config::{MAX_OUTBOX, MAX_PAGES};
 use crate::id::Key;
 use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};
 
+mod config;
+mod error;
 #[cfg(test)]
 mod tests;
 
-/// How long what a [`Publisher`] publishes lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublisherConfig {
-    life: Duration,
-    renewal: Duration,
-    pages: usize,
-    outbox: usize,
-}
+pub use crate::feed::publisher::config::PublisherConfig;
+pub use crate::feed::publisher::error::{PushError, RestoreError, SealError};
 
-impl PublisherConfig {
-    /// How long a segment lives, 1 second to 29 days; 7 days by default.
-    ///
-    /// # Panics
-    /// When the duration is out of range.
-    pub fn life(mut self, life: Duration) -> Self {
-        let longest = Record::MAX_LIFE - Duration::from_secs(24 * 60 * 60);
-        assert!((Duration::from_secs(1)..=longest).contains(&life), "a segment lives 1 second to 29 days");
-        self.life = life;
-        self
-    }
-
-    /// How soon after one head the next is promised, at least 1 s; 1 hour by default. Call [`Publisher::renew`] at
-    /// least that often.
-    ///
-    /// # Panics
-    /// When the duration is shorter.
-    pub fn renewal(mut self, renewal: Duration) -> Self {
-        assert!(renewal >= Duration::from_secs(1), "a head is renewed once a second at most");
-        self.renewal = renewal;
-        self
-    }
-
-    /// How many full pages of 16 segments the index keeps, 1 to 4,096; 1,024 by default. Beyond that the oldest are
-    /// given up though they may still be alive: readers are told that they expired.
-    ///
-    /// # Panics
-    /// When the number is out of range.
-    pub fn pages(mut self, pages: usize) -> Self {
-        assert!((1..=MAX_PAGES).contains(&pages), "an index of 1 to 4096 pages, not {pages}");
-        self.pages = pages;
-        self
-    }
-
-    /// How many records may wait to be confirmed, 3 to 4,096; 64 by default. At the bound
-    /// [`seal`](Publisher::seal) refuses.
-    ///
-    /// # Panics
-    /// When the number is out of range.
-    pub fn outbox(mut self, records: usize) -> Self {
-        assert!((3..=MAX_OUTBOX).contains(&records), "an outbox of 3 to 4096 records, not {records}");
-        self.outbox = records;
-        self
-    }
-}
-
-impl Default for PublisherConfig {
-    fn default() -> Self {
-        Self {
-            life: Duration::from_secs(7 * 24 * 60 * 60),
-            renewal: Duration::from_secs(3600),
-            pages: 1024,
-            outbox: 64,
-        }
-    }
-}
-
-/// Where a message stands in a feed.
+/// Where something stands in a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The number of the segment.
@@ -93,20 +35,27 @@ pub struct Place {
 ///
 /// # Order of things
 ///
-/// [`push`](Self::push) messages; [`seal`](Self::seal) when the segment is full or old enough; **store
-/// [`state`](Self::state) durably**; only then put the records of [`outbox`](Self::outbox) into the network, and
-/// [`confirm`](Self::confirm) each when enough nodes store it.
+/// [`push`](Self::push) messages; [`seal`](Self::seal) when the segment is full, and [`flush`](Self::flush) when readers
+/// should not wait for that; **store [`state`](Self::state) durably**; only then put the records of
+/// [`outbox`](Self::outbox) into the network, and [`confirm`](Self::confirm) each when enough nodes store it.
 ///
-/// After a crash, [`restore`](Self::restore) from the last stored state. What was sealed is in it, to the byte, so a
-/// number is never signed twice with different content; what was only pushed is not, and is pushed again. The
+/// After a crash, [`restore`](Self::restore) from the last stored state. What was sealed or flushed is in it, to the
+/// byte, so a number is never signed twice with different content; what was only pushed is not, and is pushed again. The
 /// [`mark`](Self::mark) is for telling the two apart: it is stored with the state, and means what the application
 /// likes, such as the place in a queue up to which everything has been sealed.
+///
+/// # Few small messages
+///
+/// A device that writes one message an hour flushes after each, so that it can be read at once, and seals when a push
+/// says that the segment is full. Readers who were away then fetch a segment for as many messages as fit it.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     config: PublisherConfig,
     state: State,
     outbox: Vec<Record>,
-    open: Vec<Vec<u8>>,
+    /// What was pushed after the last flush.
+    pushed: Vec<Element>,
+    /// Octets of all elements of the open segment.
     open_len: usize,
 }
 
@@ -122,6 +71,20 @@ record! {
         6 => tail: List<Entry>,
         /// Of each page that still counts, the oldest first: when its last segment expires.
         7 => page_expiries: List<u64>,
+        /// What of the open segment was flushed.
+        8 => open: Option<Open>,
+        /// What the last head gave as the first segment: it never goes back, not even when what expired joins a page
+        /// whose last segment lives.
+        9 => first: u64,
+    }
+}
+
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Open {
+        0 => elements: List<Element>,
+        1 => sequence: u64,
+        2 => entry: Entry,
     }
 }
 
@@ -136,8 +99,9 @@ record! {
 impl Publisher {
     /// The most octets of one message in a feed with this name.
     pub const fn max_message_len(feed: &[u8]) -> usize {
-        // A segment of one message has 1 octet for the array and at most 3 for the head of the byte string.
-        Record::MAX_CONTENT_LEN - segment_name_len(feed) - 4
+        // Beside the message a segment has 1 octet for the array, at most 3 for the head of the byte string, and 1 that
+        // says that more will follow.
+        Record::MAX_CONTENT_LEN - segment_name_len(feed) - 5
     }
 
     /// The publisher of a new feed.
@@ -156,8 +120,10 @@ impl Publisher {
             last_page: None,
             tail: List(Vec::new()),
             page_expiries: List(Vec::new()),
+            open: None,
+            first: 0,
         };
-        Self { config, state, outbox: Vec::new(), open: Vec::new(), open_len: 0 }
+        Self { config, state, outbox: Vec::new(), pushed: Vec::new(), open_len: 0 }
     }
 
     /// The publisher as it was when [`state`](Self::state) was called.
@@ -170,12 +136,21 @@ impl Publisher {
         let Snapshot { state, outbox } = cbor::from_slice_within(state, &limits)?;
         let (tail, pages) = (state.tail.0.len() as u64, state.page_expiries.0.len() as u64);
         let indexed = state.pages.checked_mul(PAGE).and_then(|paged| paged.checked_add(tail));
-        if state.feed.len() > MAX_NAME_LEN || tail >= PAGE || pages > state.pages || indexed != Some(state.next) {
+        let open_len = state.open.iter().flat_map(|open| &open.elements.0).map(cbor::encoded_len).sum();
+        let counts = [state.next, state.head_sequence, state.open.as_ref().map_or(0, |open| open.sequence)];
+        if state.feed.len() > MAX_NAME_LEN
+            || tail >= PAGE
+            || pages > state.pages
+            || indexed != Some(state.next)
+            || state.first > state.next
+            || open_len > Record::MAX_CONTENT_LEN - segment_name_len(&state.feed)
+            || counts.contains(&u64::MAX)
+        {
             return Err(RestoreError::Inconsistent);
         }
         let outbox = outbox.0.iter().map(|octets| UnverifiedRecord::parse(octets)?.verify_own());
         let outbox = outbox.collect::<Result<_, RecordError>>()?;
-        Ok(Self { config, state, outbox, open: Vec::new(), open_len: 0 })
+        Ok(Self { config, state, outbox, pushed: Vec::new(), open_len })
     }
 
     /// Adds a message to the open segment, and says where it will stand.
@@ -188,47 +163,92 @@ impl Publisher {
         if message.len() > limit {
             return Err(PushError::TooLarge { len: message.len(), limit });
         }
-        let len = cbor::encoded_len(message);
-        let head = cbor::encoded_len(&(self.open.len() as u64 + 1));
-        if head + self.open_len + len > Record::MAX_CONTENT_LEN - segment_name_len(&self.state.feed) {
-            return Err(PushError::SegmentFull);
-        }
-        let place = Place { segment: self.state.next, index: self.open.len() as u32 };
-        self.open.push(message.to_vec());
-        self.open_len += len;
-        Ok(place)
+        self.push_element(Element::Message(message.to_vec()))
     }
 
-    /// Closes the open segment: signs it, the page if it is the sixteenth, and a new head. Does nothing if no message
-    /// was pushed. `mark` is kept with the state.
+    /// Adds what a device signed about numbers that it never used ([`Skipped`](iot_crypto::stream::Skipped)). Readers
+    /// who know the device report it as [`Gap::NeverWritten`](crate::feed::Gap::NeverWritten).
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push), and [`PushError::Statement`].
+    pub fn push_skipped(&mut self, statement: &[u8]) -> Result<Place, PushError> {
+        Sign1::parse(statement)?;
+        // What is an array in a segment is a statement; a tag, which no signature covers, is left out.
+        let mut cursor = cbor::Cursor::new(statement);
+        if cursor.peek().map_err(CoseError::from)? == Kind::Tag {
+            cursor.tag().map_err(CoseError::from)?;
+        }
+        self.push_element(Element::Skipped(cursor.rest().to_vec()))
+    }
+
+    /// Adds that the owner of the feed had these messages and lost them. Readers report it as
+    /// [`Gap::ClaimedDropped`](crate::feed::Gap::ClaimedDropped).
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::SegmentFull`], [`PushError::EmptyRange`].
+    pub fn push_dropped(&mut self, numbers: Numbers) -> Result<Place, PushError> {
+        let Numbers { start, end, .. } = numbers;
+        if start >= end {
+            return Err(PushError::EmptyRange { start, end });
+        }
+        self.push_element(Element::Dropped(numbers))
+    }
+
+    /// Signs the open segment as far as it goes, and a new head, so that it can be read; it goes on to grow. Does
+    /// nothing if nothing was pushed. `mark` is kept with the state.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`]; nothing has changed then.
+    pub fn flush(&mut self, signer: &impl Signer, now: Timestamp, mark: u64) -> Result<(), SealError> {
+        self.drop_expired(now);
+        if self.pushed.is_empty() {
+            self.state.mark = mark;
+            return Ok(());
+        }
+        self.check_outbox(2)?;
+        let mut state = self.state.clone();
+        let (mut elements, sequence) = self.open_elements();
+        elements.push(Element::More);
+        let (segment, entry) = self.sign_segment(signer, now, sequence, &elements)?;
+        elements.pop();
+        state.open = Some(Open { elements: List(elements), sequence: sequence + 1, entry });
+        state.mark = mark;
+        let head = self.sign_head(&mut state, signer, now)?;
+        self.take(state, alloc::vec![segment, head]);
+        self.pushed.clear();
+        Ok(())
+    }
+
+    /// Closes the open segment: signs it, the page if it is the sixteenth, and a new head. Does nothing if the segment
+    /// is empty. `mark` is kept with the state.
     ///
     /// # Errors
     ///
     /// [`SealError`]; nothing has changed then.
     pub fn seal(&mut self, signer: &impl Signer, now: Timestamp, mark: u64) -> Result<(), SealError> {
-        if self.open.is_empty() {
+        self.drop_expired(now);
+        if self.pending() == 0 {
             self.state.mark = mark;
             return Ok(());
         }
-        let limit = self.config.outbox;
-        if self.outbox.len() + 3 > limit {
-            return Err(SealError::OutboxFull { limit });
-        }
+        self.check_outbox(3)?;
         let mut state = self.state.clone();
-        let mut signed = Vec::new();
-        let expires = whole_seconds(now.saturating_add(self.config.life));
-        let value = cbor::to_vec(&List(self.open.clone()));
-        let segment = Part::Segment(state.next).name(&state.feed);
-        signed.push(Record::sign(signer, &segment, 0, expires, &value)?);
-        state.tail.0.push(Entry { hash: Sha256::digest(&value).into(), expires: expires.as_secs() });
+        let (elements, sequence) = self.open_elements();
+        let (segment, entry) = self.sign_segment(signer, now, sequence, &elements)?;
+        let mut signed = alloc::vec![segment];
+        state.tail.0.push(entry);
         state.next += 1;
+        state.open = None;
         state.mark = mark;
         if state.tail.0.len() as u64 == PAGE {
-            signed.push(close_page(&mut state, signer, expires)?);
+            signed.push(close_page(&mut state, signer, self.expiry(now))?);
         }
         signed.push(self.sign_head(&mut state, signer, now)?);
         self.take(state, signed);
-        self.open.clear();
+        self.pushed.clear();
         self.open_len = 0;
         Ok(())
     }
@@ -239,13 +259,16 @@ impl Publisher {
     ///
     /// [`SealError::Record`]; nothing has changed then.
     pub fn renew(&mut self, signer: &impl Signer, now: Timestamp) -> Result<(), SealError> {
+        self.drop_expired(now);
         let mut state = self.state.clone();
         let head = self.sign_head(&mut state, signer, now)?;
         self.take(state, alloc::vec![head]);
         Ok(())
     }
 
-    /// The records that are not confirmed, the oldest first. A new head takes the place of an unconfirmed older one.
+    /// The records that are not confirmed, the oldest first. A new head takes the place of an unconfirmed older one, and
+    /// a longer version of the open segment that of a shorter one. What has expired unconfirmed is dropped with the next
+    /// seal, flush or renewal, because no node would take it.
     pub fn outbox(&self) -> impl Iterator<Item = &Record> + '_ {
         self.outbox.iter()
     }
@@ -255,13 +278,13 @@ impl Publisher {
         self.outbox.retain(|record| record.key() != key || record.sequence() != sequence);
     }
 
-    /// Everything that a publisher must remember, open messages excepted.
+    /// Everything that a publisher must remember, except what was pushed after the last flush.
     pub fn state(&self) -> Vec<u8> {
         let outbox = self.outbox.iter().map(|record| record.as_bytes().to_vec()).collect();
         cbor::to_vec(&Snapshot { state: self.state.clone(), outbox: List(outbox) })
     }
 
-    /// What the last [`seal`](Self::seal) was given.
+    /// What the last [`seal`](Self::seal) or [`flush`](Self::flush) was given.
     pub fn mark(&self) -> u64 {
         self.state.mark
     }
@@ -276,9 +299,9 @@ impl Publisher {
         self.state.next
     }
 
-    /// Messages of the open segment.
+    /// Elements of the open segment, flushed or not.
     pub fn pending(&self) -> usize {
-        self.open.len()
+        self.state.open.as_ref().map_or(0, |open| open.elements.0.len()) + self.pushed.len()
     }
 
     /// The name of the record of a segment, for an application that keeps records and publishes them again.
@@ -286,7 +309,42 @@ impl Publisher {
         Part::Segment(segment).name(&self.state.feed)
     }
 
-    fn sign_head(&self, state: &mut State, signer: &impl Signer, now: Timestamp) -> Result<Record, SealError> {
+    fn push_element(&mut self, element: Element) -> Result<Place, PushError> {
+        let len = cbor::encoded_len(&element);
+        let count = self.pending();
+        // Room for the element that says that more will follow.
+        let head = cbor::encoded_len(&(count as u64 + 2));
+        if head + self.open_len + len + 1 > Record::MAX_CONTENT_LEN - segment_name_len(&self.state.feed) {
+            return Err(PushError::SegmentFull);
+        }
+        self.pushed.push(element);
+        self.open_len += len;
+        Ok(Place { segment: self.state.next, index: count as u32 })
+    }
+
+    /// All elements of the open segment, and the sequence of its next version.
+    fn open_elements(&self) -> (Vec<Element>, u64) {
+        let (mut elements, sequence) =
+            self.state.open.as_ref().map_or((Vec::new(), 0), |open| (open.elements.0.clone(), open.sequence));
+        elements.extend_from_slice(&self.pushed);
+        (elements, sequence)
+    }
+
+    fn sign_segment(
+        &self,
+        signer: &impl Signer,
+        now: Timestamp,
+        sequence: u64,
+        elements: &[Element],
+    ) -> Result<(Record, Entry), SignRecordError> {
+        let expires = self.expiry(now);
+        let value = cbor::to_vec(&List(elements.to_vec()));
+        let record = Record::sign(signer, &self.segment_name(self.state.next), sequence, expires, &value)?;
+        let entry = Entry { hash: Sha256::digest(&value).into(), expires: expires.as_secs() };
+        Ok((record, entry))
+    }
+
+    fn sign_head(&self, state: &mut State, signer: &impl Signer, now: Timestamp) -> Result<Record, SignRecordError> {
         let expired = state.page_expiries.0.iter().take_while(|expires| **expires <= now.as_secs()).count();
         let given_up = state.page_expiries.0.len().saturating_sub(self.config.pages);
         state.page_expiries.0.drain(..expired.max(given_up));
@@ -295,24 +353,38 @@ impl Publisher {
         if state.page_expiries.0.is_empty() {
             first += state.tail.0.iter().take_while(|entry| entry.expires <= now.as_secs()).count() as u64;
         }
+        state.first = state.first.max(first);
         let head = Head {
-            first,
+            first: state.first,
             next: state.next,
             pages: state.pages,
             last_page: state.last_page,
             tail: state.tail.clone(),
             renewed_by: renewed_by.as_micros(),
+            open: state.open.as_ref().map(|open| open.entry),
         };
         state.head_sequence += 1;
         let name = Part::Head.name(&state.feed);
         // The head outlives its promise, so that a reader learns that the promise was not kept.
         let expires =
             now.saturating_add(self.config.life.max(self.config.renewal.saturating_mul(2)).min(MAX_HEAD_LIFE));
-        let value = cbor::to_vec(&head);
-        Ok(Record::sign(signer, &name, state.head_sequence, whole_seconds(expires), &value)?)
+        Record::sign(signer, &name, state.head_sequence, whole_seconds(expires), &cbor::to_vec(&head))
     }
 
-    /// Makes what was signed the state; a new head takes the place of an older one that nobody needs any more.
+    fn expiry(&self, now: Timestamp) -> Timestamp {
+        whole_seconds(now.saturating_add(self.config.life))
+    }
+
+    fn check_outbox(&self, more: usize) -> Result<(), SealError> {
+        let limit = self.config.outbox;
+        if self.outbox.len() + more > limit { Err(SealError::OutboxFull { limit }) } else { Ok(()) }
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) {
+        self.outbox.retain(|record| record.expires() > now);
+    }
+
+    /// Makes what was signed the state; it takes the place of older versions, which nobody needs any more.
     fn take(&mut self, state: State, signed: Vec<Record>) {
         self.outbox.retain(|old| signed.iter().all(|new| new.key() != old.key()));
         self.outbox.extend(signed);
@@ -320,7 +392,7 @@ impl Publisher {
     }
 }
 
-fn close_page(state: &mut State, signer: &impl Signer, expires: Timestamp) -> Result<Record, SealError> {
+fn close_page(state: &mut State, signer: &impl Signer, expires: Timestamp) -> Result<Record, SignRecordError> {
     let entries = core::mem::take(&mut state.tail.0);
     let page = cbor::to_vec(&Page { previous: state.last_page, entries: List(entries) });
     let name = Part::Page(state.pages).name(&state.feed);
@@ -332,13 +404,7 @@ fn close_page(state: &mut State, signer: &impl Signer, expires: Timestamp) -> Re
 }
 
 /// More octets than any state has: a full outbox, the expiry of each page, and the rest.
-const MAX_STATE_LEN: u32 = (MAX_OUTBOX * (Record::MAX_LEN + 3) + MAX_PAGES * 9 + 4096) as u32;
-
-/// The most records that may wait to be confirmed.
-const MAX_OUTBOX: usize = 4096;
-
-/// The most pages that the index keeps.
-const MAX_PAGES: usize = 4096;
+const MAX_STATE_LEN: u32 = (MAX_OUTBOX * (Record::MAX_LEN + 3) + MAX_PAGES * 9 + 8192) as u32;
 
 const MAX_HEAD_LIFE: Duration = Duration::from_secs(29 * 24 * 60 * 60);
 
@@ -349,51 +415,4 @@ const fn segment_name_len(feed: &[u8]) -> usize {
 
 fn whole_seconds(timestamp: Timestamp) -> Timestamp {
     Timestamp::from_secs(timestamp.as_secs())
-}
-
-/// Why a message was not added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PushError {
-    /// The open segment has no room for it: seal, and push it again.
-    #[error("the open segment is full")]
-    SegmentFull,
-    /// It fits no segment.
-    #[error("the message of {len} octets exceeds {limit}")]
-    TooLarge {
-        /// Octets of the message.
-        len: usize,
-        /// The most that fit.
-        limit: usize,
-    },
-}
-
-/// Why nothing was signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealError {
-    /// Too many records wait to be confirmed.
-    #[error("the outbox of {limit} records is full")]
-    OutboxFull {
-        /// The configured bound.
-        limit: usize,
-    },
-    /// The record was not signed.
-    #[error(transparent)]
-    Record(#[from] SignRecordError),
-}
-
-/// Why a publisher was not restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// The octets are not a state's.
-    #[error("the state of the publisher is malformed")]
-    Malformed(#[from] DecodeError),
-    /// Its numbers contradict each other.
-    #[error("the state of the publisher is inconsistent")]
-    Inconsistent,
-    /// A record of its outbox is none.
-    #[error("the outbox of the publisher is malformed")]
-    Outbox(#[from] RecordError),
 }

@@ -1,103 +1,32 @@
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use iot_codec::cbor::{self, List};
 use iot_codec::record;
-use iot_core::{DeviceId, Instant, Timestamp};
+use iot_core::{DeviceId, Instant, KeyId, Timestamp};
+use iot_crypto::stream::Skipped;
+use iot_crypto::{Directory, VerifyingKey};
 
-use crate::feed::format::{Entry, Head, PAGE, Page, Part};
-use crate::feed::gap::Gap;
+use crate::feed::format::{Element, Part};
+use crate::feed::gap::{Gap, Numbers};
 use crate::feed::publisher::Place;
+use crate::feed::reader::index::{Heard, Index, Indexed};
 use crate::id::Key;
 use crate::node::{GetDone, GetMode};
-use crate::record::Record;
+use crate::record::{Record, UnverifiedRecord};
 
+mod config;
+mod index;
 #[cfg(test)]
 mod tests;
 
-/// How eagerly a [`Reader`] reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReaderConfig {
-    poll_interval: Duration,
-    grace: Duration,
-    retry_delay: Duration,
-    attempts: u8,
-    parallel: usize,
-    pages: usize,
-}
-
-impl ReaderConfig {
-    /// How often the head is fetched, at least 1 ms; 1 minute by default.
-    ///
-    /// # Panics
-    /// When the duration is shorter.
-    pub fn poll_interval(mut self, interval: Duration) -> Self {
-        assert!(interval >= Duration::from_millis(1), "a poll interval of at least 1 ms");
-        self.poll_interval = interval;
-        self
-    }
-
-    /// How long after the promised time a new head is overdue; 1 minute by default.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
-        self
-    }
-
-    /// How long after a failed fetch the next is tried; 2 s by default.
-    pub fn retry_delay(mut self, delay: Duration) -> Self {
-        self.retry_delay = delay;
-        self
-    }
-
-    /// How often a page or a segment is fetched before it counts as unavailable, at least 1; 3 by default.
-    ///
-    /// # Panics
-    /// When the number is 0.
-    pub fn attempts(mut self, attempts: u8) -> Self {
-        assert!(attempts > 0, "at least one attempt");
-        self.attempts = attempts;
-        self
-    }
-
-    /// How many segments are fetched ahead or wait to be read, 1 to 64; 4 by default.
-    ///
-    /// # Panics
-    /// When the number is out of range.
-    pub fn parallel(mut self, segments: usize) -> Self {
-        assert!((1..=64).contains(&segments), "1 to 64 segments at once, not {segments}");
-        self.parallel = segments;
-        self
-    }
-
-    /// How many pages of the index are held, at least 1; 64 by default, of about 700 octets. A longer backlog is read
-    /// in several walks over the index.
-    ///
-    /// # Panics
-    /// When the number is 0.
-    pub fn pages(mut self, pages: usize) -> Self {
-        assert!(pages > 0, "at least one page");
-        self.pages = pages;
-        self
-    }
-}
-
-impl Default for ReaderConfig {
-    fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_secs(60),
-            grace: Duration::from_secs(60),
-            retry_delay: Duration::from_secs(2),
-            attempts: 3,
-            parallel: 4,
-            pages: 64,
-        }
-    }
-}
+pub use crate::feed::reader::config::ReaderConfig;
+pub use crate::feed::reader::index::Fork;
 
 record! {
     /// How far a reader has come: the next message, and the newest head seen, so that an older one is never believed
-    /// after a restart. The default is the beginning of a feed.
+    /// after a restart, and its promise is not forgotten. The default is the beginning of a feed.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Cursor {
         /// The number of the segment.
@@ -106,6 +35,8 @@ record! {
         1 => pub index: u32,
         /// The highest sequence of a head that was seen.
         2 => pub head_sequence: u64,
+        /// When that head promised the next, in microseconds since the Unix epoch; `None` if no head was seen.
+        3 => pub promised_micros: Option<u64>,
     }
 }
 
@@ -153,8 +84,12 @@ pub enum Item {
         /// The message, as the publisher pushed it.
         octets: Vec<u8>,
     },
-    /// Something is missing; what follows is what comes after it.
+    /// Something is missing; what follows is what comes after it. Only of a segment that is still growing, an
+    /// unavailable version may yet be followed by what was missing.
     Gap(Gap),
+    /// The owner has signed two feeds under this name; the reader goes on with the one that it knew first. Told once
+    /// for each head of the other.
+    Fork(Box<Fork>),
 }
 
 /// What a [`Reader`] has counted.
@@ -171,66 +106,94 @@ pub struct ReaderStats {
     pub heads_stale: u64,
     /// Heads, pages and segments refused because their owner signed what contradicts itself.
     pub malformed: u64,
+    /// Records refused because they are not what was asked for.
+    pub refused: u64,
+    /// Heads refused because they deny what an earlier one said.
+    pub forks: u64,
+    /// Statements about skipped numbers that no known device has signed.
+    pub unproven: u64,
     /// Messages read.
     pub messages: u64,
     /// Gaps reported.
     pub gaps: u64,
 }
 
+/// The [`Directory`] of a reader who knows no device but the owner of the feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerOnly;
+
+impl Directory for OwnerOnly {
+    fn sender(&self, _: KeyId) -> Option<(DeviceId, VerifyingKey)> {
+        None
+    }
+}
+
 /// Reads a feed in order, from a cursor.
 ///
 /// It asks for records with [`poll_fetch`](Self::poll_fetch), takes them with [`handle_fetched`](Self::handle_fetched),
 /// and gives messages and gaps with [`poll_item`](Self::poll_item). It believes nothing but what the owner signed: the
-/// records come verified, segments and pages must match the hashes of the signed index, and an older head is refused.
-/// A gap is reported only when that index proves it, and reading goes on behind it.
+/// records come verified, must be those that were asked for, segments and pages must match the hashes of the signed
+/// index, an older head is refused, and one that contradicts an earlier is reported with the proof. A gap is reported
+/// only when it is proved, and reading goes on behind it.
 ///
 /// When a page of the index is unavailable, the segments that it names are fetched by their names alone: the signature
 /// then binds them to their place.
+///
+/// # Work and memory
+///
+/// A result costs one decoding, and one hash where the index names one. An item costs at most the verification of one
+/// signature for each statement about skipped numbers before it, of which a segment holds about seven. It holds one
+/// head, [`pages`](ReaderConfig::pages), and twice [`parallel`](ReaderConfig::parallel) segments.
 #[derive(Clone, Debug)]
 pub struct Reader {
     owner: DeviceId,
     feed: Vec<u8>,
     config: ReaderConfig,
     cursor: Cursor,
-    head: Option<Head>,
+    index: Index,
+    /// The owner's key, once it has signed a head.
+    owner_key: Option<VerifyingKey>,
     head_at: Instant,
     overdue: u64,
-    pages: BTreeMap<u64, Page>,
-    page: Option<PageFetch>,
-    /// Pages below this one cannot be reached, except those at hand.
-    lost: u64,
+    /// The highest sequence of a head that was told as a fork.
+    forked: Option<u64>,
     segments: BTreeMap<u64, Slot>,
-    under_way: BTreeMap<FetchId, Part>,
+    under_way: BTreeMap<FetchId, (Part, GetMode)>,
     next_fetch: u64,
-    notices: VecDeque<Gap>,
+    notices: VecDeque<Item>,
     stats: ReaderStats,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PageFetch {
-    number: u64,
-    hash: [u8; 32],
-    attempts: u8,
-    retry_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 enum Slot {
-    Fetching { attempts: u8 },
-    Retry { attempts: u8, at: Instant },
-    Ready(VecDeque<Vec<u8>>),
-    Expired,
-    Unavailable { asked: usize, answered: usize },
-    Malformed,
+    Fetching {
+        attempts: u8,
+        version: Version,
+    },
+    Retry {
+        attempts: u8,
+        at: Instant,
+    },
+    /// What is to be given of it, and what is missing then.
+    Ready {
+        elements: VecDeque<Element>,
+        version: Version,
+        missing: Option<Gap>,
+    },
+    Expired(Version),
+    /// All of this version of an open segment was given, or is missing.
+    Done {
+        hash: [u8; 32],
+    },
 }
 
-/// What the index says of a segment.
-enum Indexed {
-    Entry(Entry),
-    /// The page that names it cannot be reached.
-    Lost,
-    /// The page that names it must be fetched first.
-    Page(u64),
+/// Which version of a segment was asked for.
+#[derive(Clone, Copy, Debug)]
+enum Version {
+    Closed,
+    Open([u8; 32]),
+    /// The newest that is to be found.
+    Any,
 }
 
 impl Reader {
@@ -241,12 +204,11 @@ impl Reader {
             feed: feed.to_vec(),
             config,
             cursor,
-            head: None,
+            index: Index::default(),
+            owner_key: None,
             head_at: Instant::START,
             overdue: 0,
-            pages: BTreeMap::new(),
-            page: None,
-            lost: 0,
+            forked: None,
             segments: BTreeMap::new(),
             under_way: BTreeMap::new(),
             next_fetch: 0,
@@ -257,87 +219,121 @@ impl Reader {
 
     /// Takes in the result of a fetch. A result that was handed in before changes nothing.
     pub fn handle_fetched(&mut self, now: Instant, wall: Timestamp, id: FetchId, fetched: Fetched) {
-        match self.under_way.remove(&id) {
-            Some(Part::Head) => self.handle_head(now, wall, fetched.record),
-            Some(Part::Page(number)) => self.handle_page(now, number, fetched.record),
-            Some(Part::Segment(number)) => self.handle_segment(now, number, fetched),
-            None => {}
+        let Some((part, mode)) = self.under_way.remove(&id) else { return };
+        let key = Key::of_record(&self.owner, &part.name(&self.feed));
+        let is_wanted = |record: &Record| {
+            let matches = match mode {
+                GetMode::Matching(hash) => record.value_hash() == hash,
+                GetMode::Newest => true,
+            };
+            *record.key() == key && matches
+        };
+        let Fetched { record, asked, answered } = fetched;
+        let came = record.is_some();
+        let record = record.filter(is_wanted);
+        self.stats.refused += u64::from(came && record.is_none());
+        match part {
+            Part::Head => self.handle_head(now, wall, record),
+            Part::Page(number) => {
+                let heard = self.index.take_page(now, number, record.as_ref(), &self.config);
+                self.stats.malformed += u64::from(matches!(heard, Heard::Malformed));
+            }
+            Part::Segment(number) => self.handle_segment(now, number, record.as_ref(), asked, answered),
         }
     }
 
     /// The next record that is needed now. Call until it returns nothing. Each is named once: when a node is busy, keep it
     /// and ask later. At most two more than [`parallel`](ReaderConfig::parallel) wait for their results.
     pub fn poll_fetch(&mut self, now: Instant, wall: Timestamp) -> Option<Fetch> {
-        if self.head_at <= now && !self.under_way.values().any(|part| *part == Part::Head) {
+        if self.head_at <= now && !self.under_way.values().any(|(part, _)| *part == Part::Head) {
             self.head_at = now.saturating_add(self.config.poll_interval);
             return Some(self.fetch(Part::Head, GetMode::Newest));
         }
-        let head = self.head.as_ref()?;
-        let (first, next) = (self.cursor.segment.max(head.first), head.next);
-        for segment in first..next.min(first.saturating_add(self.config.parallel as u64)) {
-            let attempts = match self.segments.get(&segment) {
-                None => 0,
-                Some(Slot::Retry { attempts, at }) if *at <= now => *attempts,
-                Some(_) => continue,
+        let head = self.index.head()?;
+        let first = self.cursor.segment.max(head.first);
+        let end = head.next + u64::from(head.open.is_some());
+        for segment in first..end.min(first.saturating_add(self.config.parallel as u64)) {
+            let indexed = self.index.look_up(segment);
+            let attempts = match (self.segments.get(&segment), indexed) {
+                (None, _) => 0,
+                (Some(Slot::Retry { attempts, at }), _) if *at <= now => *attempts,
+                // It has grown since, or was closed.
+                (Some(Slot::Done { hash }), Indexed::Open(entry) | Indexed::Closed(entry)) if entry.hash != *hash => 0,
+                (Some(Slot::Done { .. }), Indexed::Lost | Indexed::Page(_)) => 0,
+                (Some(_), _) => continue,
             };
-            let mode = match self.look_up(segment) {
-                Indexed::Page(page) => return self.fetch_page(now, page),
-                Indexed::Lost => GetMode::Newest,
-                Indexed::Entry(entry) if entry.expires <= wall.as_secs() => {
-                    self.segments.insert(segment, Slot::Expired);
+            let (version, mode) = match indexed {
+                Indexed::Page(page) => {
+                    let (number, hash) = self.index.next_page(now, page)?;
+                    return Some(self.fetch(Part::Page(number), GetMode::Matching(hash)));
+                }
+                Indexed::Lost => (Version::Any, GetMode::Newest),
+                Indexed::Closed(entry) => (Version::Closed, GetMode::Matching(entry.hash)),
+                Indexed::Open(entry) => (Version::Open(entry.hash), GetMode::Matching(entry.hash)),
+            };
+            if let Indexed::Closed(entry) | Indexed::Open(entry) = indexed {
+                if entry.expires <= wall.as_secs() {
+                    self.segments.insert(segment, Slot::Expired(version));
                     continue;
                 }
-                Indexed::Entry(entry) => GetMode::Matching(entry.hash),
-            };
-            self.segments.insert(segment, Slot::Fetching { attempts: attempts + 1 });
+            }
+            self.segments.insert(segment, Slot::Fetching { attempts: attempts + 1, version });
             return Some(self.fetch(Part::Segment(segment), mode));
         }
         None
     }
 
-    /// The next message or gap.
-    pub fn poll_item(&mut self) -> Option<Item> {
-        if let Some(gap) = self.notices.pop_front() {
-            return Some(self.gap(gap));
+    /// The next message, gap or fork. `devices` knows those who may sign that they skipped numbers;
+    /// [`OwnerOnly`] does where a device publishes for itself.
+    pub fn poll_item(&mut self, devices: &impl Directory) -> Option<Item> {
+        if let Some(notice) = self.notices.pop_front() {
+            return Some(notice);
         }
-        if let Some(to) = self.head.as_ref().map(|head| head.first).filter(|first| self.cursor.segment < *first) {
-            let from = self.cursor.segment;
-            self.advance_to(to);
-            return Some(self.gap(Gap::Expired { from, to }));
+        if let Some(expired) = self.expired_before_first() {
+            return Some(expired);
         }
         loop {
             let segment = self.cursor.segment;
             match self.segments.get_mut(&segment)? {
                 Slot::Fetching { .. } | Slot::Retry { .. } => return None,
-                Slot::Ready(messages) => {
-                    let message = messages.pop_front();
-                    if messages.is_empty() {
+                Slot::Ready { elements, version, missing } => {
+                    if let Some(element) = elements.pop_front() {
+                        // A finished segment is left behind with its last element, so that the cursor says so.
+                        let (version, is_last) = (*version, elements.is_empty() && missing.is_none());
                         let place = Place { segment, index: self.cursor.index };
-                        self.advance_to(segment + 1);
-                        let Some(octets) = message else { continue };
-                        self.stats.messages += 1;
-                        return Some(Item::Message { place, octets });
+                        self.cursor.index = self.cursor.index.saturating_add(1);
+                        if is_last {
+                            self.finish(segment, version);
+                        }
+                        match self.item(place, element, devices) {
+                            Some(item) => return Some(item),
+                            None => continue,
+                        }
                     }
-                    let place = Place { segment, index: self.cursor.index };
-                    self.cursor.index += 1;
-                    self.stats.messages += 1;
-                    return message.map(|octets| Item::Message { place, octets });
+                    let (version, missing) = (*version, missing.take());
+                    self.finish(segment, version);
+                    if let Some(gap) = missing {
+                        return Some(self.gap(gap));
+                    }
                 }
-                Slot::Expired => {
-                    let expired = |number: &u64| matches!(self.segments.get(number), Some(Slot::Expired));
+                Slot::Expired(version) => {
+                    let version = *version;
+                    let expired = |number: &u64| matches!(self.segments.get(number), Some(Slot::Expired(_)));
                     let to = (segment..).find(|number| !expired(number)).unwrap_or(segment + 1);
-                    self.advance_to(to);
+                    if to > segment + 1 {
+                        self.advance_to(to - 1);
+                    }
+                    let last = match self.segments.get(&(to - 1)) {
+                        Some(Slot::Expired(last)) => *last,
+                        _ => version,
+                    };
+                    self.finish(to - 1, last);
                     return Some(self.gap(Gap::Expired { from: segment, to }));
                 }
-                Slot::Unavailable { asked, answered } => {
-                    let gap = Gap::Unavailable { segment, asked: *asked, answered: *answered };
-                    self.advance_to(segment + 1);
-                    return Some(self.gap(gap));
-                }
-                Slot::Malformed => {
-                    self.advance_to(segment + 1);
-                    return Some(self.gap(Gap::Malformed { segment }));
-                }
+                Slot::Done { hash } => match self.index.look_up(segment) {
+                    Indexed::Closed(entry) if entry.hash == *hash => self.advance_to(segment + 1),
+                    _ => return None,
+                },
             }
         }
     }
@@ -349,8 +345,7 @@ impl Reader {
             Slot::Retry { at, .. } => Some(*at),
             _ => None,
         });
-        let page = self.page.and_then(|page| page.retry_at);
-        segments.chain(page).fold(self.head_at, Instant::min)
+        segments.chain(self.index.retry_at()).fold(self.head_at, Instant::min)
     }
 
     /// How far it has come; start another reader there.
@@ -360,7 +355,18 @@ impl Reader {
 
     /// Whether everything that the newest head names has been read. `None` while no head is known.
     pub fn caught_up(&self) -> Option<bool> {
-        self.head.as_ref().map(|head| self.cursor.segment >= head.next)
+        let head = self.index.head()?;
+        let (at, next) = (self.cursor.segment, head.next);
+        Some(match (head.open, self.segments.get(&next)) {
+            (Some(entry), Some(Slot::Done { hash })) => at >= next && entry.hash == *hash,
+            (Some(_), _) => at > next,
+            (None, _) => at >= next,
+        })
+    }
+
+    /// Whether the result of this fetch has not come yet.
+    pub(super) fn awaits(&self, id: FetchId) -> bool {
+        self.under_way.contains_key(&id)
     }
 
     /// What it has counted.
@@ -372,7 +378,7 @@ impl Reader {
         let id = FetchId(self.next_fetch);
         self.next_fetch += 1;
         self.stats.fetches += 1;
-        self.under_way.insert(id, part);
+        self.under_way.insert(id, (part, mode));
         let name = part.name(&self.feed);
         Fetch { id, key: Key::of_record(&self.owner, &name), name, mode }
     }
@@ -382,126 +388,138 @@ impl Reader {
         match record {
             None => self.stats.heads_missing += 1,
             Some(record) if record.sequence() < self.cursor.head_sequence => self.stats.heads_stale += 1,
-            Some(record) if record.sequence() == self.cursor.head_sequence && self.head.is_some() => {}
-            Some(record) => match cbor::from_slice::<Head>(record.value()) {
-                Ok(head) if self.accepts(&head) => {
-                    self.cursor.head_sequence = record.sequence();
-                    self.stats.heads += 1;
-                    self.segments = self.segments.split_off(&head.first);
-                    self.head = Some(head);
-                }
-                Ok(_) | Err(_) => self.stats.malformed += 1,
-            },
+            Some(record) => self.take_head(record),
         }
-        let Some(head) = &self.head else { return };
-        let promised = Timestamp::from_micros(head.renewed_by);
+        let Some(promised) = self.cursor.promised_micros.map(Timestamp::from_micros) else { return };
         let sequence = self.cursor.head_sequence;
         if promised.saturating_add(self.config.grace) < wall && self.overdue < sequence {
             self.overdue = sequence;
-            self.notices.push_back(Gap::HeadOverdue { sequence, promised });
+            let gap = self.gap(Gap::HeadOverdue { sequence, promised });
+            self.notices.push_back(gap);
         }
     }
 
-    /// Whether a head agrees with itself and takes nothing back that the one before said.
-    fn accepts(&self, head: &Head) -> bool {
-        let tail = head.tail.0.len() as u64;
-        tail < PAGE
-            && head.pages.checked_mul(PAGE).and_then(|paged| paged.checked_add(tail)) == Some(head.next)
-            && head.first <= head.next
-            && head.last_page.is_some() == (head.pages > 0)
-            && self.head.as_ref().is_none_or(|old| old.next <= head.next && old.first <= head.first)
-    }
-
-    fn look_up(&self, segment: u64) -> Indexed {
-        let Some(head) = &self.head else { return Indexed::Lost };
-        let page = segment / PAGE;
-        let place = (segment % PAGE) as usize;
-        if page >= head.pages {
-            return head.tail.0.get(place).map_or(Indexed::Lost, |entry| Indexed::Entry(*entry));
-        }
-        match self.pages.get(&page) {
-            Some(page) => page.entries.0.get(place).map_or(Indexed::Lost, |entry| Indexed::Entry(*entry)),
-            None if page < self.lost => Indexed::Lost,
-            None => Indexed::Page(page),
-        }
-    }
-
-    /// Fetches the next page on the way down to `wanted`: the one before the lowest at hand, or the last.
-    fn fetch_page(&mut self, now: Instant, wanted: u64) -> Option<Fetch> {
-        if let Some(page) = &mut self.page {
-            if page.retry_at.is_none_or(|at| at > now) {
-                return None;
+    fn take_head(&mut self, record: Record) {
+        let sequence = record.sequence();
+        let key = UnverifiedRecord::parse(record.as_bytes()).map(|record| record.verifying_key());
+        match self.index.take_head(record) {
+            Heard::News => {
+                self.cursor.head_sequence = sequence;
+                self.cursor.promised_micros = self.index.head().map(|head| head.renewed_by);
+                self.owner_key = key.ok();
+                self.stats.heads += 1;
             }
-            page.retry_at = None;
-            page.attempts += 1;
-            let (number, hash) = (page.number, page.hash);
-            return Some(self.fetch(Part::Page(number), GetMode::Matching(hash)));
-        }
-        let head = self.head.as_ref()?;
-        let (number, hash) = match self.pages.range(wanted..).next() {
-            Some((above, page)) => (above - 1, page.previous),
-            None => (head.pages - 1, head.last_page),
-        };
-        let Some(hash) = hash else {
-            self.lost = self.lost.max(number + 1);
-            return None;
-        };
-        self.page = Some(PageFetch { number, hash, attempts: 1, retry_at: None });
-        Some(self.fetch(Part::Page(number), GetMode::Matching(hash)))
-    }
-
-    fn handle_page(&mut self, now: Instant, number: u64, record: Option<Record>) {
-        let Some(mut fetch) = self.page.take() else { return };
-        let page = record.map(|record| cbor::from_slice::<Page>(record.value()));
-        match page {
-            Some(Ok(page)) if page.entries.0.len() as u64 == PAGE => {
-                self.pages.insert(number, page);
-                if self.pages.len() > self.config.pages {
-                    self.pages.pop_last();
+            Heard::Nothing => {}
+            Heard::Malformed => self.stats.malformed += 1,
+            Heard::Fork(fork) => {
+                self.stats.forks += 1;
+                if self.forked.is_none_or(|told| told < sequence) {
+                    self.forked = Some(sequence);
+                    self.notices.push_back(Item::Fork(fork));
                 }
             }
-            Some(_) => {
-                self.stats.malformed += 1;
-                self.lost = self.lost.max(number + 1);
-            }
-            None if fetch.attempts < self.config.attempts => {
-                fetch.retry_at = Some(now.saturating_add(self.config.retry_delay));
-                self.page = Some(fetch);
-            }
-            None => self.lost = self.lost.max(number + 1),
         }
     }
 
-    fn handle_segment(&mut self, now: Instant, number: u64, fetched: Fetched) {
+    fn handle_segment(&mut self, now: Instant, number: u64, record: Option<&Record>, asked: usize, answered: usize) {
         let Some(slot) = self.segments.get_mut(&number) else { return };
-        let Slot::Fetching { attempts } = *slot else { return };
-        *slot = match fetched.record {
-            Some(record) => match cbor::from_slice::<List<Vec<u8>>>(record.value()) {
-                Ok(List(messages)) => {
-                    let read = if number == self.cursor.segment { self.cursor.index as usize } else { 0 };
-                    Slot::Ready(messages.into_iter().skip(read).collect())
-                }
-                Err(_) => {
-                    self.stats.malformed += 1;
-                    Slot::Malformed
-                }
-            },
+        let Slot::Fetching { attempts, version } = *slot else { return };
+        let gap = Gap::Unavailable { segment: number, asked, answered };
+        let nothing = Slot::Ready { elements: VecDeque::new(), version, missing: Some(gap) };
+        *slot = match record.map(|record| cbor::from_slice::<List<Element>>(record.value())) {
+            Some(Ok(List(mut elements))) => {
+                let count = elements.len();
+                elements.retain(|element| *element != Element::More);
+                // By its name alone a version is found that was open, although a longer one was published.
+                let is_cut = matches!(version, Version::Any) && elements.len() < count;
+                let read = if number == self.cursor.segment { self.cursor.index as usize } else { 0 };
+                let elements = elements.into_iter().skip(read).collect();
+                Slot::Ready { elements, version, missing: is_cut.then_some(gap) }
+            }
+            Some(Err(_)) => {
+                self.stats.malformed += 1;
+                nothing
+            }
             None if attempts < self.config.attempts => {
                 Slot::Retry { attempts, at: now.saturating_add(self.config.retry_delay) }
             }
-            None => Slot::Unavailable { asked: fetched.asked, answered: fetched.answered },
+            None => nothing,
         };
+    }
+
+    fn item(&mut self, place: Place, element: Element, devices: &impl Directory) -> Option<Item> {
+        let gap = match element {
+            Element::Message(octets) => {
+                self.stats.messages += 1;
+                return Some(Item::Message { place, octets });
+            }
+            Element::Skipped(statement) => {
+                let known = WithOwner { owner: self.owner, key: self.owner_key.as_ref(), devices };
+                let Ok(skipped) = Skipped::verify(&statement, &known) else {
+                    self.stats.unproven += 1;
+                    return None;
+                };
+                let numbers = skipped.numbers();
+                Gap::NeverWritten(Numbers {
+                    source: skipped.source(),
+                    stream: skipped.stream(),
+                    incarnation: skipped.incarnation(),
+                    start: numbers.start,
+                    end: numbers.end,
+                })
+            }
+            Element::Dropped(numbers) => Gap::ClaimedDropped { by: self.owner, numbers },
+            Element::More => return None,
+        };
+        Some(self.gap(gap))
+    }
+
+    /// What the head says has expired before anything that is at hand.
+    fn expired_before_first(&mut self) -> Option<Item> {
+        let (from, first) = (self.cursor.segment, self.index.head()?.first);
+        if from >= first {
+            return None;
+        }
+        let mut at_hand = self.segments.range(from..first).filter(|(_, slot)| matches!(slot, Slot::Ready { .. }));
+        let to = at_hand.next().map_or(first, |(number, _)| *number);
+        if to == from {
+            return None;
+        }
+        self.advance_to(to);
+        Some(self.gap(Gap::Expired { from, to }))
+    }
+
+    /// Goes on behind a segment, unless it may grow.
+    fn finish(&mut self, segment: u64, version: Version) {
+        match version {
+            Version::Closed | Version::Any => self.advance_to(segment + 1),
+            Version::Open(hash) => drop(self.segments.insert(segment, Slot::Done { hash })),
+        }
     }
 
     fn advance_to(&mut self, segment: u64) {
         self.cursor.segment = segment;
         self.cursor.index = 0;
         self.segments = self.segments.split_off(&segment);
-        self.pages = self.pages.split_off(&(segment / PAGE));
+        self.index.forget_before(segment);
     }
 
     fn gap(&mut self, gap: Gap) -> Item {
         self.stats.gaps += 1;
         Item::Gap(gap)
+    }
+}
+
+/// The devices that a reader knows, and the owner of the feed.
+struct WithOwner<'d, D> {
+    owner: DeviceId,
+    key: Option<&'d VerifyingKey>,
+    devices: &'d D,
+}
+
+impl<D: Directory> Directory for WithOwner<'_, D> {
+    fn sender(&self, key: KeyId) -> Option<(DeviceId, VerifyingKey)> {
+        let owner = self.key.filter(|own| own.key_id() == key).map(|own| (self.owner, *own));
+        owner.or_else(|| self.devices.sender(key))
     }
 }

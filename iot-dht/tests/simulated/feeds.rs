@@ -3,9 +3,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use iot_crypto::SigningKey;
-use iot_dht::feed::{Cursor, FetchId, Fetched, Gap, Item, Publisher, PublisherConfig, Reader, ReaderConfig};
+use iot_dht::feed::{
+    Cursor, FetchId, Fetched, Gap, Item, Keeper, OwnerOnly, Publisher, PublisherConfig, PushError, Reader, ReaderConfig,
+};
 use iot_dht::wire::Role;
-use iot_dht::{Event, OperationId, Record};
+use iot_dht::{Event, Key, NodeConfig, OperationId, Record, SubnetLimit, TableConfig};
 
 use crate::network::Network;
 
@@ -46,6 +48,11 @@ fn push_and_seal(publisher: &mut Publisher, owner: &SigningKey, network: &Networ
 
 /// Lets the reader read until it has caught up, at most two virtual minutes.
 fn read(network: &mut Network, at: SocketAddr, reader: &mut Reader) -> Vec<Item> {
+    read_and_keep(network, at, reader, &mut Keeper::new(Duration::from_secs(1), 1))
+}
+
+/// The same, and hands the keeper everything that was fetched.
+fn read_and_keep(network: &mut Network, at: SocketAddr, reader: &mut Reader, keeper: &mut Keeper) -> Vec<Item> {
     let limit = network.now.saturating_add(Duration::from_secs(120));
     let mut fetches: BTreeMap<OperationId, FetchId> = BTreeMap::new();
     let mut items = Vec::new();
@@ -57,10 +64,13 @@ fn read(network: &mut Network, at: SocketAddr, reader: &mut Reader) -> Vec<Item>
         for event in std::mem::take(&mut network.member(at).events) {
             if let Event::GetDone(done) = event {
                 let id = fetches.remove(&done.operation).unwrap();
+                if let Some(record) = &done.record {
+                    keeper.keep(network.now, network.wall(), record.clone());
+                }
                 reader.handle_fetched(network.now, network.wall(), id, Fetched::from(done));
             }
         }
-        items.extend(std::iter::from_fn(|| reader.poll_item()));
+        items.extend(std::iter::from_fn(|| reader.poll_item(&OwnerOnly)));
         if reader.caught_up() == Some(true) && fetches.is_empty() {
             return items;
         }
@@ -170,4 +180,92 @@ fn an_overdue_head_and_expired_segments_are_reported() {
     let items = read(&mut network, all[20], &mut late);
     assert_eq!(items[0], Item::Gap(Gap::Expired { from: 0, to: 4 }));
     assert_eq!(numbers(&items), [4]);
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Nodes that have little to do of their own, so that a week passes quickly.
+fn quiet() -> NodeConfig {
+    NodeConfig::default()
+        .replicas(8)
+        .table(TableConfig::default().bucket_size(8).subnets(SubnetLimit::Off))
+        .liveness_interval(HOUR * 6)
+        .refresh_interval(HOUR * 80)
+        .replication_interval(HOUR * 60)
+}
+
+/// The target: 168 hourly messages of 240 octets of one device cost a reader who was away for a week at most 700
+/// requests. `iot dht sim --scenario offline` measures the same in a larger network.
+#[test]
+fn a_reader_offline_for_a_week_catches_up_with_few_requests() {
+    let (mut network, all) = Network::with_config(34, 40, quiet());
+    let owner = network.key();
+    let device = network.add(Role::Client);
+    network.bootstrap(device, &all[1..3]);
+    network.run_for(Duration::from_secs(10));
+    let config = PublisherConfig::default().life(HOUR * 24 * 8).renewal(HOUR * 2);
+    let mut publisher = Publisher::new(FEED, config);
+    for n in 0..168 {
+        let mut message = vec![n as u8; 240];
+        message[..4].copy_from_slice(&u32::to_be_bytes(n));
+        if publisher.push(&message) == Err(PushError::SegmentFull) {
+            publisher.seal(&owner, network.wall(), n.into()).unwrap();
+            publisher.push(&message).unwrap();
+        }
+        publisher.flush(&owner, network.wall(), n.into()).unwrap();
+        publish(&mut network, device, &mut publisher);
+        network.run_for(HOUR);
+    }
+
+    let server = network.add(Role::Client);
+    network.bootstrap(server, &all[5..7]);
+    network.run_for(Duration::from_secs(10));
+    let joined = network.member(server).node.stats().requests;
+    let config = reader_config().poll_interval(Duration::from_secs(60));
+    let mut reader = Reader::new(owner.verifying_key().device_id(), FEED, Cursor::default(), config);
+    let items = read(&mut network, server, &mut reader);
+    assert_eq!(numbers(&items), (0..168).collect::<Vec<_>>());
+    assert_eq!(items.len(), 168, "no gaps");
+    let requests = network.member(server).node.stats().requests - joined;
+    println!("{requests} requests, {} fetches", reader.stats().fetches);
+    assert!(requests <= 700, "{requests} requests");
+}
+
+/// The device published once and went to sleep. Then every node restarts with an empty store; what a server puts again
+/// from what it has read is all that is left.
+#[test]
+fn a_server_keeps_the_feed_of_a_sleeping_device_alive() {
+    for keeps in [false, true] {
+        let (mut network, all) = Network::joined(35, 30);
+        let owner = network.key();
+        let mut publisher = Publisher::new(FEED, publisher_config());
+        push_and_seal(&mut publisher, &owner, &network, 0..20);
+        publisher.seal(&owner, network.wall(), 20).unwrap();
+        publish(&mut network, all[1], &mut publisher);
+        let server = network.add(Role::Client);
+        network.bootstrap(server, &all[5..7]);
+
+        let mut keeper = Keeper::new(Duration::from_secs(30), 100);
+        let mut reader = Reader::new(owner.verifying_key().device_id(), FEED, Cursor::default(), reader_config());
+        let items = read_and_keep(&mut network, server, &mut reader, &mut keeper);
+        assert_eq!(numbers(&items), (0..20).collect::<Vec<_>>());
+        assert!(keeper.len() >= 6, "the head and the segments: {}", keeper.len());
+
+        all.iter().for_each(|address| network.remove(*address));
+        let restarted: Vec<_> = all.iter().map(|_| network.add(Role::Server)).collect();
+        restarted.iter().chain([&server]).for_each(|address| network.bootstrap(*address, &restarted[..1]));
+        network.run_for(Duration::from_secs(40));
+        while let Some(record) = keeper.poll_put(network.now, network.wall()).cloned().filter(|_| keeps) {
+            assert!(network.put(server, record).stored > 0);
+        }
+        let late = network.add(Role::Client);
+        network.bootstrap(late, &restarted[..2]);
+        let mut reader = Reader::new(owner.verifying_key().device_id(), FEED, Cursor::default(), reader_config());
+        if keeps {
+            assert_eq!(numbers(&read(&mut network, late, &mut reader)), (0..20).collect::<Vec<_>>());
+        } else {
+            let head = Key::of_record(&owner.verifying_key().device_id(), b"gateway/head");
+            assert_eq!(network.holders(&head), 0, "without the server nothing is left");
+        }
+    }
 }

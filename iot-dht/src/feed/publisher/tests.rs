@@ -167,3 +167,92 @@ fn the_largest_outbox_is_restored() {
     assert_eq!(restored.outbox().count(), publisher.outbox().count());
     assert_eq!((restored.next_segment(), restored.mark()), (segments, segments - 1));
 }
+
+#[test]
+fn a_flushed_segment_grows_and_is_not_signed_twice() {
+    let mut publisher = publisher();
+    publisher.push(b"one").unwrap();
+    publisher.flush(&owner(), NOW, 1).unwrap();
+    let first = drain(&mut publisher);
+    assert_eq!(
+        (first[0].name(), first[0].sequence(), first[0].value()),
+        (&b"feed/s/0"[..], 0, &b"\x82\x43one\xf6"[..])
+    );
+    let open = head(&first).open.unwrap();
+    assert_eq!((head(&first).next, open.hash), (0, first[0].value_hash()));
+
+    // Nothing was pushed since, so nothing is signed.
+    publisher.flush(&owner(), later(1), 2).unwrap();
+    assert_eq!((publisher.outbox().count(), publisher.mark(), publisher.pending()), (0, 2, 1));
+
+    assert_eq!(publisher.push(b"two"), Ok(Place { segment: 0, index: 1 }));
+    publisher.flush(&owner(), later(2), 3).unwrap();
+    let mut restored = Publisher::restore(&publisher.state(), PublisherConfig::default()).unwrap();
+    for publisher in [&mut publisher, &mut restored] {
+        let second = drain(publisher);
+        assert_eq!((second[0].sequence(), second[0].value()), (1, &b"\x83\x43one\x43two\xf6"[..]));
+        publisher.seal(&owner(), later(3), 4).unwrap();
+        let closed = drain(publisher);
+        assert_eq!((closed[0].sequence(), closed[0].value()), (2, &b"\x82\x43one\x43two"[..]));
+        assert_eq!((head(&closed).next, head(&closed).open), (1, None));
+        assert_eq!(publisher.pending(), 0);
+    }
+}
+
+#[test]
+fn an_unconfirmed_version_gives_way_to_a_longer_one() {
+    let mut publisher = publisher();
+    for n in 0..3 {
+        publisher.push(b"message").unwrap();
+        publisher.flush(&owner(), later(n), n).unwrap();
+    }
+    let waiting: Vec<_> = publisher.outbox().map(|record| (record.name().to_vec(), record.sequence())).collect();
+    assert_eq!(waiting, [(b"feed/s/0".to_vec(), 2), (b"feed/head".to_vec(), 3)]);
+}
+
+#[test]
+fn a_full_segment_can_be_flushed() {
+    let mut publisher = publisher();
+    while publisher.push(&[7; 100]).is_ok() {}
+    let room = Publisher::max_message_len(b"feed");
+    while publisher.push(b"").is_ok() {}
+    publisher.flush(&owner(), NOW, 0).unwrap();
+    assert!(publisher.outbox().all(|record| record.as_bytes().len() <= Record::MAX_LEN && room > 900));
+}
+
+#[test]
+fn what_expired_unconfirmed_is_dropped() {
+    let mut publisher = Publisher::new(b"feed", PublisherConfig::default().life(Duration::from_secs(100)));
+    seal_one(&mut publisher, NOW);
+    publisher.renew(&owner(), later(100)).unwrap();
+    let waiting: Vec<_> = publisher.outbox().map(|record| record.name().to_vec()).collect();
+    assert_eq!(waiting, [b"feed/head".to_vec()]);
+}
+
+/// Found by the model of the reader: sixteen segments of which some had expired became a page, whose last segment lives,
+/// and the head said again that the first of them were to be had. Readers refused such a head for contradicting itself.
+#[test]
+fn the_first_segment_never_goes_back() {
+    let mut publisher = Publisher::new(b"feed", PublisherConfig::default().life(Duration::from_secs(100)));
+    (0..8).for_each(|n| seal_one(&mut publisher, later(n)));
+    drain(&mut publisher);
+    let mut first = 0;
+    for n in 0..8 {
+        seal_one(&mut publisher, later(104 + n));
+        let head = head(&drain(&mut publisher));
+        assert!(head.first >= first, "{} after {first}", head.first);
+        first = head.first;
+    }
+    assert_eq!((first, publisher.next_segment()), (8, 16));
+}
+
+#[test]
+fn statements_and_ranges_that_are_none_are_refused() {
+    let mut publisher = publisher();
+    assert!(matches!(publisher.push_skipped(b"\x43one"), Err(PushError::Statement(_))));
+    let source = owner().verifying_key().device_id();
+    let (stream, incarnation) = (iot_core::StreamId::new(1), iot_core::Incarnation::from_bytes([1; 8]));
+    let none = Numbers { source, stream, incarnation, start: 7, end: 7 };
+    assert_eq!(publisher.push_dropped(none), Err(PushError::EmptyRange { start: 7, end: 7 }));
+    assert_eq!(publisher.pending(), 0);
+}
