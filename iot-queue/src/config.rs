@@ -35,6 +35,21 @@ pub enum AttemptDurability {
     Synced,
 }
 
+/// Who takes messages out of a queue.
+///
+/// [Cursors](crate::Queue::open_cursor) read the same log beside both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Consumers {
+    /// A work queue: each message is [handed out](crate::Queue::reserve) until it is acknowledged. It goes when it is and
+    /// every cursor has passed it.
+    #[default]
+    Leasing,
+    /// A log: nothing is handed out, and nothing is acknowledged. A message goes when every cursor has passed it. Lanes,
+    /// keys and delays do nothing. Who opens the queue as a work queue again gets everything that is still stored.
+    CursorsOnly,
+}
+
 /// What a queue is made like and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
@@ -45,6 +60,8 @@ pub struct QueueConfig {
     max_attempts: u32,
     max_sources: u32,
     max_ids: u32,
+    max_cursors: u32,
+    consumers: Consumers,
     durability: Durability,
     attempt_durability: AttemptDurability,
     lane_order: LaneOrder,
@@ -62,6 +79,8 @@ impl Default for QueueConfig {
             max_attempts: u32::MAX,
             max_sources: 0,
             max_ids: 0,
+            max_cursors: 16,
+            consumers: Consumers::Leasing,
             durability: Durability::EachMessage,
             attempt_durability: AttemptDurability::Written,
             lane_order: LaneOrder::Strict,
@@ -174,6 +193,22 @@ impl QueueConfig {
         Ok(Self { max_ids: window, ..self })
     }
 
+    /// How many cursors there may be. By default 16. At the bound, no more are made.
+    ///
+    /// Each takes 80 octets and its name at the beginning of every segment; together with what
+    /// [`deduplicate_positions`](Self::deduplicate_positions) and [`deduplicate_ids`](Self::deduplicate_ids) take, no more
+    /// are made than fit in a quarter of one. Each that reads takes 64 KiB in memory.
+    #[must_use]
+    pub const fn max_cursors(self, count: u32) -> Self {
+        Self { max_cursors: count, ..self }
+    }
+
+    /// Who takes messages out of the queue. By default those who lease them.
+    #[must_use]
+    pub const fn consumers(self, consumers: Consumers) -> Self {
+        Self { consumers, ..self }
+    }
+
     /// When what is appended becomes durable. By default before each append returns.
     #[must_use]
     pub const fn durability(self, durability: Durability) -> Self {
@@ -198,6 +233,14 @@ impl QueueConfig {
 
     pub(crate) const fn duplicates_limits(&self) -> (u32, u32) {
         (self.max_sources, self.max_ids)
+    }
+
+    pub(crate) const fn cursors_limit(&self) -> u32 {
+        self.max_cursors
+    }
+
+    pub(crate) const fn consumers_choice(&self) -> Consumers {
+        self.consumers
     }
 
     pub(crate) const fn lane_order_choice(&self) -> LaneOrder {

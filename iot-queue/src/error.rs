@@ -148,6 +148,72 @@ pub enum ConfigError {
     },
 }
 
+/// Why a cursor could not be made or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CursorError {
+    /// The caller gave a name that is empty or too long.
+    #[error("a name of {len} octets is empty or longer than the limit of {limit}")]
+    NameLength {
+        /// Octets of the name.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The cursor was deleted, or comes from another opening of the queue.
+    #[error("there is no such cursor")]
+    NotFound,
+    /// The caller is done with messages that nobody has appended.
+    #[error("place {offset} is beyond the end of the log at {next}")]
+    Beyond {
+        /// The place that the caller gave.
+        offset: Offset,
+        /// The place that the next message gets.
+        next: Offset,
+    },
+    /// The queue was never told what the wall clock shows.
+    #[error("the queue does not know the wall clock")]
+    ClockUnknown,
+    /// A limit was reached: that of the configuration, or the room for such records at the beginning of a segment.
+    #[error("there is no room for another cursor beside {count}")]
+    TooMany {
+        /// How many cursors there are.
+        count: usize,
+    },
+    /// A limit was reached: what is free is kept for draining what the queue holds.
+    #[error("the queue is full: its budget is {budget} octets")]
+    Full {
+        /// Octets of all segments.
+        budget: u64,
+    },
+    /// The storage failed earlier, and what it holds since the last commit is in doubt. Open the queue again.
+    #[error("the queue is read-only since its storage failed")]
+    ReadOnly(#[source] StorageError),
+    /// The storage failed just now.
+    #[error("the storage of the queue failed")]
+    Storage(#[source] StorageError),
+}
+
+impl CursorError {
+    pub(crate) fn from_log(error: LogError, budget: u64) -> Self {
+        match error {
+            LogError::Full => Self::Full { budget },
+            LogError::ReadOnly(cause) => Self::ReadOnly(cause),
+            LogError::Storage(cause) => Self::Storage(cause),
+        }
+    }
+}
+
+impl From<ReserveError> for CursorError {
+    /// Why a message could not be read.
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::ReadOnly(cause) => Self::ReadOnly(cause),
+            ReserveError::Storage(cause) => Self::Storage(cause),
+        }
+    }
+}
+
 impl AppendError {
     pub(crate) fn from_log(error: LogError, budget: u64) -> Self {
         match error {

@@ -1,6 +1,7 @@
 //! The bytes of the log, as `docs/formats/queue.md` defines them: all numbers little-endian.
 
 pub(crate) mod control;
+pub(crate) mod cursor;
 pub(crate) mod metadata;
 pub(crate) mod record;
 pub(crate) mod segment;

@@ -127,6 +127,7 @@ extern crate std;
 
 mod checksum;
 mod config;
+mod cursor;
 mod error;
 #[cfg(iot_fault)]
 pub mod fault;
@@ -143,8 +144,9 @@ pub mod sim;
 mod stats;
 mod storage;
 
-pub use crate::config::{AttemptDurability, Durability, QueueConfig};
-pub use crate::error::{AppendError, CommitError, ConfigError, LeaseError, OpenError, ReserveError};
+pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig};
+pub use crate::cursor::{CursorId, CursorStatus, MaxLag, Seek};
+pub use crate::error::{AppendError, CommitError, ConfigError, CursorError, LeaseError, OpenError, ReserveError};
 pub use crate::lease::{Backoff, DeadLetter, DeathCause, LaneOrder, LeaseId, Leased, Nacked, Release};
 pub use crate::message::{Appended, Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};

@@ -15,6 +15,7 @@ use crate::storage::{SegmentNumber, Storage, StorageError};
 mod commit;
 mod controls;
 mod doubt;
+mod hold;
 mod ranges;
 mod recovery;
 mod room;
@@ -27,6 +28,8 @@ pub(crate) use self::commit::Pending;
 use self::commit::{Outbox, begin};
 pub(crate) use self::controls::Control;
 use self::controls::Standing;
+use self::hold::Hold;
+pub(crate) use self::hold::Needs;
 use self::ranges::Ranges;
 pub(crate) use self::recovery::Shape;
 pub(crate) use self::room::{longest_control, longest_payload};
@@ -66,6 +69,8 @@ pub(crate) struct Log<S> {
     standing_due: bool,
     /// Control records that opening found.
     recovered: Vec<Control>,
+    /// What the owner still reads, and room that is his.
+    hold: Hold,
     /// Commits begun, and the last of them that ended well.
     commits: u64,
     committed: u64,
@@ -186,7 +191,7 @@ impl<S: Storage> Log<S> {
 
     /// The first number that the log may still hold.
     pub(crate) fn oldest(&self) -> u64 {
-        self.segments.front().map_or(0, |segment| segment.header.first).max(self.passed)
+        self.first_stored().max(self.passed)
     }
 
     /// The number of the message that comes next.
@@ -203,6 +208,12 @@ impl<S: Storage> Log<S> {
         self.unsettled
     }
 
+    /// Whether a message is known to be lost.
+    pub(crate) fn is_lost(&self, number: u64) -> bool {
+        let place = self.segment_of(number).and_then(|at| self.segments[at].place(number));
+        matches!(place, Some(Place::Lost(_)))
+    }
+
     /// The first message at or after `number` that somebody needs.
     pub(crate) fn next_unsettled(&self, number: u64) -> Option<u64> {
         let start = self.segment_of(number).unwrap_or(0);
@@ -217,7 +228,7 @@ impl<S: Storage> Log<S> {
 
     /// Everything that is numbered, not retired and cannot be read, as far as that is known.
     pub(crate) fn losses(&self) -> impl Iterator<Item = Gap> + '_ {
-        let mut next = self.segments.front().map_or(0, |segment| segment.header.first);
+        let mut next = self.first_stored();
         self.segments.iter().flat_map(move |segment| {
             let between = next..segment.header.first;
             next = segment.next();
@@ -262,7 +273,10 @@ impl<S: Storage> Log<S> {
         let flags = record::encode_message(life, tail.end, tail.synced, number, message, now, outbox);
         tail.push(tail.end, flags);
         tail.end += len;
-        self.unsettled += 1;
+        match self.hold.needs {
+            Needs::Acknowledgement => self.unsettled += 1,
+            Needs::Nothing => drop(tail.settle(number)),
+        }
     }
 
     /// The segment that holds `number`, if any does: the last that begins at or before it.

@@ -174,3 +174,21 @@ pub enum Entry {
     /// Messages that the log numbered and cannot give.
     Gap(Gap),
 }
+
+impl Entry {
+    /// The first place that it covers.
+    pub const fn start(&self) -> Offset {
+        match self {
+            Self::Message(stored) => stored.offset,
+            Self::Gap(gap) => gap.from,
+        }
+    }
+
+    /// The place behind it.
+    pub const fn end(&self) -> Offset {
+        match self {
+            Self::Message(stored) => stored.offset.next(),
+            Self::Gap(gap) => gap.until,
+        }
+    }
+}

@@ -78,6 +78,7 @@ pub enum GapCause {
     /// No sync is known to have covered them: they may be a write that a crash tore, and then nobody was told that
     /// they were safe.
     Uncertain,
-    /// Their time to live had ended before anybody acknowledged them.
+    /// Their time to live had ended before anybody acknowledged them; or a cursor stayed further behind than
+    /// [its limit](crate::MaxLag), and missed them.
     Expired,
 }

@@ -2,7 +2,8 @@ use alloc::vec::Vec;
 
 use iot_core::{Instant, Position, Timestamp};
 
-use crate::config::{Durability, QueueConfig};
+use crate::config::{Consumers, Durability, QueueConfig};
+use crate::cursor::Cursors;
 use crate::error::{AppendError, CommitError, OpenError, ReserveError};
 use crate::format::control::ClockReading;
 use crate::format::metadata::{self, Attributes};
@@ -15,6 +16,7 @@ use crate::stats::Stats;
 use crate::storage::Storage;
 
 mod clock;
+mod cursors;
 mod duplicates;
 mod expiry;
 mod leasing;
@@ -51,6 +53,7 @@ pub struct Queue<S> {
     log: Log<S>,
     config: QueueConfig,
     leases: Leases,
+    cursors: Cursors,
     clock: Clock,
     duplicates: Duplicates,
     expiries: Expiries,
@@ -92,6 +95,7 @@ impl<S: Storage> Queue<S> {
             log,
             config,
             leases: Leases::new(rules, u64::from_le_bytes(random)),
+            cursors: Cursors::new(u64::from_le_bytes(random)),
             clock: Clock::resume(ClockReading::default()),
             duplicates: Duplicates::new(max_sources, max_ids),
             expiries: Expiries::default(),
@@ -240,9 +244,13 @@ impl<S: Storage> Queue<S> {
     pub fn stats(&self) -> Stats {
         let (segments_used, segments) = self.log.segments();
         let traffic = self.log.traffic;
-        let oldest = self.log.next_unsettled(self.log.oldest());
+        let lag = self.cursors.first_needed().map_or(0, |number| self.log.next() - number);
+        let oldest = match self.config.consumers_choice() {
+            Consumers::Leasing => self.log.next_unsettled(self.log.oldest()),
+            Consumers::CursorsOnly => (lag > 0).then(|| self.log.next() - lag),
+        };
         Stats {
-            depth: self.log.unsettled(),
+            depth: self.depth(),
             oldest_age: oldest.and_then(|number| self.marks.age(number, self.clock.now())),
             leased: self.leases.held() as u64,
             delayed: self.leases.delayed() as u64,
@@ -254,7 +262,10 @@ impl<S: Storage> Queue<S> {
             expired: self.expiries.total(),
             duplicates: self.counts.duplicates,
             sources_forgotten: self.duplicates.forgotten,
-            unsaved: self.leases.changed().len() as u64,
+            unsaved: (self.leases.changed().len() + self.cursors.unsaved()) as u64,
+            cursors: self.cursors.count() as u32,
+            cursor_lag: lag,
+            passed_over: self.cursors.passed_over(),
             recovered: traffic.recovered,
             quarantined: traffic.quarantined,
             unreadable_segments: traffic.unreadable,
@@ -327,14 +338,23 @@ impl<S: Storage> Queue<S> {
     fn enter(&mut self, messages: &[Message<'_>]) -> Result<u64, LogError> {
         self.save_leases()?;
         let now = self.clock.now();
-        let first = if self.duplicates.is_on() {
-            self.enter_noting(messages, now)?
-        } else {
-            self.log.enter_all(messages, now)?
+        let first = match self.enter_noting(messages, now) {
+            // Cursors that have passed the oldest segment, or are to, hold it until that is saved.
+            Err(LogError::Full) if self.cursors.unsaved() > 0 => {
+                self.commit_all()?;
+                self.enter_noting(messages, now)?
+            }
+            entered => entered?,
         };
-        self.marks.set(first, now, self.log.oldest());
+        if self.marks.set(first, now, self.log.oldest()) {
+            self.set_checkpoint();
+        }
+        let consumers = self.config.consumers_choice();
         for (number, message) in (first..).zip(messages) {
-            self.leases.admit(number, records::traits_of(&Attributes::of(message, now)));
+            self.leases.admit(number, records::traits_of(&Attributes::of(message, now)).seen_by(consumers));
+        }
+        if self.cursors.count() > 0 {
+            self.move_laggards();
         }
         Ok(first)
     }

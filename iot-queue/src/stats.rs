@@ -4,7 +4,8 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Messages that are neither acknowledged nor lost, leased ones included.
+    /// Messages that are neither acknowledged nor lost, leased ones included; in a queue of
+    /// [cursors only](crate::Consumers::CursorsOnly), those that the last of them has not passed.
     pub depth: u64,
     /// How long ago the oldest of them was appended, by the queue's own clock: at the most, and as far as is known.
     pub oldest_age: Option<Duration>,
@@ -29,8 +30,16 @@ pub struct Stats {
     /// Feeds of sources that were forgotten since the queue was opened to remember others; see
     /// [`QueueConfig::deduplicate_positions`](crate::QueueConfig::deduplicate_positions).
     pub sources_forgotten: u64,
-    /// Messages of which a lease, a release or a death is not saved for want of room: a crash takes that back.
+    /// Messages of which a lease, a release or a death is not saved, for want of room or because no commit was asked for
+    /// since: a crash takes that back. And cursors whose place is not saved.
     pub unsaved: u64,
+    /// Cursors that there are.
+    pub cursors: u32,
+    /// How many places the last of them is behind the end of the log.
+    pub cursor_lag: u64,
+    /// Messages that cursors were moved past since the queue was opened, because they stayed too far behind: each counted
+    /// once for each cursor.
+    pub passed_over: u64,
     /// Messages that were waiting when the queue was opened.
     pub recovered: u64,
     /// Messages that were numbered and cannot be given, as far as that is known; see [`Queue::gaps`](crate::Queue::gaps).

@@ -23,6 +23,12 @@ pub(crate) const SOURCE: u8 = 19;
 pub(crate) const IDENTIFIERS: u8 = 20;
 /// Ends the records that a segment begins with.
 pub(crate) const CHECKPOINT: u8 = 21;
+/// A cursor: its name, its limits and where it stands. See [`cursor`](super::cursor).
+pub(crate) const CURSOR: u8 = 22;
+/// Where cursors stand.
+pub(crate) const CURSOR_PLACES: u8 = 23;
+/// A cursor that was deleted.
+pub(crate) const CURSOR_GONE: u8 = 24;
 
 const PHASE: u8 = 0b11;
 const HAS_COUNT: u8 = 1 << 2;

@@ -247,6 +247,13 @@ impl Leases {
         }
     }
 
+    /// Forgets all messages before `number`.
+    pub(crate) fn forget_before(&mut self, number: u64) {
+        while let Some((&first, _)) = self.known.first_key_value().filter(|&(&first, _)| first < number) {
+            self.forget(first);
+        }
+    }
+
     /// What of a message is to be saved. A time that has come is left out.
     pub(crate) fn saved(&self, number: u64) -> Option<Saved> {
         let saved = self.known.get(&number)?.saved();

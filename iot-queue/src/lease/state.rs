@@ -5,6 +5,7 @@ use alloc::string::String;
 use iot_core::Instant;
 
 use super::DeathCause;
+use crate::config::Consumers;
 use crate::message::Lane;
 
 /// A place in the order of a lane. Of two messages the one with the lower rank goes first.
@@ -34,6 +35,16 @@ pub(crate) struct Traits {
     pub(crate) not_before: Instant,
     /// The message is of no use from then on.
     pub(crate) expires: Option<Instant>,
+}
+
+impl Traits {
+    /// What of them counts in a queue with these consumers.
+    pub(crate) fn seen_by(self, consumers: Consumers) -> Self {
+        match consumers {
+            Consumers::Leasing => self,
+            Consumers::CursorsOnly => Self { expires: self.expires, ..Self::default() },
+        }
+    }
 }
 
 /// A message that has traits, or that was handed out.

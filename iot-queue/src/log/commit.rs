@@ -277,6 +277,7 @@ impl<S: Storage> Log<S> {
     fn covered(&mut self, number: u64, commit: u64) {
         self.durable = self.durable.max(number);
         self.committed = self.committed.max(commit);
+        self.hold.covered(self.committed);
         self.retire();
     }
 
@@ -288,7 +289,8 @@ impl<S: Storage> Log<S> {
     }
 
     fn front_is_settled(&self) -> bool {
-        self.segments.len() > 1 && self.segments[0].unsettled() == 0
+        let is_settled = |front: &Segment| front.unsettled() == 0 && front.next() <= self.hold.from();
+        self.segments.len() > 1 && is_settled(&self.segments[0])
     }
 
     fn free_front(&mut self) {

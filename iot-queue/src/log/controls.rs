@@ -55,6 +55,19 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
+    /// As [`enter_control`](Self::enter_control), with the room that [`keep_room`](Self::keep_room) keeps. Who uses that
+    /// sees to it that room comes back by it.
+    pub(crate) fn enter_in_reserve(&mut self, kind: u8, payload: &[u8]) -> Result<(), LogError> {
+        self.writable().map_err(LogError::ReadOnly)?;
+        let len = self.control_len(payload).ok_or(LogError::Full)?;
+        if !self.has_room_in_reserve(len) {
+            return Err(LogError::Full);
+        }
+        self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;
+        self.encode_control(kind, payload);
+        Ok(())
+    }
+
     /// Octets of the longest payload of a control record.
     pub(crate) fn longest_control(&self) -> u32 {
         longest_control(self.segment_len)
@@ -80,14 +93,21 @@ impl<S: Storage> Log<S> {
         if !self.has_room_for_standing(octets, count) {
             return Err(LogError::Full);
         }
-        self.standing.records.insert((kind, key), payload.to_vec());
-        self.standing.octets = octets;
+        self.insert_standing(kind, key, payload, octets);
         Ok(())
+    }
+
+    /// As [`set_standing`](Self::set_standing), for a record that stood before the log was opened: whether there is room
+    /// for it is no question any more.
+    pub(crate) fn restore_standing(&mut self, kind: u8, key: u64, payload: &[u8]) {
+        self.clear_standing(kind, key);
+        if let Some(len) = self.control_len(payload) {
+            self.insert_standing(kind, key, payload, self.standing.octets + len);
+        }
     }
 
     /// Lets new segments begin without the record that [`set_standing`](Self::set_standing) asked for. An earlier
     /// segment may still hold it: that it is gone needs a control record of its own.
-    #[allow(dead_code, reason = "a cursor that is removed stands no longer")]
     pub(crate) fn clear_standing(&mut self, kind: u8, key: u64) {
         if let Some(record) = self.standing.records.remove(&(kind, key)) {
             self.standing.octets -= record::record_len(0, record.len() as u32);
@@ -118,6 +138,11 @@ impl<S: Storage> Log<S> {
         let standing = core::mem::take(&mut self.standing);
         standing.records.iter().for_each(|(&(kind, _), payload)| self.encode_control(kind, payload));
         self.standing = standing;
+    }
+
+    fn insert_standing(&mut self, kind: u8, key: u64, payload: &[u8], octets: u32) {
+        self.standing.records.insert((kind, key), payload.to_vec());
+        self.standing.octets = octets;
     }
 
     fn control_len(&self, payload: &[u8]) -> Option<u32> {

@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::commit::page_len;
 use super::controls::{Control, Standing, read_control};
+use super::hold::Hold;
 use super::ranges::Ranges;
 use super::scan::{Age, Findings, scan};
 use super::segment_state::{Phase, Segment};
@@ -155,6 +156,7 @@ impl<S: Storage> Log<S> {
             standing: Standing::default(),
             standing_due: false,
             recovered: Vec::new(),
+            hold: Hold::default(),
             commits: 0,
             committed: 0,
             unsettled: segments.iter().map(Segment::unsettled).sum(),

@@ -1,7 +1,7 @@
 //! What still fits: so that acknowledgements always do, and a full log can be drained.
 
-use super::Log;
 use super::segment_state::{Phase, Segment};
+use super::{Log, Needs};
 use crate::format::{ACKNOWLEDGEMENT_COST, record, segment};
 use crate::message::Message;
 use crate::storage::Storage;
@@ -36,9 +36,9 @@ impl<S: Storage> Log<S> {
     /// record of its own, and half as much again for control records.
     pub(crate) fn has_room_for(&self, messages: &[Message<'_>]) -> bool {
         let mut plan = self.plan();
-        let unsettled = self.unsettled + messages.len() as u64;
+        let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
         messages.iter().all(|message| plan.put(record::message_len(message)))
-            && plan.holds(self.acknowledgements() + messages.len() as u64 + unsettled / 2)
+            && plan.holds(self.acknowledgements() + new + (self.unsettled + new) / 2)
     }
 
     /// Whether a control record of `len` octets fits, and after it an acknowledgement of each message that has none.
@@ -62,13 +62,32 @@ impl<S: Storage> Log<S> {
         plan.standing_len() <= most_standing(self.segment_len) && plan.holds(self.acknowledgements())
     }
 
-    /// Records of acknowledgements that may have to be written before a segment comes back.
+    /// Whether a control record of `len` octets fits in the room that is kept for such records of the owner's, or for what
+    /// damage may cost.
+    pub(super) fn has_room_in_reserve(&self, len: u32) -> bool {
+        let mut plan = self.plan();
+        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + SLACK))
+    }
+
+    /// Records of acknowledgements that may have to be written before a segment comes back, and those of the owner's for
+    /// which room is kept.
     fn acknowledgements(&self) -> u64 {
         #[cfg(iot_fault)]
         if crate::fault::is_off(crate::fault::Guard::Reserve) {
             return 0;
         }
-        self.unsettled + self.unrecorded.numbers() + SLACK
+        self.unsettled + self.unrecorded.numbers() + SLACK + self.hold.reserve
+    }
+
+    /// Keeps room for so many control records of the owner's, each of at most 28 octets. Says whether there is so much;
+    /// if there is not, nothing changes.
+    pub(crate) fn keep_room(&mut self, records: u64) -> bool {
+        let before = core::mem::replace(&mut self.hold.reserve, records);
+        let fits = records <= before || self.plan().holds(self.acknowledgements());
+        if !fits {
+            self.hold.reserve = before;
+        }
+        fits
     }
 
     fn plan(&self) -> Plan {
@@ -87,7 +106,8 @@ impl<S: Storage> Log<S> {
             tail_is_free: self.segments.len() == 1
                 && self.unsettled == 0
                 && self.unrecorded.is_empty()
-                && tail.settled_in <= self.committed,
+                && tail.settled_in <= self.committed
+                && tail.next() <= self.hold.from(),
         }
     }
 }

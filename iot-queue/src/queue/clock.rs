@@ -78,7 +78,7 @@ impl Clock {
     }
 
     /// What the wall clock shows now if no time has passed uncounted.
-    fn wall(&self) -> Option<Timestamp> {
+    pub(super) fn wall(&self) -> Option<Timestamp> {
         self.wall.map(|(at, wall)| wall.saturating_add(self.now.saturating_since(at)))
     }
 }

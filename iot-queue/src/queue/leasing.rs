@@ -263,7 +263,7 @@ impl<S: Storage> Queue<S> {
         Ok(ended)
     }
 
-    fn lose(&mut self, number: u64) {
+    pub(super) fn lose(&mut self, number: u64) {
         self.log.lose(number);
         self.leases.forget(number);
     }

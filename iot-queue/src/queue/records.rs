@@ -9,10 +9,13 @@ use iot_core::Instant;
 
 use super::clock::Clock;
 use super::{Queue, duplicates};
+use crate::config::Consumers;
 use crate::error::OpenError;
 use crate::format::control::{
-    self, CHECKPOINT, CLOCK, Checkpoint, ClockReading, EXPIRED, Entry, IDENTIFIERS, LEASES, LONGEST_ENTRY, SOURCE,
+    self, CHECKPOINT, CLOCK, CURSOR, CURSOR_GONE, CURSOR_PLACES, Checkpoint, ClockReading, EXPIRED, Entry, IDENTIFIERS,
+    LEASES, LONGEST_ENTRY, SOURCE,
 };
+use crate::format::cursor::{self, CursorPlace, CursorRecord};
 use crate::format::metadata::Attributes;
 use crate::format::record;
 use crate::lease::{Saved, Traits};
@@ -25,16 +28,26 @@ use crate::storage::Storage;
 /// How often the clock is saved for its own sake, while a delay or a time to live runs.
 pub(super) const SAVE_CLOCK_EVERY: Duration = Duration::from_secs(60);
 
-/// The share of the budget that records of leases may take: one part in so many.
-const LEASES_SHARE: u64 = 8;
+/// The share of the budget that records of leases and of places of cursors may take: one part in so many.
+const RECORDS_SHARE: u64 = 8;
 
 impl<S: Storage> Queue<S> {
     /// Makes everything durable, and saves what changed.
     pub(super) fn commit_all(&mut self) -> Result<u64, LogError> {
         self.quota.retry();
         self.save_leases()?;
-        let durable = self.log.commit()?;
-        self.expiries.trim(self.log.oldest());
+        self.save_cursors()?;
+        let mut durable = self.log.commit()?;
+        let mut oldest = self.log.oldest();
+        // Without room, a cursor that has passed several segments is saved when it leaves each of them.
+        while self.cursors.unsaved() > 0 && self.cursors.first_held() != self.cursors.first_needed() {
+            self.save_cursors()?;
+            durable = self.log.commit()?;
+            if core::mem::replace(&mut oldest, self.log.oldest()) == self.log.oldest() {
+                break;
+            }
+        }
+        self.trim();
         Ok(durable)
     }
 
@@ -43,7 +56,17 @@ impl<S: Storage> Queue<S> {
     pub(super) fn begin_all(&mut self) -> Result<Option<Pending>, LogError> {
         self.quota.retry();
         self.save_leases()?;
+        self.save_cursors()?;
         self.log.begin_commit()
+    }
+
+    /// Forgets what is no longer stored.
+    pub(super) fn trim(&mut self) {
+        let oldest = self.log.oldest();
+        self.expiries.trim(oldest);
+        if self.config.consumers_choice() == Consumers::CursorsOnly {
+            self.leases.forget_before(oldest);
+        }
     }
 
     /// Saves the states of messages that changed, by one write: they outlive the process.
@@ -56,6 +79,9 @@ impl<S: Storage> Queue<S> {
     pub(super) fn advance(&mut self, now: Instant) {
         self.leases.advance(now);
         self.settle_expired();
+        if self.cursors.any(|max_lag| max_lag.age.is_some()) {
+            self.move_laggards();
+        }
         if self.leases.is_timed() && now >= self.clock.saved_at().saturating_add(SAVE_CLOCK_EVERY) {
             let payload = self.clock.reading().encode();
             // Whatever keeps it from being written, it is tried again in a while; a failure of the storage shows then.
@@ -95,8 +121,12 @@ impl<S: Storage> Queue<S> {
         self.set_checkpoint();
     }
 
-    /// Enters messages one by one, so that whatever segment comes next begins with what was appended before it.
+    /// Enters messages and, where repetitions count, one by one: so that whatever segment comes next begins with what was
+    /// appended before it.
     pub(super) fn enter_noting(&mut self, messages: &[Message<'_>], now: Instant) -> Result<u64, LogError> {
+        if !self.duplicates.is_on() {
+            return self.log.enter_all(messages, now);
+        }
         self.log.writable().map_err(LogError::ReadOnly)?;
         if !self.log.has_room_for(messages) {
             self.log.commit()?;
@@ -136,7 +166,7 @@ impl<S: Storage> Queue<S> {
 
     /// Enters records of all states that changed. What finds no room waits for a later try.
     pub(super) fn save_leases(&mut self) -> Result<(), LogError> {
-        let budget = self.budget() / LEASES_SHARE;
+        let budget = self.records_budget();
         while !self.leases.changed_mut().is_empty() && self.quota.allows(self.log.oldest(), budget) {
             let (payload, last) = self.next_leases();
             match self.log.enter_control(LEASES, &payload) {
@@ -151,6 +181,11 @@ impl<S: Storage> Queue<S> {
             *changed = changed.split_off(&(last + 1));
         }
         Ok(())
+    }
+
+    /// Octets that records of leases and of places of cursors may take.
+    pub(super) fn records_budget(&self) -> u64 {
+        self.budget() / RECORDS_SHARE
     }
 
     /// The payload of a record with the first states that changed, and the last message in it.
@@ -180,8 +215,13 @@ impl<S: Storage> Queue<S> {
 
     /// Puts back what earlier openings saved.
     pub(super) fn restore(&mut self) -> Result<(), OpenError> {
-        let stored = self.log.oldest()..self.log.next();
-        let found = Recovered::read(self.log.take_recovered_controls(), stored);
+        let consumers = self.config.consumers_choice();
+        if consumers == Consumers::CursorsOnly {
+            self.log.need_nothing();
+        }
+        let stored = self.log.first_stored()..self.log.next();
+        let mut found = Recovered::read(self.log.take_recovered_controls(), stored.clone());
+        self.restore_cursors(core::mem::take(&mut found.cursors).into_values(), stored);
         let mut reading = found.reading;
         let mut window = Window::default();
         let mut with_traits = Vec::new();
@@ -201,10 +241,18 @@ impl<S: Storage> Queue<S> {
             self.expiries.insert(range);
         }
         self.expiries.trim(oldest);
-        found.marks.into_iter().for_each(|(number, clock)| self.marks.set(number, clock, oldest));
+        for (number, clock) in found.marks {
+            self.marks.set(number, clock, oldest);
+        }
         self.restore_duplicates(found.checkpoint, &found.standing)?;
+        if consumers == Consumers::CursorsOnly {
+            self.log.traffic.recovered = self.depth();
+            found.states.clear();
+            with_traits.iter_mut().for_each(|(_, traits)| *traits = traits.seen_by(consumers));
+            with_traits.retain(|&(number, traits)| traits != Traits::default() && !self.expiries.contains(number));
+        }
         let mut states = found.states;
-        let is_live = |number| self.log.next_unsettled(number) == Some(number);
+        let is_live = |number| consumers == Consumers::CursorsOnly || self.log.next_unsettled(number) == Some(number);
         for (number, traits) in with_traits.into_iter().filter(|&(number, _)| is_live(number)) {
             self.leases.restore(number, traits, states.remove(&number));
         }
@@ -265,6 +313,7 @@ struct Recovered {
     /// The last complete checkpoint, and the records before it.
     checkpoint: u64,
     standing: Vec<Control>,
+    cursors: BTreeMap<u32, CursorRecord>,
 }
 
 impl Recovered {
@@ -292,6 +341,7 @@ impl Recovered {
                     }
                 }
                 SOURCE | IDENTIFIERS => standing.push(control),
+                CURSOR | CURSOR_PLACES | CURSOR_GONE => found.take_cursors(&control),
                 CHECKPOINT => {
                     let records = core::mem::take(&mut standing);
                     if let Some(checkpoint) = Checkpoint::decode(&control.payload) {
@@ -323,6 +373,24 @@ impl Recovered {
         }
     }
 
+    fn take_cursors(&mut self, control: &Control) {
+        match control.kind {
+            CURSOR => {
+                if let Some(record) = CursorRecord::decode(&control.payload) {
+                    self.cursors.insert(record.place.slot, record);
+                }
+            }
+            CURSOR_PLACES => {
+                for place in CursorPlace::decode_all(&control.payload) {
+                    if let Some(record) = self.cursors.get_mut(&place.slot) {
+                        record.place = place;
+                    }
+                }
+            }
+            _ => drop(cursor::decode_gone(&control.payload).map(|slot| self.cursors.remove(&slot))),
+        }
+    }
+
     fn take_reading(&mut self, reading: ClockReading) {
         let wall = if reading.wall == 0 { reading_at(self.reading, reading.clock).wall } else { reading.wall };
         let clock = self.reading.clock.max(reading.clock);
@@ -337,7 +405,8 @@ fn reading_at(reading: ClockReading, clock: Instant) -> ClockReading {
     ClockReading { clock: reading.clock.max(clock), wall }
 }
 
-/// How much of the log records of leases take: they must not fill it when a message is tried again and again.
+/// How much of the log records of leases and of places of cursors take: they must not fill it when a message is tried
+/// again and again, or a cursor goes back and forth.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quota {
     /// Octets by the number that the next message was to get then. They come back when the log begins behind it.
@@ -351,7 +420,7 @@ pub(super) struct Quota {
 const QUOTA_STEPS: usize = 64;
 
 impl Quota {
-    fn allows(&mut self, oldest: u64, budget: u64) -> bool {
+    pub(super) fn allows(&mut self, oldest: u64, budget: u64) -> bool {
         while let Some(&(_, octets)) = self.taken.front().filter(|&&(number, _)| number < oldest) {
             self.taken.pop_front();
             self.octets -= octets;
@@ -359,7 +428,7 @@ impl Quota {
         self.blocked != Some(oldest) && self.octets < budget
     }
 
-    fn take(&mut self, number: u64, payload: u64) {
+    pub(super) fn take(&mut self, number: u64, payload: u64) {
         let octets = payload + u64::from(record::HEADER_LEN);
         self.octets += octets;
         let is_full = self.taken.len() >= QUOTA_STEPS;
@@ -390,13 +459,13 @@ const MOST_MARKS: usize = 1024;
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
 impl Marks {
-    /// Takes note that message `number` comes next, at `now`.
-    pub(super) fn set(&mut self, number: u64, now: Instant, oldest: u64) {
+    /// Takes note that message `number` comes next, at `now`. Says whether that is one to be remembered.
+    pub(super) fn set(&mut self, number: u64, now: Instant, oldest: u64) -> bool {
         while self.marks.get(1).is_some_and(|&(next, _)| next <= oldest) {
             self.marks.pop_front();
         }
         if self.marks.back().is_some_and(|&(last, at)| last >= number || now < at.saturating_add(MARK_EVERY)) {
-            return;
+            return false;
         }
         if self.marks.len() >= MOST_MARKS {
             let mut at = 0;
@@ -406,6 +475,13 @@ impl Marks {
             });
         }
         self.marks.push_back((number, now));
+        true
+    }
+
+    /// Below this number every message is known to be older.
+    pub(super) fn older_than(&self, age: Duration, now: Instant) -> u64 {
+        let known = self.marks.iter().rev().find(|&&(_, at)| now.saturating_since(at) > age);
+        known.map_or(0, |&(number, _)| number)
     }
 
     /// How long ago message `number` was appended, at the most.

@@ -49,7 +49,7 @@ impl<S: Storage> Queue<S> {
     ) -> Result<Offset, CommitError> {
         let budget = self.budget();
         let durable = self.log.end_commit(pending, synced).map_err(|error| CommitError::from_log(error, budget))?;
-        self.expiries.trim(self.log.oldest());
+        self.trim();
         Ok(Offset::new(durable))
     }
 }

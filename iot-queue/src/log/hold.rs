@@ -1,0 +1,139 @@
+//! What the owner of the log needs besides messages that nobody acknowledged: segments that he still reads, and room for
+//! records that say so.
+
+use alloc::collections::VecDeque;
+
+use super::Log;
+use crate::storage::Storage;
+
+/// Whether messages wait for an acknowledgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Needs {
+    #[default]
+    Acknowledgement,
+    /// Nobody takes messages out: they are needed only as long as the owner holds them.
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) needs: Needs,
+    /// Messages from here on are kept, acknowledged or not.
+    from: u64,
+    /// Where it is to be once a commit has ended well: the number of the commit, and the place.
+    pending: VecDeque<(u64, u64)>,
+    /// Records of the owner's that must always find room, each as long as an acknowledgement at the most.
+    pub(super) reserve: u64,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { needs: Needs::Acknowledgement, from: u64::MAX, pending: VecDeque::new(), reserve: 0 }
+    }
+}
+
+impl Hold {
+    pub(super) fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// Takes note that commits up to this one are durable.
+    pub(super) fn covered(&mut self, committed: u64) {
+        while let Some(&(_, from)) = self.pending.front().filter(|&&(commit, _)| commit <= committed) {
+            self.pending.pop_front();
+            self.from = from;
+        }
+    }
+
+    fn set(&mut self, from: u64, commit: u64) {
+        self.from = self.from.min(from);
+        self.pending.iter_mut().for_each(|(_, pending)| *pending = from.min(*pending));
+        let last = self.pending.back().map_or(self.from, |&(_, last)| last);
+        match self.pending.back_mut().filter(|(last, _)| *last == commit) {
+            Some((_, last)) => *last = from,
+            None if last != from => self.pending.push_back((commit, from)),
+            None => {}
+        }
+    }
+}
+
+impl<S: Storage> Log<S> {
+    /// Keeps every message from `number` on, acknowledged or not. What is before is let go when everything that was
+    /// entered until now is durable, and not earlier.
+    pub(crate) fn hold_from(&mut self, number: u64) {
+        self.hold.set(number, self.commits + 1);
+    }
+
+    /// As [`hold_from`](Self::hold_from) and [`keep_room`](Self::keep_room), right after opening, which has made durable
+    /// what it found. Where there is less room than that, no message is appended until there is.
+    pub(crate) fn resume_hold(&mut self, number: u64, records: u64) {
+        self.hold.reserve = records;
+        self.hold.from = number;
+        self.passed = self.passed.min(number);
+    }
+
+    /// The first number of the oldest segment, whose messages the owner may have held.
+    pub(crate) fn first_stored(&self) -> u64 {
+        self.segments.front().map_or(0, |segment| segment.header.first)
+    }
+
+    /// From now on no message waits for an acknowledgement, and none that is stored does.
+    pub(crate) fn need_nothing(&mut self) {
+        self.hold.needs = Needs::Nothing;
+        for segment in &mut self.segments {
+            (segment.header.first..segment.next()).for_each(|number| {
+                segment.settle(number);
+            });
+        }
+        self.unsettled = 0;
+    }
+
+    /// The number of the first message that is not in the oldest segment.
+    pub(crate) fn front_end(&self) -> u64 {
+        self.segments.front().map_or(0, super::Segment::next)
+    }
+
+    /// The number of the first message of the last segment.
+    pub(crate) fn tail_first(&self) -> u64 {
+        self.tail().header.first
+    }
+
+    /// The first message of the oldest segment that, with all later ones, holds at most so many octets of records; of
+    /// the last, if even that holds more.
+    pub(crate) fn within_octets(&self, octets: u64) -> u64 {
+        let mut sum = 0;
+        let fits = |segment: &&super::Segment| {
+            sum += u64::from(segment.end - super::segment::RECORDS);
+            sum <= octets
+        };
+        let oldest = self.segments.iter().rev().take_while(fits).last();
+        oldest.map_or(self.tail_first(), |segment| segment.header.first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_go_only_what_a_commit_covers_and_takes_back_at_once() {
+        let mut hold = Hold::default();
+        hold.set(5, 1);
+        assert_eq!(hold.from(), 5);
+        hold.set(9, 3);
+        hold.set(12, 3);
+        hold.set(20, 5);
+        hold.covered(2);
+        assert_eq!(hold.from(), 5);
+        hold.covered(3);
+        assert_eq!(hold.from(), 12);
+        hold.set(15, 6);
+        hold.covered(5);
+        assert_eq!(hold.from(), 15);
+        hold.set(3, 7);
+        hold.set(8, 7);
+        assert_eq!(hold.from(), 3);
+        hold.covered(9);
+        assert_eq!(hold.from(), 8);
+    }
+}
