@@ -62,6 +62,10 @@
 //!
 //! [`entries_from`](Queue::entries_from) and [`ack_before`](Queue::ack_before) make a journal of the queue.
 //!
+//! A [`mirror`] forwards the log to another queue, over any byte stream, or to a broker: in order, each entry once, behind
+//! what the other side says it has, and with a gap for what is missing. What it has [confirmed](mirror::Mirror::confirmed)
+//! can be let go of.
+//!
 //! With the feature `std`, threads and tasks use one queue through `shared::SharedQueue`, which makes one sync serve all
 //! who wait for one, and lets them wait for messages.
 //!
@@ -117,7 +121,8 @@
 //!
 //! # Standards
 //!
-//! CRC32C as in RFC 3720 §12.1. The format of the log is defined in `docs/formats/queue.md`.
+//! CRC32C as in RFC 3720 §12.1. The format of the log is defined in `docs/formats/queue.md`. Mirrors speak
+//! `docs/formats/mirror.md` over byte streams.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -135,12 +140,14 @@ mod format;
 mod lease;
 mod log;
 mod message;
+pub mod mirror;
 mod offset;
 mod queue;
 #[cfg(feature = "std")]
 pub mod shared;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod sink;
 mod stats;
 mod storage;
 

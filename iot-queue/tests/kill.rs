@@ -34,7 +34,7 @@ fn say(words: core::fmt::Arguments<'_>) {
 /// the first time, every eleventh is left to its lease, which no process outlives.
 fn produce_and_consume_until_killed(path: &Path) {
     let round: u64 = std::env::var(ROUND).ok().and_then(|round| round.parse().ok()).expect("the parent says it");
-    let durability = if round % 4 == 0 { Durability::EachMessage } else { Durability::Manual };
+    let durability = if round.is_multiple_of(4) { Durability::EachMessage } else { Durability::Manual };
     let start = std::time::Instant::now();
     let clock = move || Instant::from_micros(u64::try_from(start.elapsed().as_micros()).expect("a short life"));
     let queue = SharedQueue::new(open(path, durability), clock, SharedSettings::default());
@@ -61,17 +61,17 @@ fn produce_and_consume_until_killed(path: &Path) {
                         let name = u64::from_le_bytes(leased.payload[..8].try_into().expect("8 octets"));
                         assert!(leased.payload[8..].iter().all(|&octet| octet == name as u8), "a corrupt message");
                         say(format_args!("leased {name} {}", leased.attempts));
-                        if name % 11 == 0 && leased.attempts == 1 {
+                        if name.is_multiple_of(11) && leased.attempts == 1 {
                             continue;
                         }
-                        if name % 7 == 0 && leased.attempts == 1 {
+                        if name.is_multiple_of(7) && leased.attempts == 1 {
                             say(format_args!("releasing {name} 0"));
                             queue.release(leased.lease, Release::Back).expect("it is held");
                             continue;
                         }
                         say(format_args!("acking {name} 0"));
                         queue.ack(leased.lease).expect("it is held");
-                        if name % 3 == 0 {
+                        if name.is_multiple_of(3) {
                             queue.commit().expect("the disk works");
                             say(format_args!("acked {name} 0"));
                         }

@@ -1,0 +1,68 @@
+//! Where a mirror's entries go, and what is said of them there.
+
+use core::error::Error;
+
+use iot_core::Position;
+
+use crate::message::Entry;
+use crate::offset::{Epoch, Offset};
+
+mod queue;
+
+pub use self::queue::{Intake, IntakeError, QueueSink, QueueSinkError, Taken};
+
+/// The other side of a [`Mirror`](crate::mirror::Mirror): another queue, a peer behind a byte stream, a broker.
+///
+/// Nothing here waits. What the other side says comes by [`poll_answer`](Self::poll_answer), as soon as the sink knows it.
+/// An error means that the connection is lost, whatever the reason: the mirror goes on, after a while, by asking again.
+pub trait Sink {
+    /// Why the other side cannot be reached.
+    type Error: Error;
+
+    /// Asks where the log `feed` goes on: [`Answer::Resume`] will tell. What was sent before and not answered yet is
+    /// forgotten, and so are the answers.
+    ///
+    /// # Errors
+    /// When the other side cannot be reached.
+    fn ask(&mut self, feed: Epoch) -> Result<(), Self::Error>;
+
+    /// Takes entries of the log, each of which follows on the one before it.
+    ///
+    /// # Errors
+    /// When the other side cannot be reached; any of the entries may have arrived.
+    fn send(&mut self, entries: &[Entry]) -> Result<(), Self::Error>;
+
+    /// What the other side said next; nothing when it has said nothing new.
+    ///
+    /// # Errors
+    /// When the other side cannot be reached.
+    fn poll_answer(&mut self) -> Result<Option<Answer>, Self::Error>;
+}
+
+/// What the other side of a mirror says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// Where the log goes on.
+    Resume(ResumePoint),
+    /// Everything before this place is stored there.
+    Acknowledged(Offset),
+    /// The message at this position has arrived, says the receiver behind a sink that cannot be asked. Entries without a
+    /// position are covered by the next one that has one.
+    Received(Position),
+    /// It took none of what it was sent since its last acknowledgement, for something came in between: it is to be asked
+    /// again.
+    Refused,
+}
+
+/// What the other side knows of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResumePoint {
+    /// It has everything before this place, and nothing from there on.
+    From(Offset),
+    /// It remembers nothing of the log: it has nothing, or no longer.
+    Unknown,
+    /// It cannot say: MQTT, AMQP. The receiver behind it tells by position what has arrived, and drops repetitions.
+    Blind,
+}

@@ -1,0 +1,289 @@
+//! A queue as the other side of a mirror.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::fmt;
+
+use iot_core::{DeviceId, Incarnation, Position, StreamId};
+
+use super::{Answer, ResumePoint, Sink};
+use crate::checksum::crc32c;
+use crate::error::{AppendError, CommitError, ReserveError};
+use crate::message::{Entry, Message, MessageId};
+use crate::offset::{Epoch, Gap, Offset};
+use crate::queue::Queue;
+use crate::storage::Storage;
+
+/// Octets of a log's epoch, and of an offset, in the identifier that [`Intake`] gives a message.
+const EPOCH_LEN: usize = 8;
+const NUMBER_LEN: usize = 6;
+
+/// Takes the entries of other logs into a queue, each once and in order, and knows where each log goes on.
+///
+/// A message keeps its payload, position, key, lane and identifier. One without a position gets the one that it has in
+/// its log: the log's origin as the source, stream 0, the log's epoch as the incarnation, its offset as the sequence. One
+/// without an identifier gets the log's epoch, its offset and a check, by which [`recover`](Self::recover) finds where the
+/// log goes on after this side was killed. The record of a gap has both of the last message that is missing. Delays and
+/// times to live do not travel.
+///
+/// What is repeated after everything else was forgotten on both sides is refused by position, where the queue
+/// [remembers positions](crate::QueueConfig::deduplicate_positions).
+pub struct Intake {
+    feeds: BTreeMap<[u8; EPOCH_LEN], Feed>,
+    max_feeds: usize,
+    turn: u64,
+    record: Box<GapRecorder>,
+}
+
+/// Makes the payload of a gap's record, in the log of this epoch; nothing leaves the gap out.
+type GapRecorder = dyn FnMut(Epoch, &Gap) -> Option<Vec<u8>> + Send;
+
+#[derive(Clone, Copy, Debug)]
+struct Feed {
+    next: Offset,
+    turn: u64,
+}
+
+/// What became of entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Taken {
+    /// How many messages were appended, records of gaps included.
+    pub appended: usize,
+    /// How many were there already.
+    pub repeated: usize,
+    /// What the log says is missing.
+    pub gaps: Vec<Gap>,
+}
+
+impl Intake {
+    /// Remembers up to `max_feeds` logs, from 1. Beyond, it forgets the log that was silent longest: its mirror goes on at
+    /// the last acknowledgement that it has kept itself, and halts should a later [`recover`](Self::recover) find more
+    /// here than it has sent since. So give it room for every log that there is.
+    pub fn new(max_feeds: usize) -> Self {
+        Self { feeds: BTreeMap::new(), max_feeds: max_feeds.max(1), turn: 0, record: Box::new(|_, _| None) }
+    }
+
+    /// Appends what `record` makes of each gap in its place: a statement that the caller signs, for example. By default
+    /// gaps are told by [`Taken`] only.
+    #[must_use]
+    pub fn record_gaps(self, record: impl FnMut(Epoch, &Gap) -> Option<Vec<u8>> + Send + 'static) -> Self {
+        Self { record: Box::new(record), ..self }
+    }
+
+    /// Learns from `queue` where the logs go on whose messages it still stores: to be called once it was opened. Reads
+    /// all of it.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub fn recover<S: Storage>(&mut self, queue: &Queue<S>) -> Result<(), ReserveError> {
+        for entry in queue.entries_from(queue.oldest()) {
+            if let Entry::Message(message) = entry? {
+                if let Some((feed, offset)) = message.id.as_ref().and_then(place_of) {
+                    self.remember(feed, offset.next());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where `feed` goes on.
+    pub fn resume_point(&self, feed: Epoch) -> ResumePoint {
+        self.feeds.get(feed.as_bytes()).map_or(ResumePoint::Unknown, |known| ResumePoint::From(known.next))
+    }
+
+    /// Appends entries of the log `feed` of `origin` to `queue`, but for those that it has. They count as arrived when the
+    /// caller has committed the queue.
+    ///
+    /// # Errors
+    /// See [`IntakeError`]. None of them was taken.
+    pub fn take<S: Storage>(
+        &mut self,
+        queue: &mut Queue<S>,
+        feed: Epoch,
+        origin: DeviceId,
+        entries: &[Entry],
+    ) -> Result<Taken, IntakeError> {
+        let mut next = self.feeds.get(feed.as_bytes()).map(|known| known.next);
+        let mut taken = Taken::default();
+        let mut records = Vec::new();
+        for entry in entries {
+            let (from, until) = extent(entry);
+            match next {
+                Some(expected) if until <= expected => {
+                    taken.repeated += 1;
+                    continue;
+                }
+                Some(expected) if from != expected => return Err(IntakeError::OutOfOrder { expected, found: from }),
+                _ => {}
+            }
+            next = Some(until);
+            match entry {
+                Entry::Message(_) => records.push((entry, None)),
+                Entry::Gap(gap) => {
+                    taken.gaps.push(*gap);
+                    records.extend((self.record)(feed, gap).map(|payload| (entry, Some(payload))));
+                }
+            }
+        }
+        let messages: Vec<_> = records
+            .iter()
+            .map(|(entry, record)| {
+                // A gap is known by its last place: what it begins with may have arrived before all was forgotten.
+                let offset = last_of(entry);
+                let place = position_of(feed, origin, offset);
+                match (entry, record) {
+                    (Entry::Message(stored), _) => {
+                        let id = stored.id.unwrap_or_else(|| id_of(feed, offset));
+                        let message = Message::new(&stored.payload).at(stored.position.unwrap_or(place)).id(id);
+                        message.lane(stored.lane).key(stored.key.as_deref().unwrap_or_default())
+                    }
+                    (Entry::Gap(_), record) => {
+                        let payload = record.as_deref().unwrap_or_default();
+                        Message::new(payload).at(place).id(id_of(feed, offset))
+                    }
+                }
+            })
+            .collect();
+        if !messages.is_empty() {
+            let appended = queue.append_unseen(&messages).map_err(IntakeError::Append)?;
+            taken.appended += appended.appended;
+            taken.repeated += appended.duplicates;
+        }
+        if let Some(next) = next {
+            self.remember(feed, next);
+        }
+        Ok(taken)
+    }
+
+    fn remember(&mut self, feed: Epoch, next: Offset) {
+        self.turn += 1;
+        self.feeds.insert(*feed.as_bytes(), Feed { next, turn: self.turn });
+        if self.feeds.len() > self.max_feeds {
+            let silent = self.feeds.iter().min_by_key(|(_, feed)| feed.turn).map(|(&name, _)| name);
+            silent.map(|name| self.feeds.remove(&name));
+        }
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("feeds", &self.feeds.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why entries were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntakeError {
+    /// The sender left something out; it is to ask where to go on.
+    #[error("the log goes on at {expected}, and not at {found}")]
+    OutOfOrder {
+        /// Where it goes on.
+        expected: Offset,
+        /// Where the sender was.
+        found: Offset,
+    },
+    /// The queue does not take a message.
+    #[error("the message was not appended")]
+    Append(#[source] AppendError),
+}
+
+/// A queue in this process as a [`Sink`].
+#[derive(Debug)]
+pub struct QueueSink<'q, S> {
+    queue: &'q mut Queue<S>,
+    intake: &'q mut Intake,
+    origin: DeviceId,
+    feed: Option<Epoch>,
+    answers: VecDeque<Answer>,
+}
+
+impl<'q, S: Storage> QueueSink<'q, S> {
+    /// Takes what a mirror of the log of `origin` sends into `queue`.
+    pub fn new(queue: &'q mut Queue<S>, intake: &'q mut Intake, origin: DeviceId) -> Self {
+        Self { queue, intake, origin, feed: None, answers: VecDeque::new() }
+    }
+}
+
+impl<S: Storage> Sink for QueueSink<'_, S> {
+    type Error = QueueSinkError;
+
+    fn ask(&mut self, feed: Epoch) -> Result<(), QueueSinkError> {
+        self.answers.clear();
+        self.feed = Some(feed);
+        self.answers.push_back(Answer::Resume(self.intake.resume_point(feed)));
+        Ok(())
+    }
+
+    /// Appends the entries, and commits the queue.
+    fn send(&mut self, entries: &[Entry]) -> Result<(), QueueSinkError> {
+        let (Some(feed), Some(last)) = (self.feed, entries.last()) else { return Ok(()) };
+        self.intake.take(self.queue, feed, self.origin, entries)?;
+        self.queue.commit().map_err(QueueSinkError::Commit)?;
+        self.answers.push_back(Answer::Acknowledged(extent(last).1));
+        Ok(())
+    }
+
+    fn poll_answer(&mut self) -> Result<Option<Answer>, QueueSinkError> {
+        Ok(self.answers.pop_front())
+    }
+}
+
+/// Why a queue did not take what a mirror sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueSinkError {
+    /// It takes something else, or has no room.
+    #[error("the other queue does not take it")]
+    Intake(#[from] IntakeError),
+    /// It has it, and cannot make it durable.
+    #[error("the other queue cannot commit it")]
+    Commit(#[source] CommitError),
+}
+
+/// The places from the first up to, not including, the second.
+pub(crate) const fn extent(entry: &Entry) -> (Offset, Offset) {
+    match entry {
+        Entry::Message(message) => (message.offset, message.offset.next()),
+        Entry::Gap(gap) => (gap.from, gap.until),
+    }
+}
+
+const fn last_of(entry: &Entry) -> Offset {
+    match entry {
+        Entry::Message(message) => message.offset,
+        Entry::Gap(gap) => Offset::new(gap.until.number().saturating_sub(1)),
+    }
+}
+
+fn position_of(feed: Epoch, source: DeviceId, offset: Offset) -> Position {
+    let incarnation = Incarnation::from_bytes(*feed.as_bytes());
+    Position { source, stream: StreamId::new(0), incarnation, sequence: offset.number() }
+}
+
+/// The identifier of a message that has none of its own.
+fn id_of(feed: Epoch, offset: Offset) -> MessageId {
+    let mut id = [0; MessageId::LEN];
+    id[..EPOCH_LEN].copy_from_slice(feed.as_bytes());
+    id[EPOCH_LEN..EPOCH_LEN + NUMBER_LEN].copy_from_slice(&offset.number().to_be_bytes()[8 - NUMBER_LEN..]);
+    let check = check_of(&id);
+    id[EPOCH_LEN + NUMBER_LEN..].copy_from_slice(&check);
+    MessageId::from_bytes(id)
+}
+
+/// What [`id_of`] was made of, if `id` was.
+fn place_of(id: &MessageId) -> Option<(Epoch, Offset)> {
+    let id = id.as_bytes();
+    let (mut epoch, mut number) = ([0; EPOCH_LEN], [0; 8]);
+    epoch.copy_from_slice(&id[..EPOCH_LEN]);
+    number[8 - NUMBER_LEN..].copy_from_slice(&id[EPOCH_LEN..EPOCH_LEN + NUMBER_LEN]);
+    let place = (Epoch::from_bytes(epoch), Offset::new(u64::from_be_bytes(number)));
+    (id[EPOCH_LEN + NUMBER_LEN..] == check_of(id)).then_some(place)
+}
+
+fn check_of(id: &[u8; MessageId::LEN]) -> [u8; 2] {
+    let [.., a, b] = crc32c(0, &id[..EPOCH_LEN + NUMBER_LEN]).to_be_bytes();
+    [a, b]
+}

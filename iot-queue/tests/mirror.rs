@@ -1,0 +1,284 @@
+//! A mirror over a byte stream that is cut anywhere, between queues that are killed, lose power, are wiped and forget.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
+use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent, StreamServer, StreamSink};
+use iot_queue::sink::Intake;
+use iot_queue::{
+    AppendError, Backoff, Durability, Entry, Fate, Gap, MemoryStorage, Message, Offset, Queue, QueueConfig,
+};
+
+const ORIGIN: DeviceId = DeviceId::from_bytes([9; 32]);
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+fn source_config() -> QueueConfig {
+    let config = QueueConfig::default().max_payload(64).and_then(|config| config.segment_len(4096));
+    config.and_then(|config| config.segments(12)).expect("in range").durability(Durability::Manual)
+}
+
+fn target_config() -> QueueConfig {
+    let config = QueueConfig::default().max_payload(256).and_then(|config| config.segment_len(64 << 10));
+    let config = config.and_then(|config| config.segments(16)).and_then(|config| config.deduplicate_positions(32));
+    config.expect("in range").durability(Durability::Manual)
+}
+
+fn open(storage: MemoryStorage, config: QueueConfig, random: u64) -> Queue<MemoryStorage> {
+    Queue::open(storage, config, random.to_le_bytes()).expect("nothing is wrong with the medium")
+}
+
+fn intake() -> Intake {
+    Intake::new(64).record_gaps(|_, gap| Some(record_of(gap)))
+}
+
+fn record_of(gap: &Gap) -> Vec<u8> {
+    [b"gap ".as_slice(), &gap.from.number().to_le_bytes(), &gap.until.number().to_le_bytes()].concat()
+}
+
+/// A gateway that forwards its queue to another, and what is known of both.
+struct World {
+    random: Random,
+    now: Instant,
+    source: Queue<MemoryStorage>,
+    mirror: Mirror,
+    /// What the gateway keeps of `confirmed`, and how much of that is durable.
+    kept: (Offset, Offset),
+    target: Queue<MemoryStorage>,
+    intake: Intake,
+    connection: Option<(StreamSink, StreamServer)>,
+    /// What stands at which offset, by the epoch of the log.
+    logs: BTreeMap<[u8; 8], Vec<u64>>,
+    name: u64,
+    missed: u64,
+    /// Whether the target knows after a restart what it has. It would not if everything had been taken out of it; here
+    /// that stays, to be looked at in the end.
+    remembers: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let source = open(MemoryStorage::new(), source_config(), random.next());
+        let mirror = mirror_of(&source, Offset::START, seed);
+        let target = open(MemoryStorage::new(), target_config(), random.next());
+        let logs = BTreeMap::from([(*source.epoch().as_bytes(), Vec::new())]);
+        let kept = (Offset::START, Offset::START);
+        let (now, connection) = (Instant::START, None);
+        let (intake, name, missed, remembers) = (intake(), 0, 0, true);
+        Self { random, now, source, mirror, kept, target, intake, connection, logs, name, missed, remembers }
+    }
+
+    fn log(&mut self) -> &mut Vec<u64> {
+        self.logs.entry(*self.source.epoch().as_bytes()).or_default()
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..30 => self.append(),
+            30..40 => self.commit(),
+            40..84 => self.forward(),
+            84..90 => self.cut(),
+            90..92 => self.restart_source(Fate::Kept),
+            92..94 => self.restart_source(Fate::Lost),
+            94..96 => self.restart_target(),
+            // Somebody else takes messages out before they were forwarded.
+            96 => {
+                self.source.ack_before(self.source.next_offset()).expect("the medium works");
+            }
+            97 => {
+                self.remembers = false;
+                self.restart_target();
+            }
+            98 => self.wipe_source(),
+            _ => self.now = self.now.saturating_add(Duration::from_secs(1_000_000)),
+        }
+        self.now = self.now.saturating_add(Duration::from_millis(self.random.below(50)));
+    }
+
+    fn append(&mut self) {
+        for _ in 0..self.random.below(20) {
+            let payload = self.name.to_le_bytes();
+            let position = Position {
+                source: DeviceId::from_bytes([1; 32]),
+                stream: StreamId::new(3),
+                incarnation: Incarnation::from_bytes([5; 8]),
+                sequence: self.name,
+            };
+            let message = Message::new(&payload);
+            // Some messages have a position of their own, and some are known by their place in the log.
+            let message = if self.name.is_multiple_of(3) { message } else { message.at(position) };
+            match self.source.append(&message) {
+                Ok(_) => {
+                    let name = self.name;
+                    self.log().push(name);
+                    self.name += 1;
+                }
+                Err(AppendError::Full { .. }) => return,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let confirmed = self.mirror.confirmed();
+        self.source.ack_before(confirmed).expect("the medium works");
+        self.source.commit().expect("the medium works");
+        self.kept = (confirmed, confirmed);
+    }
+
+    /// Sends, carries some of the octets both ways, in pieces, and hears what came back.
+    fn forward(&mut self) {
+        let (sink, server) = self.connection.get_or_insert_with(|| (StreamSink::new(ORIGIN), StreamServer::new(256)));
+        let mut lost = self.mirror.drive(self.now, &self.source, sink).is_err();
+        let there = sink.poll_output();
+        let whole = self.random.below(8) > 0;
+        let arrives = if whole { there.len() } else { self.random.below(there.len() as u64 + 1) as usize };
+        for piece in there[..arrives].chunks(1 + self.random.below(200) as usize) {
+            lost |= server.handle_input(piece, &mut self.target, &mut self.intake).is_err();
+        }
+        let back = server.poll_output();
+        for piece in back.chunks(1 + self.random.below(20) as usize) {
+            lost |= sink.handle_input(piece).is_err();
+        }
+        lost |= self.mirror.drive(self.now, &self.source, sink).is_err();
+        while let Some(event) = self.mirror.poll_event() {
+            match event {
+                MirrorEvent::Missed(gap) => self.missed += gap.until.number() - gap.from.number(),
+                MirrorEvent::Resumed(_) | MirrorEvent::Forgotten(..) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        // What was sent last may be on its way for ever.
+        if lost || !whole {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.connection.take().is_some() {
+            self.mirror.handle_failure(self.now);
+        }
+    }
+
+    fn restart_source(&mut self, fate: Fate) {
+        self.connection = None;
+        let old = std::mem::replace(&mut self.source, open(MemoryStorage::new(), source_config(), 0));
+        let mut storage = old.into_storage();
+        storage.crash(|_| fate);
+        self.source = open(storage, source_config(), self.random.next());
+        let kept = if fate == Fate::Lost { self.kept.1 } else { self.kept.0 };
+        self.kept = (kept, kept);
+        let next = self.source.next_offset().number() as usize;
+        self.log().truncate(next);
+        assert_eq!(self.log().len(), next, "a message that was appended is lost");
+        self.mirror = mirror_of(&self.source, kept, self.random.next());
+    }
+
+    fn restart_target(&mut self) {
+        self.cut();
+        let old = std::mem::replace(&mut self.target, open(MemoryStorage::new(), target_config(), 0));
+        let mut storage = old.into_storage();
+        storage.crash(|_| Fate::Lost);
+        self.target = open(storage, target_config(), self.random.next());
+        self.intake = intake();
+        if self.remembers {
+            self.intake.recover(&self.target).expect("the medium works");
+        }
+    }
+
+    /// Only once everything is there: what a wiped gateway had not forwarded is gone, and no mirror helps.
+    fn wipe_source(&mut self) {
+        self.deliver();
+        self.connection = None;
+        self.source = open(MemoryStorage::new(), source_config(), self.random.next());
+        self.kept = (Offset::START, Offset::START);
+        self.log();
+        self.mirror = mirror_of(&self.source, Offset::START, self.random.next());
+    }
+
+    /// Goes on until everything was forwarded.
+    fn deliver(&mut self) {
+        for _ in 0..1000 {
+            self.commit();
+            if self.mirror.acknowledged() == self.source.next_offset() {
+                return;
+            }
+            self.forward();
+            self.now = self.now.saturating_add(Duration::from_secs(5));
+        }
+        panic!("it never arrives: {:?}", self.mirror);
+    }
+
+    /// Every message of every log is in the target once and in order, or in a gap that was told in its place.
+    fn check(&self) {
+        let mut stood = BTreeMap::new();
+        for (&epoch, names) in &self.logs {
+            stood.extend(names.iter().enumerate().map(|(offset, &name)| (name, (epoch, offset as u64))));
+        }
+        let mut next: BTreeMap<[u8; 8], u64> = BTreeMap::new();
+        let mut in_gaps = 0;
+        for entry in self.target.entries_from(self.target.oldest()) {
+            let Entry::Message(message) = entry.expect("the medium works") else { panic!("nothing was damaged") };
+            if let Some(bounds) = message.payload.strip_prefix(b"gap ") {
+                let number = |octets: &[u8]| u64::from_le_bytes(octets.try_into().expect("8 octets"));
+                let (from, until) = (number(&bounds[..8]), number(&bounds[8..]));
+                let epoch = *message.position.expect("its place in the log").incarnation.as_bytes();
+                let due = next.entry(epoch).or_default();
+                // A side that has forgotten everything may be told more than it misses.
+                assert!(from <= *due && *due < until, "a gap in the wrong place");
+                in_gaps += until - *due;
+                *due = until;
+            } else {
+                let name = u64::from_le_bytes(message.payload[..].try_into().expect("8 octets"));
+                let &(epoch, offset) = stood.get(&name).expect("a message that was never durable");
+                let due = next.entry(epoch).or_default();
+                assert_eq!(*due, offset, "message {name} is twice, or one is missing, or out of order");
+                *due += 1;
+            }
+        }
+        for (epoch, names) in &self.logs {
+            assert_eq!(next.get(epoch).copied().unwrap_or(0), names.len() as u64, "the end is missing");
+        }
+        assert!(in_gaps <= self.missed, "{in_gaps} {}", self.missed);
+    }
+}
+
+fn mirror_of(source: &Queue<MemoryStorage>, confirmed: Offset, seed: u64) -> Mirror {
+    let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let config = MirrorConfig::default().window(16).expect("in range").backoff(backoff);
+    Mirror::new(config, source.epoch(), confirmed, seed)
+}
+
+#[test]
+fn every_message_arrives_once_and_in_order_or_is_named() {
+    let (mut missed, mut wiped) = (0, 0);
+    for seed in 0..150 {
+        let result = std::panic::catch_unwind(|| {
+            let mut world = World::new(seed);
+            (0..150).for_each(|_| world.step());
+            world.deliver();
+            world.check();
+            (world.missed, world.logs.len())
+        });
+        let (in_gaps, logs) = result.unwrap_or_else(|_| panic!("seed {seed}"));
+        missed += in_gaps;
+        wiped += logs - 1;
+    }
+    assert!(missed > 1000 && wiped > 100, "too little happened: {missed} missed, {wiped} wiped");
+}
