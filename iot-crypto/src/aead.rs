@@ -10,9 +10,9 @@ pub use rust_crypto::RustCrypto;
 
 /// An implementation of ChaCha20-Poly1305 (RFC 8439 §2.8), the cipher of streams and groups.
 ///
-/// [`RustCrypto`] is there on every machine, and encrypts everything else. A server that opens many short messages takes
-/// `Ring` (feature `fast-aead`), and a device with a cipher in hardware implements this trait for it. All give the same
-/// octets.
+/// [`RustCrypto`] is there on every machine, and encrypts everything else. A server that opens many short messages
+/// takes `Ring` (feature `fast-aead`), and a device with a cipher in hardware implements this trait for it. All give
+/// the same octets.
 pub trait Aead {
     /// Encrypts `text` in place, and returns the tag over it and `associated`.
     ///

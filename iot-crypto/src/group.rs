@@ -43,8 +43,8 @@
 //! # let bundles = [bundle(1), bundle(2)];
 //! # let incarnation = Incarnation::from_bytes(*b"a chance");
 //! # let heading = |key: &SigningKey, topic| {
-//! #     let position = Position { source: key.verifying_key().device_id(), stream: StreamId::new(0), incarnation, sequence: 0 };
-//! #     Heading { topic, position }
+//! #     let source = key.verifying_key().device_id();
+//! #     Heading { topic, position: Position { source, stream: StreamId::new(0), incarnation, sequence: 0 } }
 //! # };
 //! # let (keys_topic, topic) = (Topic::new("plant/7/keys")?, Topic::new("plant/7/boiler/12")?);
 //! // The manager founds the group, and seals the first epoch for its members.

@@ -109,7 +109,8 @@ impl<'p> Policy<'p> {
     }
 
     /// Applies all demands but the floor to a message that was verified: one of a stream has no suite of this crate's
-    /// table, being agreed between its two ends.
+    /// table, being agreed between its two ends. The floor was applied to the message that opened the stream; what
+    /// came out of a session is as strong as [`Strength::Sealed`].
     ///
     /// # Errors
     ///

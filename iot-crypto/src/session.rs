@@ -11,6 +11,13 @@
 //! length-delimited framing does. It verifies no addresses: an answer is at most three times as long as what it
 //! answers, and a cookie is the overlay's matter. Secret keys in secure elements are not supported here.
 //!
+//! It asks no [`Policy`](crate::Policy). Whom a session is with, [`Peer`] says, or the caller looks at
+//! [`Session::peer`] before it believes anything. There is one suite, as strong as
+//! [`Strength::Sealed`](crate::Strength::Sealed), and nothing on the wire chooses another: with a peer of whom more is
+//! demanded, because what is recorded today must withstand a quantum computer, no session is begun. Topics, proof and
+//! freshness are those of the messages, to which [`Policy::check`](crate::Policy::check) is applied where they come in
+//! streams.
+//!
 //! # Example
 //!
 //! ```
@@ -61,14 +68,20 @@
 //!
 //! # Whose stolen key allows what
 //!
-//! | stolen | what the thief can do | what not |
-//! | --- | --- | --- |
-//! | any static keys, later | | read sessions that had ended: both sides' ephemeral keys are in the keys (XX, and IK after the first message) |
-//! | the responder's static key | in IK, read who asked (the initiator's bundle in the first message), also in old recordings; pretend to be the responder | pretend *to the responder* to be somebody else after the first message: the third needs keys that only the true initiator has |
-//! | the responder's static key, first message of IK | forge one in anybody's name (key-compromise impersonation), which the responder answers | become a session: [`Responder`] waits for the third message, so nothing is believed or told before it |
-//! | the initiator's static key | pretend to be the initiator | pretend *to the initiator* to be a responder: `es` needs the responder's key |
-//! | the initiator's first message of IK, recorded | have it answered again | become a session, as above |
-//! | a signing key | issue bundles in the device's name for agreement keys of the thief's, until the device rotates | |
+//! - *Any static keys, later*: the thief cannot read sessions that had ended. Both sides' ephemeral keys are in the keys
+//!   (in XX, and in IK after the first message).
+//! - *The responder's static key*: in IK the thief reads who asked (the initiator's bundle in the first message), also
+//!   in old recordings, and can pretend to be the responder; but not *to the responder* to be somebody else, after the
+//!   first message: the third needs keys that only the true initiator has.
+//! - *The same, and the first message of IK*: the thief can forge one in anybody's name (key-compromise impersonation),
+//!   which the responder answers. It does not become a session: [`Responder`] waits for the third message, so nothing
+//!   is believed or told before it.
+//! - *The initiator's static key*: the thief can pretend to be the initiator, but not *to the initiator* to be a
+//!   responder: `es` needs the responder's key.
+//! - *The initiator's first message of IK, recorded*: the thief can have it answered again. It does not become a
+//!   session, as above.
+//! - *A signing key*: the thief can issue bundles in the device's name for agreement keys of its own, until the device
+//!   rotates.
 //!
 //! # Secrets in memory
 //!

@@ -1,4 +1,5 @@
-//! The structures of COSE beside `COSE_Sign1`: published ones are read, ours are written and read, altered ones refused.
+//! The structures of COSE beside `COSE_Sign1`: published ones are read, ours are written and read, altered ones
+//! refused.
 
 #![cfg(feature = "alloc")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -363,8 +364,8 @@ fn contents_macs_and_signatures_are_countersigned_too() {
     check(&sign, |octets| Sign::parse(octets).unwrap().countersigned());
 }
 
-/// What stood in both headers of a `COSE_Sign`'s body, or of a recipient for others, was read all the same, because only
-/// those who asked for an algorithm looked.
+/// What stood in both headers of a `COSE_Sign`'s body, or of a recipient for others, was read all the same, because
+/// only those who asked for an algorithm looked.
 #[test]
 fn a_label_stands_in_one_header_of_every_layer() {
     let author = SigningKey::from_seed(&[1; 32]);

@@ -1,5 +1,5 @@
-//! `docs/security.md` keeps its word: each test that it names exists, and the tests of its table pass, and fail when what
-//! they show the need of is switched off.
+//! `docs/security.md` keeps its word: each test that it names exists, and the tests of its table pass, and fail when
+//! what they show the need of is switched off.
 //!
 //! That exists only under `--cfg iot_fault`, so this builds the tests once more with that configuration.
 //! `iot_crypto::fault` says what can be switched off.
@@ -143,8 +143,8 @@ fn build_with_faults<'t>(targets: impl Iterator<Item = &'t String>) -> BTreeMap<
     of_target.collect()
 }
 
-/// The compiler, with the configuration added. Cargo starts it so for the crates of the workspace alone, and keeps what it
-/// builds apart; everything from outside is built already, in the same target directory.
+/// The compiler, with the configuration added. Cargo starts it so for the crates of the workspace alone, and keeps what
+/// it builds apart; everything from outside is built already, in the same target directory.
 fn compiler_with_faults() -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustc-with-faults");
     std::fs::write(&path, "#!/bin/sh\nexec \"$@\" --cfg iot_fault\n").unwrap();

@@ -1,5 +1,5 @@
-//! What a device does with messages, streams and groups, it does in memory that it was given: all of this needs no feature,
-//! so not `alloc` either. `.ci/run devices` runs it so.
+//! What a device does with messages, streams and groups, it does in memory that it was given: all of this needs no
+//! feature, so not `alloc` either. `.ci/run devices` runs it so.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

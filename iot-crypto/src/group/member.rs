@@ -143,8 +143,8 @@ impl<A: Aead, const LATE: usize> GroupMember<A, LATE> {
     }
 
     /// Opens a message in place: some member of its epoch wrote it, and a message at its position was not accepted
-    /// before. `topic` and `source` are what the transport says; each may be `None` where the routing header has it, and
-    /// must agree with it.
+    /// before. `topic` and `source` are what the transport says; each may be `None` where the routing header has it,
+    /// and must agree with it.
     ///
     /// A member can forge another here, and thereby take the position of a genuine message. Who wants only what the
     /// publisher signed takes [`open_unconfirmed`](Self::open_unconfirmed).

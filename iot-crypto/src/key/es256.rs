@@ -20,8 +20,8 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Decodes a point, compressed or not (SEC 1 §2.3.4). The compact form, which `p256` knows too, would be a second name
-    /// of the same key.
+    /// Decodes a point, compressed or not (SEC 1 §2.3.4). The compact form, which `p256` knows too, would be a second
+    /// name of the same key.
     pub(super) fn from_sec1(octets: &[u8]) -> Result<Self, KeyError> {
         if !matches!(octets.first(), Some(2..=4)) {
             return Err(KeyError::NotAPoint);

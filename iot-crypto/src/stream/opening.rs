@@ -236,6 +236,11 @@ impl<'t> Epoch<'t> {
     ///
     /// An invitation is used once: the reader forgets it, or else who recorded the opening could play it again.
     ///
+    /// No [`Policy`](crate::Policy) is asked here, because the [`Opener`](crate::Opener) has applied its own to
+    /// `opened`: the floor of its suite, which is the strength of the epoch's secret, and which senders are expected,
+    /// of whom one is the stream's source. An invitation without a nonce is answered by whoever of them knows the
+    /// context; who has provisioned it for one device compares [`source`](Self::source).
+    ///
     /// # Errors
     ///
     /// [`AcceptError`].

@@ -9,8 +9,8 @@ use rand_core::{Rng as _, SeedableRng as _};
 
 use crate::child::{hex, octets, run};
 
-/// pycose takes no algorithm but -8 for Ed25519, and has no ChaCha20/Poly1305: the script registers both numbers with it,
-/// so of these, pycose checks the structures, and its cryptography the octets. What it has, it does itself.
+/// pycose takes no algorithm but -8 for Ed25519, and has no ChaCha20/Poly1305: the script registers both numbers with
+/// it, so of these, pycose checks the structures, and its cryptography the octets. What it has, it does itself.
 #[test]
 #[ignore = "needs the python packages pycose, cbor2 and cryptography"]
 fn pycose_reads_and_writes_1000_structures_of_each_kind() {
@@ -33,8 +33,8 @@ enum External {
     Random,
 }
 
-/// Sends 1,000 structures of each kind, of which the script must read each and refuse altered ones; and as many come back
-/// that were written of the same fields, which are read here, and refused when one bit is flipped.
+/// Sends 1,000 structures of each kind, of which the script must read each and refuse altered ones; and as many come
+/// back that were written of the same fields, which are read here, and refused when one bit is flipped.
 fn exchange(program: &str, script: &str, kinds: &[Kind], external: External) {
     let mut rng = ChaCha20Rng::from_seed([13; 32]);
     let structures: Vec<_> =

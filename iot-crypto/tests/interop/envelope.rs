@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use crate::child::{hex, octets, python};
 
 /// Each message is opened by python-cwt with HPKE-4, its signature verified by python-cwt, and every binding computed
-/// anew by cbor2. A second time with one bit flipped, it must be refused. What was opened, and the bundle of its reader's
-/// key, must follow the CDDL of `docs/formats/envelope.md`.
+/// anew by cbor2. A second time with one bit flipped, it must be refused. What was opened, and the bundle of its
+/// reader's key, must follow the CDDL of `docs/formats/envelope.md`.
 #[test]
 #[ignore = "needs the python packages cwt, cbor2, cryptography, zcbor and pycddl"]
 fn python_cwt_opens_1000_random_messages() {
@@ -24,9 +24,9 @@ fn python_cwt_opens_1000_random_messages() {
     assert_eq!(said, "python-cwt opened 1000 messages and refused 1000 altered ones\n");
 }
 
-/// 1,000 structures of each kind go to python-cwt, which reads them and refuses altered ones; and as many come back that
-/// it wrote of the same fields, which are read here, and refused when one bit is flipped. Messages to several readers go
-/// one way, because python-cwt knows nothing of what binds them.
+/// 1,000 structures of each kind go to python-cwt, which reads them and refuses altered ones; and as many come back
+/// that it wrote of the same fields, which are read here, and refused when one bit is flipped. Messages to several
+/// readers go one way, because python-cwt knows nothing of what binds them.
 #[test]
 #[ignore = "needs the python packages cwt, cbor2 and cryptography"]
 fn python_cwt_reads_and_writes_1000_structures_of_each_kind() {

@@ -9,8 +9,9 @@ use rand_core::{Rng as _, SeedableRng as _};
 
 use crate::child::{hex, octets, python};
 
-/// pyhpke opens each message, with the `info` and `aad` that `docs/formats/envelope.md` defines, and refuses it with one
-/// bit flipped. It then seals anew what it found inside, which the opener verifies, and refuses with one bit flipped.
+/// pyhpke opens each message, with the `info` and `aad` that `docs/formats/envelope.md` defines, and refuses it with
+/// one bit flipped. It then seals anew what it found inside, which the opener verifies, and refuses with one bit
+/// flipped.
 #[test]
 #[ignore = "needs the python packages pyhpke, cbor2 and cryptography"]
 fn pyhpke_opens_and_seals_1000_messages() {

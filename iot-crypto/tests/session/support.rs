@@ -85,7 +85,8 @@ pub fn established<H>(progress: Progress<H>) -> Session {
     }
 }
 
-/// Both ends after a handshake without faults, the last word of the responder included, and the messages that made them.
+/// Both ends after a handshake without faults, the last word of the responder included, and the messages that made
+/// them.
 pub fn sessions(pattern: Pattern) -> (Session, Session, [Vec<u8>; 4]) {
     let (device, server) = (Device::new(1), Device::new(2));
     let mut initiator = begin(pattern, &device, &server, &context());

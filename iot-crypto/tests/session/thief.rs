@@ -1,5 +1,5 @@
-//! What becomes of stolen keys and borrowed bundles in a handshake. The library writes neither, so the first message of IK
-//! is written here by hand, with the agreements that the attacker can compute.
+//! What becomes of stolen keys and borrowed bundles in a handshake. The library writes neither, so the first message of
+//! IK is written here by hand, with the agreements that the attacker can compute.
 
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
@@ -76,8 +76,8 @@ fn secret_of(seed: u8) -> [u8; 32] {
 
 const EPHEMERAL: [u8; 32] = [0x77; 32];
 
-/// The first message of IK in the name of whoever has the static key `named` and the bundle, where `ss` is the agreement of
-/// that key with the responder's.
+/// The first message of IK in the name of whoever has the static key `named` and the bundle, where `ss` is the
+/// agreement of that key with the responder's.
 fn first(server: &Device, named: &PublicKey, ss: &[u8; 32], bundle: &[u8]) -> (Vec<u8>, Noise) {
     let responder = PublicKey::from(*server.secret.public().as_bytes());
     let mut noise = Noise::begin(&responder);
@@ -90,7 +90,8 @@ fn first(server: &Device, named: &PublicKey, ss: &[u8; 32], bundle: &[u8]) -> (V
     ([&[0xe1][..], &ID, ephemeral.as_bytes(), &named, &payload].concat(), noise)
 }
 
-/// The third message, to an initiator for whom `se` is the agreement of its static key with the responder's ephemeral one.
+/// The third message, to an initiator for whom `se` is the agreement of its static key with the responder's ephemeral
+/// one.
 fn third(mut noise: Noise, second: &[u8], se: &[u8; 32], payload: &[u8]) -> Vec<u8> {
     let theirs = PublicKey::from(<[u8; 32]>::try_from(&second[9..41]).unwrap());
     noise.mix_hash(theirs.as_bytes());
@@ -123,8 +124,8 @@ fn believed(
 /// How the agreement `se` comes of the responder's ephemeral key.
 type Se<'a> = &'a dyn Fn(&PublicKey) -> [u8; 32];
 
-/// Key-compromise impersonation. With the responder's static key, `ss` can be computed in anybody's name, and Noise (§7.7)
-/// promises no more of the first message of IK. The third needs `se`.
+/// Key-compromise impersonation. With the responder's static key, `ss` can be computed in anybody's name, and Noise
+/// (§7.7) promises no more of the first message of IK. The third needs `se`.
 #[test]
 fn who_has_the_responders_key_cannot_have_a_session_in_the_name_of_another() {
     let (device, server) = (Device::new(1), Device::new(2));

@@ -79,8 +79,8 @@ fn refuses_another_topic_and_leaves_the_message_as_it_was() {
     assert_eq!(receiver.open_without_topic(&mut message).unwrap().heading().topic, topic());
 }
 
-/// Key-compromise impersonation: the keys of a stream are the reader's, too, so who has them can write it. Such a message
-/// says so, and a policy that demands signatures refuses it.
+/// Key-compromise impersonation: the keys of a stream are the reader's, too, so who has them can write it. Such a
+/// message says so, and a policy that demands signatures refuses it.
 #[test]
 fn what_a_reader_could_have_written_itself_is_no_signed_message() {
     let mut receiver = receiver(0);

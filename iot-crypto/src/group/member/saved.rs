@@ -52,8 +52,8 @@ impl<A: Aead, const LATE: usize> GroupMember<A, LATE> {
     /// Octets that [`save_into`](Self::save_into) needs at most.
     pub const MAX_SAVED_LEN: usize = 5 + (1 + 35 + 10 + 10) + (1 + LATE) * (1 + 10 + 35 + 35);
 
-    /// Writes all that must survive a restart to the front of `buffer`, of which
-    /// [`MAX_SAVED_LEN`](Self::MAX_SAVED_LEN) octets suffice, and returns how many they are. They are as secret as a key.
+    /// Writes all that must survive a restart to the front of `buffer`, of which [`MAX_SAVED_LEN`](Self::MAX_SAVED_LEN)
+    /// octets suffice, and returns how many they are. They are as secret as a key.
     ///
     /// # Errors
     ///
