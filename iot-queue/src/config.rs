@@ -50,6 +50,22 @@ pub enum Consumers {
     CursorsOnly,
 }
 
+/// What becomes of an append for which there is no room.
+///
+/// Who would rather wait does that with `append_wait` of [`SharedQueue`](crate::shared::SharedQueue), under both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It is refused: [`AppendError::Full`](crate::AppendError::Full).
+    #[default]
+    Refuse,
+    /// The oldest messages make room, a segment at a time, whoever still needs them: leased ones and dead letters, too.
+    /// What was dropped is recorded, and signed by the queue's [`GapSigner`](crate::GapSigner) if it has one; the record
+    /// is durable before anything is lost, and [kept](crate::Queue::dropped) until everybody was told. Costs two syncs a
+    /// segment, and one segment, which stays free.
+    DropOldest,
+}
+
 /// What a queue is made like and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
@@ -61,7 +77,9 @@ pub struct QueueConfig {
     max_sources: u32,
     max_ids: u32,
     max_cursors: u32,
+    max_gap_feeds: u32,
     consumers: Consumers,
+    when_full: WhenFull,
     durability: Durability,
     attempt_durability: AttemptDurability,
     lane_order: LaneOrder,
@@ -80,7 +98,9 @@ impl Default for QueueConfig {
             max_sources: 0,
             max_ids: 0,
             max_cursors: 16,
+            max_gap_feeds: 64,
             consumers: Consumers::Leasing,
+            when_full: WhenFull::Refuse,
             durability: Durability::EachMessage,
             attempt_durability: AttemptDurability::Written,
             lane_order: LaneOrder::Strict,
@@ -209,6 +229,20 @@ impl QueueConfig {
         Self { consumers, ..self }
     }
 
+    /// What becomes of an append for which there is no room. By default it is refused.
+    #[must_use]
+    pub const fn when_full(self, policy: WhenFull) -> Self {
+        Self { when_full: policy, ..self }
+    }
+
+    /// How many feeds of sources the record of what was dropped names at the most. By default 64, and never more than fit
+    /// in a quarter of a segment, at 68 octets each, beside what else stands there. What was dropped of further ones is
+    /// counted.
+    #[must_use]
+    pub const fn max_gap_feeds(self, count: u32) -> Self {
+        Self { max_gap_feeds: count, ..self }
+    }
+
     /// When what is appended becomes durable. By default before each append returns.
     #[must_use]
     pub const fn durability(self, durability: Durability) -> Self {
@@ -241,6 +275,14 @@ impl QueueConfig {
 
     pub(crate) const fn consumers_choice(&self) -> Consumers {
         self.consumers
+    }
+
+    pub(crate) const fn when_full_choice(&self) -> WhenFull {
+        self.when_full
+    }
+
+    pub(crate) const fn gap_feeds_limit(&self) -> u32 {
+        self.max_gap_feeds
     }
 
     pub(crate) const fn lane_order_choice(&self) -> LaneOrder {

@@ -61,6 +61,10 @@ pub enum AppendError {
         /// Octets of all segments.
         budget: u64,
     },
+    /// The oldest messages were to make room, and the [`GapSigner`](crate::GapSigner) could not sign the record of that.
+    /// Nothing was dropped.
+    #[error("the record of what is to be dropped could not be signed")]
+    GapUnsigned,
     /// The storage failed earlier, and what it holds since the last commit is in doubt. Open the queue again.
     #[error("the queue is read-only since its storage failed")]
     ReadOnly(#[source] StorageError),

@@ -137,6 +137,7 @@ mod error;
 #[cfg(iot_fault)]
 pub mod fault;
 mod format;
+mod gap;
 mod lease;
 mod log;
 mod message;
@@ -151,9 +152,10 @@ pub mod sink;
 mod stats;
 mod storage;
 
-pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig};
+pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, WhenFull};
 pub use crate::cursor::{CursorId, CursorStatus, MaxLag, Seek};
 pub use crate::error::{AppendError, CommitError, ConfigError, CursorError, LeaseError, OpenError, ReserveError};
+pub use crate::gap::{DroppedFeed, GapRecord, GapSigner, GapSigningError};
 pub use crate::lease::{Backoff, DeadLetter, DeathCause, LaneOrder, LeaseId, Leased, Nacked, Release};
 pub use crate::message::{Appended, Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};

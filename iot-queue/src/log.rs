@@ -29,7 +29,7 @@ use self::commit::{Outbox, begin};
 pub(crate) use self::controls::Control;
 use self::controls::Standing;
 use self::hold::Hold;
-pub(crate) use self::hold::Needs;
+pub(crate) use self::hold::{Needs, Spare};
 use self::ranges::Ranges;
 pub(crate) use self::recovery::Shape;
 pub(crate) use self::room::{longest_control, longest_payload};
@@ -67,6 +67,8 @@ pub(crate) struct Log<S> {
     standing: Standing,
     /// Whether the last segment may lack some of them.
     standing_due: bool,
+    /// The commit that makes it durable that the last segment no longer lacks them.
+    standing_in: u64,
     /// Control records that opening found.
     recovered: Vec<Control>,
     /// What the owner still reads, and room that is his.

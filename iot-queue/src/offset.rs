@@ -81,4 +81,8 @@ pub enum GapCause {
     /// Their time to live had ended before anybody acknowledged them; or a cursor stayed further behind than
     /// [its limit](crate::MaxLag), and missed them.
     Expired,
+    /// They were dropped to make room; [`Queue::dropped`](crate::Queue::dropped) has the record of that.
+    Dropped,
+    /// Whoever stands between the queue and the reader left them out on purpose. The queue itself never does.
+    Filtered,
 }

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use iot_core::{Instant, Position, Timestamp};
 
-use crate::config::{Consumers, Durability, QueueConfig};
+use crate::config::{Consumers, Durability, QueueConfig, WhenFull};
 use crate::cursor::Cursors;
 use crate::error::{AppendError, CommitError, OpenError, ReserveError};
 use crate::format::control::ClockReading;
@@ -17,6 +17,7 @@ use crate::storage::Storage;
 
 mod clock;
 mod cursors;
+mod dropping;
 mod duplicates;
 mod expiry;
 mod leasing;
@@ -25,6 +26,7 @@ mod records;
 mod sharing;
 
 use self::clock::Clock;
+use self::dropping::Drops;
 use self::duplicates::Duplicates;
 pub(crate) use self::duplicates::standing_len;
 use self::expiry::Expiries;
@@ -54,6 +56,7 @@ pub struct Queue<S> {
     config: QueueConfig,
     leases: Leases,
     cursors: Cursors,
+    drops: Drops,
     clock: Clock,
     duplicates: Duplicates,
     expiries: Expiries,
@@ -96,6 +99,7 @@ impl<S: Storage> Queue<S> {
             config,
             leases: Leases::new(rules, u64::from_le_bytes(random)),
             cursors: Cursors::new(u64::from_le_bytes(random)),
+            drops: Drops::default(),
             clock: Clock::resume(ClockReading::default()),
             duplicates: Duplicates::new(max_sources, max_ids),
             expiries: Expiries::default(),
@@ -266,6 +270,8 @@ impl<S: Storage> Queue<S> {
             cursors: self.cursors.count() as u32,
             cursor_lag: lag,
             passed_over: self.cursors.passed_over(),
+            dropped: self.drops.total,
+            gaps: self.gaps().map(|gap| gap.until.number() - gap.from.number()).sum(),
             recovered: traffic.recovered,
             quarantined: traffic.quarantined,
             unreadable_segments: traffic.unreadable,
@@ -329,7 +335,14 @@ impl<S: Storage> Queue<S> {
         }
         let budget = self.budget();
         let fail = |error| AppendError::from_log(error, budget);
-        let first = self.enter(messages).map_err(fail)?;
+        let first = loop {
+            match self.enter(messages) {
+                Err(LogError::Full) if self.config.when_full_choice() == WhenFull::DropOldest => {
+                    self.drop_oldest(messages)?;
+                }
+                entered => break entered.map_err(fail)?,
+            }
+        };
         self.counts.appended += messages.len() as u64;
         Ok(Offset::new(first))
     }

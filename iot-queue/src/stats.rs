@@ -40,6 +40,11 @@ pub struct Stats {
     /// Messages that cursors were moved past since the queue was opened, because they stayed too far behind: each counted
     /// once for each cursor.
     pub passed_over: u64,
+    /// Messages that were dropped to make room since the queue was opened.
+    pub dropped: u64,
+    /// Places of the log that are stored and cannot be given: what was damaged, and what expired. See
+    /// [`Queue::gaps`](crate::Queue::gaps).
+    pub gaps: u64,
     /// Messages that were waiting when the queue was opened.
     pub recovered: u64,
     /// Messages that were numbered and cannot be given, as far as that is known; see [`Queue::gaps`](crate::Queue::gaps).

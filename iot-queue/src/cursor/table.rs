@@ -34,6 +34,8 @@ pub(crate) struct Cursors {
     next_serial: u64,
     /// Cursors whose place differs from what is saved.
     changed: BTreeSet<u32>,
+    /// Cursors that are gone, and of which no record says so.
+    deleted: BTreeSet<u32>,
     /// Messages that cursors were moved past.
     passed_over: u64,
 }
@@ -47,7 +49,8 @@ impl Cursors {
 
     /// Makes a cursor at `position`, and gives the record of it.
     pub(crate) fn create(&mut self, name: &str, position: u64, max_lag: MaxLag) -> CursorId {
-        let slot = (0..).find(|slot| !self.cursors.contains_key(slot)).unwrap_or(u32::MAX);
+        let is_free = |slot: &u32| !self.cursors.contains_key(slot) && !self.deleted.contains(slot);
+        let slot = (0..).find(is_free).unwrap_or(u32::MAX);
         let place = CursorPlace { slot, position, floor: 0 };
         self.restore(CursorRecord { place, max_lag, name: name.into() }, 0..u64::MAX);
         self.id(slot)
@@ -69,6 +72,21 @@ impl Cursors {
     pub(crate) fn delete(&mut self, id: CursorId) {
         self.cursors.remove(&id.slot);
         self.changed.remove(&id.slot);
+    }
+
+    /// Takes note that a cursor was deleted of which records tell.
+    pub(crate) fn note_deletion(&mut self, id: CursorId) {
+        self.deleted.insert(id.slot);
+    }
+
+    /// A slot whose cursor is gone, and of which no record says so.
+    pub(crate) fn first_deleted(&self) -> Option<u32> {
+        self.deleted.first().copied()
+    }
+
+    /// Takes note that a record says that the cursor in this slot is gone.
+    pub(crate) fn save_deletion(&mut self, slot: u32) {
+        self.deleted.remove(&slot);
     }
 
     /// Whether the cursor exists.
@@ -140,6 +158,19 @@ impl Cursors {
         }
     }
 
+    /// Moves every cursor on that needs messages below `end`, because they are dropped.
+    pub(crate) fn drop_before(&mut self, end: u64) {
+        for (&slot, cursor) in self.cursors.iter_mut().filter(|(_, cursor)| cursor.needed() < end) {
+            cursor.floor = end;
+            self.changed.insert(slot);
+        }
+    }
+
+    /// The lowest place below which a cursor is done with everything.
+    pub(crate) fn first_position(&self) -> Option<u64> {
+        self.cursors.values().map(|cursor| cursor.position).min()
+    }
+
     /// Whether any of them has such a limit.
     pub(crate) fn any(&self, has: impl Fn(&MaxLag) -> bool) -> bool {
         self.cursors.values().any(|cursor| has(&cursor.max_lag))
@@ -150,9 +181,9 @@ impl Cursors {
         self.changed.iter().filter_map(|&slot| Some(self.cursors.get(&slot)?.place(slot))).collect()
     }
 
-    /// How many places differ from what is saved.
+    /// How many cursors differ from what is saved.
     pub(crate) fn unsaved(&self) -> usize {
-        self.changed.len()
+        self.changed.len() + self.deleted.len()
     }
 
     /// Whether a cursor, by what is saved of it, needs messages below `end`, and does not really.
@@ -160,12 +191,17 @@ impl Cursors {
         self.cursors.get(&slot).is_some_and(|cursor| cursor.saved < end && cursor.needed() >= end)
     }
 
-    /// Takes note that the place of a cursor is saved, and gives the record that stands.
-    pub(crate) fn save(&mut self, slot: u32) -> Option<CursorRecord> {
+    /// Takes note that the place of a cursor is saved.
+    pub(crate) fn save(&mut self, slot: u32) {
         self.changed.remove(&slot);
-        let cursor = self.cursors.get_mut(&slot)?;
-        cursor.saved = cursor.needed();
-        self.record(slot)
+        self.let_go(slot);
+    }
+
+    /// Takes note that what is before the place of a cursor may go, saved or not.
+    pub(crate) fn let_go(&mut self, slot: u32) {
+        if let Some(cursor) = self.cursors.get_mut(&slot) {
+            cursor.saved = cursor.needed();
+        }
     }
 
     /// What says everything of a cursor.

@@ -29,6 +29,8 @@ pub(crate) const CURSOR: u8 = 22;
 pub(crate) const CURSOR_PLACES: u8 = 23;
 /// A cursor that was deleted.
 pub(crate) const CURSOR_GONE: u8 = 24;
+/// What was dropped to make room and not everybody was told of; without a payload, nothing.
+pub(crate) const DROPPED: u8 = 25;
 
 const PHASE: u8 = 0b11;
 const HAS_COUNT: u8 = 1 << 2;

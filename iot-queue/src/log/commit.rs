@@ -283,12 +283,13 @@ impl<S: Storage> Log<S> {
 
     /// Frees the earliest segments as long as nobody needs them, and a sync has covered that.
     fn retire(&mut self) {
-        while self.front_is_settled() && self.segments[0].settled_in <= self.committed {
+        let stands = !self.standing_due && self.standing_in <= self.committed;
+        while stands && self.front_is_settled() && self.segments[0].settled_in <= self.committed {
             self.free_front();
         }
     }
 
-    fn front_is_settled(&self) -> bool {
+    pub(super) fn front_is_settled(&self) -> bool {
         let is_settled = |front: &Segment| front.unsettled() == 0 && front.next() <= self.hold.from();
         self.segments.len() > 1 && is_settled(&self.segments[0])
     }

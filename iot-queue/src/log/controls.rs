@@ -28,6 +28,13 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Octets of all records but this one, and their number.
+    pub(super) fn len_without(&self, kind: u8, key: u64) -> (u32, u32) {
+        let left_out = self.records.get(&(kind, key));
+        let octets = left_out.map_or(0, |record| record::record_len(0, record.len() as u32));
+        (self.octets - octets, self.records.len() as u32 - u32::from(left_out.is_some()))
+    }
+
     /// Octets of all records, and their number.
     pub(super) fn len(&self) -> (u32, u32) {
         (self.octets, self.records.len() as u32)
@@ -80,30 +87,33 @@ impl<S: Storage> Log<S> {
     /// [`LogError::Full`] when all of them together would take more than a quarter of a segment, or room that
     /// acknowledgements need.
     pub(crate) fn set_standing(&mut self, kind: u8, key: u64, payload: &[u8]) -> Result<(), LogError> {
-        let Some(len) = self.control_len(payload) else { return Err(LogError::Full) };
-        let standing = &mut self.standing;
-        let former = standing.records.get_mut(&(kind, key));
-        if let Some(record) = former.filter(|record| record.len() == payload.len()) {
-            record.copy_from_slice(payload);
-            return Ok(());
-        }
-        let old = standing.records.get(&(kind, key)).map(|record| record::record_len(0, record.len() as u32));
-        let octets = standing.octets - old.unwrap_or(0) + len;
-        let count = standing.records.len() as u32 + u32::from(old.is_none());
-        if !self.has_room_for_standing(octets, count) {
+        if !self.lets_stand(kind, key, payload) {
             return Err(LogError::Full);
         }
-        self.insert_standing(kind, key, payload, octets);
+        self.stand(kind, key, payload);
         Ok(())
     }
 
-    /// As [`set_standing`](Self::set_standing), for a record that stood before the log was opened: whether there is room
-    /// for it is no question any more.
-    pub(crate) fn restore_standing(&mut self, kind: u8, key: u64, payload: &[u8]) {
-        self.clear_standing(kind, key);
-        if let Some(len) = self.control_len(payload) {
-            self.insert_standing(kind, key, payload, self.standing.octets + len);
+    /// Whether [`set_standing`](Self::set_standing) has room.
+    pub(crate) fn lets_stand(&self, kind: u8, key: u64, payload: &[u8]) -> bool {
+        let Some(len) = self.control_len(payload) else { return false };
+        let former = self.standing.records.get(&(kind, key)).map(|record| record::record_len(0, record.len() as u32));
+        let octets = self.standing.octets - former.unwrap_or(0) + len;
+        let count = self.standing.records.len() as u32 + u32::from(former.is_none());
+        former == Some(len) || self.has_room_for_standing(octets, count)
+    }
+
+    /// As [`set_standing`](Self::set_standing), whether there is room or not: for a record that stood before the log was
+    /// opened, or one that was just entered.
+    pub(crate) fn stand(&mut self, kind: u8, key: u64, payload: &[u8]) {
+        let Some(len) = self.control_len(payload) else { return };
+        if let Some(record) = self.standing.records.get_mut(&(kind, key)).filter(|record| record.len() == payload.len())
+        {
+            return record.copy_from_slice(payload);
         }
+        self.clear_standing(kind, key);
+        self.standing.records.insert((kind, key), payload.to_vec());
+        self.standing.octets += len;
     }
 
     /// Lets new segments begin without the record that [`set_standing`](Self::set_standing) asked for. An earlier
@@ -120,15 +130,20 @@ impl<S: Storage> Log<S> {
         core::mem::take(&mut self.recovered)
     }
 
-    /// Enters everything that stands if the last segment may lack it.
-    pub(super) fn enter_due_standing(&mut self) -> Result<(), LogError> {
-        if core::mem::take(&mut self.standing_due) {
+    /// Enters everything that stands if the last segment may lack it. Until a commit covers that, no segment is freed:
+    /// an earlier one may be the last that says so.
+    pub(crate) fn enter_due_standing(&mut self) -> Result<(), LogError> {
+        if self.standing_due {
             let (octets, count) = self.standing.len();
             if self.tail().takes(octets + count * ALIGNMENT, self.segment_len) {
                 self.enter_standing();
-            } else if count > 0 && !self.free.is_empty() {
+            } else if count > 0 && (!self.free.is_empty() || self.front_is_settled()) {
                 self.rotate()?;
+            } else {
+                return Ok(());
             }
+            self.standing_due = false;
+            self.standing_in = self.commits + 1;
         }
         Ok(())
     }
@@ -138,11 +153,6 @@ impl<S: Storage> Log<S> {
         let standing = core::mem::take(&mut self.standing);
         standing.records.iter().for_each(|(&(kind, _), payload)| self.encode_control(kind, payload));
         self.standing = standing;
-    }
-
-    fn insert_standing(&mut self, kind: u8, key: u64, payload: &[u8], octets: u32) {
-        self.standing.records.insert((kind, key), payload.to_vec());
-        self.standing.octets = octets;
     }
 
     fn control_len(&self, payload: &[u8]) -> Option<u32> {

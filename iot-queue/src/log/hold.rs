@@ -15,6 +15,13 @@ pub(crate) enum Needs {
     Nothing,
 }
 
+/// Whether appends leave a segment free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spare {
+    Kept,
+    Used,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
     pub(super) needs: Needs,
@@ -24,11 +31,13 @@ pub(super) struct Hold {
     pending: VecDeque<(u64, u64)>,
     /// Records of the owner's that must always find room, each as long as an acknowledgement at the most.
     pub(super) reserve: u64,
+    /// Free segments that appends leave.
+    pub(super) spare: u64,
 }
 
 impl Default for Hold {
     fn default() -> Self {
-        Self { needs: Needs::Acknowledgement, from: u64::MAX, pending: VecDeque::new(), reserve: 0 }
+        Self { needs: Needs::Acknowledgement, from: u64::MAX, pending: VecDeque::new(), reserve: 0, spare: 0 }
     }
 }
 
@@ -64,6 +73,12 @@ impl<S: Storage> Log<S> {
         self.hold.set(number, self.commits + 1);
     }
 
+    /// As [`hold_from`](Self::hold_from), but lets go at once.
+    pub(crate) fn hold_now(&mut self, number: u64) {
+        self.hold.pending.clear();
+        self.hold.from = number;
+    }
+
     /// As [`hold_from`](Self::hold_from) and [`keep_room`](Self::keep_room), right after opening, which has made durable
     /// what it found. Where there is less room than that, no message is appended until there is.
     pub(crate) fn resume_hold(&mut self, number: u64, records: u64) {
@@ -75,6 +90,16 @@ impl<S: Storage> Log<S> {
     /// The first number of the oldest segment, whose messages the owner may have held.
     pub(crate) fn first_stored(&self) -> u64 {
         self.segments.front().map_or(0, |segment| segment.header.first)
+    }
+
+    /// Whether appends leave a segment free, for a record of the owner's that drops what the oldest holds.
+    pub(crate) fn keep_spare(&mut self, keeps: Spare) {
+        self.hold.spare = u64::from(keeps == Spare::Kept);
+    }
+
+    /// Goes on to the next segment if there is only one, so that the oldest is not the last.
+    pub(crate) fn leave_only_segment(&mut self) -> Result<(), super::LogError> {
+        if self.segments.len() == 1 { self.rotate() } else { Ok(()) }
     }
 
     /// From now on no message waits for an acknowledgement, and none that is stored does.

@@ -155,6 +155,7 @@ impl<S: Storage> Log<S> {
             unrecorded: Ranges::default(),
             standing: Standing::default(),
             standing_due: false,
+            standing_in: 0,
             recovered: Vec::new(),
             hold: Hold::default(),
             commits: 0,

@@ -38,7 +38,26 @@ impl<S: Storage> Log<S> {
         let mut plan = self.plan();
         let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
         messages.iter().all(|message| plan.put(record::message_len(message)))
+            && plan.free >= self.hold.spare
             && plan.holds(self.acknowledgements() + new + (self.unsettled + new) / 2)
+    }
+
+    /// Whether `messages` would fit in a log that holds nothing.
+    pub(crate) fn has_room_when_empty(&self, messages: &[Message<'_>]) -> bool {
+        let plan = self.plan();
+        let free = self.segments().1.into();
+        let mut plan = Plan { open: false, end: 0, places: 0, ranges: 0, free, tail_is_free: false, ..plan };
+        let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
+        messages.iter().all(|message| plan.put(record::message_len(message)))
+            && plan.free >= self.hold.spare
+            && plan.holds(new + new / 2 + SLACK + self.hold.reserve)
+    }
+
+    /// Octets that a record of this kind and key may take of each new segment beside everything else that stands.
+    pub(crate) fn room_to_stand(&self, kind: u8, key: u64) -> u32 {
+        let (octets, count) = self.standing.len_without(kind, key);
+        let others = octets + segment::footer_len(count + 1, 0) - segment::footer_len(0, 0);
+        (most_standing(self.segment_len).saturating_sub(others)).min(record::record_len(0, self.longest_control()))
     }
 
     /// Whether a control record of `len` octets fits, and after it an acknowledgement of each message that has none.

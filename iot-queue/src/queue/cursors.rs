@@ -54,12 +54,9 @@ impl<S: Storage> Queue<S> {
             return Err(CursorError::Full { budget: self.budget() });
         }
         let id = self.cursors.create(name, position, max_lag);
-        if let Err(error) = self.enter_cursor(id) {
-            self.cursors.delete(id);
-            self.log.clear_standing(CURSOR, id.slot().into());
-            self.log.keep_room(RECORDS_KEPT * self.cursors.count() as u64);
-            return Err(error);
-        }
+        // To find room for its record, the log may let segments go.
+        self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
+        self.enter_cursor(id).inspect_err(|_| self.cursors.delete(id))?;
         Ok(id)
     }
 
@@ -81,14 +78,10 @@ impl<S: Storage> Queue<S> {
         self.log.writable().map_err(CursorError::ReadOnly)?;
         self.find_cursor(cursor)?;
         let budget = self.budget();
-        let gone = cursor::encode_gone(cursor.slot());
-        let entered = self.log.enter_in_reserve(CURSOR_GONE, &gone);
-        entered.map_err(|error| CursorError::from_log(error, budget))?;
-        self.log.clear_standing(CURSOR, cursor.slot().into());
         self.cursors.delete(cursor);
-        self.log.keep_room(RECORDS_KEPT * self.cursors.count() as u64);
-        self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
-        Ok(())
+        self.cursors.note_deletion(cursor);
+        self.log.clear_standing(CURSOR, cursor.slot().into());
+        self.save_deletions().map_err(|error| CursorError::from_log(error, budget))
     }
 
     /// The next entries of a cursor, up to `max`: messages, durable or not, and gaps where messages are missing. Each is
@@ -154,6 +147,7 @@ impl<S: Storage> Queue<S> {
         if self.cursors.unsaved() == 0 {
             return Ok(());
         }
+        self.save_deletions()?;
         let budget = self.records_budget();
         for places in self.cursors.changed().chunks(PLACES_IN_A_RECORD) {
             let payload = CursorPlace::encode_all(places);
@@ -191,11 +185,7 @@ impl<S: Storage> Queue<S> {
     /// Puts back the cursors of earlier openings, whose records were found.
     pub(super) fn restore_cursors(&mut self, records: impl Iterator<Item = CursorRecord>, stored: Range<u64>) {
         records.for_each(|record| self.cursors.restore(record, stored.clone()));
-        for slot in self.cursors.slots() {
-            if let Some(record) = self.cursors.record(slot) {
-                self.log.restore_standing(CURSOR, slot.into(), &record.encode());
-            }
-        }
+        self.cursors.slots().into_iter().for_each(|slot| self.stand(slot));
         let records = RECORDS_KEPT * self.cursors.count() as u64;
         self.log.resume_hold(self.cursors.first_held().unwrap_or(u64::MAX), records);
     }
@@ -224,10 +214,13 @@ impl<S: Storage> Queue<S> {
     ) -> Result<Vec<Entry>, CursorError> {
         let mut entries: Vec<Entry> = Vec::new();
         let from = floor.max(self.log.oldest());
-        if *next < from && max > 0 {
-            let (from, until) = (Offset::new(*next), Offset::new(from));
-            entries.push(Entry::Gap(Gap { from, until, cause: GapCause::Expired }));
-            *next = until.number();
+        while *next < from && entries.len() < max {
+            let gap = self.why_missing(*next..from);
+            *next = gap.until.number();
+            entries.push(Entry::Gap(gap));
+        }
+        if *next < from {
+            return Ok(entries);
         }
         loop {
             let looked_up = match self.look_up(Offset::new(*next), window) {
@@ -304,10 +297,25 @@ impl<S: Storage> Queue<S> {
         let budget = self.budget();
         let Some(record) = self.cursors.record(id.slot()) else { return Ok(()) };
         let payload = record.encode();
-        let entered = self.log.set_standing(CURSOR, id.slot().into(), &payload);
-        let entered = entered.and_then(|()| self.log.enter_control(CURSOR, &payload));
-        entered.map_err(|error| CursorError::from_log(error, budget))?;
+        if !self.log.lets_stand(CURSOR, id.slot().into(), &payload) {
+            return Err(CursorError::Full { budget });
+        }
+        self.log.enter_control(CURSOR, &payload).map_err(|error| CursorError::from_log(error, budget))?;
         self.note_saved(id.slot());
+        self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Says which cursors are gone. What finds no room, because of damage, waits.
+    fn save_deletions(&mut self) -> Result<(), LogError> {
+        while let Some(slot) = self.cursors.first_deleted() {
+            match self.log.enter_in_reserve(CURSOR_GONE, &cursor::encode_gone(slot)) {
+                Ok(()) => self.cursors.save_deletion(slot),
+                Err(LogError::Full) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.log.keep_room(RECORDS_KEPT * self.cursors.count() as u64);
         self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
         Ok(())
     }
@@ -319,6 +327,13 @@ impl<S: Storage> Queue<S> {
             if self.cursors.crosses(place.slot, end) {
                 match self.log.enter_in_reserve(CURSOR_PLACES, &CursorPlace::encode_all(core::slice::from_ref(place))) {
                     Ok(()) => self.note_saved(place.slot),
+                    // Damage has cost that room. If a crash takes the place back, what is stored then begins no later
+                    // than it was.
+                    Err(LogError::Full) if place.position >= end => {
+                        self.cursors.let_go(place.slot);
+                        self.stand(place.slot);
+                        self.log.hold_now(self.cursors.first_held().unwrap_or(u64::MAX));
+                    }
                     Err(LogError::Full) => {}
                     Err(error) => return Err(error),
                 }
@@ -328,9 +343,14 @@ impl<S: Storage> Queue<S> {
     }
 
     fn note_saved(&mut self, slot: u32) {
-        if let Some(record) = self.cursors.save(slot) {
-            // It stands already, and is as long as before.
-            let _ = self.log.set_standing(CURSOR, slot.into(), &record.encode());
+        self.cursors.save(slot);
+        self.stand(slot);
+    }
+
+    /// Lets new segments begin with a record of the cursor in this slot.
+    fn stand(&mut self, slot: u32) {
+        if let Some(record) = self.cursors.record(slot) {
+            self.log.stand(CURSOR, slot.into(), &record.encode());
         }
     }
 }

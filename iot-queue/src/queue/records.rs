@@ -9,11 +9,11 @@ use iot_core::Instant;
 
 use super::clock::Clock;
 use super::{Queue, duplicates};
-use crate::config::Consumers;
+use crate::config::{Consumers, WhenFull};
 use crate::error::OpenError;
 use crate::format::control::{
-    self, CHECKPOINT, CLOCK, CURSOR, CURSOR_GONE, CURSOR_PLACES, Checkpoint, ClockReading, EXPIRED, Entry, IDENTIFIERS,
-    LEASES, LONGEST_ENTRY, SOURCE,
+    self, CHECKPOINT, CLOCK, CURSOR, CURSOR_GONE, CURSOR_PLACES, Checkpoint, ClockReading, DROPPED, EXPIRED, Entry,
+    IDENTIFIERS, LEASES, LONGEST_ENTRY, SOURCE,
 };
 use crate::format::cursor::{self, CursorPlace, CursorRecord};
 use crate::format::metadata::Attributes;
@@ -21,7 +21,7 @@ use crate::format::record;
 use crate::lease::{Saved, Traits};
 #[cfg(feature = "std")]
 use crate::log::Pending;
-use crate::log::{Control, LogError, Lookup, Window};
+use crate::log::{Control, LogError, Lookup, Spare, Window};
 use crate::message::Message;
 use crate::storage::Storage;
 
@@ -37,6 +37,7 @@ impl<S: Storage> Queue<S> {
         self.quota.retry();
         self.save_leases()?;
         self.save_cursors()?;
+        self.trim_drops()?;
         let mut durable = self.log.commit()?;
         let mut oldest = self.log.oldest();
         // Without room, a cursor that has passed several segments is saved when it leaves each of them.
@@ -57,6 +58,7 @@ impl<S: Storage> Queue<S> {
         self.quota.retry();
         self.save_leases()?;
         self.save_cursors()?;
+        self.trim_drops()?;
         self.log.begin_commit()
     }
 
@@ -222,6 +224,9 @@ impl<S: Storage> Queue<S> {
         let stored = self.log.first_stored()..self.log.next();
         let mut found = Recovered::read(self.log.take_recovered_controls(), stored.clone());
         self.restore_cursors(core::mem::take(&mut found.cursors).into_values(), stored);
+        self.restore_drops(&found.dropped);
+        let drops = self.config.when_full_choice() == WhenFull::DropOldest;
+        self.log.keep_spare(if drops { Spare::Kept } else { Spare::Used });
         let mut reading = found.reading;
         let mut window = Window::default();
         let mut with_traits = Vec::new();
@@ -261,6 +266,8 @@ impl<S: Storage> Queue<S> {
         }
         self.leases.resume(self.clock.now());
         self.settle_expired();
+        // Before anything else is: what it was written to earlier may be used again soon. Without room it waits.
+        let _ = self.log.enter_due_standing();
         Ok(())
     }
 
@@ -314,6 +321,8 @@ struct Recovered {
     checkpoint: u64,
     standing: Vec<Control>,
     cursors: BTreeMap<u32, CursorRecord>,
+    /// The last record of what was dropped.
+    dropped: Vec<u8>,
 }
 
 impl Recovered {
@@ -341,6 +350,7 @@ impl Recovered {
                     }
                 }
                 SOURCE | IDENTIFIERS => standing.push(control),
+                DROPPED => found.dropped = control.payload,
                 CURSOR | CURSOR_PLACES | CURSOR_GONE => found.take_cursors(&control),
                 CHECKPOINT => {
                     let records = core::mem::take(&mut standing);
