@@ -1,0 +1,387 @@
+//! One end of a link: what it still has to hand over, and what it has accepted.
+
+mod ledger;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::error::Error;
+use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use iot_core::{Incarnation, Instant, Position, Ranges, StreamId, Timestamp, Topic, Tracker};
+use iot_crypto::{Heading, OpenError, Opener, ReplayError, RoutingHeader, Sealer, SigningKey, VerifyingKey};
+use iot_queue::{FileStorage, LeaseId, Message, Offset, Queue, Release};
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
+
+use self::ledger::Guard;
+use crate::{Keys, Role};
+
+pub use self::ledger::read_ledger;
+
+/// A message. Its incarnation is the epoch of its writer's outbox, and its sequence number its place there.
+const MESSAGES: StreamId = StreamId::new(0);
+
+/// "I have all messages of your incarnation before this number." The position says it, so there is no payload; old and
+/// repeated ones do no harm, so none is refused as such.
+const ACKNOWLEDGED: StreamId = StreamId::new(1);
+
+/// "I have no messages of this incarnation before this number any more": said to whoever waits for one of them.
+const OLDEST: StreamId = StreamId::new(2);
+
+/// Messages that are on their way at a time; and as many that came early wait for those before them.
+const WINDOW: usize = 128;
+
+/// Messages after which the receiver acknowledges at once.
+const ACKNOWLEDGE_AFTER: usize = 32;
+
+/// How long it waits for more of them.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// How long a message waits for its acknowledgement before it is sent again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Gaps that are kept open for late messages, where nothing is repeated.
+const OPEN_GAPS: usize = 8;
+
+/// What an end cannot go on with. All of it is about its own disk and keys: what comes over the link is never an error.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Whether the transport brings anything back to who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// Messages are repeated until the other end acknowledges them, and accepted in their order.
+    Acknowledged,
+    /// Messages are sent once, and accepted as they come; what is missing is reported.
+    None,
+}
+
+/// What happened at an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message was verified, and is in the ledger.
+    Accepted {
+        /// Its place among its writer's.
+        sequence: u64,
+        /// What it says.
+        payload: Vec<u8>,
+    },
+    /// These messages did not come.
+    Missing(Range<u64>),
+    /// A packet was not what it says, and was dropped.
+    Refused(OpenError),
+    /// A packet is of a kind that this version does not know, and was dropped.
+    Unknown(StreamId),
+}
+
+/// One end of a link. It owns two queues on disk: the *outbox* holds what the peer has not acknowledged, the *ledger*
+/// what was accepted from the peer.
+///
+/// Give it packets by [`handle_packet`](Self::handle_packet), then take [events](Self::poll_event) and packets
+/// [to send](Self::poll_transmit), and come back at [`poll_timeout`](Self::poll_timeout) at the latest.
+pub struct Endpoint<'k> {
+    keys: &'k Keys,
+    role: Role,
+    feedback: Feedback,
+    sealer: Sealer<'k, SigningKey>,
+    opener: Opener<'k, VerifyingKey, Guard>,
+    /// What was accepted, shared with the opener.
+    seen: Rc<RefCell<Tracker>>,
+    outbox: Queue<FileStorage>,
+    ledger: Queue<FileStorage>,
+    rng: ChaCha20Rng,
+    wall: fn() -> Timestamp,
+    /// What is on its way, by place, and until when.
+    in_flight: BTreeMap<Offset, (LeaseId, Instant)>,
+    /// What came before its turn, unopened.
+    early: BTreeMap<(Incarnation, u64), Vec<u8>>,
+    /// Incarnations of the peer to acknowledge, how many messages came since, and when that is due.
+    owed: BTreeSet<Incarnation>,
+    came: usize,
+    due: Option<Instant>,
+    transmits: VecDeque<Vec<u8>>,
+    events: VecDeque<Event>,
+}
+
+impl<'k> Endpoint<'k> {
+    /// Opens the end whose folder this is, or makes it. `wall` tells the time of day.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be used.
+    pub fn open(
+        folder: &Path,
+        keys: &'k Keys,
+        role: Role,
+        feedback: Feedback,
+        mut rng: ChaCha20Rng,
+        wall: fn() -> Timestamp,
+    ) -> Result<Self, Failure> {
+        let mut open = |name| ledger::open_queue(&folder.join(name), rng.next_u64().to_be_bytes());
+        let (outbox, ledger) = (open("outbox")?, open("ledger")?);
+        let seen = Rc::new(RefCell::new(ledger::recall(&ledger, feedback)?));
+        let source = keys.signing.verifying_key().device_id();
+        Ok(Self {
+            keys,
+            role,
+            feedback,
+            sealer: Sealer::new(source, &keys.signing, keys.peer_bundle),
+            opener: Opener::new(&keys.agreement, keys.peer, Guard(seen.clone())),
+            seen,
+            outbox,
+            ledger,
+            rng,
+            wall,
+            in_flight: BTreeMap::new(),
+            early: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            came: 0,
+            due: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// Seals a message for the peer and puts it into the outbox. It leaves when it is durable there, which the next
+    /// [`poll_transmit`](Self::poll_transmit) sees to.
+    ///
+    /// # Errors
+    ///
+    /// [`iot_queue::AppendError::Full`], among others: nothing was appended then.
+    pub fn append(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        let (incarnation, sequence) = (self.incarnation(), self.outbox.next_offset().number());
+        let source = self.keys.signing.verifying_key().device_id();
+        let position = Position { source, stream: MESSAGES, incarnation, sequence };
+        let message = self.seal(position, payload)?;
+        self.outbox.append(&Message::new(&message).at(position))?;
+        Ok(())
+    }
+
+    /// The link was made anew: whatever was on its way is sent again.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub fn handle_connected(&mut self, now: Instant) -> Result<(), Failure> {
+        self.transmits.clear();
+        for (lease, _) in std::mem::take(&mut self.in_flight).into_values() {
+            // One that has ended is handed out again anyway.
+            let _ = self.outbox.release_to(now, lease, Release::InPlace);
+        }
+        Ok(())
+    }
+
+    /// Takes a packet that came over the link, whoever sent it.
+    ///
+    /// # Errors
+    ///
+    /// When outbox or ledger fail; never because of the packet.
+    pub fn handle_packet(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), Failure> {
+        let header = match RoutingHeader::parse(packet) {
+            Ok((header, _)) => (header.stream, header.incarnation, header.sequence),
+            Err(malformed) => {
+                self.events.push_back(Event::Refused(malformed.into()));
+                return Ok(());
+            }
+        };
+        match header {
+            (MESSAGES, incarnation, sequence) => self.handle_message(now, incarnation, sequence, packet),
+            (ACKNOWLEDGED, incarnation, until) => {
+                if self.open_packet(packet).is_some() && incarnation == self.incarnation() {
+                    self.handle_acknowledged(now, until)?;
+                }
+                Ok(())
+            }
+            (OLDEST, incarnation, oldest) => {
+                let next = self.next_of(incarnation);
+                if self.open_packet(packet).is_some() && next < oldest {
+                    self.seen.borrow_mut().skip(incarnation, next..oldest)?;
+                    self.events.push_back(Event::Missing(next..oldest));
+                    self.take_early(incarnation)?;
+                    self.owe(now, incarnation);
+                }
+                Ok(())
+            }
+            (stream, ..) => {
+                self.events.push_back(Event::Unknown(stream));
+                Ok(())
+            }
+        }
+    }
+
+    /// What happened, in its order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next packet to be sent.
+    ///
+    /// # Errors
+    ///
+    /// When outbox or ledger fail, or nothing can be sealed because the peer's key bundle has expired.
+    pub fn poll_transmit(&mut self, now: Instant) -> Result<Option<Vec<u8>>, Failure> {
+        if self.feedback == Feedback::None {
+            // What was given out before has left: no acknowledgement will ever come.
+            let left = std::mem::take(&mut self.in_flight);
+            left.into_values().try_for_each(|(lease, _)| self.outbox.ack(lease))?;
+        } else if self.due.is_some_and(|due| due <= now) || self.came >= ACKNOWLEDGE_AFTER {
+            self.acknowledge()?;
+        }
+        if self.transmits.is_empty() {
+            let window = if self.feedback == Feedback::None { 1 } else { WINDOW };
+            // Nobody sees a message that a power cut could still take back, or its number would be used again.
+            self.outbox.commit()?;
+            self.in_flight.retain(|_, (_, end)| now < *end);
+            for leased in self.outbox.reserve(now, PATIENCE, window.saturating_sub(self.in_flight.len()))? {
+                self.in_flight.insert(leased.offset, (leased.lease, leased.deadline));
+                self.transmits.push_back(leased.payload);
+            }
+        }
+        Ok(self.transmits.pop_front())
+    }
+
+    /// When [`poll_transmit`](Self::poll_transmit) has something to give at the latest, if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due.into_iter().chain(self.outbox.poll_timeout()).min()
+    }
+
+    /// Makes everything durable, and the next start quick.
+    ///
+    /// # Errors
+    ///
+    /// When outbox or ledger fail.
+    pub fn close(self) -> Result<(), Failure> {
+        self.ledger.close()?;
+        self.outbox.close()?;
+        Ok(())
+    }
+
+    /// How many messages were ever put into the outbox.
+    pub fn written(&self) -> u64 {
+        self.outbox.next_offset().number()
+    }
+
+    /// How many of them the peer has not acknowledged.
+    pub fn waiting(&self) -> u64 {
+        self.outbox.stats().depth
+    }
+
+    fn handle_message(
+        &mut self,
+        now: Instant,
+        incarnation: Incarnation,
+        sequence: u64,
+        packet: &mut [u8],
+    ) -> Result<(), Failure> {
+        let next = self.next_of(incarnation);
+        if self.feedback == Feedback::None {
+            ledger::make_room(&mut self.seen.borrow_mut(), incarnation, self.feedback);
+            let end = self.seen.borrow().seen(incarnation).map_or(0, Ranges::end);
+            if self.take(packet)? && sequence > end {
+                self.events.insert(self.events.len() - 1, Event::Missing(end..sequence));
+            }
+            self.ledger.commit()?;
+            return Ok(());
+        }
+        if sequence == next {
+            self.take(packet)?;
+            self.take_early(incarnation)?;
+        } else if sequence > next {
+            // Whoever fills this with rubbish makes the peer repeat itself, and no more.
+            if self.early.len() == WINDOW {
+                self.early.clear();
+            }
+            self.early.insert((incarnation, sequence), packet.to_vec());
+        }
+        self.owe(now, incarnation);
+        Ok(())
+    }
+
+    /// Opens what waited for the messages before it.
+    fn take_early(&mut self, incarnation: Incarnation) -> Result<(), Failure> {
+        while let Some(mut packet) = self.early.remove(&(incarnation, self.next_of(incarnation))) {
+            if !self.take(&mut packet)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a message and writes it into the ledger.
+    fn take(&mut self, packet: &mut [u8]) -> Result<bool, Failure> {
+        let Some((position, payload)) = self.open_packet(packet) else { return Ok(false) };
+        self.ledger.append(&Message::new(payload).at(position))?;
+        self.events.push_back(Event::Accepted { sequence: position.sequence, payload: payload.to_vec() });
+        Ok(true)
+    }
+
+    fn open_packet<'m>(&mut self, packet: &'m mut [u8]) -> Option<(Position, &'m [u8])> {
+        let topic = Topic::new(self.role.peer().topic()).expect("it is a topic");
+        let mut scratch = vec![0; iot_crypto::scratch_len(packet.len(), topic.as_str().len())];
+        match self.opener.open(Some(topic), packet, &mut scratch) {
+            Ok(opened) => return Some((*opened.position(), opened.payload())),
+            // A repetition is no attack: the link or its peer did not know better.
+            Err(OpenError::Replay(ReplayError::Repeated)) => {}
+            Err(refused) => self.events.push_back(Event::Refused(refused)),
+        }
+        None
+    }
+
+    fn handle_acknowledged(&mut self, now: Instant, until: u64) -> Result<(), Failure> {
+        let until = Offset::new(until);
+        if until > self.outbox.next_offset() {
+            // The peer remembers more than was written: this outbox is an old copy. Its epoch must not be used again.
+            return Err("the peer has messages that this outbox never wrote: it was put back from a copy".into());
+        }
+        self.outbox.ack_before(until)?;
+        self.in_flight = self.in_flight.split_off(&until);
+        let waiting = self.outbox.peek(now, 1)?.first().map(|message| message.offset);
+        let oldest = self.in_flight.keys().next().copied().into_iter().chain(waiting).min();
+        let oldest = oldest.unwrap_or_else(|| self.outbox.next_offset());
+        if oldest > until {
+            let source = self.keys.signing.verifying_key().device_id();
+            let (incarnation, sequence) = (self.incarnation(), oldest.number());
+            let packet = self.seal(Position { source, stream: OLDEST, incarnation, sequence }, &[])?;
+            self.transmits.push_front(packet);
+        }
+        Ok(())
+    }
+
+    fn owe(&mut self, now: Instant, incarnation: Incarnation) {
+        // Forged packets name as many incarnations as they like.
+        if self.owed.len() < 4 {
+            self.owed.insert(incarnation);
+        }
+        self.came += 1;
+        self.due.get_or_insert(now.saturating_add(LINGER));
+    }
+
+    /// Tells the peer what is in the ledger, once it is durable there.
+    fn acknowledge(&mut self) -> Result<(), Failure> {
+        self.ledger.commit()?;
+        let source = self.keys.signing.verifying_key().device_id();
+        for incarnation in std::mem::take(&mut self.owed) {
+            let sequence = self.next_of(incarnation);
+            let packet = self.seal(Position { source, stream: ACKNOWLEDGED, incarnation, sequence }, &[])?;
+            self.transmits.push_front(packet);
+        }
+        (self.came, self.due) = (0, None);
+        Ok(())
+    }
+
+    fn seal(&mut self, position: Position, payload: &[u8]) -> Result<Vec<u8>, Failure> {
+        let topic = Topic::new(self.role.topic())?;
+        Ok(self.sealer.seal(&Heading { topic, position }, payload, (self.wall)(), &mut self.rng)?)
+    }
+
+    /// The number of the first message of an incarnation that is not in the ledger.
+    fn next_of(&self, incarnation: Incarnation) -> u64 {
+        self.seen.borrow().seen(incarnation).map_or(0, Ranges::low_water)
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        Incarnation::from_bytes(*self.outbox.epoch().as_bytes())
+    }
+}

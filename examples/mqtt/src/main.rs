@@ -1,0 +1,174 @@
+//! Sealed readings through an MQTT broker: the device publishes, the receiver subscribes, and what it acknowledges comes
+//! back on a topic of its own. What the broker acknowledges says only that the broker has it.
+
+mod packets;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use iot_link::{Application, Dialer, Feedback, Link, Options};
+use mqtt_protocol_core::mqtt::Connection;
+use mqtt_protocol_core::mqtt::common::Cursor;
+use mqtt_protocol_core::mqtt::connection::{Event, TimerKind, role};
+use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet};
+
+use crate::packets::Client;
+
+const APPLICATION: Application = Application {
+    name: "mqtt",
+    about: "Sends sealed readings through an MQTT broker until the receiver has verified and kept them.",
+    server: "127.0.0.1:1883",
+    hint: "is a broker there? `mosquitto -p 1883` starts one; trying again",
+    options: &[
+        ("topic", "NAME        the broker's topics are NAME/readings, NAME/commands and NAME/status, by default iot/1"),
+        ("user", "NAME         the user that the broker knows"),
+        ("password", "FILE     a file with the user's password"),
+        ("mqtt", "VERSION      5 or 3.1.1, by default 5"),
+    ],
+    feedback: Feedback::Acknowledged,
+    dialer,
+};
+
+/// How long the broker may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    APPLICATION.main()
+}
+
+fn dialer(options: &Options) -> io::Result<Dialer> {
+    let client = Client::new(options)?;
+    let server = options.server.clone();
+    if server.contains("://") {
+        let words = format!("{server}: this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
+        return Err(io::Error::new(ErrorKind::InvalidInput, words));
+    }
+    Ok(Box::new(move || {
+        let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut connection = Connection::new(client.version);
+        connection.set_auto_pub_response(true);
+        connection.set_pingresp_recv_timeout(PATIENCE.as_millis() as u64);
+        let client = client.clone();
+        let mut broker =
+            Broker { stream, connection, client, arrived: VecDeque::new(), answers: 0, ping: None, pong: None };
+        let connect = broker.client.connect().map_err(io::Error::other)?;
+        broker.exchange(connect)?;
+        let subscribe = broker.connection.acquire_packet_id().and_then(|id| broker.client.subscribe(id));
+        broker.exchange(subscribe.map_err(io::Error::other)?)?;
+        let online = broker.connection.acquire_packet_id().and_then(|id| broker.client.online(id));
+        broker.hand_over(online.map_err(io::Error::other)?)?;
+        Ok(Box::new(broker))
+    }))
+}
+
+/// A connection to the broker.
+struct Broker {
+    stream: TcpStream,
+    connection: Connection<role::Client>,
+    client: Client,
+    arrived: VecDeque<Vec<u8>>,
+    /// Answers to CONNECT and SUBSCRIBE that came.
+    answers: usize,
+    /// When the broker is to be asked whether it is there, and when its answer is overdue.
+    ping: Option<Instant>,
+    pong: Option<Instant>,
+}
+
+impl Broker {
+    /// Sends a packet and waits for the broker's answer.
+    fn exchange(&mut self, packet: Packet) -> io::Result<()> {
+        let (before, end) = (self.answers, Instant::now() + PATIENCE);
+        self.hand_over(packet)?;
+        while self.answers == before {
+            let left = end.checked_duration_since(Instant::now()).ok_or(ErrorKind::TimedOut)?;
+            self.listen(left).map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+                    io::Error::new(error.kind(), "the broker hung up at once: does it want TLS there?")
+                }
+                _ => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, packet: Packet) -> io::Result<()> {
+        let events = self.connection.send(packet);
+        self.handle(events)
+    }
+
+    /// Waits for octets, and takes the packets that they complete.
+    fn listen(&mut self, patience: Duration) -> io::Result<()> {
+        let is_due = |due: &mut Instant| *due <= Instant::now();
+        let silent = self.pong.take_if(is_due).map(|_| TimerKind::PingrespRecv);
+        if let Some(kind) = silent.or_else(|| self.ping.take_if(is_due).map(|_| TimerKind::PingreqSend)) {
+            let events = self.connection.notify_timer_fired(kind);
+            self.handle(events)?;
+        }
+        // A time-out of zero would mean none to the operating system.
+        self.stream.set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
+        let mut octets = [0; 4096];
+        let len = match self.stream.read(&mut octets) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(len) => len,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut cursor = Cursor::new(&octets[..len]);
+        while cursor.position() < len as u64 {
+            let events = self.connection.recv(&mut cursor);
+            self.handle(events)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, events: Vec<Event>) -> io::Result<()> {
+        for event in events {
+            match event {
+                Event::RequestSendPacket { packet, .. } => self.stream.write_all(&packet.to_continuous_buffer())?,
+                Event::NotifyPacketReceived(packet) => match packets::read(&packet)? {
+                    packets::Said::Message(octets) => self.arrived.push_back(octets),
+                    packets::Said::Answer => self.answers += 1,
+                    packets::Said::Nothing => {}
+                },
+                Event::RequestTimerReset { kind, duration_ms } => {
+                    let due = Some(Instant::now() + Duration::from_millis(duration_ms));
+                    match kind {
+                        TimerKind::PingreqSend => self.ping = due,
+                        _ => self.pong = due,
+                    }
+                }
+                Event::RequestTimerCancel(TimerKind::PingreqSend) => self.ping = None,
+                Event::RequestTimerCancel(_) => self.pong = None,
+                Event::NotifyError(error) => return Err(io::Error::other(format!("the broker: {error:?}"))),
+                Event::RequestClose => return Err(ErrorKind::ConnectionAborted.into()),
+                Event::NotifyPacketIdReleased(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Link for Broker {
+    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+        // The broker says how many messages it takes before it has acknowledged the first.
+        let end = Instant::now() + PATIENCE;
+        while self.connection.get_receive_maximum_vacancy_for_send() == Some(0) {
+            self.listen(end.checked_duration_since(Instant::now()).ok_or(ErrorKind::TimedOut)?)?;
+        }
+        let publish = self.connection.acquire_packet_id().and_then(|id| self.client.publish(id, packet));
+        self.hand_over(publish.map_err(io::Error::other)?)
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.arrived.is_empty() {
+            self.listen(patience)?;
+        }
+        Ok(self.arrived.pop_front())
+    }
+}

@@ -1,0 +1,164 @@
+//! The packets of either version: what this application says in them, and what it reads.
+
+use std::io::{self, ErrorKind};
+
+use iot_crypto::RoutingHeader;
+use iot_link::{Options, Role};
+use mqtt_protocol_core::mqtt::Version;
+use mqtt_protocol_core::mqtt::packet::{
+    Packet, Properties, Qos, SessionExpiryInterval, SubEntry, SubOpts, UserProperty, v3_1_1, v5_0,
+};
+use mqtt_protocol_core::mqtt::result_code::{
+    ConnectReasonCode, ConnectReturnCode, MqttError, SubackReasonCode, SubackReturnCode,
+};
+
+/// Seconds for which the broker keeps messages for a client that is away.
+const SESSION: u32 = 7 * 86_400;
+
+/// Seconds of silence after which the broker takes a client for dead, and publishes its will.
+const KEEP_ALIVE: u16 = 20;
+
+/// Who this is to the broker.
+#[derive(Clone)]
+pub struct Client {
+    /// The version of MQTT.
+    pub version: Version,
+    role: Role,
+    topic: String,
+    login: Option<(String, String)>,
+}
+
+/// What a packet of the broker says.
+pub enum Said {
+    /// A message came.
+    Message(Vec<u8>),
+    /// It has connected or subscribed us.
+    Answer,
+    /// Nothing that matters here.
+    Nothing,
+}
+
+impl Client {
+    /// Reads the options of this application.
+    pub fn new(options: &Options) -> io::Result<Self> {
+        let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
+        let version = match options.own("mqtt").unwrap_or("5") {
+            "5" => Version::V5_0,
+            "3.1.1" => Version::V3_1_1,
+            other => return Err(invalid(format!("--mqtt takes 5 or 3.1.1, not {other}"))),
+        };
+        let login = match (options.own("user"), options.own("password")) {
+            (Some(user), Some(file)) => {
+                let password = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
+                Some((user.into(), password.trim_end().into()))
+            }
+            (None, None) => None,
+            _ => return Err(invalid("--user and --password go together".into())),
+        };
+        Ok(Self { version, role: options.role, topic: options.own("topic").unwrap_or("iot/1").into(), login })
+    }
+
+    /// The session lasts, so that the broker keeps messages while this end is away; the will says that it is.
+    pub fn connect(&self) -> Result<Packet, MqttError> {
+        let (id, status) = (format!("{}-{}", self.topic.replace('/', "-"), self.role), self.status());
+        macro_rules! common {
+            ($builder:expr) => {{
+                let builder = $builder.client_id(id)?.clean_start(false).keep_alive(KEEP_ALIVE);
+                let builder = builder.will_message(status, b"offline".to_vec(), Qos::AtLeastOnce, true)?;
+                match &self.login {
+                    Some((user, password)) => {
+                        builder.user_name(user.as_str())?.password(password.clone().into_bytes())?
+                    }
+                    None => builder,
+                }
+            }};
+        }
+        if self.version == Version::V3_1_1 {
+            return Ok(common!(v3_1_1::Connect::builder()).build()?.into());
+        }
+        let session: Properties = vec![SessionExpiryInterval::new(SESSION)?.into()];
+        Ok(common!(v5_0::Connect::builder()).props(session).build()?.into())
+    }
+
+    /// Receivers share a subscription, so that a second one can take over: the broker gives each message to one of them.
+    pub fn subscribe(&self, id: u16) -> Result<Packet, MqttError> {
+        let topic = format!("{}/{}", self.topic, self.role.peer().topic());
+        let filter = if self.role == Role::Receiver { format!("$share/receivers/{topic}") } else { topic };
+        let entries = vec![SubEntry::new(filter, SubOpts::new().set_qos(Qos::AtLeastOnce))?];
+        if self.version == Version::V3_1_1 {
+            return Ok(v3_1_1::Subscribe::builder().packet_id(id).entries(entries).build()?.into());
+        }
+        Ok(v5_0::Subscribe::builder().packet_id(id).entries(entries).build()?.into())
+    }
+
+    /// A packet of this end's. In MQTT 5 its position stands beside it in plain words, for who looks after the broker;
+    /// nobody here believes it.
+    pub fn publish(&self, id: u16, packet: &[u8]) -> Result<Packet, MqttError> {
+        let topic = format!("{}/{}", self.topic, self.role.topic());
+        if self.version == Version::V3_1_1 {
+            let builder = v3_1_1::Publish::builder().topic_name(topic)?.qos(Qos::AtLeastOnce);
+            return Ok(builder.packet_id(id).payload(packet.to_vec()).build()?.into());
+        }
+        let mut properties = Properties::new();
+        if let Ok((header, _)) = RoutingHeader::parse(packet) {
+            let position = format!("{}/{}/{}", header.stream, header.incarnation, header.sequence);
+            properties.push(UserProperty::new("position", position)?.into());
+        }
+        let builder = v5_0::Publish::builder().topic_name(topic)?.qos(Qos::AtLeastOnce).props(properties);
+        Ok(builder.packet_id(id).payload(packet.to_vec()).build()?.into())
+    }
+
+    /// What replaces the will.
+    pub fn online(&self, id: u16) -> Result<Packet, MqttError> {
+        let (topic, qos) = (self.status(), Qos::AtLeastOnce);
+        if self.version == Version::V3_1_1 {
+            let builder = v3_1_1::Publish::builder().topic_name(topic)?.qos(qos).retain(true);
+            return Ok(builder.packet_id(id).payload("online").build()?.into());
+        }
+        let builder = v5_0::Publish::builder().topic_name(topic)?.qos(qos).retain(true);
+        Ok(builder.packet_id(id).payload("online").build()?.into())
+    }
+
+    fn status(&self) -> String {
+        format!("{}/status/{}", self.topic, self.role)
+    }
+}
+
+/// What the broker says.
+///
+/// # Errors
+///
+/// What it refuses: [`ErrorKind::PermissionDenied`] when it is about who we are.
+pub fn read(packet: &Packet) -> io::Result<Said> {
+    let refused = |is_login: bool, words: String| {
+        let kind = if is_login { ErrorKind::PermissionDenied } else { ErrorKind::ConnectionRefused };
+        let advice = if is_login { ": wrong --user or --password" } else { "" };
+        Err(io::Error::new(kind, format!("the broker refuses us, {words}{advice}")))
+    };
+    match packet {
+        Packet::V5_0Publish(publish) => Ok(Said::Message(publish.payload().as_slice().to_vec())),
+        Packet::V3_1_1Publish(publish) => Ok(Said::Message(publish.payload().as_slice().to_vec())),
+        Packet::V5_0Connack(answer) => match answer.reason_code() {
+            ConnectReasonCode::Success => Ok(Said::Answer),
+            code @ (ConnectReasonCode::BadUserNameOrPassword | ConnectReasonCode::NotAuthorized) => {
+                refused(true, code.to_string())
+            }
+            code => refused(false, code.to_string()),
+        },
+        Packet::V3_1_1Connack(answer) => match answer.return_code() {
+            ConnectReturnCode::Accepted => Ok(Said::Answer),
+            code @ (ConnectReturnCode::BadUserNameOrPassword | ConnectReturnCode::NotAuthorized) => {
+                refused(true, code.to_string())
+            }
+            code => refused(false, code.to_string()),
+        },
+        Packet::V5_0Suback(answer) if answer.reason_codes().iter().all(SubackReasonCode::is_success) => {
+            Ok(Said::Answer)
+        }
+        Packet::V3_1_1Suback(answer) if answer.return_codes().iter().all(SubackReturnCode::is_success) => {
+            Ok(Said::Answer)
+        }
+        Packet::V5_0Suback(_) | Packet::V3_1_1Suback(_) => refused(true, "it lets us subscribe to nothing".into()),
+        _ => Ok(Said::Nothing),
+    }
+}

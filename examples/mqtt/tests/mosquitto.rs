@@ -1,0 +1,117 @@
+//! Against mosquitto, which is killed and started again in the middle, as both ends are.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::Command;
+
+use iot_trial::{Program, Trial, free_port};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mqtt");
+
+/// A broker that asks for a password and keeps its sessions on disk.
+struct Mosquitto {
+    program: Option<Program>,
+    configuration: String,
+}
+
+impl Mosquitto {
+    fn prepare(folder: &Path, port: u16) -> Self {
+        let path = |name: &str| folder.join(name).to_str().expect("it has a plain name").to_owned();
+        let passwords = path("passwords");
+        let made = Command::new("mosquitto_passwd").args(["-c", "-b", &passwords, "plant", "right"]).status();
+        assert!(made.is_ok_and(|status| status.success()), "mosquitto_passwd makes a file");
+        std::fs::write(folder.join("right"), "right\n").unwrap();
+        std::fs::write(folder.join("wrong"), "wrong\n").unwrap();
+        let owner = if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" { "user root\n" } else { "" };
+        let settings = format!(
+            "{owner}listener {port} 127.0.0.1\npassword_file {passwords}\npersistence true\npersistence_location {}/\n\
+             autosave_on_changes true\nautosave_interval 50\nmax_queued_messages 0\n",
+            folder.display()
+        );
+        let configuration = path("mosquitto.conf");
+        std::fs::write(&configuration, settings).unwrap();
+        Self { program: None, configuration }
+    }
+
+    fn start(&mut self) {
+        let program = Program::start("mosquitto", &["-c", &self.configuration]);
+        program.wait_for(1, "running");
+        self.program = Some(program);
+    }
+
+    fn kill(&mut self) {
+        self.program.take().expect("it runs").kill();
+    }
+}
+
+fn goes_through_kills_of_all_three(version: &str) {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 4_000);
+    let mut mosquitto = Mosquitto::prepare(trial.folder(), port);
+    let right = trial.folder().join("right").to_str().unwrap().to_owned();
+    let trial = trial.with(&["--user", "plant", "--password", &right, "--mqtt", version]);
+
+    let device = trial.device(&["--rate", "500"]);
+    device.wait_for(1, "is a broker there?");
+    mosquitto.start();
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(60, "accepted");
+    mosquitto.kill();
+    receiver.wait_for(1, "trying again");
+    mosquitto.start();
+    receiver.wait_for(120, "accepted");
+    receiver.kill();
+    let mut receiver = trial.receiver(&[]);
+    receiver.wait_for(60, "accepted");
+    receiver.type_line("sample every 10 s");
+    device.wait_for(1, "command 0: \"sample every 10 s\"");
+    device.kill();
+
+    let device = trial.device(&["--rate", "0"]);
+    assert!(device.wait().success());
+    assert!(receiver.terminate().success());
+    trial.verify_all_arrived();
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn nothing_is_lost_through_mqtt_5() {
+    goes_through_kills_of_all_three("5");
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn nothing_is_lost_through_mqtt_3_1_1() {
+    goes_through_kills_of_all_three("3.1.1");
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn a_wrong_password_is_said_and_a_will_is_published() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 10);
+    let mut mosquitto = Mosquitto::prepare(trial.folder(), port);
+    mosquitto.start();
+    let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
+    for version in ["5", "3.1.1"] {
+        let device = trial.device(&["--user", "plant", "--password", &path("wrong"), "--mqtt", version]);
+        device.wait_for(1, "wrong --user or --password");
+        assert_eq!(device.wait().code(), Some(1));
+    }
+    let port = port.to_string();
+    let listen = ["-p", &port, "-u", "plant", "-P", "right", "-t", "iot/1/status/device", "-v"];
+    let listener = Program::start("mosquitto_sub", &listen);
+    let device = trial.device(&["--user", "plant", "--password", &path("right")]);
+    listener.wait_for(1, "online");
+    device.kill();
+    listener.wait_for(1, "offline");
+}
+
+#[test]
+fn tls_is_refused_with_advice() {
+    let trial = Trial::new(PROGRAM, "mqtts://broker.example:8883", 10);
+    let device = trial.device(&[]);
+    device.wait_for(1, "this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
+    assert_eq!(device.wait().code(), Some(1));
+}

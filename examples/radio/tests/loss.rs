@@ -1,0 +1,68 @@
+//! A link that loses one frame in five, and both ends killed in the middle: what arrives is right, and whatever does not
+//! is accounted for.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
+
+use iot_trial::{Mischief, Trial, UdpProxy, free_port};
+
+const BATCH: usize = 10;
+
+#[test]
+fn every_loss_is_accounted_for() {
+    let port = free_port();
+    let mischief = Mischief { drop: 200, ..Mischief::default() };
+    let proxy = UdpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), mischief, 3);
+    let trial = Trial::new(env!("CARGO_BIN_EXE_radio"), format!("127.0.0.1:{port}"), 2_000);
+    let through = proxy.address.to_string();
+    let start = || trial.device(&["--server", &through, "--rate", "0"]);
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(1, "connected");
+    let device = start();
+    receiver.wait_for(40, "accepted");
+    receiver.kill();
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(20, "accepted");
+    device.kill();
+    let device = start();
+    assert!(device.wait().success());
+    receiver.wait_for(1, "accepted 199:");
+    assert!(receiver.terminate().success());
+    assert!(proxy.counts[0].dropped.load(Relaxed) > 100, "{:?}", proxy.counts);
+
+    // Each message is either listed, reading for reading, or within a range that is said to be missing.
+    let expected: Vec<&str> = trial.readings().lines().collect();
+    let (mut next, mut missing) = (0, 0);
+    for line in trial.list().lines() {
+        if let Some(range) = line.strip_prefix("# messages ").and_then(|words| words.split(' ').next()) {
+            let (start, end) = range.split_once("..").expect("it is a range");
+            let (start, end): (usize, usize) = (start.parse().unwrap(), end.parse().unwrap());
+            assert_eq!(start * BATCH, next);
+            (next, missing) = (end * BATCH, missing + end - start);
+        } else {
+            assert_eq!(line, expected[next]);
+            next += 1;
+        }
+    }
+    assert_eq!(next, expected.len());
+    println!("{missing} of {} messages are missing", expected.len() / BATCH);
+    assert!(missing < 180, "{missing}");
+}
+
+#[test]
+fn hardly_anything_is_lost_while_both_ends_live() {
+    let port = free_port();
+    let mischief = Mischief { drop: 200, ..Mischief::default() };
+    let proxy = UdpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), mischief, 11);
+    let trial = Trial::new(env!("CARGO_BIN_EXE_radio"), format!("127.0.0.1:{port}"), 1_000);
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(1, "connected");
+    let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "0"]);
+    assert!(device.wait().success());
+    receiver.wait_for(1, "accepted 99:");
+    // One in a thousand was promised.
+    assert!(receiver.count("accepted") >= 98, "{}", receiver.lines());
+    assert!(receiver.terminate().success());
+}

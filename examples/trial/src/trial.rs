@@ -1,0 +1,106 @@
+//! Two ends of an application, and the verdict about them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::Program;
+
+/// The two ends of an application in a folder of their own, with readings to send.
+pub struct Trial {
+    program: &'static str,
+    folder: TempDir,
+    server: String,
+    more: Vec<String>,
+    readings: String,
+}
+
+impl Trial {
+    /// Draws keys for the ends of `program`, which will meet at `server`, and writes a file of so many readings.
+    ///
+    /// # Panics
+    ///
+    /// If no keys can be drawn.
+    pub fn new(program: &'static str, server: impl Into<String>, readings: u32) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let mut lines = String::new();
+        for number in 0..readings {
+            let value = f64::from(number.wrapping_mul(2_654_435_761) >> 20) / 100.0;
+            writeln!(lines, "{},{value}", 1_767_225_600 + 60 * u64::from(number)).expect("a string has room");
+        }
+        std::fs::write(folder.path().join("readings.csv"), &lines).expect("there is room for a file");
+        let trial = Self { program, folder, server: server.into(), more: Vec::new(), readings: lines };
+        let keys = Command::new(program).arg("keys").arg(trial.folder()).output().expect("the program starts");
+        assert!(keys.status.success(), "{keys:?}");
+        trial
+    }
+
+    /// Gives both ends these arguments, too.
+    #[must_use]
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.more.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Starts the device, with arguments of its own.
+    pub fn device(&self, arguments: &[&str]) -> Program {
+        let input = self.folder().join("readings.csv");
+        let input = input.to_str().expect("it has a plain name");
+        self.start("device", &[&["--input", input], arguments].concat())
+    }
+
+    /// Starts the receiver, with arguments of its own.
+    pub fn receiver(&self, arguments: &[&str]) -> Program {
+        self.start("receiver", arguments)
+    }
+
+    /// Holds what the receiver accepted against what the device read: nothing may be missing, repeated, out of order or
+    /// altered.
+    ///
+    /// # Panics
+    ///
+    /// If it differs.
+    pub fn verify_all_arrived(&self) {
+        let listed = self.list();
+        let difference = self.readings.lines().zip(listed.lines()).position(|(read, listed)| read != listed);
+        let (read, arrived) = (self.readings.lines().count(), listed.lines().count());
+        assert!(
+            self.readings == listed,
+            "{read} readings were read, {arrived} listed; first other line: {difference:?}"
+        );
+    }
+
+    /// What the receiver accepted, as it lists it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn list(&self) -> String {
+        let listed = Command::new(self.program).arg("list").arg(self.folder()).output().expect("the program starts");
+        assert!(listed.status.success(), "{listed:?}");
+        String::from_utf8(listed.stdout).expect("it lists text")
+    }
+
+    /// The lines that the device reads.
+    pub fn readings(&self) -> &str {
+        &self.readings
+    }
+
+    /// Where the ends keep what is theirs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start(&self, role: &str, arguments: &[&str]) -> Program {
+        let folder: PathBuf = self.folder().into();
+        let mut all = vec![role, folder.to_str().expect("it has a plain name")];
+        if !arguments.contains(&"--server") {
+            all.extend(["--server", &self.server]);
+        }
+        all.extend(self.more.iter().map(String::as_str));
+        all.extend(arguments);
+        Program::start(self.program, &all)
+    }
+}

@@ -1,0 +1,64 @@
+//! A worker that is killed in the middle: every job is done, none is lost, and what always fails ends as a dead letter.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use iot_trial::Program;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_worker");
+
+/// Writes down what it reads. `flaky` fails at first, `bad` always; `slow` outlasts its lease three times over.
+const COMMAND: &str = r#"read line; case "$line" in
+    flaky*) [ -e "$0/$line" ] || { : > "$0/$line"; exit 1; };;
+    bad*) exit 7;;
+    slow*) sleep 1.5;;
+esac; echo "$line" >> "$0/done""#;
+
+fn work(folder: &Path) -> Program {
+    let folder = folder.to_str().unwrap();
+    Program::start(PROGRAM, &["run", folder, "--lease", "0.5", "--attempts", "3", "--", "sh", "-c", COMMAND, folder])
+}
+
+fn times(folder: &Path, text: &str) -> usize {
+    let done = std::fs::read_to_string(folder.join("done")).unwrap_or_default();
+    done.lines().filter(|line| *line == text).count()
+}
+
+#[test]
+fn every_job_is_done_through_a_kill_and_failures_end_as_dead_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut worker = work(folder);
+    let plain: Vec<_> = (0..20).map(|number| format!("plain {number}")).collect();
+    for line in ["slow 1", "flaky 1", "bad 1", "every=0.2 times=3 tick"] {
+        worker.type_line(line);
+    }
+    plain.iter().for_each(|line| worker.type_line(line));
+    worker.wait_for(24, "took");
+    worker.wait_for(10, "did");
+    worker.kill();
+
+    let worker = work(folder);
+    worker.wait_for(1, "gave up 2 after attempt 3: exit status: 7");
+    assert!(worker.end_input().wait().success());
+    for text in plain.iter().map(String::as_str).chain(["flaky 1", "slow 1"]) {
+        // A kill between a command's end and its acknowledgement makes a job come again, and nothing else does.
+        assert!((1..=2).contains(&times(folder, text)), "{text}: {}", times(folder, text));
+    }
+    assert!((3..=4).contains(&times(folder, "tick")), "{}", times(folder, "tick"));
+
+    let dead = Program::start(PROGRAM, &["dead", folder.to_str().unwrap()]);
+    dead.wait_for(1, "2: 3 attempts, exit status: 7");
+    assert!(dead.wait().success());
+}
+
+#[test]
+fn a_lease_is_prolonged_while_a_command_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut worker = work(folder.path());
+    worker.type_line("slow 1");
+    worker.wait_for(1, "did 0 at attempt 1");
+    assert!(worker.terminate().success());
+    assert_eq!(times(folder.path(), "slow 1"), 1);
+}
