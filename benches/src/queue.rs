@@ -1,9 +1,13 @@
-//! Durable appends, and the time to open a queue again after its process was killed.
+//! Appends, durable or not, by one thread or many; what they write; and the time to open a queue again after its process
+//! was killed.
 
 pub mod child;
+mod counted;
+mod device;
 mod place;
 mod reopen;
 mod stores;
+mod threads;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +15,7 @@ use crate::measure::{Effort, Rounds, Side, alternating};
 use crate::report::{Failure, Row, RowSpec};
 pub use place::Place;
 pub use reopen::{Unclean, reopened};
-use stores::{Fjall, Okaywal, Ours, Raw, Redb, Store};
+use stores::{Fjall, Okaywal, Ours, QueueFile, Raw, Redb, Sqlite, Store, Unsynced, Yaque};
 
 /// Octets of a message.
 const PAYLOAD: usize = 256;
@@ -22,12 +26,19 @@ static PAYLOADS: [[u8; PAYLOAD]; 64] = [[0x5a; PAYLOAD]; 64];
 pub const ROWS: &[RowSpec] = &[
     RowSpec { name: "queue/append-1", measure: |effort| append(effort, 1, 1.05) },
     RowSpec { name: "queue/append-64", measure: |effort| append(effort, 64, 1.15) },
+    RowSpec { name: "queue/threads-64", measure: threads::row },
+    RowSpec { name: "queue/lease-syncs", measure: counted::lease_syncs },
+    RowSpec { name: "queue/unsynced-1", measure: |effort| unsynced(effort, 1) },
+    RowSpec { name: "queue/unsynced-64", measure: |effort| unsynced(effort, 64) },
+    RowSpec { name: "queue/device-1", measure: |effort| device::octets(effort, 1, 4352) },
+    RowSpec { name: "queue/device-64", measure: |effort| device::octets(effort, 64, 330) },
     RowSpec { name: "queue/reopen", measure: reopen::time },
     RowSpec { name: "queue/reopen-memory", measure: reopen::memory },
+    RowSpec { name: "queue/reopen-read", measure: reopen::read },
 ];
 
 /// Durable appends of `batch` messages at a time: ours, raw writes with `fdatasync` on a file filled with zeros,
-/// `okaywal`, `fjall`, `redb`.
+/// `okaywal`, `fjall`, `redb`, `SQLite`, `queue-file`.
 ///
 /// # Errors
 /// When a file system or a store fails.
@@ -38,6 +49,8 @@ pub fn append_sides(place: &Place, batch: usize) -> Result<Vec<Side<'static>>, F
         side::<Okaywal>(place, batch)?,
         side::<Fjall>(place, batch)?,
         side::<Redb>(place, batch)?,
+        side::<Sqlite>(place, batch)?,
+        side::<QueueFile>(place, batch)?,
     ])
 }
 
@@ -62,4 +75,32 @@ fn append(effort: Effort, batch: usize, bound: f64) -> Result<Row, Failure> {
     let full = Rounds { least: 101, most: 601, budget: Duration::from_secs(30) };
     let rounds = effort.choose(full, Rounds { least: 3, most: 3, budget: Duration::ZERO });
     Ok(Row::ratio_to(&alternating(rounds, effort.choose(4, 1), sides), bound).with_note(place.file_system()))
+}
+
+/// At least 0.9 of the rate of raw writes, one write a call, for appends that outlive the process and not the machine.
+fn unsynced(effort: Effort, batch: usize) -> Result<Row, Failure> {
+    let place = Place::new()?;
+    let sides = vec![
+        unsynced_side::<Ours>(&place, batch)?,
+        unsynced_side::<Raw>(&place, batch)?,
+        unsynced_side::<Yaque>(&place, batch)?,
+    ];
+    let full = Rounds { least: 201, most: 601, budget: Duration::from_secs(20) };
+    let rounds = effort.choose(full, Rounds { least: 3, most: 3, budget: Duration::ZERO });
+    let samples = alternating(rounds, effort.choose(256, 16), sides);
+    Ok(Row::ratio_to(&samples, 1.0 / 0.9).with_note(place.file_system()))
+}
+
+fn unsynced_side<S: Unsynced + 'static>(place: &Place, batch: usize) -> Result<Side<'static>, Failure> {
+    let mut store = S::create(&place.fresh(S::NAME)?)?;
+    let messages: Vec<&[u8]> = PAYLOADS[..batch].iter().map(<[u8; PAYLOAD]>::as_slice).collect();
+    Ok(Side::timed(S::NAME, move |calls| {
+        let start = Instant::now();
+        for _ in 0..calls {
+            store.append(&messages).expect("the disk has room");
+        }
+        let spent = start.elapsed();
+        store.make_room().expect("the disk works");
+        spent
+    }))
 }

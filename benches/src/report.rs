@@ -26,6 +26,8 @@ pub enum Verdict {
     Ok,
     /// It does not.
     Short,
+    /// This machine does not let it be measured.
+    Skipped,
 }
 
 /// What a measured row says.
@@ -89,6 +91,12 @@ impl Row {
         }
     }
 
+    /// A row that this machine does not let anybody measure, because of what `why` says.
+    pub fn skipped(why: &str) -> Self {
+        let [peer, ratio, bound] = [const { String::new() }; 3];
+        Self { ours: why.into(), peer, ratio, bound, verdict: Verdict::Skipped }
+    }
+
     /// Adds a word to our column: what else was measured with it.
     #[must_use]
     pub fn with_note(mut self, note: &str) -> Self {
@@ -144,6 +152,7 @@ impl fmt::Display for Line<'_> {
         let verdict = match verdict {
             Verdict::Ok => "ok",
             Verdict::Short => "short",
+            Verdict::Skipped => return write!(f, "{name:<22}  {ours}  skipped"),
         };
         write!(f, "{name:<22}  ours {ours:<22}  {peer:<60}  ratio {ratio:<20}  bound {bound:<26}  {verdict}")
     }

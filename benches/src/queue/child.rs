@@ -60,6 +60,8 @@ pub struct Opening {
     pub time: Duration,
     /// The most memory that the process ever had resident.
     pub peak_octets: u64,
+    /// Octets that it asked the system for while it opened the store.
+    pub read_octets: u64,
 }
 
 /// Fills a store of `count` messages in another process, and kills that with SIGKILL while the store is open.
@@ -81,8 +83,8 @@ pub(super) fn open(program: &Path, kind: Kind, directory: &Path) -> Result<Openi
     if !child.wait()?.success() {
         return Err(failed().into());
     }
-    let (nanos, octets) = text.trim().split_once(' ').ok_or_else(failed)?;
-    Ok(Opening { time: Duration::from_nanos(nanos.parse()?), peak_octets: octets.parse()? })
+    let [nanos, peak, read] = text.split_whitespace().collect::<Vec<_>>()[..] else { return Err(failed().into()) };
+    Ok(Opening { time: Duration::from_nanos(nanos.parse()?), peak_octets: peak.parse()?, read_octets: read.parse()? })
 }
 
 /// What the program does when its first argument is [`ARGUMENT`]; `arguments` are those after it.
@@ -94,13 +96,15 @@ pub fn main(arguments: &[String]) -> Result<(), Failure> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["fill", name, directory, count] => kind(name)?.fill_and_wait(Path::new(directory), count.parse()?),
         ["open", name, directory] => {
+            let before = read_octets()?;
             let start = Instant::now();
             let message = kind(name)?.open_and_take(Path::new(directory))?;
             let time = start.elapsed();
+            let read = read_octets()? - before;
             if message != super::PAYLOADS[0] {
                 return Err("the oldest message is another one".into());
             }
-            println!("{} {}", time.as_nanos(), peak_octets()?);
+            println!("{} {} {read}", time.as_nanos(), peak_octets()?);
             Ok(())
         }
         _ => Err("wrong arguments".into()),
@@ -129,4 +133,11 @@ fn peak_octets() -> Result<u64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel does not say VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+}
+
+/// `rchar` of `proc_pid_io(5)`: octets of all calls that read, from the cache or not. What is mapped does not count.
+fn read_octets() -> Result<u64, Failure> {
+    let io = std::fs::read_to_string("/proc/self/io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar:")).ok_or("the kernel does not say rchar")?;
+    Ok(line.trim().parse()?)
 }
