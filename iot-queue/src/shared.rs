@@ -13,6 +13,9 @@
 //! | now and then | [`Durability::Manual`], and [`flush_after`](SharedSettings::flush_after), with [`run`](SharedQueue::run) on a thread of the caller's |
 //! | none | `Manual`, without |
 //!
+//! When the queue is full an append is refused, or the oldest messages make room, as its [`WhenFull`](crate::WhenFull)
+//! says; [`append_wait`](SharedQueue::append_wait) and [`submitting`](SharedQueue::submitting) wait instead.
+//!
 //! Whatever the choice, [`submit`](SharedQueue::submit) does not wait: it gives a [`Ticket`], for which
 //! [`wait`](SharedQueue::wait) waits on a thread and [`committed`](SharedQueue::committed) in a task.
 //!
@@ -44,6 +47,7 @@ use crate::storage::Storage;
 mod clock;
 mod commit;
 mod futures;
+mod room;
 mod settings;
 mod state;
 mod sync;
@@ -51,6 +55,7 @@ mod upkeep;
 
 pub use self::clock::Clock;
 pub use self::futures::{Committed, Reserving};
+pub use self::room::Submitting;
 pub use self::settings::SharedSettings;
 
 use self::state::{Locked, State};
@@ -96,6 +101,8 @@ struct Shared<S: Storage, C> {
     demand: Condvar,
     /// Tells who waits for messages that there may be some.
     arrival: Condvar,
+    /// Tells who waits for room that there may be some.
+    room: Condvar,
 }
 
 /// A place in the queue whose durability can be waited for.
@@ -130,6 +137,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
             progress: Condvar::new(),
             demand: Condvar::new(),
             arrival: Condvar::new(),
+            room: Condvar::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -278,6 +286,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         state.make_readable();
         let done = work(&mut state.queue, now);
         self.shared.changed(&mut state, now);
+        self.shared.announce_room(&mut state);
         done
     }
 
@@ -288,6 +297,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         state.is_closed = true;
         self.shared.demand.notify_all();
         self.shared.announce(&mut state);
+        self.shared.announce_room(&mut state);
     }
 }
 
@@ -302,6 +312,14 @@ impl<S: Storage, C> Shared<S, C> {
             self.arrival.notify_all();
         }
         state.wake_reserving();
+    }
+
+    /// Tells whoever waits for room that there may be some.
+    fn announce_room(&self, state: &mut State<S>) {
+        if state.waiting_for_room > 0 {
+            self.room.notify_all();
+        }
+        state.wake_submitting();
     }
 }
 

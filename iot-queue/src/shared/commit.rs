@@ -61,6 +61,7 @@ impl<S: Storage, C: Clock> Shared<S, C> {
             state.uncommitted = uncommitted.or(state.uncommitted);
         }
         state.wake_committing(durable, failure);
+        self.announce_room(&mut state);
         self.tell_progress();
         match failure {
             Some(failure) => Err(failure),

@@ -24,11 +24,15 @@ pub(super) struct State<S> {
     pub(super) uncommitted: Option<Instant>,
     /// Threads that wait for messages.
     pub(super) waiting: usize,
+    /// Threads that wait for room.
+    pub(super) waiting_for_room: usize,
     pub(super) is_closed: bool,
     /// Tasks that wait for a commit.
     pub(super) committing: BTreeMap<u64, Committing>,
     /// Tasks that wait for messages.
     pub(super) reserving: BTreeMap<u64, Waker>,
+    /// Tasks that wait for room.
+    pub(super) submitting: BTreeMap<u64, Waker>,
     next_task: u64,
     /// Tasks to be woken once the lock is free: waking one may drop another, and that takes the lock.
     awake: Vec<Waker>,
@@ -50,9 +54,11 @@ impl<S: Storage> State<S> {
             unwritten: 0,
             uncommitted: None,
             waiting: 0,
+            waiting_for_room: 0,
             is_closed: false,
             committing: BTreeMap::new(),
             reserving: BTreeMap::new(),
+            submitting: BTreeMap::new(),
             next_task: 0,
             awake: Vec::new(),
         }
@@ -87,6 +93,10 @@ impl<S> State<S> {
 
     pub(super) fn wake_reserving(&mut self) {
         self.awake.extend(core::mem::take(&mut self.reserving).into_values());
+    }
+
+    pub(super) fn wake_submitting(&mut self) {
+        self.awake.extend(core::mem::take(&mut self.submitting).into_values());
     }
 
     /// Wakes the tasks whose messages are durable now, or which learn that they are not.

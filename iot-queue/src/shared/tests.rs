@@ -276,6 +276,60 @@ fn acknowledgements_of_a_queue_that_rests_are_committed_after_a_while_and_once()
     });
 }
 
+/// A shared queue that is full, and how many messages it holds.
+fn full(medium: &Medium) -> (Front, usize) {
+    let config = QueueConfig::default().max_payload(1000).and_then(|config| config.segment_len(4096));
+    let config = config.and_then(|config| config.segments(3)).unwrap();
+    let queue = Queue::open(medium.clone(), config.durability(Durability::EachMessage), [1; 8]).unwrap();
+    let start = std::time::Instant::now();
+    let clock: TestClock = Box::new(move || Instant::from_micros(start.elapsed().as_micros() as u64));
+    let queue = SharedQueue::new(queue, clock, SharedSettings::default());
+    let held = (0..99).take_while(|_| queue.append(&Message::new(&[7; 900])).is_ok()).count();
+    (queue, held)
+}
+
+#[test]
+fn who_waits_for_room_appends_when_a_message_is_acknowledged_and_gives_up_in_time() {
+    let (queue, held) = full(&Medium::default());
+    let message = Message::new(&[8; 900]);
+    let refused = queue.append_wait(&message, Duration::from_millis(5));
+    assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
+    thread::scope(|threads| {
+        let appends = threads.spawn(|| queue.append_wait(&message, LONG).unwrap());
+        eventually(|| queue.shared.lock().waiting_for_room == 1);
+        for leased in queue.reserve(LEASE, held).unwrap() {
+            queue.ack(leased.lease).unwrap();
+        }
+        assert_eq!(appends.join().unwrap(), Offset::new(held as u64));
+        assert_eq!(queue.shared.lock().waiting_for_room, 0);
+    });
+    queue.close();
+    while queue.append(&message).is_ok() {}
+    let refused = queue.append_wait(&message, LONG);
+    assert!(matches!(refused, Err(AppendError::Full { .. })), "nobody waits on a queue that is closed: {refused:?}");
+}
+
+#[test]
+fn a_task_waits_for_room_and_leaves_nothing_when_it_is_dropped() {
+    let (queue, held) = full(&Medium::default());
+    let messages = [Message::new(&[8; 900])];
+    let mut dropped = Box::pin(queue.submitting(&messages));
+    assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(queue.shared.lock().submitting.len(), 1);
+    drop(dropped);
+    assert!(queue.shared.lock().submitting.is_empty());
+    thread::scope(|threads| {
+        let submits = threads.spawn(|| block_on(queue.submitting(&messages)).unwrap());
+        eventually(|| queue.shared.lock().submitting.len() == 1);
+        for leased in queue.reserve(LEASE, held).unwrap() {
+            queue.ack(leased.lease).unwrap();
+        }
+        let ticket = submits.join().unwrap();
+        assert_eq!(ticket.offset(), Offset::new(held as u64), "what was dropped appended nothing");
+        queue.wait(ticket).unwrap();
+    });
+}
+
 /// Runs one future on this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);

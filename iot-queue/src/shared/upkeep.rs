@@ -26,6 +26,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
             if state.queue.poll_timeout().is_some_and(|due| due <= now) {
                 state.queue.handle_timeout(now);
                 shared.announce(&mut state);
+                shared.announce_room(&mut state);
             }
             let closing = state.is_closed;
             let due =
