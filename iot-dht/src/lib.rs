@@ -59,6 +59,7 @@
 //!   of those who sleep again, without their keys.
 //! - A [`Contact`] says where a device is just now, a [`Roster`] who publishes on a topic, and a [`Mailbox`] holds what a
 //!   sender leaves for a reader who sleeps. A [`NameKey`] hides what a group calls them.
+//! - A [`subscription::Subscription`] is told when a record changes, by nodes that hold [`subscription::Leases`].
 //! - [`Table`], [`Lookup`], [`Record`] and [`Store`] stand alone, for those who build another node. [`wire`] reads and
 //!   writes each datagram, for tests and tools.
 //!
@@ -103,6 +104,7 @@ mod signatures;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod store;
+pub mod subscription;
 mod table;
 pub mod wire;
 

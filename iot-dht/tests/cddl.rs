@@ -41,6 +41,15 @@ fn records_of_a_feed_are_as_documented() {
     let count = |rule| lines.iter().filter(|(found, _, verdict)| *found == rule && *verdict == "valid").count();
     assert_eq!([count("segment"), count("head"), count("page"), count("record")], [35, 35, 2, 72]);
     lines.extend(others(&owner, &mut publisher));
+    let page = include_str!("../../docs/formats/dht.md").split("```feed-vectors\n").nth(1).unwrap();
+    let exchange = ["subscribe", "subscribe-again", "challenge", "granted", "changed", "seen"];
+    for line in page.lines().take_while(|line| *line != "```") {
+        let (name, digits) = line.split_once(": ").unwrap();
+        if exchange.contains(&name) {
+            lines.push(("subscription", digits.into(), "valid"));
+            lines.push(("message", digits.into(), "refused"));
+        }
+    }
 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../iot-codec/tests/interop/cddl.py");
     let mut python = Command::new("python3");

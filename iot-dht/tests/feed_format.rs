@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use iot_core::{DeviceId, Incarnation, StreamId, Timestamp, Topic};
+use iot_core::{DeviceId, Incarnation, Instant, StreamId, Timestamp, Topic};
 use iot_crypto::SigningKey;
 use iot_dht::feed::{Numbers, Publisher, PublisherConfig};
-use iot_dht::{Contact, Id, Mail, Mailbox, NameKey, Peer, Publication, Receipt, Roster};
+use iot_dht::subscription::{Leases, LeasesConfig, Subscription, SubscriptionConfig};
+use iot_dht::wire::MAX_DATAGRAM_LEN;
+use iot_dht::{Contact, Id, Mail, Mailbox, NameKey, Peer, Publication, Receipt, Record, Roster, Store, StoreConfig};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -58,11 +62,47 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
     vectors
 }
 
+/// The datagrams of a subscriber and a node, from the first question to the last answer.
+fn exchanged() -> BTreeMap<&'static str, Vec<u8>> {
+    let owner = SigningKey::from_seed(&[7; 32]);
+    let record = Record::sign(&owner, b"name", 5, NOW.saturating_add(HOUR), b"the value").unwrap();
+    let mut rng = ChaCha20Rng::seed_from_u64(7);
+    let mut store = Store::new(Id::from_bytes([1; 32]), StoreConfig::default());
+    let mut leases = Leases::new(LeasesConfig::default(), &mut rng);
+    let mut subscription = Subscription::new(*record.key(), None, SubscriptionConfig::default(), &mut rng);
+    store.put(NOW, record).unwrap();
+
+    let now = Instant::START;
+    let (node, reader) = ("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:4000".parse().unwrap());
+    subscription.handle_found(now, &[Peer { id: Id::from_bytes([1; 32]), address: node }]);
+    let mut vectors = BTreeMap::new();
+    let mut buffer = [0; MAX_DATAGRAM_LEN];
+    for names in [["subscribe", "challenge"], ["subscribe-again", "granted"], ["seen", "changed"]] {
+        if names[1] == "changed" {
+            leases.handle_timeout(now, NOW, &store);
+            let transmit = leases.poll_transmit(&mut buffer).unwrap();
+            vectors.insert(names[1], buffer[..transmit.len].to_vec());
+            subscription.handle_datagram(now, NOW, node, &vectors[names[1]]);
+        }
+        let transmit = subscription.poll_transmit(&mut buffer).unwrap();
+        vectors.insert(names[0], buffer[..transmit.len].to_vec());
+        leases.handle_datagram(now, reader, &vectors[names[0]]);
+        if let Some(transmit) = leases.poll_transmit(&mut buffer) {
+            vectors.insert(names[1], buffer[..transmit.len].to_vec());
+            subscription.handle_datagram(now, NOW, node, &vectors[names[1]]);
+        }
+    }
+    assert_eq!(subscription.poll_change().unwrap().sequence(), 5);
+    assert_eq!((leases.len(), vectors.len()), (1, 6));
+    vectors
+}
+
 #[test]
 fn the_published_vectors_are_what_the_library_writes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats/dht.md");
     let text = std::fs::read_to_string(path).unwrap();
     let block = text.split("```feed-vectors\n").nth(1).unwrap().split("```").next().unwrap();
-    let written: Vec<_> = written().into_iter().map(|(name, octets)| format!("{name}: {}", hex(&octets))).collect();
+    let written = written().into_iter().chain(exchanged());
+    let written: Vec<_> = written.map(|(name, octets)| format!("{name}: {}", hex(&octets))).collect();
     assert_eq!(block.lines().collect::<Vec<_>>(), written);
 }
