@@ -1,227 +1,33 @@
-//! A hash table of many nodes in virtual time.
+//! `iot dht`: nodes on UDP, records and feeds, and a network in virtual time.
 
-use std::ops::Range;
-use std::str::FromStr;
-use std::thread;
-use std::time::{Duration, Instant as Clock};
+mod client;
+mod feed;
+mod node;
+mod record;
+mod sim;
 
-use iot_core::Instant;
-use iot_dht::sim::study::{self, Quantiles, Searches};
-use iot_dht::sim::{Link, Shard, Signing, Sim, SimConfig};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
 use crate::Failure;
 
-/// How long a network may settle after its last host has joined.
-const SETTLING: Duration = Duration::from_secs(60);
-
-/// How often progress is shown, in the network's time.
-const PROGRESS: Duration = Duration::from_secs(20);
-
-/// What is done to the network before it is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scenario {
-    /// Nothing.
-    Plain,
-    /// Half of the hosts are replaced within an hour.
-    Churn,
-    /// Thirty in a hundred hosts are gone at once, and nobody has noticed yet.
-    Dead,
-    /// One datagram in twenty is lost.
-    Loss,
-}
-
-struct Options {
-    nodes: u32,
-    seed: u64,
-    scenario: Scenario,
-    operations: usize,
-    threads: usize,
-    signing: Signing,
-}
-
+/// Runs the subcommands of `dht`.
 pub fn run(mut parser: Parser) -> Result<(), Failure> {
+    match next_command(&mut parser, "dht", "node, put, get, feed or sim")?.as_str() {
+        "node" => node::run(parser),
+        "put" => record::put(parser),
+        "get" => record::get(parser),
+        "feed" => feed::run(parser),
+        "sim" => sim::run(parser),
+        other => Err(Failure::Usage(format!("there is no command 'dht {other}'"))),
+    }
+}
+
+/// The word that says which of a command's own commands it is.
+fn next_command(parser: &mut Parser, command: &str, commands: &str) -> Result<String, Failure> {
     match parser.next()? {
-        Some(Value(command)) if command == "sim" => {}
-        Some(Value(other)) => return Err(Failure::Usage(format!("there is no command dht {other:?}"))),
-        Some(other) => return Err(other.unexpected().into()),
-        None => return Err(Failure::Usage("'dht' needs a command: sim".into())),
+        Some(Value(word)) => Ok(word.string()?),
+        Some(other) => Err(other.unexpected().into()),
+        None => Err(Failure::Usage(format!("'{command}' needs a command: {commands}"))),
     }
-    let mut options = Options {
-        nodes: 1000,
-        seed: 1,
-        scenario: Scenario::Plain,
-        operations: 1000,
-        threads: thread::available_parallelism().map_or(1, usize::from).min(64),
-        signing: Signing::Simulated,
-    };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("nodes") => options.nodes = within(&parser.value()?.string()?, "--nodes", 2..1_000_001)?,
-            Long("seed") => options.seed = parser.value()?.parse()?,
-            Long("operations") => options.operations = within(&parser.value()?.string()?, "--operations", 1..100_001)?,
-            Long("threads") => options.threads = within(&parser.value()?.string()?, "--threads", 1..65)?,
-            Long("scenario") => options.scenario = parser.value()?.parse()?,
-            Long("signatures") => {
-                options.signing = match parser.value()?.string()?.as_str() {
-                    "real" => Signing::Real,
-                    "simulated" => Signing::Simulated,
-                    other => return Err(Failure::Usage(format!("--signatures real or simulated, not {other:?}"))),
-                }
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    simulate(&options);
-    Ok(())
-}
-
-impl Scenario {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Plain => "nothing",
-            Self::Churn => "half of the hosts were replaced within an hour",
-            Self::Dead => "30 % of the hosts are gone at once",
-            Self::Loss => "one datagram in twenty is lost",
-        }
-    }
-}
-
-impl FromStr for Scenario {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "plain" => Ok(Self::Plain),
-            "churn" => Ok(Self::Churn),
-            "dead" => Ok(Self::Dead),
-            "loss" => Ok(Self::Loss),
-            _ => Err("the scenarios are plain, churn, dead and loss".into()),
-        }
-    }
-}
-
-fn within<T: FromStr + PartialOrd>(text: &str, option: &str, range: Range<T>) -> Result<T, Failure> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| Failure::Usage(format!("{option} {text} is out of range")))
-}
-
-fn simulate(options: &Options) {
-    let clock = Clock::now();
-    let config = SimConfig::default().seed(options.seed).shards(options.threads).signing(options.signing);
-    let mut sim = Sim::new(config);
-    let mut run = Runner { clock, shown: Instant::START };
-    let mut run = |shards: &mut [Shard], end| run.window(shards, end);
-
-    let joined = study::grow(&mut sim, options.nodes);
-    sim.run_until(joined.saturating_add(SETTLING), &mut run);
-    let tables: Vec<_> = sim.nodes().map(|(_, node)| node.table().len()).collect();
-    println!("hosts                    {}", tables.len());
-    println!("entries of a table       {:.1}", tables.iter().sum::<usize>() as f64 / tables.len() as f64);
-    println!("datagrams a host         {:.1}", sim.counts().sent as f64 / tables.len() as f64);
-    println!("grown after              {:.1} s", clock.elapsed().as_secs_f64());
-
-    measure(&mut sim, options, &mut run);
-    if options.scenario != Scenario::Plain {
-        disturb(&mut sim, options.scenario, &mut run);
-        println!("after                    {}", options.scenario.words());
-        measure(&mut sim, options, &mut run);
-    }
-    println!("datagrams in all         {}", sim.counts().sent);
-    println!("octets in all            {}", sim.counts().octets);
-    println!("time in the network      {} s", sim.now().as_micros() / 1_000_000);
-    println!("time on the clock        {:.1} s", clock.elapsed().as_secs_f64());
-    if let Some(octets) = peak_memory() {
-        println!(
-            "memory, greatest         {} MB, {} kB a host",
-            octets / 1_000_000,
-            octets / u64::from(options.nodes) / 1000
-        );
-    }
-    println!("trace                    {}", sim.trace());
-}
-
-fn disturb(sim: &mut Sim, scenario: Scenario, run: &mut impl FnMut(&mut [Shard], Instant)) {
-    match scenario {
-        Scenario::Plain => {}
-        Scenario::Churn => {
-            let hour = Duration::from_secs(3600);
-            study::replace(sim, 0.5, hour);
-            sim.run_until(sim.now().saturating_add(hour), run);
-        }
-        Scenario::Dead => study::kill(sim, 0.3, run),
-        Scenario::Loss => sim.set_link(&Link::default().loss(0.05)),
-    }
-}
-
-fn measure(sim: &mut Sim, options: &Options, run: &mut impl FnMut(&mut [Shard], Instant)) {
-    let before = sim.counts().sent;
-    print_searches(&study::search(sim, options.operations, run));
-    let records = study::put_and_get(sim, options.operations, run);
-    println!("puts stored              {} of {}", records.stored, records.put);
-    println!("copies, least and median {} {}", records.copies.at(0.0), records.copies.median());
-    println!("gets found               {} of {}", records.found, records.put);
-    print_times("put", &records.put_micros);
-    print_times("get", &records.get_micros);
-    println!("datagrams meanwhile      {}", sim.counts().sent - before);
-}
-
-fn print_searches(searches: &Searches) {
-    let Searches { started, ended, exact, micros, requests, hops, silent } = searches;
-    println!("searches ended           {ended} of {started}");
-    println!("found the true closest   {exact}, {:.2} %", *exact as f64 * 100.0 / *started as f64);
-    print_times("search", micros);
-    let row = |name: &str, numbers: &Quantiles| {
-        println!(
-            "{name:<24} mean {:.1}, p50 {}, p99 {}, most {}",
-            numbers.mean(),
-            numbers.median(),
-            numbers.at(0.99),
-            numbers.greatest()
-        );
-    };
-    row("requests of a search", requests);
-    row("unanswered of these", silent);
-    row("hops", hops);
-}
-
-fn print_times(what: &str, micros: &Quantiles) {
-    let seconds = |share| micros.at(share) as f64 / 1e6;
-    println!("{what:<24} p50 {:.3} s, p95 {:.3} s, p99 {:.3} s", seconds(0.5), seconds(0.95), seconds(0.99));
-}
-
-/// Runs each shard on a thread, and shows from time to time how far the network is.
-struct Runner {
-    clock: Clock,
-    shown: Instant,
-}
-
-impl Runner {
-    fn window(&mut self, shards: &mut [Shard], end: Instant) {
-        match shards {
-            [only] => only.run_until(end),
-            [first, others @ ..] => thread::scope(|scope| {
-                for shard in others {
-                    scope.spawn(move || shard.run_until(end));
-                }
-                first.run_until(end);
-            }),
-            [] => {}
-        }
-        if end.saturating_since(self.shown) >= PROGRESS {
-            self.shown = end;
-            let hosts: usize = shards.iter().map(Shard::hosts).sum();
-            let (seconds, clock) = (end.as_micros() / 1_000_000, self.clock.elapsed().as_secs_f64());
-            eprintln!("{seconds:>6} s in the network, {clock:>7.1} s on the clock: {hosts} hosts");
-        }
-    }
-}
-
-/// The most memory that this process had, in octets, where the operating system says.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }

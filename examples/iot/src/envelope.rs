@@ -1,8 +1,8 @@
 //! `iot envelope`: keys, signatures and sealed messages in files.
 
 mod inspect;
-mod keys;
-mod options;
+pub mod keys;
+pub mod options;
 mod raw;
 mod sealed;
 mod signed;
@@ -40,7 +40,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 }
 
 /// Input at fault, with everything that the error knows.
-fn refused(name: &OsStr, error: &dyn Error) -> Failure {
+pub fn refused(name: &OsStr, error: &dyn Error) -> Failure {
     let mut words = format!("{}: {error}", name.display());
     let mut source = error.source();
     while let Some(error) = source {
@@ -51,7 +51,7 @@ fn refused(name: &OsStr, error: &dyn Error) -> Failure {
 }
 
 /// Writes octets to a file, or to standard output.
-fn write(name: Option<&OsStr>, octets: &[u8]) -> Result<(), Failure> {
+pub fn write(name: Option<&OsStr>, octets: &[u8]) -> Result<(), Failure> {
     let written = match name {
         Some(name) if name != "-" => std::fs::write(name, octets),
         _ => std::io::stdout().write_all(octets).and_then(|()| std::io::stdout().flush()),
@@ -60,7 +60,7 @@ fn write(name: Option<&OsStr>, octets: &[u8]) -> Result<(), Failure> {
 }
 
 /// A file that could not be read or written.
-fn failed(name: &OsStr, error: &std::io::Error) -> Failure {
+pub fn failed(name: &OsStr, error: &std::io::Error) -> Failure {
     Failure::Input(format!("{}: {error}", name.display()))
 }
 
@@ -71,13 +71,13 @@ fn encode(write: impl FnOnce(&mut Writer<Vec<u8>>) -> Result<(), EncodeError>) -
     writer.into_output()
 }
 
-fn generator() -> Result<ChaCha20Rng, Failure> {
+pub fn generator() -> Result<ChaCha20Rng, Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Failure::Input(format!("the system gives no randomness: {error}")))?;
     Ok(ChaCha20Rng::from_seed(seed))
 }
 
-fn octets_of(hexadecimal: &str) -> Result<Vec<u8>, Failure> {
+pub fn octets_of(hexadecimal: &str) -> Result<Vec<u8>, Failure> {
     let wrong = || Failure::Usage(format!("{hexadecimal:?} is not hexadecimal"));
     let digits: Vec<u8> = hexadecimal
         .chars()

@@ -20,9 +20,27 @@ Usage: iot COMMAND [ARGUMENTS]
 
   cbor validate FILE       whether FILE is one item of deterministic CBOR; exit status 0 or 1, and where and why not
   cbor diag FILE           the items of FILE in diagnostic notation, a line each
+  dht node                 a node of the hash table, until SIGTERM or SIGINT; prints its address and identifier first
+    --listen ADDR          the UDP socket, of IPv4 or IPv6 [[::]:0, which is any port, and both where the system lets it]
+    --bootstrap ADDR,...   who is there already; none for the first node
+    --key SECRET           whose hash its identifier is [a new one]; --password FILE as below
+    --local                no limits by subnet: for many nodes on one machine or at one site
+  dht put --bootstrap ADDR,... --key SECRET --name NAME FILE       the content of FILE as a record; where it is stored
+    --days N, --sequence N its life, 1 to 29 [7], and its number, which must rise [seconds since 1970]
+  dht get --bootstrap ADDR,... --from PUBLIC --name NAME           the value of a record, or exit status 1
+    --device HEX           its owner's thumbprint, in place of --from
+    --out FILE             in place of standard output
+  dht feed publish --bootstrap ADDR,... --key SECRET --name NAME --state FILE LINES     each line of LINES as a message
+    --state FILE           remembers the feed; a feed whose state is lost must not go on
+    --days N               how long a message lives, 1 to 29 [7]
+  dht feed read --bootstrap ADDR,... --from PUBLIC --name NAME     its messages, a line each; gaps on standard error
+    --state FILE           remembers in FILE what was read, and goes on there
+    --follow               waits for more
+    --overlay N            of all of these: which network [0]
   dht sim                  a hash table of many nodes in virtual time: what searches find, how long they take
     --nodes N, --seed S    how many, 2 to 1000000 [1000], and from what all of it follows [1]
-    --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain]
+    --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain];
+                           or offline: what it costs a reader who was away for a week to catch up
     --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]
     --threads N            1 to 64 [as many as there are]; the trace, which is printed last, does not depend on it
     --signatures KIND      real or simulated [simulated]; nor on this
@@ -62,7 +80,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --failures N           stop after so many seeds that fail [1]
     --without FAULT        leave out read, write, write-space, sync, space, allocate, directory or power; may be repeated
   envelope keygen SECRET PUBLIC   a new key, as two COSE_Key files, which must not exist; prints its thumbprint
-    --kind KIND            ed25519, p256 (both sign) or x25519 (to seal to) [ed25519]
+    --kind KIND            ed25519, p256 (both sign), x25519 or x-wing (to seal to; the latter experimental) [ed25519]
     --password FILE        lock the secret with the first line of FILE; the commands below unlock with it
   envelope sign --key SECRET FILE          the content of FILE, signed
   envelope verify --key PUBLIC FILE        the content that was signed, or exit status 1 and the reason
@@ -71,10 +89,12 @@ Usage: iot COMMAND [ARGUMENTS]
     --alg N                sign --raw: the algorithm's number, -19 or -8 (ed25519), -9 or -7 (p256)
   envelope bundle --key SECRET AGREEMENT   says to which x25519 key others seal, signed
     --days N, --sequence N, --next PUBLIC  until when [30], its number [1], the signing key that comes next
+    --x-wing PUBLIC        to which X-Wing key, besides
   envelope seal --key SECRET --to BUNDLE --device HEX --topic TOPIC FILE    the content of FILE as a sealed message
     --stream N, --sequence N, --incarnation HEX    its position [0, 0, drawn]
     --succession FILE, --to-succession FILE        how the keys of either end followed from their first ones
-  envelope open --key SECRET --from PUBLIC FILE      what was sealed to an x25519 key, or exit status 1 and the reason
+    --x-wing PUBLIC        to the reader's X-Wing key, which its bundle names
+  envelope open --key SECRET --from PUBLIC FILE      what was sealed to the key, or exit status 1 and the reason
     --topic TOPIC          which it must have
     --succession FILE      how the sender's key followed from its first one
     --state FILE           remember in FILE what was opened, and refuse it from then on; else nothing is remembered

@@ -1,0 +1,90 @@
+//! What `iot dht` says and does, in small networks.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::process::Process;
+
+fn iot(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_iot")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn complaint(output: &Output, status: i32) -> String {
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Three nodes, the first of which everybody knows.
+fn network(listen: &str) -> [Process; 3] {
+    let first = Process::start(listen, None);
+    let others = [(); 2].map(|()| {
+        let mut process = Process::start(listen, Some(first.address));
+        process.wait_until_joined();
+        process
+    });
+    let [second, third] = others;
+    [first, second, third]
+}
+
+#[test]
+fn a_record_and_a_feed_are_published_and_read_over_both_families_of_addresses() {
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let [first, second, third] = network(listen);
+        let folder = tempfile::tempdir().unwrap();
+        let run = |arguments: &[&str], known: &Process| {
+            let known = known.address.to_string();
+            iot(folder.path(), &[&["dht"], arguments, &["--bootstrap", &known]].concat())
+        };
+        let keys = printed(&iot(folder.path(), &["envelope", "keygen", "secret", "public"]));
+        let device = keys.lines().next().unwrap().split_whitespace().last().unwrap();
+
+        std::fs::write(folder.path().join("value"), b"running").unwrap();
+        let put = ["put", "--key", "secret", "--name", "status", "value"];
+        assert!(printed(&run(&put, &first)).contains("stored by 3 of 3 nodes"));
+        let get = |name, known| run(&["get", "--device", device, "--name", name], known);
+        assert_eq!(printed(&get("status", &second)), "running");
+        assert!(complaint(&get("absent", &second), 1).contains("there is no such record: 3 of 3 nodes answered"));
+        let older = run(&[&put[..], &["--sequence", "1"]].concat(), &third);
+        assert!(complaint(&older, 1).contains("no node stores it: a newer one is known"));
+
+        // Two runs of the publisher, and two of the reader, who goes on where it was.
+        let lines: Vec<String> = (0..40).map(|n| format!("message {n} {}", "x".repeat(n * 3))).collect();
+        let feed = ["feed", "publish", "--key", "secret", "--name", "log", "--state", "state", "lines"];
+        let read = ["feed", "read", "--from", "public", "--name", "log", "--state", "cursor"];
+        for half in [&lines[..25], &lines[25..]] {
+            std::fs::write(folder.path().join("lines"), half.join("\n") + "\n").unwrap();
+            assert!(printed(&run(&feed, &first)).starts_with(&format!("published {} messages", half.len())));
+            assert_eq!(printed(&run(&read, &third)), half.join("\n") + "\n");
+        }
+        assert_eq!(printed(&run(&read, &third)), "", "nothing new");
+        let absent = ["feed", "read", "--from", "public", "--name", "absent"];
+        assert!(complaint(&run(&absent, &third), 1).contains("there is no such feed"));
+
+        let (words, succeeded) = first.terminate();
+        assert!(words.contains(": a record that it put: a newer one is known\n"), "{words}");
+        assert!(words.contains("told to stop: 2 nodes in the table, ") && succeeded, "{words}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| iot(folder.path(), &[&["dht"], arguments].concat());
+    printed(&iot(folder.path(), &["envelope", "keygen", "--kind", "p256", "p256", "public"]));
+    std::fs::write(folder.path().join("value"), b"running").unwrap();
+    let usage = |arguments: &[&str]| complaint(&run(arguments), 2);
+    assert!(usage(&[]).contains("'dht' needs a command: node, put, get, feed or sim"));
+    assert!(usage(&["feed", "write"]).contains("there is no command 'dht feed write'"));
+    assert!(usage(&["get", "--name", "a"]).contains("one of --from and --device says whose it is"));
+    assert!(usage(&["get", "--device", "00", "--name", "a"]).contains("64 hexadecimal digits"));
+    assert!(usage(&["node", "--listen", "nowhere"]).contains("--listen cannot be \"nowhere\""));
+    let get = ["get", "--device", &"00".repeat(32), "--name", "a"];
+    assert!(usage(&get).contains("--bootstrap is missing"));
+    let put = ["put", "--key", "p256", "--name", "a", "--bootstrap", "127.0.0.1:1", "value"];
+    assert!(complaint(&run(&put), 1).contains("records are signed with a key of the kind ed25519"));
+}
