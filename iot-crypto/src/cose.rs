@@ -29,6 +29,7 @@ pub(crate) use encrypt0::{EncStructure, encapsulated_key, hpke_head_len, open_in
 #[cfg(feature = "x-wing")]
 pub(crate) use encrypt0::{open_x_wing_in_place, seal_x_wing_in_place, x_wing_encapsulated};
 pub(crate) use header::Protected;
+pub(crate) use recipient::ReaderKey as RecipientKey;
 pub(crate) use sign1::{Filling, PADDING, put_signature, sign1_len, write_unsigned};
 pub(crate) use symmetric::{TAG_LEN, nonce_of};
 

@@ -67,8 +67,7 @@
 //! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
 //! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
 //! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`Succession::begin`],
-//! [`cose::Sign1::prepare`]) and opens with an
-//! [`Agreed`]. A device that rotates its signing key extends its
+//! [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. A device that rotates its signing key extends its
 //! [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who rotates first.
 //!
 //! # Attacks
@@ -113,9 +112,9 @@
 //!
 //! RFC 9052 and 9053 (COSE; `COSE_Sign1` §4.2, `COSE_Encrypt0` §5.2, `COSE_Encrypt` §5.1), RFC 9338
 //! (countersignatures), RFC 9864 (Ed25519 as −19, ESP256 as −9), RFC 9679 (thumbprints), draft-ietf-cose-hpke-23
-//! (HPKE-4 and HPKE-4-KE, 42 and 50), draft-ietf-cose-hpke-pq-pqt-01 (HPKE-9, 56), RFC 9180 (HPKE, base mode),
-//! RFC 8032 (Ed25519, verified strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 5869 (HKDF),
-//! RFC 8949 §4.2.1 (deterministic CBOR), Noise revision 34 (IK and XX).
+//! (HPKE-4 and HPKE-4-KE, 42 and 50), draft-ietf-cose-hpke-pq-pqt-01 (HPKE-9 and HPKE-9-KE, 56 and 57), RFC 9180 (HPKE,
+//! base mode), RFC 8032 (Ed25519, verified strictly), RFC 7748 (X25519), RFC 8439 (ChaCha20-Poly1305), RFC 5869
+//! (HKDF), RFC 8949 §4.2.1 (deterministic CBOR), Noise revision 34 (IK and XX).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -251,6 +251,8 @@ impl<'k, D: Directory, R: ReplayGuard, A: Agreement> Opener<'k, D, R, A> {
                     Suite::Hpke4KeyEncryption => Audience::Readers,
                     #[cfg(feature = "x-wing")]
                     Suite::Hpke9 => Audience::Reader,
+                    #[cfg(feature = "x-wing")]
+                    Suite::Hpke9KeyEncryption => Audience::Readers,
                 };
                 Ok(Verified { payload, heading, key, proof: Proof::Signature, freshness, audience })
             }

@@ -74,7 +74,7 @@ pub enum SealError {
         /// The position's source.
         found: DeviceId,
     },
-    /// There is no reader, or more of them than [`MAX_READERS`].
+    /// There is no reader, or more of them than [`MAX_READERS`], or not as many keys as readers.
     #[error("{count} readers were given, not 1 to {max}", max = MAX_READERS)]
     Readers {
         /// How many.

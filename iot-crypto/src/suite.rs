@@ -19,6 +19,10 @@ pub enum Suite {
     /// **Experimental**: its number is one that a draft assumes.
     #[cfg(feature = "x-wing")]
     Hpke9,
+    /// Sealed to several readers, ChaCha20/Poly1305 under a content key that HPKE-9-KE encrypts to each of them, the
+    /// signature inside. **Experimental**, as above.
+    #[cfg(feature = "x-wing")]
+    Hpke9KeyEncryption,
 }
 
 /// What a suite withstands. Ordered: a floor admits what is at least as strong.
@@ -99,6 +103,15 @@ impl Suite {
             standard: "draft-ietf-cose-hpke-pq-pqt-01",
             stability: Stability::Experimental,
         },
+        #[cfg(feature = "x-wing")]
+        SuiteRow {
+            suite: Self::Hpke9KeyEncryption,
+            name: "HPKE-9-KE",
+            strength: Strength::PostQuantum,
+            reader_algorithm: Some(Algorithm::Hpke9KeyEncryption),
+            standard: "draft-ietf-cose-hpke-pq-pqt-01",
+            stability: Stability::Experimental,
+        },
     ];
 
     /// The row of this suite.
@@ -109,6 +122,8 @@ impl Suite {
             Self::Hpke4KeyEncryption => &Self::TABLE[2],
             #[cfg(feature = "x-wing")]
             Self::Hpke9 => &Self::TABLE[3],
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9KeyEncryption => &Self::TABLE[4],
         }
     }
 

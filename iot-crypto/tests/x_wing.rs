@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use iot_core::{DeviceId, Incarnation, Position, StreamId, Timestamp, Topic};
-use iot_crypto::cose::{DecryptError, Encrypt0};
+use iot_crypto::cose::{CoseError, DecryptError, Encrypt0};
 use iot_crypto::{
-    AgreementSecret, Audience, BundleDraft, Heading, KeyBundle, OpenError, Opener, Padding, Policy, PolicyError,
-    RoutingHeader, SealError, Sealer, SigningKey, SignsElsewhere, Stability, Strength, Suite, Trackers, VerifyingKey,
-    XWingSecret,
+    AgreementSecret, Audience, BundleDraft, Heading, KeyBundle, MultiSealer, OpenError, Opener, Padding, Policy,
+    PolicyError, RoutingHeader, SealError, Sealer, SigningKey, SignsElsewhere, Stability, Strength, Suite, Trackers,
+    VerifyingKey, XWingKey, XWingSecret,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -45,9 +45,7 @@ impl Parties {
 
     /// A bundle that names both keys.
     fn bundle(&self) -> KeyBundle {
-        let draft = BundleDraft::new(self.x25519[0].public(), 1, Timestamp::from_secs(1_800_000_000));
-        let octets = draft.with_x_wing(self.x_wing[0].public()).issue(&self.server).unwrap();
-        KeyBundle::verify(&octets, &self.server.verifying_key().device_id(), NOW).unwrap()
+        bundle(&self.server, &self.x25519[0], self.x_wing[0].public())
     }
 
     fn sealer(&self) -> Sealer<'_, SigningKey> {
@@ -66,9 +64,15 @@ impl Parties {
 
     fn open(&self, message: &[u8]) -> Result<Vec<u8>, OpenError> {
         let mut message = message.to_vec();
-        let opened = self.opener().open(Some(topic()), &mut message, &mut [0; 4096])?.payload().to_vec();
+        let opened = self.opener().open(Some(topic()), &mut message, &mut [0; 8192])?.payload().to_vec();
         Ok(opened)
     }
+}
+
+fn bundle(owner: &SigningKey, x25519: &AgreementSecret, x_wing: &XWingKey) -> KeyBundle {
+    let draft = BundleDraft::new(x25519.public(), 1, Timestamp::from_secs(1_800_000_000));
+    let octets = draft.with_x_wing(x_wing).issue(owner).unwrap();
+    KeyBundle::verify(&octets, &owner.verifying_key().device_id(), NOW).unwrap()
 }
 
 fn topic() -> Topic<'static> {
@@ -102,11 +106,14 @@ fn costs_1089_octets_more_than_hpke_4() {
 /// Sealed by another program with another library; the vector says by which.
 #[test]
 fn opens_the_published_vector() {
+    assert_eq!(Parties::new().open(&vector("message")).unwrap(), PAYLOAD);
+}
+
+/// The octets of a line of the vectors.
+fn vector(name: &str) -> Vec<u8> {
     let text = include_str!("vectors/x_wing.txt");
-    let digits = text.lines().find_map(|line| line.strip_prefix("message: ")).unwrap();
-    let octet = |i: usize| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap();
-    let message: Vec<u8> = (0..digits.len() / 2).map(octet).collect();
-    assert_eq!(Parties::new().open(&message).unwrap(), PAYLOAD);
+    let digits = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+    (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
 
 /// Each bit of the header, the heads and the ciphertext, and one of each octet of the long encapsulated key.
@@ -259,4 +266,91 @@ fn an_encapsulated_key_of_another_length_is_refused() {
     assert_eq!(Encrypt0::parse(&structure).unwrap().headers().algorithm.number(), 56);
     let refused = parties.open(&[&message[..routing_len], &structure].concat());
     assert_eq!(refused, Err(OpenError::NoEncapsulatedKey));
+}
+
+/// Readers with a bundle and an X-Wing key each, of whom the first is the server of `Parties`.
+fn readers() -> (Vec<KeyBundle>, Vec<XWingKey>) {
+    let parties = Parties::new();
+    let others = [(3, 4, 5), (6, 7, 8)].map(|(owner, x25519, x_wing)| {
+        let x_wing = XWingSecret::from_bytes(&[x_wing; 32]).public().clone();
+        let x25519 = AgreementSecret::from_bytes(&[x25519; 32]);
+        (bundle(&SigningKey::from_seed(&[owner; 32]), &x25519, &x_wing), x_wing)
+    });
+    [(parties.bundle(), parties.x_wing[0].public().clone())].into_iter().chain(others).unzip()
+}
+
+fn sealed_to(count: usize) -> Vec<u8> {
+    let (parties, (bundles, keys)) = (Parties::new(), readers());
+    let sealer = MultiSealer::new(parties.source(), &parties.device, &bundles[..count]).unwrap();
+    let sealer = sealer.to_x_wing(&keys[..count]).unwrap();
+    sealer.seal(&parties.heading(), PAYLOAD, NOW, &mut rng()).unwrap()
+}
+
+#[test]
+fn a_message_for_several_arrives_at_each_of_them() {
+    let (parties, message) = (Parties::new(), sealed_to(3));
+    for seed in [0x42, 5, 8] {
+        let secrets = [XWingSecret::from_bytes(&[seed; 32])];
+        let opener = parties.opener().with_x_wing(&secrets);
+        let mut opener = opener.with_policy(Policy::new().at_least(Strength::PostQuantum));
+        let mut message = message.clone();
+        let opened = opener.open(Some(topic()), &mut message, &mut [0; 8192]).unwrap();
+        assert_eq!((opened.payload(), opened.audience()), (PAYLOAD, Audience::Readers));
+    }
+    let secrets = [XWingSecret::from_bytes(&[9; 32])];
+    let mut stranger = parties.opener().with_x_wing(&secrets);
+    let refused = stranger.open(Some(topic()), &mut message.clone(), &mut [0; 8192]).map(drop);
+    assert!(matches!(refused, Err(OpenError::OtherReader(_))), "{refused:?}");
+    assert_eq!(sealed_to(2).len() - sealed_to(1).len(), 128 + 1_089);
+}
+
+/// One bit of each octet, and all of those that are not in an encapsulated key.
+#[test]
+fn refuses_a_message_for_several_with_a_bit_flipped() {
+    let parties = Parties::new();
+    let message = sealed_to(2);
+    let recipients = message.len() - 2 * (128 + 1_089);
+    for octet in 0..message.len() {
+        let bits = if octet < recipients + 45 { 0..8 } else { octet % 8..octet % 8 + 1 };
+        for bit in bits {
+            let mut altered = message.clone();
+            altered[octet] ^= 1 << bit;
+            assert!(parties.open(&altered).is_err(), "bit {bit} of octet {octet}");
+        }
+    }
+}
+
+/// Whoever reads what is encrypted to one reader reads what all of them got.
+#[test]
+fn no_reader_of_a_post_quantum_message_has_another_kind_of_key() {
+    let parties = Parties::new();
+    let message = sealed_to(2);
+    let numbers: Vec<_> = (2..message.len()).filter(|end| message[end - 2..=*end] == [0x01, 0x18, 57]).collect();
+    assert_eq!(numbers.len(), 2);
+    for (number, other) in [(numbers[0], 57), (numbers[1], 50)] {
+        let mut altered = message.clone();
+        altered[number] = 50;
+        assert_eq!(parties.open(&altered), Err(OpenError::Cose(CoseError::Algorithm(other))));
+    }
+    let mut short = message;
+    short[numbers[0]] = 50;
+    let mut opener = parties.opener().with_policy(Policy::new().at_least(Strength::PostQuantum));
+    let refused = opener.open(Some(topic()), &mut short, &mut [0; 8192]).map(drop);
+    let expected = PolicyError::Suite { found: Suite::Hpke4KeyEncryption, floor: Strength::PostQuantum };
+    assert_eq!(refused, Err(OpenError::Policy(expected)));
+}
+
+#[test]
+fn seals_for_several_only_to_the_keys_that_their_bundles_name() {
+    let (parties, (bundles, mut keys)) = (Parties::new(), readers());
+    let sealer = || MultiSealer::new(parties.source(), &parties.device, &bundles).unwrap();
+    assert_eq!(sealer().to_x_wing(&keys[..2]).err(), Some(SealError::Readers { count: 2 }));
+    keys.swap(0, 1);
+    assert_eq!(sealer().to_x_wing(&keys).err(), Some(SealError::OtherKey(keys[0].key_id())));
+}
+
+/// Sealed by another program with another library; the vector says by which.
+#[test]
+fn opens_the_published_vector_for_several() {
+    assert_eq!(Parties::new().open(&vector("several")).unwrap(), PAYLOAD);
 }

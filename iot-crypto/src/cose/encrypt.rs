@@ -2,10 +2,10 @@ use iot_codec::cbor::{Buffer, Cursor, Writer};
 use rand_core::CryptoRng;
 
 use super::header::{Headers, IV, Protected};
-use super::recipient::{Recipient, write_recipient};
+use super::recipient::{ReaderKey, Recipient};
 use super::symmetric::{self, ContentKey, DecryptError, NONCE_LEN, TAG_LEN};
 use super::{Algorithm, CoseError, Countersigned, content, enter, entries, head_len};
-use crate::{AgreementKey, BufferTooSmall, Thumbprint};
+use crate::{AgreementKey, BufferTooSmall};
 
 /// `COSE_Encrypt` (RFC 9052 §5.1): one content for several readers, read but not opened.
 ///
@@ -84,18 +84,13 @@ impl<'b> Encrypt<'b> {
         }
         let needed = Self::buffer_len(readers.len(), plaintext.len(), external.len());
         let buffer = BufferTooSmall::check(buffer, needed)?;
-        let layout = Layout::new(PLAIN_PROTECTED_LEN, plaintext.len(), readers.len());
+        let layout = Layout::new(PLAIN_PROTECTED_LEN, plaintext.len(), readers.len(), AgreementKey::LEN);
         let (structure, scratch) = buffer.split_at_mut(layout.len());
         let content_key = ContentKey::generate(rng);
         let (head, rest) = structure.split_at_mut(layout.head_len);
         let (ciphertext, recipients) = rest.split_at_mut(layout.ciphertext_len);
         layout
-            .write_recipients(
-                readers.iter().map(|reader| (*reader, reader.thumbprint())),
-                &content_key,
-                rng,
-                recipients,
-            )
+            .write_recipients(readers.iter().map(ReaderKey::Hpke4), &content_key, rng, recipients)
             .ok_or(EncryptError::Agreement)?;
         ciphertext[..plaintext.len()].copy_from_slice(plaintext);
         layout.seal(&content_key, None, &[external], rng, head, ciphertext, scratch);
@@ -104,7 +99,7 @@ impl<'b> Encrypt<'b> {
 
     /// Octets that [`seal_into`](Self::seal_into) needs: the structure, and behind it the `Enc_structure`.
     pub const fn buffer_len(reader_count: usize, plaintext_len: usize, external_len: usize) -> usize {
-        let layout = Layout::new(PLAIN_PROTECTED_LEN, plaintext_len, reader_count);
+        let layout = Layout::new(PLAIN_PROTECTED_LEN, plaintext_len, reader_count, AgreementKey::LEN);
         layout.len() + layout.enc_structure_len(external_len)
     }
 
@@ -219,15 +214,24 @@ pub(crate) struct Layout {
     pub(crate) recipients_len: usize,
     protected_len: usize,
     reader_count: usize,
+    /// Of one of them.
+    recipient_len: usize,
 }
 
 impl Layout {
-    pub(crate) const fn new(protected_len: usize, plaintext_len: usize, reader_count: usize) -> Self {
+    /// For readers with encapsulated keys of `encapsulated_len` octets each.
+    pub(crate) const fn new(
+        protected_len: usize,
+        plaintext_len: usize,
+        reader_count: usize,
+        encapsulated_len: usize,
+    ) -> Self {
         let ciphertext_len = plaintext_len + TAG_LEN;
-        let recipients_len = head_len(reader_count) + reader_count * Recipient::LEN;
+        let recipient_len = Recipient::len(encapsulated_len);
+        let recipients_len = head_len(reader_count) + reader_count * recipient_len;
         let headers_len = head_len(protected_len) + protected_len + (1 + 1 + 1 + NONCE_LEN);
         let head_len = 1 + headers_len + head_len(ciphertext_len);
-        Self { head_len, ciphertext_len, recipients_len, protected_len, reader_count }
+        Self { head_len, ciphertext_len, recipients_len, protected_len, reader_count, recipient_len }
     }
 
     /// Octets of the untagged structure.
@@ -240,9 +244,9 @@ impl Layout {
     }
 
     /// Encrypts the content key to each reader. `None` if no key could be agreed.
-    pub(crate) fn write_recipients(
+    pub(crate) fn write_recipients<'k>(
         &self,
-        readers: impl Iterator<Item = (AgreementKey, Thumbprint)>,
+        readers: impl Iterator<Item = ReaderKey<'k>>,
         content_key: &ContentKey,
         rng: &mut impl CryptoRng,
         space: &mut [u8],
@@ -250,8 +254,8 @@ impl Layout {
         let (head, recipients) = space.split_at_mut(head_len(self.reader_count));
         let mut writer = Writer::new(Buffer::new(head));
         writer.array(self.reader_count as u64).expect("the head was measured");
-        for ((reader, thumbprint), space) in readers.zip(recipients.chunks_exact_mut(Recipient::LEN)) {
-            write_recipient(&reader, &thumbprint, content_key, rng, space)?;
+        for (reader, space) in readers.zip(recipients.chunks_exact_mut(self.recipient_len)) {
+            reader.write_recipient(content_key, rng, space)?;
         }
         Some(())
     }

@@ -31,6 +31,9 @@ pub enum Algorithm {
     /// HPKE-9 integrated encryption, 56: X-Wing, SHAKE256, AES-256-GCM (draft-ietf-cose-hpke-pq-pqt-01, which assumes
     /// that number). Experimental, with feature `x-wing`.
     Hpke9,
+    /// HPKE-9 key encryption, 57: the same primitives, for one recipient's copy of a content key (the same draft, which
+    /// assumes that number, too). Experimental, with feature `x-wing`.
+    Hpke9KeyEncryption,
 }
 
 impl Algorithm {
@@ -47,6 +50,7 @@ impl Algorithm {
             Self::Hpke4 => 42,
             Self::Hpke4KeyEncryption => 50,
             Self::Hpke9 => 56,
+            Self::Hpke9KeyEncryption => 57,
         }
     }
 
@@ -67,6 +71,7 @@ impl Algorithm {
             42 => Ok(Self::Hpke4),
             50 => Ok(Self::Hpke4KeyEncryption),
             56 if cfg!(feature = "x-wing") => Ok(Self::Hpke9),
+            57 if cfg!(feature = "x-wing") => Ok(Self::Hpke9KeyEncryption),
             _ => Err(CoseError::Algorithm(number)),
         }
     }
@@ -384,7 +389,8 @@ impl Protected {
         match algorithm {
             Algorithm::Ed25519 | Algorithm::EdDsa | Algorithm::Esp256 | Algorithm::Es256 => 13,
             Algorithm::Hmac256 | Algorithm::Direct => 13,
-            Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption | Algorithm::Hpke9 => 14,
+            Algorithm::ChaCha20Poly1305 | Algorithm::Hpke4 | Algorithm::Hpke4KeyEncryption => 14,
+            Algorithm::Hpke9 | Algorithm::Hpke9KeyEncryption => 14,
         }
     }
 }

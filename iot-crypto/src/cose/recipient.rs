@@ -1,7 +1,10 @@
-use hpke::aead::{AeadTag, ChaCha20Poly1305};
+#[cfg(feature = "x-wing")]
+mod x_wing;
+
+use hpke::aead::{Aead, AeadCtxR, AeadTag, ChaCha20Poly1305};
 use hpke::inout::InOutBuf;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
+use hpke::kdf::{HkdfSha256, Kdf};
+use hpke::kem::{Kem, X25519HkdfSha256};
 use hpke::{Deserializable as _, OpModeS, Serializable as _};
 use iot_codec::cbor::{Buffer, Cursor, Writer};
 use rand_core::CryptoRng;
@@ -9,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::header::{EK, Headers, Layer, Protected};
 use super::symmetric::TAG_LEN;
-use super::{Algorithm, ContentKey, CoseError, Countersigned, three_members};
+use super::{Algorithm, ContentKey, CoseError, Countersigned, head_len, three_members};
 use crate::key::{ReceiveError, receive};
 use crate::{Agreement, AgreementError, AgreementKey, Thumbprint};
 
@@ -29,11 +32,11 @@ pub struct Recipient<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnwrapError {
-    /// The recipient names another algorithm than HPKE-4-KE.
+    /// The recipient names another algorithm than the one of the secret, HPKE-4-KE or HPKE-9-KE.
     #[error("the algorithm {0} does not encrypt keys")]
     Algorithm(i64),
-    /// The encapsulated key is missing, or has not 32 octets.
-    #[error("the recipient has no encapsulated key of 32 octets")]
+    /// The encapsulated key is missing, or has another length than those of the algorithm.
+    #[error("the recipient has no encapsulated key of its algorithm's length")]
     NoEncapsulatedKey,
     /// The holder of the agreement key did not agree.
     #[error(transparent)]
@@ -52,10 +55,11 @@ pub enum UnwrapError {
 impl<'b> Recipient<'b> {
     /// Where its algorithm is not known, the cursor stands before the encrypted key.
     pub(super) fn read(cursor: &mut Cursor<'b>) -> Result<Self, CoseError> {
+        use Algorithm::{Direct, Hpke4KeyEncryption, Hpke9KeyEncryption};
         three_members(cursor)?;
         let layer = Layer::read(cursor)?;
         let headers = layer.headers(Some(layer.recipient_algorithm()?))?;
-        if !matches!(headers.algorithm, Algorithm::Direct | Algorithm::Hpke4KeyEncryption) {
+        if !matches!(headers.algorithm, Direct | Hpke4KeyEncryption | Hpke9KeyEncryption) {
             return Err(CoseError::Algorithm(headers.algorithm.number()));
         }
         let encrypted_key = cursor.bytes()?;
@@ -93,13 +97,21 @@ impl<'b> Recipient<'b> {
             .ok_or(UnwrapError::Protected { len: protected.len() })?;
         let encapsulated = self.headers.encapsulated_key.and_then(|key| key.try_into().ok());
         let encapsulated = encapsulated.ok_or(UnwrapError::NoEncapsulatedKey)?;
-        let (key, tag) = self.encrypted_key.split_at_checked(ContentKey::LEN).ok_or(UnwrapError::Decryption)?;
-        let mut key = Zeroizing::new(<[u8; ContentKey::LEN]>::try_from(key).map_err(|_| UnwrapError::Decryption)?);
-        let tag = AeadTag::<ChaCha20Poly1305>::from_bytes(tag).map_err(|_| UnwrapError::Decryption)?;
-        let mut receiver = receive(secret, encapsulated, info.as_bytes()).map_err(|refused| match refused {
+        let receiver = receive(secret, encapsulated, info.as_bytes()).map_err(|refused| match refused {
             ReceiveError::Refused(refused) => UnwrapError::Agreement(refused),
             ReceiveError::SmallOrder => UnwrapError::Decryption,
         })?;
+        self.decrypt_key(receiver, authenticated)
+    }
+
+    fn decrypt_key<A: Aead, F: Kdf, K: Kem>(
+        &self,
+        mut receiver: AeadCtxR<A, F, K>,
+        authenticated: &[u8],
+    ) -> Result<ContentKey, UnwrapError> {
+        let (key, tag) = self.encrypted_key.split_at_checked(ContentKey::LEN).ok_or(UnwrapError::Decryption)?;
+        let mut key = Zeroizing::new(<[u8; ContentKey::LEN]>::try_from(key).map_err(|_| UnwrapError::Decryption)?);
+        let tag = AeadTag::<A>::from_bytes(tag).map_err(|_| UnwrapError::Decryption)?;
         receiver
             .open_inout_detached(InOutBuf::from(&mut key[..]), authenticated, &tag)
             .map_err(|_| UnwrapError::Decryption)?;
@@ -117,34 +129,71 @@ impl<'b> Recipient<'b> {
         Countersigned::new(self.headers.protected, self.headers.unprotected, self.encrypted_key, None)
     }
 
-    /// Octets of a recipient that [`write_recipient`] writes.
-    pub(super) const LEN: usize =
-        1 + (2 + PROTECTED_LEN) + (1 + 1 + 2 + AgreementKey::LEN) + (2 + ContentKey::LEN + TAG_LEN);
+    /// Octets of a recipient that [`ReaderKey::write_recipient`] writes, with an encapsulated key of that many.
+    pub(super) const fn len(encapsulated_len: usize) -> usize {
+        let encapsulated_len = head_len(encapsulated_len) + encapsulated_len;
+        1 + (2 + PROTECTED_LEN) + (1 + 1 + encapsulated_len) + (2 + ContentKey::LEN + TAG_LEN)
+    }
 }
 
-/// Encrypts `content_key` to `reader` and writes the recipient, which names the reader by its whole thumbprint, to
-/// `space` of [`Recipient::LEN`] octets. `None` if no key could be agreed.
-pub(super) fn write_recipient(
-    reader: &AgreementKey,
-    thumbprint: &Thumbprint,
+/// The key of one of the readers, to which the content key is encrypted.
+#[derive(Clone, Copy)]
+pub(crate) enum ReaderKey<'k> {
+    Hpke4(&'k AgreementKey),
+    #[cfg(feature = "x-wing")]
+    Hpke9(&'k crate::XWingKey),
+}
+
+impl ReaderKey<'_> {
+    pub(crate) fn thumbprint(&self) -> Thumbprint {
+        match self {
+            Self::Hpke4(key) => key.thumbprint(),
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9(key) => key.thumbprint(),
+        }
+    }
+
+    /// Encrypts `content_key` to the reader and writes the recipient, which names the reader by its whole thumbprint,
+    /// to `space` of [`Recipient::len`] octets. `None` if no key could be agreed.
+    pub(super) fn write_recipient(
+        &self,
+        content_key: &ContentKey,
+        rng: &mut impl CryptoRng,
+        space: &mut [u8],
+    ) -> Option<()> {
+        let thumbprint = self.thumbprint();
+        match self {
+            Self::Hpke4(key) => {
+                let protected = Protected::with(Algorithm::Hpke4KeyEncryption, Some(thumbprint.as_bytes()), None);
+                let key = key.to_hpke();
+                write_with::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(&key, &protected, content_key, rng, space)
+            }
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9(key) => x_wing::write_recipient(key, &thumbprint, content_key, rng, space),
+        }
+    }
+}
+
+fn write_with<A: Aead, F: Kdf, K: Kem>(
+    reader: &K::PublicKey,
+    protected: &Protected,
     content_key: &ContentKey,
     rng: &mut impl CryptoRng,
     space: &mut [u8],
 ) -> Option<()> {
-    let protected = Protected::with(Algorithm::Hpke4KeyEncryption, Some(thumbprint.as_bytes()), None);
     let info = RecipientStructure::new(Algorithm::ChaCha20Poly1305, protected.as_bytes(), &[])
         .expect("the header of a thumbprint is short");
     let mut key = Zeroizing::new(*content_key.as_bytes());
-    let (encapsulated, tag) =
-        hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &OpModeS::Base,
-            &reader.to_hpke(),
-            info.as_bytes(),
-            InOutBuf::from(&mut key[..]),
-            &[],
-            rng,
-        )
-        .ok()?;
+    let key_in_place = InOutBuf::from(&mut key[..]);
+    let (encapsulated, tag) = hpke::single_shot_seal_inout_detached_with_rng::<A, F, K>(
+        &OpModeS::Base,
+        reader,
+        info.as_bytes(),
+        key_in_place,
+        &[],
+        rng,
+    )
+    .ok()?;
     let mut writer = Writer::new(Buffer::new(space));
     let written = (|| {
         writer.array(3)?;
@@ -160,7 +209,7 @@ pub(super) fn write_recipient(
     Some(())
 }
 
-/// The `info` of HPKE-4-KE (draft-ietf-cose-hpke-23 §3.3): what the content key is for.
+/// The `info` of HPKE-4-KE and HPKE-9-KE (draft-ietf-cose-hpke-23 §3.3): what the content key is for.
 ///
 /// ```cddl
 /// Recipient_structure = ["HPKE Recipient", next_layer_alg: int, recipient_protected_header: bstr,
@@ -195,7 +244,7 @@ impl RecipientStructure {
     }
 }
 
-/// Octets of the protected header `{1: 50, 4: thumbprint}`.
+/// Octets of the protected header `{1: 50, 4: thumbprint}`, or with 57.
 const PROTECTED_LEN: usize = 1 + 3 + (1 + 2 + Thumbprint::LEN);
 
 /// Octets of the longest protected header that is read.

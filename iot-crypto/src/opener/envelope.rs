@@ -3,21 +3,33 @@ use sha2::{Digest as _, Sha256};
 use super::OpenError;
 use crate::binding::Audience;
 use crate::cose::{
-    self, Algorithm, ContentKey, CoseError, DecryptError, EncStructure, Encrypt, Encrypt0, Headers, UnwrapError,
+    self, Algorithm, ContentKey, CoseError, DecryptError, EncStructure, Encrypt, Encrypt0, Headers, Recipient,
+    UnwrapError,
 };
 use crate::sealer::{MAX_ENC_STRUCTURE_LEN, MAX_PROTECTED_LEN};
 use crate::{Agreement, Suite, Thumbprint};
 
 /// What stands behind a routing header, told apart by the tag. What has none, or 16, is sealed to one reader, with
-/// HPKE-4 unless its protected header says HPKE-9.
+/// HPKE-4 unless its protected header says HPKE-9; and what has 96 to several, with HPKE-4-KE unless the first of them
+/// says HPKE-9-KE. If then another one does not, it is refused.
 pub(super) fn suite(envelope: &[u8]) -> Suite {
     match envelope {
         [0xd2, ..] => Suite::Signed,
+        #[cfg(feature = "x-wing")]
+        [0xd8, 0x60, ..] if first_algorithm(envelope) == Some(Algorithm::Hpke9KeyEncryption) => {
+            Suite::Hpke9KeyEncryption
+        }
         [0xd8, 0x60, ..] => Suite::Hpke4KeyEncryption,
         #[cfg(feature = "x-wing")]
         _ if Encrypt0::parse(envelope).is_ok_and(|it| it.headers().algorithm == Algorithm::Hpke9) => Suite::Hpke9,
         _ => Suite::Hpke4,
     }
+}
+
+/// The algorithm of the first recipient that is read.
+#[cfg(feature = "x-wing")]
+fn first_algorithm(envelope: &[u8]) -> Option<Algorithm> {
+    Encrypt::parse(envelope).ok()?.recipients().next().map(|recipient| recipient.headers().algorithm)
 }
 
 /// The keys of a reader.
@@ -52,7 +64,43 @@ impl<A: Agreement> Secrets<'_, A> {
             Suite::Hpke4KeyEncryption => open_many(self.agreement, routing, envelope),
             #[cfg(feature = "x-wing")]
             Suite::Hpke9 => open_x_wing(self.x_wing, routing, envelope),
+            #[cfg(feature = "x-wing")]
+            Suite::Hpke9KeyEncryption => open_many(self.x_wing, routing, envelope),
         }
+    }
+}
+
+/// A secret to which content keys are encrypted.
+trait Unwraps {
+    const ALGORITHM: Algorithm;
+
+    fn is_named(&self, thumbprint: &[u8; 32]) -> bool;
+
+    fn unwrap_key(&self, recipient: &Recipient<'_>, content: Algorithm) -> Result<ContentKey, UnwrapError>;
+}
+
+impl<A: Agreement> Unwraps for A {
+    const ALGORITHM: Algorithm = Algorithm::Hpke4KeyEncryption;
+
+    fn is_named(&self, thumbprint: &[u8; 32]) -> bool {
+        self.thumbprint().as_bytes() == thumbprint
+    }
+
+    fn unwrap_key(&self, recipient: &Recipient<'_>, content: Algorithm) -> Result<ContentKey, UnwrapError> {
+        recipient.unwrap_key(self, content)
+    }
+}
+
+#[cfg(feature = "x-wing")]
+impl Unwraps for crate::XWingSecret {
+    const ALGORITHM: Algorithm = Algorithm::Hpke9KeyEncryption;
+
+    fn is_named(&self, thumbprint: &[u8; 32]) -> bool {
+        self.public().thumbprint().as_bytes() == thumbprint
+    }
+
+    fn unwrap_key(&self, recipient: &Recipient<'_>, content: Algorithm) -> Result<ContentKey, UnwrapError> {
+        recipient.unwrap_key_x_wing(self, content)
     }
 }
 
@@ -94,8 +142,8 @@ fn open_x_wing<'m>(
     Ok((Audience::of_reader(Algorithm::Hpke9, &secret.public().thumbprint()), plaintext))
 }
 
-fn open_many<'m, A: Agreement>(
-    secrets: &[A],
+fn open_many<'m, S: Unwraps>(
+    secrets: &[S],
     routing: &[u8],
     envelope: &'m mut [u8],
 ) -> Result<(Audience<'m>, &'m mut [u8]), OpenError> {
@@ -114,18 +162,18 @@ fn open_many<'m, A: Agreement>(
     let (content, tag) =
         envelope[end - ciphertext_len..end].split_last_chunk_mut::<{ cose::TAG_LEN }>().ok_or(OpenError::Decryption)?;
     content_key.decrypt(&nonce, authenticated.as_bytes(), content, tag)?;
-    Ok((Audience::Readers { algorithm: Algorithm::Hpke4KeyEncryption, hash }, content))
+    Ok((Audience::Readers { algorithm: S::ALGORITHM, hash }, content))
 }
 
 /// The hash of the thumbprints of all readers, and the content key from the first recipient that is this reader.
-fn unwrap_own<A: Agreement>(secrets: &[A], sealed: &Encrypt<'_>) -> Result<([u8; 32], ContentKey), OpenError> {
+fn unwrap_own<S: Unwraps>(secrets: &[S], sealed: &Encrypt<'_>) -> Result<([u8; 32], ContentKey), OpenError> {
     let mut hash = Sha256::new();
     let mut last: Option<&[u8; 32]> = None;
     let mut own = None;
     let mut count = 0;
     for recipient in sealed.recipients() {
         let headers = recipient.headers();
-        if headers.algorithm != Algorithm::Hpke4KeyEncryption {
+        if headers.algorithm != S::ALGORITHM {
             return Err(CoseError::Algorithm(headers.algorithm.number()).into());
         }
         let thumbprint: &[u8; 32] = headers.kid.and_then(|kid| kid.try_into().ok()).ok_or(OpenError::NoKeyId)?;
@@ -135,7 +183,7 @@ fn unwrap_own<A: Agreement>(secrets: &[A], sealed: &Encrypt<'_>) -> Result<([u8;
         }
         hash.update(thumbprint);
         count += 1;
-        let secret = secrets.iter().find(|secret| secret.thumbprint().as_bytes() == thumbprint);
+        let secret = secrets.iter().find(|secret| secret.is_named(thumbprint));
         own = own.or(secret.map(|secret| (secret, recipient)));
     }
     if count != sealed.recipient_count() {
@@ -146,7 +194,7 @@ fn unwrap_own<A: Agreement>(secrets: &[A], sealed: &Encrypt<'_>) -> Result<([u8;
         let first = first().ok_or(OpenError::NoKeyId)?;
         return Err(OpenError::OtherReader(Thumbprint::from_bytes(first).key_id()));
     };
-    let content_key = recipient.unwrap_key(secret, sealed.headers().algorithm).map_err(|refused| match refused {
+    let content_key = secret.unwrap_key(&recipient, sealed.headers().algorithm).map_err(|refused| match refused {
         UnwrapError::Agreement(refused) => OpenError::Agreement(refused),
         UnwrapError::NoEncapsulatedKey => OpenError::NoEncapsulatedKey,
         _ => OpenError::Decryption,

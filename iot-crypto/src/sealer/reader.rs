@@ -1,8 +1,8 @@
 use rand_core::CryptoRng;
 
-use crate::AgreementKey;
 use crate::binding::Audience;
-use crate::cose::{self, Algorithm, EncryptError, Protected};
+use crate::cose::{self, Algorithm, EncryptError, Protected, RecipientKey};
+use crate::{AgreementKey, KeyBundle};
 
 /// The key of a reader to which messages are sealed. It decides the suite.
 #[derive(Clone, Debug)]
@@ -54,6 +54,50 @@ impl ReaderKey {
             Self::Hpke4(key) => cose::seal_in_place(key, protected, authenticated, rng, head, ciphertext),
             #[cfg(feature = "x-wing")]
             Self::Hpke9(key) => cose::seal_x_wing_in_place(key, protected, authenticated, rng, head, ciphertext),
+        }
+    }
+}
+
+/// The keys of several readers, all of one kind, which decides the suite.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReaderKeys<'k> {
+    Hpke4(&'k [KeyBundle]),
+    #[cfg(feature = "x-wing")]
+    Hpke9(&'k [crate::XWingKey]),
+}
+
+impl<'k> ReaderKeys<'k> {
+    pub(super) const fn count(&self) -> usize {
+        match self {
+            Self::Hpke4(bundles) => bundles.len(),
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9(keys) => keys.len(),
+        }
+    }
+
+    /// The key in this place.
+    pub(super) const fn key(&self, index: usize) -> RecipientKey<'k> {
+        match self {
+            Self::Hpke4(bundles) => RecipientKey::Hpke4(bundles[index].agreement_key()),
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9(keys) => RecipientKey::Hpke9(&keys[index]),
+        }
+    }
+
+    pub(super) const fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Hpke4(_) => Algorithm::Hpke4KeyEncryption,
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9(_) => Algorithm::Hpke9KeyEncryption,
+        }
+    }
+
+    /// Octets of an encapsulated key.
+    pub(super) const fn encapsulated_len(&self) -> usize {
+        match self {
+            Self::Hpke4(_) => AgreementKey::LEN,
+            #[cfg(feature = "x-wing")]
+            Self::Hpke9(_) => crate::XWingKey::ENCAPSULATED_LEN,
         }
     }
 }

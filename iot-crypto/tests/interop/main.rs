@@ -10,5 +10,3 @@ mod envelope;
 mod hpke;
 mod stream;
 mod vectors;
-#[cfg(feature = "x-wing")]
-mod x_wing;

@@ -7,7 +7,8 @@ use zeroize::Zeroize as _;
 
 use super::{EncryptLayout, SealError, TAG};
 use crate::cose::{self, ContentKey};
-use crate::{KeyBundle, Signature, VerifyingKey};
+use crate::sealer::reader::ReaderKeys;
+use crate::{Signature, VerifyingKey};
 
 /// A message to several readers that waits for its signature, because what holds the key answers later.
 ///
@@ -15,7 +16,7 @@ use crate::{KeyBundle, Signature, VerifyingKey};
 /// [`to_be_signed`](Self::to_be_signed) turns it into a message. Dropped before that, it wipes what it wrote.
 pub struct UnsignedForSeveral<'b> {
     pub(super) key: VerifyingKey,
-    pub(super) readers: &'b [KeyBundle],
+    pub(super) keys: ReaderKeys<'b>,
     /// The readers by ascending thumbprints of their keys.
     pub(super) order: &'b [u8],
     pub(super) message: &'b mut [u8],
@@ -53,10 +54,7 @@ impl UnsignedForSeveral<'_> {
         let (ciphertext, recipients) = rest.split_at_mut(self.envelope.ciphertext_len);
 
         let content_key = ContentKey::generate(rng);
-        let keys = self.order.iter().map(|index| {
-            let key = *self.readers[usize::from(*index)].agreement_key();
-            (key, key.thumbprint())
-        });
+        let keys = self.order.iter().map(|index| self.keys.key(usize::from(*index)));
         self.envelope.write_recipients(keys, &content_key, rng, recipients).ok_or(SealError::Agreement)?;
 
         let recipients_hash: [u8; 32] = Sha256::digest(&recipients[cose::head_len(self.order.len())..]).into();
