@@ -46,7 +46,8 @@ pub const ABBREVIATED: &[u8] = &[0x0c];
 /// The algorithms of signatures, with feature `es256`.
 pub const SIGNING: &[i64] = &[-19, -8, -9, -7];
 const DIRECT: i64 = -6;
-const HPKE_4_KE: i64 = 50;
+/// HPKE-4-KE, and HPKE-9-KE with feature `x-wing`.
+const KEY_ENCRYPTION: [i64; 2] = [50, 57];
 
 /// Whether the octets are nested more deeply than can be asked about at once. What stands in a header may be as deep as
 /// an item alone.
@@ -165,7 +166,7 @@ pub fn recipient(octets: &[u8]) -> Option<Entry<'_>> {
     let is_outside = layer.has_unprotected_algorithm();
     let len = match layer.recipient_algorithm()? {
         DIRECT if is_outside => 0,
-        HPKE_4_KE => 48,
+        algorithm if KEY_ENCRYPTION.contains(&algorithm) => 48,
         _ => return string(last).map(|_| Entry::Foreign),
     };
     Some(Entry::Known(layer, string_of(last, len)?))

@@ -4,7 +4,9 @@ use std::num::NonZeroU16;
 use std::sync::LazyLock;
 
 use iot_core::Timestamp;
-use iot_crypto::{BundleDraft, Carries, KeyBundle, MultiSealer, Padding, Publisher, SealError, Sealer, XWingSecret};
+use iot_crypto::{
+    BundleDraft, Carries, KeyBundle, MultiSealer, Padding, Publisher, SealError, Sealer, XWingKey, XWingSecret,
+};
 
 use crate::party::{PAYLOAD, Party, TODAY, rng};
 
@@ -31,11 +33,10 @@ pub const fn sequence(index: usize) -> u64 {
 
 pub static ENVELOPES: LazyLock<Envelopes> = LazyLock::new(|| {
     let (device, reader) = (Party::new(1), Party::new(2));
-    let x_wing = [XWingSecret::from_bytes(&[5; 32])];
-    let draft = BundleDraft::new(reader.bundle.agreement_key(), 2, Timestamp::from_secs(2_000_000_000));
-    let issued = draft.with_x_wing(x_wing[0].public()).issue(&reader.signing).expect("the key is at hand");
-    let with_x_wing = KeyBundle::verify(&issued, &reader.id(), TODAY).expect("it is its own");
-    let readers = [Party::new(3).bundle, reader.bundle, Party::new(4).bundle];
+    let (x_wing, other) = ([XWingSecret::from_bytes(&[5; 32])], Party::new(3));
+    let two_keys = [XWingSecret::from_bytes(&[6; 32]).public().clone(), x_wing[0].public().clone()];
+    let two = [with_x_wing(&other, &two_keys[0]), with_x_wing(&reader, &two_keys[1])];
+    let readers = [other.bundle, reader.bundle, Party::new(4).bundle];
     let padding = Padding::Multiple(NonZeroU16::new(64).expect("64 is not zero"));
     let (source, signer, rng) = (device.id(), &device.signing, &mut rng(6));
     let at = |index| device.heading(sequence(index));
@@ -52,10 +53,15 @@ pub static ENVELOPES: LazyLock<Envelopes> = LazyLock::new(|| {
         sealed(one().seal(&at(0), PAYLOAD, TODAY, rng), Carries::Position),
         sealed(one().carrying(everything).seal(&at(1), PAYLOAD, TODAY, rng), everything),
         sealed(one().carrying(Carries::Source).padded(padding).seal(&at(2), PAYLOAD, TODAY, rng), Carries::Source),
-        sealed(three().seal(&at(3), PAYLOAD, TODAY, rng), Carries::Position),
-        sealed(three().carrying(everything).padded(padding).seal(&at(4), PAYLOAD, TODAY, rng), everything),
+        sealed(three().padded(padding).seal(&at(3), PAYLOAD, TODAY, rng), Carries::Position),
         sealed(
-            Sealer::new(source, signer, with_x_wing)
+            MultiSealer::new(source, signer, &two)
+                .and_then(|it| it.to_x_wing(&two_keys))
+                .and_then(|it| it.carrying(everything).seal(&at(4), PAYLOAD, TODAY, rng)),
+            everything,
+        ),
+        sealed(
+            Sealer::new(source, signer, two[1])
                 .to_x_wing(x_wing[0].public())
                 .and_then(|it| it.seal(&at(5), PAYLOAD, TODAY, rng)),
             Carries::Position,
@@ -66,9 +72,15 @@ pub static ENVELOPES: LazyLock<Envelopes> = LazyLock::new(|| {
     Envelopes { device, reader, x_wing, all }
 });
 
+fn with_x_wing(party: &Party, key: &XWingKey) -> KeyBundle {
+    let draft = BundleDraft::new(party.bundle.agreement_key(), 2, Timestamp::from_secs(2_000_000_000));
+    let issued = draft.with_x_wing(key).issue(&party.signing).expect("the key is at hand");
+    KeyBundle::verify(&issued, &party.id(), TODAY).expect("it is its own")
+}
+
 /// What the target takes: a form and a policy, and what is changed.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
-    let forms = ["one", "one-topic", "one-padded", "three", "three-padded", "x-wing", "signed", "signed-topic"];
+    let forms = ["one", "one-topic", "one-padded", "three", "x-wing-two", "x-wing", "signed", "signed-topic"];
     let mut seeds = Vec::new();
     for (form, name) in (0..).zip(forms) {
         seeds.push((format!("{name}-unchanged"), vec![form | 1 << 3]));
