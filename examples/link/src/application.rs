@@ -114,7 +114,7 @@ impl Application {
                 }
                 let folder = options.folder.join(role.to_string());
                 let keys = Keys::load(&folder, wall())?;
-                let endpoint = Endpoint::open(&folder, &keys, role, self.feedback, rng, wall)?;
+                let endpoint = Endpoint::open(&folder, &keys, role, options.feedback, rng, wall)?;
                 let dialer = (self.dialer)(options)?;
                 Session::new((self.name, self.hint), options, endpoint, stop)?.run(dialer)
             }
@@ -123,6 +123,15 @@ impl Application {
 
     fn help(&self) -> String {
         let Self { name, about, server, .. } = self;
+        let patience = match self.feedback {
+            Feedback::Acknowledged { within } => {
+                format!(
+                    "\n  --patience S      seconds until a message is sent again, by default {}",
+                    within.as_secs_f32()
+                )
+            }
+            Feedback::None => String::new(),
+        };
         let own: String = self.options.iter().map(|(name, about)| format!("\n  --{name} {about}")).collect();
         format!(
             "{about}
@@ -136,7 +145,7 @@ impl Application {
   --readings N      end when so many were acknowledged; by default never
   --input FILE      take readings from lines `seconds,value`, in place of a thermometer's
   --batch N         readings in a message, 1 to 256, by default 10
-  --rate N          readings a second, by default 10; 0 for as fast as they go{own}"
+  --rate N          readings a second, by default 10; 0 for as fast as they go{patience}{own}"
         )
     }
 }

@@ -40,20 +40,25 @@ const ACKNOWLEDGE_AFTER: usize = 32;
 /// How long it waits for more of them.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// How long a message waits for its acknowledgement before it is sent again.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Messages that are handed out together, so that the patience with each begins when it leaves.
+const BURST: usize = 16;
 
 /// Gaps that are kept open for late messages, where nothing is repeated.
 const OPEN_GAPS: usize = 8;
 
-/// What an end cannot go on with. All of it is about its own disk and keys: what comes over the link is never an error.
+/// What an end cannot go on with: all of it is about its own disk and keys.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// Whether the transport brings anything back to who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feedback {
-    /// Messages are repeated until the other end acknowledges them, and accepted in their order.
-    Acknowledged,
+    /// Messages are repeated until the other end acknowledges them, and accepted in their order. A message is sent
+    /// again when its acknowledgement has not come `within` this time, in which the link must be able to carry 128
+    /// messages: what repeats too early slows itself down.
+    Acknowledged {
+        /// The patience.
+        within: Duration,
+    },
     /// Messages are sent once, and accepted as they come; what is missing is reported.
     None,
 }
@@ -177,7 +182,8 @@ impl<'k> Endpoint<'k> {
     ///
     /// # Errors
     ///
-    /// When outbox or ledger fail; never because of the packet.
+    /// When outbox or ledger fail, or the peer has messages that the outbox never wrote, because it was put back from a
+    /// copy. Nothing that a stranger sends is an error.
     pub fn handle_packet(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), Failure> {
         let header = match RoutingHeader::parse(packet) {
             Ok((header, _)) => (header.stream, header.incarnation, header.sequence),
@@ -222,19 +228,26 @@ impl<'k> Endpoint<'k> {
     ///
     /// When outbox or ledger fail, or nothing can be sealed because the peer's key bundle has expired.
     pub fn poll_transmit(&mut self, now: Instant) -> Result<Option<Vec<u8>>, Failure> {
-        if self.feedback == Feedback::None {
-            // What was given out before has left: no acknowledgement will ever come.
-            let left = std::mem::take(&mut self.in_flight);
-            left.into_values().try_for_each(|(lease, _)| self.outbox.ack(lease))?;
-        } else if self.due.is_some_and(|due| due <= now) || self.came >= ACKNOWLEDGE_AFTER {
-            self.acknowledge()?;
-        }
+        let (patience, window) = match self.feedback {
+            Feedback::None => {
+                // What was given out before has left: no acknowledgement will ever come.
+                let left = std::mem::take(&mut self.in_flight);
+                left.into_values().try_for_each(|(lease, _)| self.outbox.ack(lease))?;
+                (LINGER, 1)
+            }
+            Feedback::Acknowledged { within } => {
+                if self.due.is_some_and(|due| due <= now) || self.came >= ACKNOWLEDGE_AFTER {
+                    self.acknowledge()?;
+                }
+                (within, WINDOW)
+            }
+        };
         if self.transmits.is_empty() {
-            let window = if self.feedback == Feedback::None { 1 } else { WINDOW };
             // Nobody sees a message that a power cut could still take back, or its number would be used again.
             self.outbox.commit()?;
             self.in_flight.retain(|_, (_, end)| now < *end);
-            for leased in self.outbox.reserve(now, PATIENCE, window.saturating_sub(self.in_flight.len()))? {
+            let room = window.saturating_sub(self.in_flight.len()).min(BURST);
+            for leased in self.outbox.reserve(now, patience, room)? {
                 self.in_flight.insert(leased.offset, (leased.lease, leased.deadline));
                 self.transmits.push_back(leased.payload);
             }

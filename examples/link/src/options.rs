@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::prelude::*;
 
 use crate::readings::MAX_BATCH;
-use crate::{Application, Role};
+use crate::{Application, Feedback, Role};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Options {
     pub batch: usize,
     /// How many there are a second; 0 for as fast as they go.
     pub rate: u32,
+    /// Whether, and how soon, acknowledgements come back.
+    pub feedback: Feedback,
     /// Options of the application itself, by name.
     pub own: BTreeMap<&'static str, String>,
 }
@@ -57,6 +60,7 @@ impl Options {
             input: None,
             batch: 10,
             rate: 10,
+            feedback: application.feedback,
             own: BTreeMap::new(),
         };
         while let Some(argument) = parser.next()? {
@@ -67,6 +71,10 @@ impl Options {
                 Long("input") => options.input = Some(parser.value()?.into()),
                 Long("batch") => options.batch = parser.value()?.parse()?,
                 Long("rate") => options.rate = parser.value()?.parse()?,
+                Long("patience") if application.feedback != Feedback::None => {
+                    let within = Duration::try_from_secs_f64(parser.value()?.parse()?);
+                    options.feedback = Feedback::Acknowledged { within: within.map_err(|error| error.to_string())? };
+                }
                 Long(name) => {
                     let known = application.options.iter().find(|(known, _)| *known == name);
                     let Some((name, _)) = known else { return Err(argument.unexpected()) };

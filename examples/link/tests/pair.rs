@@ -12,6 +12,8 @@ use rand_core::{Rng as _, SeedableRng as _};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
+const REPEATING: Feedback = Feedback::Acknowledged { within: Duration::from_secs(1) };
+
 fn open<'k>(folder: &Path, keys: &'k Keys, role: Role, feedback: Feedback, seed: u64) -> Endpoint<'k> {
     let rng = ChaCha20Rng::seed_from_u64(seed);
     Endpoint::open(&folder.join(role.to_string()), keys, role, feedback, rng, || NOW).unwrap()
@@ -59,12 +61,12 @@ fn messages_arrive_once_and_in_order_whatever_the_link_does() {
     let folder = tempfile::tempdir().unwrap();
     let [near, far] = keys(folder.path());
     let (mut rng, mut late, mut now) = (ChaCha20Rng::seed_from_u64(7), Vec::new(), Instant::START);
-    let mut device = open(folder.path(), &near, Role::Device, Feedback::Acknowledged, 2);
-    append(&mut device, 0..300);
+    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
+    append(&mut device, 0..150);
     let mut next = 0;
     for start in 0..4 {
-        let mut receiver = open(folder.path(), &far, Role::Receiver, Feedback::Acknowledged, 3 + start);
-        pass([&mut device, &mut receiver], &mut now, 6_000, |_, mut packet| {
+        let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3 + start);
+        pass([&mut device, &mut receiver], &mut now, 4_000, |_, mut packet| {
             let mut arriving = std::mem::take(&mut late);
             match rng.next_u32() % 10 {
                 0 => {}
@@ -90,15 +92,15 @@ fn messages_arrive_once_and_in_order_whatever_the_link_does() {
         }
         // The receiver ends without a word, in the middle.
     }
-    assert_eq!((next, device.waiting()), (300, 0));
+    assert_eq!((next, device.waiting()), (150, 0));
 }
 
 #[test]
 fn no_acknowledgement_that_was_altered_or_is_another_ends_frees_a_message() {
     let folder = tempfile::tempdir().unwrap();
     let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, Feedback::Acknowledged, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, Feedback::Acknowledged, 3);
+    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
+    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3);
     append(&mut device, 0..3);
     let mut now = Instant::START;
     let mut acknowledgement = Vec::new();
@@ -129,8 +131,8 @@ fn no_acknowledgement_that_was_altered_or_is_another_ends_frees_a_message() {
 fn a_receiver_that_forgot_is_told_what_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, Feedback::Acknowledged, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, Feedback::Acknowledged, 3);
+    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
+    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3);
     append(&mut device, 0..5);
     let mut now = Instant::START;
     pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
@@ -138,7 +140,7 @@ fn a_receiver_that_forgot_is_told_what_is_gone() {
     drop(receiver);
     std::fs::remove_dir_all(folder.path().join("receiver/ledger")).unwrap();
 
-    let mut receiver = open(folder.path(), &far, Role::Receiver, Feedback::Acknowledged, 4);
+    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 4);
     append(&mut device, 5..7);
     pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
     assert_eq!(events(&mut receiver), [Event::Missing(0..5), accepted(5), accepted(6)]);
@@ -149,8 +151,8 @@ fn a_receiver_that_forgot_is_told_what_is_gone() {
 fn commands_go_the_other_way() {
     let folder = tempfile::tempdir().unwrap();
     let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, Feedback::Acknowledged, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, Feedback::Acknowledged, 3);
+    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
+    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3);
     append(&mut receiver, 0..2);
     pass([&mut device, &mut receiver], &mut { Instant::START }, 100, |_, packet| vec![packet]);
     assert_eq!(events(&mut device), [accepted(0), accepted(1)]);

@@ -28,7 +28,7 @@ const APPLICATION: Application = Application {
         ("password", "FILE     a file with the user's password"),
         ("mqtt", "VERSION      5 or 3.1.1, by default 5"),
     ],
-    feedback: Feedback::Acknowledged,
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
     dialer,
 };
 

@@ -50,7 +50,7 @@ fn goes_through_kills_of_all_three(version: &str) {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 4_000);
     let mut mosquitto = Mosquitto::prepare(trial.folder(), port);
     let right = trial.folder().join("right").to_str().unwrap().to_owned();
-    let trial = trial.with(&["--user", "plant", "--password", &right, "--mqtt", version]);
+    let trial = trial.with(&["--user", "plant", "--password", &right, "--mqtt", version, "--patience", "1"]);
 
     let device = trial.device(&["--rate", "500"]);
     device.wait_for(1, "is a broker there?");

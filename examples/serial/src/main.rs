@@ -19,7 +19,7 @@ const APPLICATION: Application = Application {
     server: "/dev/ttyUSB0",
     hint: "is it plugged in, and are you allowed to use it? trying again",
     options: &[("baud", "N            bits a second, by default 115200")],
-    feedback: Feedback::Acknowledged,
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
 };
 

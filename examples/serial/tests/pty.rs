@@ -73,7 +73,7 @@ fn carry(mut from: File, mut to: File, noise: u32, is_plugged: &AtomicBool) {
 
 #[test]
 fn nothing_is_lost_over_a_noisy_line_that_is_unplugged() {
-    let trial = Trial::new(env!("CARGO_BIN_EXE_serial"), "unused", 3_000);
+    let trial = Trial::new(env!("CARGO_BIN_EXE_serial"), "unused", 3_000).with(&["--patience", "1"]);
     let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
     let (near, far) = (path("device.tty"), path("receiver.tty"));
     let device = trial.device(&["--server", &near, "--rate", "500"]);

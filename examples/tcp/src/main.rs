@@ -15,7 +15,7 @@ const APPLICATION: Application = Application {
     server: "127.0.0.1:4711",
     hint: "is the receiver there? `tcp receiver FOLDER --server ADDRESS` starts it; trying again",
     options: &[],
-    feedback: Feedback::Acknowledged,
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
 };
 

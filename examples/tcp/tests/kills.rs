@@ -36,7 +36,7 @@ fn what_is_altered_is_refused_and_sent_again() {
     let proxy = TcpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), mischief, 1);
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
     let receiver = trial.receiver(&[]);
-    let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "2000", "--batch", "4"]);
+    let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "0", "--batch", "4", "--patience", "0.5"]);
     assert!(device.wait().success());
     assert!(receiver.count("refused") > 0, "{}", receiver.lines());
     assert!(receiver.terminate().success());

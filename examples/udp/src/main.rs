@@ -13,7 +13,7 @@ const APPLICATION: Application = Application {
     server: "127.0.0.1:4711",
     hint: "trying again",
     options: &[],
-    feedback: Feedback::Acknowledged,
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(1) },
     dialer,
 };
 

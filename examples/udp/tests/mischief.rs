@@ -12,7 +12,7 @@ fn everything_arrives_once_and_in_order_through_mischief_and_kills() {
     let proxy = UdpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), mischief, 7);
     let trial = Trial::new(env!("CARGO_BIN_EXE_udp"), format!("127.0.0.1:{port}"), 3_000);
     let through = proxy.address.to_string();
-    let device = trial.device(&["--server", &through, "--rate", "500"]);
+    let device = trial.device(&["--server", &through, "--rate", "500", "--patience", "0.3"]);
     let receiver = trial.receiver(&[]);
     receiver.wait_for(40, "accepted");
     receiver.kill();
@@ -22,7 +22,7 @@ fn everything_arrives_once_and_in_order_through_mischief_and_kills() {
     device.wait_for(1, "command 0: \"sample every 10 s\"");
     device.kill();
 
-    let device = trial.device(&["--server", &through, "--rate", "0"]);
+    let device = trial.device(&["--server", &through, "--rate", "0", "--patience", "0.3"]);
     assert!(device.wait().success());
     assert!(receiver.count("refused") > 0, "{}", receiver.lines());
     assert_eq!(receiver.count("missing"), 0, "{}", receiver.lines());

@@ -89,6 +89,9 @@ fn perform(options: &Options) -> Result<(), Failure> {
     let config = QueueConfig::default().segment_len(1 << 20)?.max_attempts(options.attempts)?.deduplicate_ids(1000)?;
     let started = Instant::now();
     let clock = move || iot_core::Instant::from_micros(started.elapsed().as_micros() as u64);
+    if options.task == "run" {
+        std::fs::create_dir_all(&options.folder)?;
+    }
     let mut queue = Queue::open(FileStorage::create(options.folder.join("jobs"))?, config, random)?;
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     // Waits go on while the worker is away.

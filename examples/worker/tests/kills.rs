@@ -56,9 +56,10 @@ fn every_job_is_done_through_a_kill_and_failures_end_as_dead_letters() {
 #[test]
 fn a_lease_is_prolonged_while_a_command_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let mut worker = work(folder.path());
+    let folder = folder.path().join("shop");
+    let mut worker = work(&folder);
     worker.type_line("slow 1");
     worker.wait_for(1, "did 0 at attempt 1");
     assert!(worker.terminate().success());
-    assert_eq!(times(folder.path(), "slow 1"), 1);
+    assert_eq!(times(&folder, "slow 1"), 1);
 }

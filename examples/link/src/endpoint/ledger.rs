@@ -48,7 +48,7 @@ pub fn recall(ledger: &Queue<FileStorage>, feedback: Feedback) -> Result<Tracker
         let Position { incarnation, sequence, .. } = position;
         make_room(&mut seen, incarnation, feedback);
         let next = seen.seen(incarnation).map_or(0, Ranges::low_water);
-        if feedback == Feedback::Acknowledged && next < sequence {
+        if feedback != Feedback::None && next < sequence {
             seen.skip(incarnation, next..sequence)?;
         }
         seen.observe(incarnation, sequence)?;
