@@ -1,7 +1,10 @@
+use core::time::Duration;
+
 use crate::error::ConfigError;
 use crate::lease::LaneOrder;
 use crate::log::{longest_control, longest_payload};
 use crate::queue::standing_len;
+use crate::retention::Retention;
 
 /// The least and the most that a segment can have.
 pub(crate) const MIN_SEGMENT_LEN: u32 = 4096;
@@ -80,6 +83,8 @@ pub struct QueueConfig {
     max_gap_feeds: u32,
     consumers: Consumers,
     when_full: WhenFull,
+    retention: Retention,
+    expire_after: Option<Duration>,
     durability: Durability,
     attempt_durability: AttemptDurability,
     lane_order: LaneOrder,
@@ -101,6 +106,8 @@ impl Default for QueueConfig {
             max_gap_feeds: 64,
             consumers: Consumers::Leasing,
             when_full: WhenFull::Refuse,
+            retention: Retention::NONE,
+            expire_after: None,
             durability: Durability::EachMessage,
             attempt_durability: AttemptDurability::Written,
             lane_order: LaneOrder::Strict,
@@ -235,6 +242,21 @@ impl QueueConfig {
         Self { when_full: policy, ..self }
     }
 
+    /// How long messages stay that nobody needs any more. By default not at all.
+    #[must_use]
+    pub const fn retention(self, retention: Retention) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// Lets messages become [gaps](crate::GapCause::Expired) that were not acknowledged within this time of the queue's
+    /// own clock, which tells ages to a second at best: none goes early. By default none does. Those that are leased then
+    /// go when they are given back; dead letters stay. Cursors are not asked: what they have not passed is kept for them
+    /// as their [`MaxLag`](crate::MaxLag) says, and read as a gap.
+    #[must_use]
+    pub const fn expire_after(self, age: Option<Duration>) -> Self {
+        Self { expire_after: age, ..self }
+    }
+
     /// How many feeds of sources the record of what was dropped names at the most. By default 64, and never more than fit
     /// in a quarter of a segment, at 68 octets each, beside what else stands there. What was dropped of further ones is
     /// counted.
@@ -279,6 +301,14 @@ impl QueueConfig {
 
     pub(crate) const fn when_full_choice(&self) -> WhenFull {
         self.when_full
+    }
+
+    pub(crate) const fn retention_choice(&self) -> Retention {
+        self.retention
+    }
+
+    pub(crate) const fn age_limit(&self) -> Option<Duration> {
+        self.expire_after
     }
 
     pub(crate) const fn gap_feeds_limit(&self) -> u32 {

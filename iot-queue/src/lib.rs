@@ -144,6 +144,7 @@ mod message;
 pub mod mirror;
 mod offset;
 mod queue;
+mod retention;
 #[cfg(feature = "std")]
 pub mod shared;
 #[cfg(feature = "sim")]
@@ -160,6 +161,7 @@ pub use crate::lease::{Backoff, DeadLetter, DeathCause, LaneOrder, LeaseId, Leas
 pub use crate::message::{Appended, Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};
 pub use crate::queue::{Entries, Queue};
+pub use crate::retention::Retention;
 pub use crate::stats::Stats;
 pub use crate::storage::{
     Fate, Fault, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer,

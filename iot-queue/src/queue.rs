@@ -63,6 +63,8 @@ pub struct Queue<S> {
     quota: Quota,
     standing: Standing,
     marks: Marks,
+    /// Messages below this number were too old already when their age was looked at last.
+    outlived: u64,
     window: Window,
     counts: Counts,
 }
@@ -106,6 +108,7 @@ impl<S: Storage> Queue<S> {
             quota: Quota::default(),
             standing: Standing::new(),
             marks: Marks::default(),
+            outlived: 0,
             window: Window::default(),
             counts: Counts::default(),
         };

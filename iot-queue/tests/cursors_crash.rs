@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use iot_core::Instant;
 use iot_queue::{
     AppendError, CommitError, Consumers, CursorError, CursorId, Durability, Entry, Fate, Fault, GapCause, MaxLag,
-    MemoryStorage, Message, Offset, Queue, QueueConfig, Seek,
+    MemoryStorage, Message, Offset, Queue, QueueConfig, Retention, Seek,
 };
 use proptest::prelude::*;
 
@@ -102,12 +102,12 @@ struct World {
 }
 
 impl World {
-    fn new(consumers: Consumers, durability: Durability) -> Self {
+    fn new(consumers: Consumers, durability: Durability, retention: Retention) -> Self {
         let config = QueueConfig::default().max_payload(400).and_then(|config| config.segment_len(4096));
         let config = config.and_then(|config| config.segments(5)).expect("in range").durability(durability);
         let mut world = Self {
             queue: None,
-            config: config.consumers(consumers),
+            config: config.consumers(consumers).retention(retention),
             messages: BTreeMap::new(),
             durable: 0,
             cursors: BTreeMap::new(),
@@ -366,8 +366,8 @@ impl World {
     }
 }
 
-fn run(consumers: Consumers, durability: Durability, steps: Vec<Step>) {
-    let mut world = World::new(consumers, durability);
+fn run(consumers: Consumers, durability: Durability, retention: Retention, steps: Vec<Step>) {
+    let mut world = World::new(consumers, durability, retention);
     steps.into_iter().for_each(|step| world.step(step));
     world.fail();
     world.drain();
@@ -380,11 +380,16 @@ proptest! {
 
     #[test]
     fn cursors_of_a_log_lose_nothing_and_hold_nothing_for_ever(steps in steps()) {
-        run(Consumers::CursorsOnly, Durability::Manual, steps);
+        run(Consumers::CursorsOnly, Durability::Manual, Retention::NONE, steps);
     }
 
     #[test]
     fn cursors_of_a_work_queue_lose_nothing_and_hold_nothing_for_ever(steps in steps()) {
-        run(Consumers::Leasing, Durability::EachMessage, steps);
+        run(Consumers::Leasing, Durability::EachMessage, Retention::NONE, steps);
+    }
+
+    #[test]
+    fn cursors_of_a_log_that_keeps_what_was_read_lose_nothing_and_hold_nothing_for_ever(steps in steps()) {
+        run(Consumers::CursorsOnly, Durability::Manual, Retention::WHILE_ROOM.max_octets(9_000), steps);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 use iot_queue::{
     AppendError, Consumers, CursorId, Durability, Entry, Fate, Fault, GapCause, GapRecord, GapSigner, GapSigningError,
-    LeaseError, MaxLag, MemoryStorage, Message, Offset, Queue, QueueConfig, Seek, WhenFull,
+    LeaseError, MaxLag, MemoryStorage, Message, Offset, Queue, QueueConfig, Retention, Seek, WhenFull,
 };
 use proptest::prelude::*;
 
@@ -233,6 +233,30 @@ fn a_power_cut_at_any_operation_hides_no_loss() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_kept_for_replay_goes_before_anything_is_dropped() {
+    let config = config(Consumers::CursorsOnly).retention(Retention::WHILE_ROOM).segments(8).expect("in range");
+    let mut queue = Queue::open(MemoryStorage::new(), config, [1; 8]).expect("a new queue");
+    let cursor = queue.open_cursor("reader", Seek::Oldest, MaxLag::UNLIMITED).expect("there is room");
+    append(&mut queue, 40).expect("there is room");
+    queue.advance_cursor(cursor, Offset::new(30)).expect("they are there");
+    queue.commit().expect("the storage works");
+    while queue.oldest() < Offset::new(20) {
+        append(&mut queue, 1).expect("what was read makes room");
+    }
+    assert_eq!(queue.dropped(), None);
+    append(&mut queue, 99).expect("the oldest make room");
+    let record = queue.dropped().expect("something was dropped").clone();
+    assert_eq!(record.gap.from, Offset::new(30));
+    assert!(queue.oldest() >= record.gap.until);
+    let mut queue = Queue::open(queue.into_storage(), config, [2; 8]).expect("it was open before");
+    assert!(queue.oldest() >= record.gap.until, "what was dropped stays away");
+    let cursor = queue.cursor("reader").expect("it lasts");
+    let until = record.gap.until.number();
+    let end = queue.next_offset().number();
+    assert_eq!(read(&mut queue, cursor), (Some((30, until, GapCause::Dropped)), (until..end).collect()));
 }
 
 #[derive(Clone, Debug)]

@@ -247,6 +247,15 @@ impl Leases {
         }
     }
 
+    /// Ends the time of a live message, unless somebody holds it or has to decide about it.
+    pub(crate) fn outlive(&mut self, number: u64) {
+        match self.known.get(&number).map(|known| &known.state) {
+            Some(State::Held { .. } | State::Dead(_)) => {}
+            Some(_) => self.expire(number),
+            None => self.expired.push(number),
+        }
+    }
+
     /// Forgets all messages before `number`.
     pub(crate) fn forget_before(&mut self, number: u64) {
         while let Some((&first, _)) = self.known.first_key_value().filter(|&(&first, _)| first < number) {

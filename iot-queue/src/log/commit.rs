@@ -284,17 +284,33 @@ impl<S: Storage> Log<S> {
     /// Frees the earliest segments as long as nobody needs them, and a sync has covered that.
     fn retire(&mut self) {
         let stands = !self.standing_due && self.standing_in <= self.committed;
-        while stands && self.front_is_settled() && self.segments[0].settled_in <= self.committed {
+        if !stands {
+            return;
+        }
+        while self.is_needless(0) && !self.keeps_front() {
             self.free_front();
+        }
+        while self.is_needless(self.hold.kept) {
+            self.hold.kept += 1;
         }
     }
 
+    /// Whether nobody needs what this segment holds, which is not the last, and a sync has covered that.
+    fn is_needless(&self, at: usize) -> bool {
+        let is_last = at + 1 >= self.segments.len();
+        !is_last && self.is_settled(&self.segments[at]) && self.segments[at].settled_in <= self.committed
+    }
+
     pub(super) fn front_is_settled(&self) -> bool {
-        let is_settled = |front: &Segment| front.unsettled() == 0 && front.next() <= self.hold.from();
-        self.segments.len() > 1 && is_settled(&self.segments[0])
+        self.segments.len() > 1 && self.is_settled(&self.segments[0])
+    }
+
+    fn is_settled(&self, segment: &Segment) -> bool {
+        segment.unsettled() == 0 && segment.next() <= self.hold.from()
     }
 
     fn free_front(&mut self) {
+        self.hold.kept = self.hold.kept.saturating_sub(1);
         self.free.extend(self.segments.pop_front().map(|segment| segment.number));
     }
 }

@@ -2,6 +2,7 @@
 //! records that say so.
 
 use alloc::collections::VecDeque;
+use core::ops::Range;
 
 use super::Log;
 use crate::storage::Storage;
@@ -33,11 +34,26 @@ pub(super) struct Hold {
     pub(super) reserve: u64,
     /// Free segments that appends leave.
     pub(super) spare: u64,
+    /// Segments that nobody needs stay while all that is stored takes at most so many octets.
+    keep_octets: Option<u64>,
+    /// Such segments go that end at or before this number.
+    keep_from: u64,
+    /// So many of the oldest segments are there only because they are kept.
+    pub(super) kept: usize,
 }
 
 impl Default for Hold {
     fn default() -> Self {
-        Self { needs: Needs::Acknowledgement, from: u64::MAX, pending: VecDeque::new(), reserve: 0, spare: 0 }
+        Self {
+            needs: Needs::Acknowledgement,
+            from: u64::MAX,
+            pending: VecDeque::new(),
+            reserve: 0,
+            spare: 0,
+            keep_octets: None,
+            keep_from: 0,
+            kept: 0,
+        }
     }
 }
 
@@ -55,7 +71,9 @@ impl Hold {
     }
 
     fn set(&mut self, from: u64, commit: u64) {
-        self.from = self.from.min(from);
+        if from < self.from {
+            (self.from, self.kept) = (from, 0);
+        }
         self.pending.iter_mut().for_each(|(_, pending)| *pending = from.min(*pending));
         let last = self.pending.back().map_or(self.from, |&(_, last)| last);
         match self.pending.back_mut().filter(|(last, _)| *last == commit) {
@@ -83,7 +101,7 @@ impl<S: Storage> Log<S> {
     /// what it found. Where there is less room than that, no message is appended until there is.
     pub(crate) fn resume_hold(&mut self, number: u64, records: u64) {
         self.hold.reserve = records;
-        self.hold.from = number;
+        (self.hold.from, self.hold.kept) = (number, 0);
         self.passed = self.passed.min(number);
     }
 
@@ -97,9 +115,28 @@ impl<S: Storage> Log<S> {
         self.hold.spare = u64::from(keeps == Spare::Kept);
     }
 
-    /// Goes on to the next segment if there is only one, so that the oldest is not the last.
+    /// Keeps segments that nobody needs as long as there is other room, and all that is stored takes at most so many
+    /// octets. Right after opening: what is stored is what is on the medium then.
+    pub(crate) fn keep_octets(&mut self, octets: u64) {
+        self.hold.keep_octets = Some(octets);
+        self.passed = 0;
+    }
+
+    /// Of such segments, keeps only those that hold a message from `number` on.
+    pub(crate) fn keep_from(&mut self, number: u64) {
+        self.hold.keep_from = number;
+    }
+
+    /// Whether the oldest segment, which nobody needs, is kept.
+    pub(super) fn keeps_front(&self) -> bool {
+        let Some((front, octets)) = self.segments.front().zip(self.hold.keep_octets) else { return false };
+        let within = octets == u64::MAX || self.within_octets(octets) <= front.header.first;
+        self.free.len() as u64 > self.hold.spare && within && front.next() > self.hold.keep_from
+    }
+
+    /// Goes on to the next segment if somebody needs only one, so that the oldest is not the last.
     pub(crate) fn leave_only_segment(&mut self) -> Result<(), super::LogError> {
-        if self.segments.len() == 1 { self.rotate() } else { Ok(()) }
+        if self.segments.len() == 1 + self.hold.kept { self.rotate() } else { Ok(()) }
     }
 
     /// From now on no message waits for an acknowledgement, and none that is stored does.
@@ -113,9 +150,15 @@ impl<S: Storage> Log<S> {
         self.unsettled = 0;
     }
 
-    /// The number of the first message that is not in the oldest segment.
-    pub(crate) fn front_end(&self) -> u64 {
-        self.segments.front().map_or(0, super::Segment::next)
+    /// The numbers in the oldest segment that somebody needs.
+    pub(crate) fn front(&self) -> Range<u64> {
+        let front = self.segments.get(self.hold.kept).unwrap_or(self.tail());
+        front.header.first..front.next()
+    }
+
+    /// What is before `number` is not given any more, wherever it is stored.
+    pub(crate) fn pass(&mut self, number: u64) {
+        self.passed = self.passed.max(number);
     }
 
     /// The number of the first message of the last segment.

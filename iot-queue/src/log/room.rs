@@ -120,9 +120,9 @@ impl<S: Storage> Log<S> {
             places: tail.places(),
             ranges: tail.recorded.count(),
             open: tail.phase == Phase::Open,
-            free: self.free.len() as u64,
+            free: (self.free.len() + self.hold.kept) as u64,
             // When nobody needs anything, the last segment is free as soon as there is a next one.
-            tail_is_free: self.segments.len() == 1
+            tail_is_free: self.segments.len() == 1 + self.hold.kept
                 && self.unsettled == 0
                 && self.unrecorded.is_empty()
                 && tail.settled_in <= self.committed

@@ -322,7 +322,7 @@ impl<S: Storage> Queue<S> {
 
     /// In a log without room, saves of these places those by which cursors leave the oldest segment.
     fn save_crossings(&mut self, places: &[CursorPlace]) -> Result<(), LogError> {
-        let end = self.log.front_end();
+        let end = self.log.front().end;
         for place in places {
             if self.cursors.crosses(place.slot, end) {
                 match self.log.enter_in_reserve(CURSOR_PLACES, &CursorPlace::encode_all(core::slice::from_ref(place))) {

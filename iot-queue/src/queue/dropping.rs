@@ -72,13 +72,13 @@ impl<S: Storage> Queue<S> {
         if !self.log.has_room_when_empty(messages) {
             return Err(fail(LogError::Full));
         }
-        let before = self.log.first_stored();
+        let before = self.log.front().start;
         self.commit_all().map_err(fail)?;
-        if self.log.first_stored() > before {
+        if self.log.front().start > before {
             return Ok(());
         }
         self.log.leave_only_segment().map_err(fail)?;
-        let end = self.log.front_end();
+        let end = self.log.front().end;
         let mut record = self.record_of(end);
         record.claim = record.encode_claim(self.log.epoch());
         if let Some(signer) = &mut self.drops.signer {
@@ -94,7 +94,7 @@ impl<S: Storage> Queue<S> {
         self.drops.total += dropped;
         self.finish_drop(end);
         self.commit_all().map_err(fail)?;
-        if self.log.first_stored() > before { Ok(()) } else { Err(fail(LogError::Full)) }
+        if self.log.front().start > before { Ok(()) } else { Err(fail(LogError::Full)) }
     }
 
     /// Puts back what an earlier opening dropped, as its last record says, and finishes it.
@@ -189,6 +189,7 @@ impl<S: Storage> Queue<S> {
             self.log.settle(number);
             from = number + 1;
         }
+        self.log.pass(end);
     }
 }
 

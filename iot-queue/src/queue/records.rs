@@ -39,12 +39,12 @@ impl<S: Storage> Queue<S> {
         self.save_cursors()?;
         self.trim_drops()?;
         let mut durable = self.log.commit()?;
-        let mut oldest = self.log.oldest();
+        let mut front = self.log.front();
         // Without room, a cursor that has passed several segments is saved when it leaves each of them.
         while self.cursors.unsaved() > 0 && self.cursors.first_held() != self.cursors.first_needed() {
             self.save_cursors()?;
             durable = self.log.commit()?;
-            if core::mem::replace(&mut oldest, self.log.oldest()) == self.log.oldest() {
+            if core::mem::replace(&mut front, self.log.front()).start == self.log.front().start {
                 break;
             }
         }
@@ -66,6 +66,9 @@ impl<S: Storage> Queue<S> {
     pub(super) fn trim(&mut self) {
         let oldest = self.log.oldest();
         self.expiries.trim(oldest);
+        if let Some((_, age)) = self.config.retention_choice().limits.filter(|&(_, age)| age < Duration::MAX) {
+            self.log.keep_from(self.marks.older_than(age, self.clock.now()));
+        }
         if self.config.consumers_choice() == Consumers::CursorsOnly {
             self.leases.forget_before(oldest);
         }
@@ -80,6 +83,7 @@ impl<S: Storage> Queue<S> {
     /// Lets the leases know the time, of the queue's own clock.
     pub(super) fn advance(&mut self, now: Instant) {
         self.leases.advance(now);
+        self.expire_old(now);
         self.settle_expired();
         if self.cursors.any(|max_lag| max_lag.age.is_some()) {
             self.move_laggards();
@@ -91,6 +95,21 @@ impl<S: Storage> Queue<S> {
                 let _ = self.log.write();
             }
             self.clock.save();
+        }
+    }
+
+    /// Ends the time of messages that nobody acknowledged for as long as the configuration says.
+    fn expire_old(&mut self, now: Instant) {
+        let Some(age) = self.config.age_limit() else { return };
+        let end = self.marks.older_than(age, now);
+        if end <= self.outlived {
+            return;
+        }
+        self.outlived = end;
+        let mut from = self.log.oldest();
+        while let Some(number) = self.log.next_unsettled(from).filter(|&number| number < end) {
+            self.leases.outlive(number);
+            from = number + 1;
         }
     }
 
@@ -224,6 +243,9 @@ impl<S: Storage> Queue<S> {
         let stored = self.log.first_stored()..self.log.next();
         let mut found = Recovered::read(self.log.take_recovered_controls(), stored.clone());
         self.restore_cursors(core::mem::take(&mut found.cursors).into_values(), stored);
+        if let Some((octets, _)) = self.config.retention_choice().limits {
+            self.log.keep_octets(octets);
+        }
         self.restore_drops(&found.dropped);
         let drops = self.config.when_full_choice() == WhenFull::DropOldest;
         self.log.keep_spare(if drops { Spare::Kept } else { Spare::Used });
