@@ -146,7 +146,7 @@ fn a_full_log_is_drained_by_its_cursors_one_message_at_a_time() {
                 queue.advance_cursor(cursor, entry.end()).expect("it was read");
                 queue.commit().expect("a full log can be drained");
             }
-            assert_eq!(read(&mut queue, cursor, 1).0, []);
+            assert_eq!(read(&mut queue, cursor, 1).0, [0; 0]);
         }
         assert_eq!((queue.next_offset(), queue.stats().depth), (end, 0));
     }
