@@ -7,8 +7,10 @@ use iot_core::Timestamp;
 
 use crate::offset::Offset;
 
+mod group;
 mod table;
 
+pub(crate) use self::group::Group;
 pub(crate) use self::table::Cursors;
 
 /// Octets of the longest name of a cursor.

@@ -20,6 +20,7 @@ mod cursors;
 mod dropping;
 mod duplicates;
 mod expiry;
+mod groups;
 mod leasing;
 mod records;
 #[cfg(feature = "std")]
@@ -179,7 +180,7 @@ impl<S: Storage> Queue<S> {
     /// messages waits until then, or until somebody appends.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let saving = self.leases.is_timed().then(|| self.clock.saved_at().saturating_add(records::SAVE_CLOCK_EVERY));
-        let first = self.leases.deadline().into_iter().chain(saving).min();
+        let first = self.leases.deadline().into_iter().chain(saving).chain(self.cursors.deadline()).min();
         first.map(|at| self.clock.for_caller(at))
     }
 

@@ -1,11 +1,14 @@
 //! All cursors of a queue. It knows no log and no clock.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{CursorId, CursorStatus, MaxLag};
+use iot_core::Instant;
+
+use super::{CursorId, CursorStatus, Group, MaxLag};
 use crate::format::cursor::{CursorPlace, CursorRecord};
 use crate::log::Window;
 use crate::offset::Offset;
@@ -25,6 +28,8 @@ struct Cursor {
     /// What the last record of it says that it does not need any more.
     saved: u64,
     window: Window,
+    /// Those who share its work, if any do.
+    group: Option<Box<Group>>,
 }
 
 /// The cursors of a queue by their slots, lowest free slot first.
@@ -65,7 +70,8 @@ impl Cursors {
         let (serial, saved, window) = (self.next_serial, position.max(floor), Window::default());
         let CursorRecord { name, max_lag, .. } = record;
         self.next_serial = serial.wrapping_add(1);
-        self.cursors.insert(slot, Cursor { name, serial, max_lag, position, floor, read: position, saved, window });
+        let cursor = Cursor { name, serial, max_lag, position, floor, read: position, saved, window, group: None };
+        self.cursors.insert(slot, cursor);
     }
 
     /// Forgets a cursor, which exists.
@@ -118,6 +124,40 @@ impl Cursors {
         }
     }
 
+    /// The first message that a cursor needs.
+    pub(crate) fn needed(&self, id: CursorId) -> u64 {
+        self.cursors.get(&id.slot).map_or(0, Cursor::needed)
+    }
+
+    /// Those who share the work of a cursor, and what they read through.
+    pub(crate) fn take_group(&mut self, id: CursorId) -> (Box<Group>, Window) {
+        // Leases of groups are told apart by where their tokens begin.
+        let first_token = id.serial.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let cursor = self.cursors.get_mut(&id.slot);
+        let (group, window) = cursor.map(|cursor| (cursor.group.take(), core::mem::take(&mut cursor.window))).unzip();
+        (group.flatten().unwrap_or_else(|| Box::new(Group::new(first_token))), window.unwrap_or_default())
+    }
+
+    /// Puts them back.
+    pub(crate) fn keep_group(&mut self, id: CursorId, group: Box<Group>, window: Window) {
+        if let Some(cursor) = self.cursors.get_mut(&id.slot) {
+            (cursor.group, cursor.window) = (Some(group), window);
+        }
+    }
+
+    /// Ends leases of groups that end by `now`.
+    pub(crate) fn advance_groups(&mut self, now: Instant) {
+        for cursor in self.cursors.values_mut() {
+            let needed = cursor.needed();
+            cursor.group.iter_mut().for_each(|group| group.advance(now, needed));
+        }
+    }
+
+    /// When [`advance_groups`](Self::advance_groups) has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.cursors.values().filter_map(|cursor| cursor.group.as_ref()?.leases.deadline()).min()
+    }
+
     /// Everything below `number` is done with. Never goes back.
     pub(crate) fn advance(&mut self, id: CursorId, number: u64) {
         if let Some(cursor) = self.cursors.get_mut(&id.slot).filter(|cursor| cursor.position < number) {
@@ -131,6 +171,7 @@ impl Cursors {
     pub(crate) fn seek(&mut self, id: CursorId, number: u64) {
         if let Some(cursor) = self.cursors.get_mut(&id.slot) {
             (cursor.position, cursor.read, cursor.floor) = (number, number, 0);
+            cursor.group = None;
             // What it needs from now on must not go, saved or not.
             cursor.saved = cursor.saved.min(number);
             self.changed.insert(id.slot);

@@ -274,7 +274,7 @@ impl<S: Storage> Queue<S> {
         Ok(number.clamp(self.log.oldest(), self.log.next()))
     }
 
-    fn find_cursor(&self, id: CursorId) -> Result<(), CursorError> {
+    pub(super) fn find_cursor(&self, id: CursorId) -> Result<(), CursorError> {
         if self.cursors.has(id) { Ok(()) } else { Err(CursorError::NotFound) }
     }
 

@@ -234,12 +234,11 @@ impl<S: Storage> Queue<S> {
         let caller_deadline = self.clock.for_caller(deadline);
         self.counts.attempts += found.len() as u64;
         let grant = |stored: Stored| {
-            let Stored { offset, position, key, lane, id, payload } = stored;
-            let (lease, attempts) = self.leases.grant(offset.number(), deadline);
-            Leased { lease, offset, attempts, deadline: caller_deadline, position, key, lane, id, payload }
+            let (lease, attempts) = self.leases.grant(stored.offset.number(), deadline);
+            leased(stored, lease, attempts, caller_deadline)
         };
-        let leased: Vec<_> = found.into_iter().map(grant).collect();
-        if !leased.is_empty() {
+        let granted: Vec<_> = found.into_iter().map(grant).collect();
+        if !granted.is_empty() {
             let saved = match self.config.attempt_durability_choice() {
                 AttemptDurability::Deferred => Ok(()),
                 AttemptDurability::Written => self.write_leases(),
@@ -247,7 +246,7 @@ impl<S: Storage> Queue<S> {
             };
             saved.or_else(ReserveError::unless_full)?;
         }
-        Ok(leased)
+        Ok(granted)
     }
 
     /// Ends a lease by `end`, and saves how.
@@ -267,4 +266,10 @@ impl<S: Storage> Queue<S> {
         self.log.lose(number);
         self.leases.forget(number);
     }
+}
+
+/// A message as its holder gets it.
+pub(super) fn leased(stored: Stored, lease: LeaseId, attempts: u32, deadline: Instant) -> Leased {
+    let Stored { offset, position, key, lane, id, payload } = stored;
+    Leased { lease, offset, attempts, deadline, position, key, lane, id, payload }
 }

@@ -83,6 +83,7 @@ impl<S: Storage> Queue<S> {
     /// Lets the leases know the time, of the queue's own clock.
     pub(super) fn advance(&mut self, now: Instant) {
         self.leases.advance(now);
+        self.cursors.advance_groups(now);
         self.expire_old(now);
         self.settle_expired();
         if self.cursors.any(|max_lag| max_lag.age.is_some()) {
