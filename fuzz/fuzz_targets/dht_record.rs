@@ -1,14 +1,16 @@
 //! Records of the DHT: those that parse say the same after another reading, and none is verified that was not signed.
 //!
-//! The input is a record, or changes to one good record: a byte that tells which (0 for changes), then the octets.
+//! The input is a record, changes to one good record, or a value: a byte that tells which (0 for changes, 2 for a value),
+//! then the octets. A value is signed under each of the names that mean something, and read as what the name says.
 
 #![no_main]
 
 use std::sync::LazyLock;
 
-use iot_core::Timestamp;
+use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
-use iot_dht::{Record, UnverifiedRecord};
+use iot_dht::feed::{Cursor, Fetched, OwnerOnly, Reader, ReaderConfig};
+use iot_dht::{Contact, Mail, Receipt, Record, RosterReader, UnverifiedRecord};
 use libfuzzer_sys::fuzz_target;
 
 static SIGNED: LazyLock<Record> = LazyLock::new(|| {
@@ -16,8 +18,32 @@ static SIGNED: LazyLock<Record> = LazyLock::new(|| {
     Record::sign(&owner, b"feed/head", 7, Timestamp::from_secs(1_000), b"what the owner says").expect("within limits")
 });
 
+/// Whatever an owner signs, its readers stand it.
+fn read(value: &[u8]) {
+    let (now, wall) = (Instant::START, Timestamp::from_secs(0));
+    let owner = SigningKey::from_seed(&[3; 32]);
+    let sign = |name: &[u8]| Record::sign(&owner, name, 1, Timestamp::from_secs(1_000), value).ok();
+    let Some(contact) = sign(Contact::NAME) else { return };
+    let _ = Contact::read(&contact, wall);
+    let Some(named) = sign(b"name") else { return };
+    let _ = (Mail::read(&named, b"name", 7), Receipt::read(&named, b"name"));
+    let device = *named.owner();
+    let mut roster = RosterReader::new(device, b"name", 0);
+    let _ = roster.handle_fetched(named.key(), Some(named.clone()));
+    let mut reader = Reader::new(device, b"feed", Cursor::default(), ReaderConfig::default());
+    for _ in 0..8 {
+        let Some(fetch) = reader.poll_fetch(now, wall) else { break };
+        reader.handle_fetched(now, wall, fetch.id, Fetched { record: sign(&fetch.name), asked: 1, answered: 1 });
+        let items = std::iter::from_fn(|| reader.poll_item(&OwnerOnly)).count();
+        assert!(items <= 4096, "{items} items of one record");
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&form, input)) = input.split_first() else { return };
+    if form == 2 {
+        return read(input);
+    }
     let mut octets = input.to_vec();
     if form == 0 {
         octets = SIGNED.as_bytes().to_vec();
