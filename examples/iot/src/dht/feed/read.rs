@@ -50,10 +50,9 @@ pub fn run(parser: Parser) -> Result<(), Failure> {
                 }
             }
             let due = reader.poll_timeout().saturating_since(client.now()).clamp(Duration::from_millis(10), poll);
-            if let Some(Event::GetDone(done)) = client.event(due).await? {
-                if let Some(id) = fetches.remove(&done.operation) {
-                    reader.handle_fetched(client.now(), client::wall(), id, Fetched::from(done));
-                }
+            let Some(Event::GetDone(done)) = client.event(due).await? else { continue };
+            if let Some(id) = fetches.remove(&done.operation) {
+                reader.handle_fetched(client.now(), client::wall(), id, Fetched::from(done));
             }
         }
     })
