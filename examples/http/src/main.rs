@@ -1,0 +1,197 @@
+//! Sealed readings in HTTP requests: the device posts what it has, and the answer brings what the receiver has for it.
+//! So the receiver needs no way to the device, and proxies may stand in between.
+
+mod body;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
+use tiny_http::{Method, Request, Response, Server};
+use ureq::Agent;
+
+const APPLICATION: Application = Application {
+    name: "http",
+    about: "Posts sealed readings over HTTP until the receiver has verified and kept them.",
+    server: "127.0.0.1:8080",
+    hint: "is the receiver there? `http receiver FOLDER --server ADDRESS` starts it; trying again",
+    options: &[(
+        "authorization",
+        "FILE  a file with the value of the header `Authorization`, for a proxy that asks for it",
+    )],
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
+    dialer,
+};
+
+/// How often a device that has nothing to say asks for commands.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How long the receiver holds a request back until it has something to answer.
+const HOLD: Duration = Duration::from_millis(100);
+
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Packets that wait for a request that they can answer. Of more, the oldest are dropped, and sent again in time.
+const MAX_WAITING: usize = 256;
+
+fn main() -> ExitCode {
+    APPLICATION.main()
+}
+
+fn dialer(options: &Options) -> io::Result<Dialer> {
+    if options.role == Role::Receiver {
+        let fail = |error| io::Error::new(ErrorKind::AddrInUse, format!("{}: {error}", options.server));
+        let server = Arc::new(Server::http(&options.server).map_err(fail)?);
+        return Ok(Box::new(move || {
+            let (arrived, going) = (VecDeque::new(), VecDeque::new());
+            Ok(Box::new(Door { server: server.clone(), arrived, going, asking: None }))
+        }));
+    }
+    let authorization = match options.own("authorization") {
+        Some(file) => {
+            let fail = |error| io::Error::new(ErrorKind::InvalidInput, format!("{file}: {error}"));
+            Some(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
+        }
+        None => None,
+    };
+    if options.server.starts_with("https:") {
+        let words = "this client has no TLS; give http://HOST:PORT, of stunnel for one, which speaks it";
+        return Err(io::Error::new(ErrorKind::InvalidInput, words));
+    }
+    let url = format!("http://{}/packets", options.server.trim_start_matches("http://"));
+    let config = Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
+    let agent: Agent = config.build().into();
+    Ok(Box::new(move || {
+        let (url, authorization, going) = (url.clone(), authorization.clone(), Vec::new());
+        let mut poster = Poster {
+            agent: agent.clone(),
+            url,
+            authorization,
+            arrived: VecDeque::new(),
+            going,
+            posted: Instant::now(),
+        };
+        poster.post()?;
+        Ok(Box::new(poster))
+    }))
+}
+
+/// The device's end: it posts.
+struct Poster {
+    agent: Agent,
+    url: String,
+    authorization: Option<String>,
+    arrived: VecDeque<Vec<u8>>,
+    going: Vec<Vec<u8>>,
+    posted: Instant,
+}
+
+impl Poster {
+    /// Posts all that waits. The key lets proxies and logs tell a second try; the receiver tells it by the positions.
+    fn post(&mut self) -> io::Result<()> {
+        let mut request = self.agent.post(&self.url).header("Idempotency-Key", body::key(&self.going));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let sent = request.content_type("application/octet-stream").send(body::write(&self.going)?.as_slice());
+        let mut answer = sent.map_err(|error| match error {
+            ureq::Error::Io(error) => error,
+            other => io::Error::other(other),
+        })?;
+        match answer.status().as_u16() {
+            200 => {}
+            401 | 403 => {
+                let words = "the proxy does not let us in: wrong --authorization";
+                return Err(io::Error::new(ErrorKind::PermissionDenied, words));
+            }
+            status => return Err(io::Error::other(format!("the answer was {status}"))),
+        }
+        let octets = answer.body_mut().with_config().limit(body::MAX_LEN as u64).read_to_vec();
+        self.arrived.extend(body::read(&octets.map_err(io::Error::other)?)?);
+        self.going.clear();
+        self.posted = Instant::now();
+        Ok(())
+    }
+}
+
+impl Link for Poster {
+    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+        self.going.push(packet.to_vec());
+        Ok(())
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.arrived.is_empty() {
+            if !self.going.is_empty() || self.posted.elapsed() > POLL {
+                self.post()?;
+            } else {
+                std::thread::sleep(patience);
+            }
+        }
+        Ok(self.arrived.pop_front())
+    }
+}
+
+/// The receiver's end: it answers.
+struct Door {
+    server: Arc<Server>,
+    arrived: VecDeque<Vec<u8>>,
+    going: VecDeque<Vec<u8>>,
+    /// A request that is not answered yet, and when it came.
+    asking: Option<(Request, Instant)>,
+}
+
+impl Door {
+    fn take(&mut self, mut request: Request) -> io::Result<()> {
+        let mut octets = Vec::new();
+        let is_ours = *request.method() == Method::Post && request.url() == "/packets";
+        let read =
+            request.as_reader().take(body::MAX_LEN as u64).read_to_end(&mut octets).and_then(|_| body::read(&octets));
+        match read {
+            Ok(packets) if is_ours => {
+                self.arrived.extend(packets);
+                self.asking = Some((request, Instant::now()));
+                Ok(())
+            }
+            // Who asks for something else gets an answer, and nothing else.
+            _ => request.respond(Response::empty(if is_ours { 400 } else { 404 })).or(Ok(())),
+        }
+    }
+}
+
+impl Link for Door {
+    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+        if self.going.len() == MAX_WAITING {
+            self.going.pop_front();
+        }
+        self.going.push_back(packet.to_vec());
+        Ok(())
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if let Some(packet) = self.arrived.pop_front() {
+            return Ok(Some(packet));
+        }
+        match self.asking.take() {
+            Some((request, since)) if !self.going.is_empty() || since.elapsed() > HOLD => {
+                let packets: Vec<_> = self.going.drain(..).collect();
+                // Whoever hung up asks again, and what was for him is sent again.
+                let _ = request.respond(Response::from_data(body::write(&packets)?));
+            }
+            Some(asking) => {
+                self.asking = Some(asking);
+                std::thread::sleep(patience.min(Duration::from_millis(5)));
+            }
+            None => {
+                if let Some(request) = self.server.recv_timeout(patience)? {
+                    self.take(request)?;
+                }
+            }
+        }
+        Ok(self.arrived.pop_front())
+    }
+}
