@@ -36,6 +36,8 @@ pub struct Lookup<const N: usize> {
     own: Id<N>,
     target: Id<N>,
     config: LookupConfig,
+    /// Nobody who shares more leading bits with the own identifier is asked.
+    nearest: usize,
     /// Ascending by distance.
     candidates: Vec<Candidate<N>>,
     asked: usize,
@@ -108,8 +110,27 @@ impl<const N: usize> Lookup<N> {
 
     /// Starts a search of the node `own` for `target` from the nodes that it knows.
     pub fn new(own: Id<N>, target: Id<N>, config: LookupConfig, start: impl IntoIterator<Item = Peer<N>>) -> Self {
+        Self::within(own, target, config, 8 * N, start)
+    }
+
+    /// Starts a search for nodes of one bucket of the node's table, that of the target.
+    ///
+    /// It asks nobody who is nearer to the node itself than that bucket. Such nodes have learned from each other, may all
+    /// miss the same bucket, and would end the search among themselves.
+    pub fn across(own: Id<N>, target: Id<N>, config: LookupConfig, start: impl IntoIterator<Item = Peer<N>>) -> Self {
+        Self::within(own, target, config, own.shared_prefix(&target), start)
+    }
+
+    fn within(
+        own: Id<N>,
+        target: Id<N>,
+        config: LookupConfig,
+        nearest: usize,
+        start: impl IntoIterator<Item = Peer<N>>,
+    ) -> Self {
         let (candidates, stopped, looked_at) = (Vec::new(), Stopped::No, None);
-        let mut lookup = Self { own, target, config, candidates, asked: 0, answered: 0, failed: 0, stopped, looked_at };
+        let (asked, answered, failed) = (0, 0, 0);
+        let mut lookup = Self { own, target, config, nearest, candidates, asked, answered, failed, stopped, looked_at };
         start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1));
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
@@ -313,7 +334,7 @@ impl<const N: usize> Lookup<N> {
     }
 
     fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8) {
-        if peer.id == self.own {
+        if peer.id == self.own || self.own.shared_prefix(&peer.id) > self.nearest {
             return;
         }
         let distance = peer.id.distance(&self.target);

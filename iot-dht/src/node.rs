@@ -245,12 +245,19 @@ impl Node {
     fn start(&mut self, now: Instant, wall: Timestamp, target: Key, kind: Kind) -> OperationId {
         let id = OperationId(self.next_operation);
         self.next_operation += 1;
-        let start = self.closest_hopeful(&target);
-        let config = match kind {
-            Kind::Join | Kind::Refresh => upkeep::narrow(self.config.lookup),
-            Kind::Put(_) | Kind::Get(_) | Kind::Find => self.config.lookup,
+        let own = *self.id();
+        let lookup = match kind {
+            Kind::Refresh if target != own => {
+                Lookup::across(own, target, upkeep::narrow(self.config.lookup), self.across(&target))
+            }
+            Kind::Join | Kind::Refresh => {
+                Lookup::new(own, target, upkeep::narrow(self.config.lookup), self.closest_hopeful(&target))
+            }
+            Kind::Put(_) | Kind::Get(_) | Kind::Find => {
+                Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
+            }
         };
-        let mut operation = Operation::new(kind, Lookup::new(*self.id(), target, config, start));
+        let mut operation = Operation::new(kind, lookup);
         if operation.searches_for_value() && operation.has_record() {
             operation.lookup.stop();
         }
@@ -261,11 +268,21 @@ impl Node {
 
     /// The closest entries that have not failed of late, or, if all have, the closest.
     fn closest_hopeful(&self, target: &Key) -> Vec<Peer<32>> {
+        let start = self.hopeful(target, |_| true);
+        let all = || self.table.closest(target).take(self.config.replicas).map(Entry::peer).collect();
+        if start.is_empty() { all() } else { start }
+    }
+
+    /// Where the search for nodes of a bucket starts: with entries that are no nearer to this node than the bucket.
+    fn across(&self, target: &Key) -> Vec<Peer<32>> {
+        let bucket = self.id().shared_prefix(target);
+        self.hopeful(target, |entry| self.id().shared_prefix(entry.id()) <= bucket)
+    }
+
+    fn hopeful(&self, target: &Key, wanted: impl Fn(&Entry<32>) -> bool) -> Vec<Peer<32>> {
         let failures = self.config.table.failures_to_replace();
-        let replicas = self.config.replicas;
-        let hopeful = self.table.closest(target).filter(|entry| entry.failures() < failures);
-        let start: Vec<_> = hopeful.take(replicas).map(Entry::peer).collect();
-        if start.is_empty() { self.table.closest(target).take(replicas).map(Entry::peer).collect() } else { start }
+        let hopeful = self.table.closest(target).filter(|entry| entry.failures() < failures && wanted(entry));
+        hopeful.take(self.config.replicas).map(Entry::peer).collect()
     }
 
     /// Sends a request, if as many as configured are not yet under way.

@@ -35,16 +35,14 @@ pub(crate) struct Address {
 impl Address {
     /// The network that a limit counts by: an IPv4 /24 or an IPv6 /64.
     pub(crate) fn subnet(&self) -> Subnet {
-        let mut network = self.ip;
-        let kept = if self.is_ipv4() { 15 } else { 8 };
-        network[kept..].fill(0);
-        Subnet(network)
-    }
-
-    fn is_ipv4(&self) -> bool {
-        Ipv6Addr::from(self.ip).to_ipv4_mapped().is_some()
+        let ip = u128::from_be_bytes(self.ip);
+        let host_bits = if ip >> 32 == IPV4_MAPPED { 8 } else { 64 };
+        Subnet(ip >> host_bits << host_bits)
     }
 }
+
+/// The first 96 bits of an IPv4-mapped address.
+const IPV4_MAPPED: u128 = 0xffff;
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
@@ -66,7 +64,7 @@ impl From<Address> for SocketAddr {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Subnet([u8; 16]);
+pub(crate) struct Subnet(u128);
 
 #[cfg(test)]
 mod tests {

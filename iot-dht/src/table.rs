@@ -176,8 +176,8 @@ impl<const N: usize> Table<N> {
         let bucket_admits = |at| !self.bucket_is_full(at) || self.replaceable(at).is_some();
         index < 8 * N
             && self.place(&peer.id).is_none()
-            && self.subnet_admits(index, &peer.address.into())
             && self.bucket(index).is_none_or(bucket_admits)
+            && self.subnet_admits(index, &peer.address.into())
     }
 
     /// The entry of a node.

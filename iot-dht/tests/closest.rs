@@ -21,9 +21,26 @@ fn search(sim: &mut Sim, count: usize) -> Searches {
     searches
 }
 
+/// Which share of the buckets before its own neighbourhood, where nodes are, the average table leaves empty.
+///
+/// The neighbourhood was once estimated before the neighbours had answered, and so seemed to begin at the bootstrap
+/// node. A quarter of these buckets stayed empty, in whole neighbourhoods alike, and a search that met such
+/// neighbours alone ended among them: two in a thousand did.
+fn empty_buckets(sim: &Sim) -> f64 {
+    let (mut empty, mut all) = (0, 0);
+    for (_, node) in sim.nodes() {
+        let farthest = node.table().closest(node.id()).nth(19).map_or(0, |entry| node.id().shared_prefix(entry.id()));
+        let there = node.table().buckets().filter(|(index, _)| *index < farthest).count();
+        empty += farthest - there;
+        all += farthest;
+    }
+    f64::from(empty as u32) / f64::from(all as u32)
+}
+
 #[test]
 fn a_thousand_nodes_find_the_true_closest() {
     let mut sim = grown(1, 1000);
+    assert!(empty_buckets(&sim) <= 0.05, "{} of the buckets", empty_buckets(&sim));
     let plain = search(&mut sim, 500);
     assert!(plain.exact >= 499, "{} of 500", plain.exact);
     assert!(plain.requests.mean() <= 30.0, "{} requests", plain.requests.mean());
@@ -59,5 +76,5 @@ fn records_survive_loss_and_a_partition_that_heals() {
 fn ten_thousand_nodes_find_the_true_closest() {
     let mut sim = grown(1, 10_000);
     let plain = search(&mut sim, 5000);
-    assert!(plain.exact >= 4980, "{} of 5000", plain.exact);
+    assert!(plain.exact >= 4995, "{} of 5000", plain.exact);
 }

@@ -1,5 +1,6 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -138,10 +139,17 @@ impl Node {
         fitting.take(wanted).for_each(|peer| self.table.hear_of(peer));
     }
 
-    /// How many leading bits the closest nodes share with the own identifier, as many of them as hold one record.
+    /// How many leading bits the closest nodes share with the own identifier, as many of them as hold one record. Those
+    /// that were only named count: after the first search most neighbours have not been asked yet, and without them the
+    /// neighbourhood would seem to begin at the bootstrap node.
     fn neighbourhood(&self) -> usize {
-        let farthest = self.table.closest(self.id()).take(self.config.replicas).last();
-        farthest.map_or(0, |entry| self.id().shared_prefix(entry.id()))
+        let own = self.id();
+        let entries = self.table.closest(own).take(self.config.replicas).map(|entry| *entry.id());
+        let named = self.table.named().map(|peer| peer.id).filter(|id| self.table.entry(id).is_none());
+        let mut shared: Vec<_> = entries.chain(named).map(|id| own.shared_prefix(&id)).collect();
+        shared.sort_unstable_by_key(|bits| Reverse(*bits));
+        shared.truncate(self.config.replicas);
+        shared.last().copied().unwrap_or(0)
     }
 
     fn fill_of(&self, bucket: usize, neighbourhood: usize) -> usize {

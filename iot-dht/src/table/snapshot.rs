@@ -101,6 +101,11 @@ impl<const N: usize> Table<N> {
         None
     }
 
+    /// The nodes that are known by hearsay alone.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Peer<N>> + '_ {
+        self.hearsay.iter()
+    }
+
     /// How many nodes are known by hearsay alone.
     pub fn hearsay(&self) -> usize {
         self.hearsay.len()
