@@ -86,7 +86,7 @@ impl Shared {
             let (Some(from), Some(receiver)) = (from, receiver) else { continue };
             let number = self.relayed.fetch_add(1, Ordering::Relaxed);
             // The fraction of multiples of the golden ratio is spread evenly (Knuth, TAOCP §6.4).
-            let draw = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) * 1000 >> 32;
+            let draw = ((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) * 1000) >> 32;
             let apart = self.divided.load(Ordering::Relaxed) && from % 2 != to % 2;
             if apart || draw < self.loss_permille.load(Ordering::Relaxed) {
                 self.lost.fetch_add(1, Ordering::Relaxed);
