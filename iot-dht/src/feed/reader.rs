@@ -242,6 +242,17 @@ impl Reader {
         }
     }
 
+    /// Takes in a head that somebody pushed, such as a [`Subscription`](crate::subscription::Subscription) to
+    /// [`head_key`](Self::head_key), as if it had been fetched: what it names is fetched next, and the head itself no
+    /// sooner than [`poll_interval`](ReaderConfig::poll_interval) later.
+    pub fn handle_pushed(&mut self, now: Instant, wall: Timestamp, record: Record) {
+        if *record.key() == self.head_key() {
+            self.handle_head(now, wall, Some(record));
+        } else {
+            self.stats.refused += 1;
+        }
+    }
+
     /// The next record that is needed now. Call until it returns nothing. Each is named once: when a node is busy, keep it
     /// and ask later. At most two more than [`parallel`](ReaderConfig::parallel) wait for their results.
     pub fn poll_fetch(&mut self, now: Instant, wall: Timestamp) -> Option<Fetch> {
@@ -346,6 +357,11 @@ impl Reader {
             _ => None,
         });
         segments.chain(self.index.retry_at()).fold(self.head_at, Instant::min)
+    }
+
+    /// Where the head of the feed is stored.
+    pub fn head_key(&self) -> Key {
+        Key::of_record(&self.owner, &Part::Head.name(&self.feed))
     }
 
     /// How far it has come; start another reader there.

@@ -217,3 +217,22 @@ fn a_head_that_contradicts_itself_is_refused() {
         assert_eq!((reader.caught_up(), reader.stats().malformed), (None, 1));
     }
 }
+
+#[test]
+fn a_pushed_head_is_read_without_asking_for_it() {
+    let mut world = World::new(3);
+    let mut now = Instant::START;
+    let mut reader = world.reader(Cursor::default(), ReaderConfig::default());
+    assert_eq!(numbers(&world.read(&mut reader, &mut now)).len(), 6);
+    world.publish(1);
+    let head = world.records[&reader.head_key()].clone();
+    let other = world.remove(b"feed/s/0");
+    reader.handle_pushed(now, WALL, other);
+    assert_eq!((reader.stats().refused, reader.caught_up()), (1, Some(true)));
+
+    let before = reader.stats().fetches;
+    reader.handle_pushed(now, WALL, head.clone());
+    reader.handle_pushed(now, WALL, head);
+    assert_eq!(numbers(&world.read(&mut reader, &mut now)), [6, 7]);
+    assert_eq!(reader.stats().fetches, before + 1, "the segment alone");
+}
