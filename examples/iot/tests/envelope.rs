@@ -14,7 +14,7 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     fn with_keys() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        for kind in ["ed25519", "p256", "x25519"] {
+        for kind in ["ed25519", "p256", "x25519", "x-wing"] {
             let (secret, public) = (format!("{kind}.key"), format!("{kind}.pub"));
             folder.done(&["keygen", "--kind", kind, &secret, &public]);
         }
@@ -175,6 +175,23 @@ fn a_sealed_message_is_opened_by_its_reader() {
 }
 
 #[test]
+fn a_message_for_an_x_wing_key_is_opened_with_that_key_alone() {
+    let folder = Folder::with_keys();
+    let device = folder.identity("server");
+    folder.done(&["bundle", "--key", "server.key", "--x-wing", "x-wing.pub", "--out", "bundle", "x25519.pub"]);
+    let ends = ["--key", "ed25519.key", "--to", "bundle", "--device", &device];
+    let seal = [&["seal"], &ends[..], &["--topic", "plant/7", "--out", "message", "payload"]].concat();
+    folder.done(&[&seal[..], &["--x-wing", "x-wing.pub"]].concat());
+    assert!(folder.done(&["inspect", "message"]).contains("{1: 56, 4: h'"));
+    let open = |key: &'static str| ["open", "--key", key, "--from", "ed25519.pub", "message"];
+    assert_eq!(folder.done(&open("x-wing.key")), "21.5 Cel");
+    folder.refused(1, &open("x25519.key"));
+    folder.done(&["keygen", "--kind", "x-wing", "other.key", "other.pub"]);
+    let other = folder.refused(1, &[&seal[..], &["--x-wing", "other.pub"]].concat());
+    assert!(other.contains("does not name the X-Wing key"), "{other}");
+}
+
+#[test]
 fn a_message_is_opened_once_where_a_state_is_kept() {
     let folder = Folder::with_keys();
     let device = folder.identity("server");
@@ -273,7 +290,7 @@ fn what_is_encrypted_raw_is_opened_raw() {
 #[test]
 fn inspects_what_it_has_no_keys_for_and_shows_no_secret() {
     let folder = Folder::with_keys();
-    for kind in ["ed25519", "p256", "x25519"] {
+    for kind in ["ed25519", "p256", "x25519", "x-wing"] {
         let octets = fs::read(folder.path(format!("{kind}.key"))).unwrap();
         let shown = folder.done(&["inspect", &format!("{kind}.key")]);
         let secret: String = octets[octets.len() - 32..].iter().map(|octet| format!("{octet:02x}")).collect();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use iot_codec::cbor::{Cursor, Diagnostic, Limits};
 use iot_crypto::cose::{CoseError, Encrypt, Encrypt0, Mac0, Sign, Sign1};
 use iot_crypto::stream::StreamMessage;
-use iot_crypto::{CoseKey, KeyFile, KeyKind, RoutingHeader, UnverifiedSuccession};
+use iot_crypto::{CoseKey, KeyFile, KeyKind, RoutingHeader, UnverifiedSuccession, XWingKey, XWingSecret};
 use lexopt::Parser;
 
 use super::{hexadecimal, write};
@@ -18,6 +18,10 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
     let mut page = Page(String::new());
     if let Ok(key) = CoseKey::parse(&octets) {
         page.key(&key);
+    } else if let Ok(secret) = XWingSecret::from_secret_cose_key(&octets) {
+        page.x_wing_key(secret.public(), SECRET);
+    } else if let Ok(key) = XWingKey::from_cose_key(&octets) {
+        page.x_wing_key(&key, PUBLIC);
     } else if let Ok(file) = KeyFile::parse(&octets) {
         let cost = file.cost();
         page.line("a key file", "locked with a password");
@@ -47,6 +51,9 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
     write(None, page.0.as_bytes())
 }
 
+const SECRET: &str = "with its secret, which is not shown";
+const PUBLIC: &str = "public";
+
 /// What is printed.
 struct Page(String);
 
@@ -65,8 +72,7 @@ impl Page {
 
     /// Never the secret.
     fn key(&mut self, key: &CoseKey<'_>) {
-        let whether = if key.is_secret() { "with its secret, which is not shown" } else { "public" };
-        self.line("a key", whether);
+        self.line("a key", if key.is_secret() { SECRET } else { PUBLIC });
         self.line("kind", &format!("{:?}", key.kind()));
         self.line("kid", &key.kid().map_or("none".into(), |kid| format!("h'{}'", hexadecimal(kid))));
         if let Some(algorithm) = key.algorithm() {
@@ -87,6 +93,12 @@ impl Page {
         }
     }
 
+    fn x_wing_key(&mut self, key: &XWingKey, whether: &str) {
+        self.line("a key", whether);
+        self.line("kind", "X-Wing, experimental");
+        self.line("thumbprint", &hexadecimal(key.thumbprint().as_bytes()));
+    }
+
     fn routing(&mut self, header: &RoutingHeader<'_>, len: usize) {
         self.line("a message", "not opened");
         self.line("routing", &format!("{len} octets"));
@@ -103,7 +115,7 @@ impl Page {
 
     /// A COSE structure, member by member.
     fn structure(&mut self, structure: &Structure, octets: &[u8]) {
-        self.line(structure.name, structure.unproven);
+        self.line(structure.name, structure.unproven());
         if let Err(error) = (structure.read)(octets) {
             self.line("not readable", &error.to_string());
         }
@@ -111,7 +123,7 @@ impl Page {
         let mut cursor = Cursor::new(octets);
         let _ = cursor.tag();
         let _ = cursor.array();
-        for member in structure.members {
+        for member in ["protected", "unprotected"].iter().chain(structure.members) {
             let Ok(item) = cursor.raw_item() else { return };
             match item.cursor().bytes() {
                 // What is inside a byte string is shown if it is one item; a signature or a ciphertext never is.
@@ -126,49 +138,35 @@ impl Page {
 struct Structure {
     tag: u64,
     name: &'static str,
-    unproven: &'static str,
+    /// Those behind the headers.
     members: &'static [&'static str],
     read: fn(&[u8]) -> Result<(), CoseError>,
 }
 
 impl Structure {
     const ALL: &[Self] = &[
-        Self {
-            tag: Sign1::TAG,
-            name: "COSE_Sign1",
-            unproven: "not verified",
-            members: &["protected", "unprotected", "payload", "signature"],
-            read: |octets| Sign1::parse(octets).map(drop),
-        },
-        Self {
-            tag: Sign::TAG,
-            name: "COSE_Sign",
-            unproven: "not verified",
-            members: &["protected", "unprotected", "payload", "signatures"],
-            read: |octets| Sign::parse(octets).map(drop),
-        },
-        Self {
-            tag: Encrypt0::TAG,
-            name: "COSE_Encrypt0",
-            unproven: "not opened",
-            members: &["protected", "unprotected", "ciphertext"],
-            read: |octets| Encrypt0::parse(octets).map(drop),
-        },
-        Self {
-            tag: Encrypt::TAG,
-            name: "COSE_Encrypt",
-            unproven: "not opened",
-            members: &["protected", "unprotected", "ciphertext", "recipients"],
-            read: |octets| Encrypt::parse(octets).map(drop),
-        },
-        Self {
-            tag: Mac0::TAG,
-            name: "COSE_Mac0",
-            unproven: "not verified",
-            members: &["protected", "unprotected", "payload", "tag"],
-            read: |octets| Mac0::parse(octets).map(drop),
-        },
+        Self::new(Sign1::TAG, "COSE_Sign1", &["payload", "signature"], |octets| Sign1::parse(octets).map(drop)),
+        Self::new(Sign::TAG, "COSE_Sign", &["payload", "signatures"], |octets| Sign::parse(octets).map(drop)),
+        Self::new(Encrypt0::TAG, "COSE_Encrypt0", &["ciphertext"], |octets| Encrypt0::parse(octets).map(drop)),
+        Self::new(Encrypt::TAG, "COSE_Encrypt", &["ciphertext", "recipients"], |octets| {
+            Encrypt::parse(octets).map(drop)
+        }),
+        Self::new(Mac0::TAG, "COSE_Mac0", &["payload", "tag"], |octets| Mac0::parse(octets).map(drop)),
     ];
+
+    const fn new(
+        tag: u64,
+        name: &'static str,
+        members: &'static [&'static str],
+        read: fn(&[u8]) -> Result<(), CoseError>,
+    ) -> Self {
+        Self { tag, name, members, read }
+    }
+
+    /// What was not done, because it takes a key.
+    fn unproven(&self) -> &'static str {
+        if self.members[0] == "ciphertext" { "not opened" } else { "not verified" }
+    }
 
     /// The kind that the tag says; without a tag, the one as which the octets can be read.
     fn of(octets: &[u8]) -> Option<&'static Self> {

@@ -5,8 +5,8 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 
 use iot_crypto::{
-    AgreementKey, AgreementSecret, CoseKey, KeyFile, KeyFileCost, KeyFileError, KeyKind, P256SigningKey, Signature,
-    Signer, SignerError, SigningKey, VerifyingKey,
+    AgreementKey, AgreementSecret, BufferTooSmall, CoseKey, CoseKeyError, KeyFile, KeyFileCost, KeyFileError, KeyKind,
+    P256SigningKey, Signature, Signer, SignerError, SigningKey, VerifyingKey, XWingKey, XWingSecret,
 };
 use lexopt::Parser;
 use zeroize::Zeroizing;
@@ -22,30 +22,32 @@ const USE: &[u8] = b"iot envelope key";
 pub fn generate(parser: Parser) -> Result<(), Failure> {
     let options = Options::parse(parser, &["kind", "password"], &[], &["SECRET", "PUBLIC"])?;
     let mut rng = generator()?;
-    let mut secret = Zeroizing::new([0; CoseKey::MAX_LEN]);
-    let (public, thumbprint, len) = match options.text("kind")?.unwrap_or("ed25519") {
+    let (secret, public, thumbprint) = match options.text("kind")?.unwrap_or("ed25519") {
         "ed25519" => {
             let key = SigningKey::generate(&mut rng);
             let public = key.verifying_key();
-            (public.to_cose_key(), public.thumbprint(), key.write_secret_cose_key(&mut *secret))
+            (object(|buffer| key.write_secret_cose_key(buffer)), public.to_cose_key(), public.thumbprint())
         }
         "p256" => {
             let key = P256SigningKey::generate(&mut rng);
             let public = key.verifying_key();
-            (public.to_cose_key(), public.thumbprint(), key.write_secret_cose_key(&mut *secret))
+            (object(|buffer| key.write_secret_cose_key(buffer)), public.to_cose_key(), public.thumbprint())
         }
         "x25519" => {
             let key = AgreementSecret::generate(&mut rng);
-            (key.public().to_cose_key(), key.thumbprint(), key.write_secret_cose_key(&mut *secret))
+            (object(|buffer| key.write_secret_cose_key(buffer)), key.public().to_cose_key(), key.thumbprint())
+        }
+        "x-wing" => {
+            let key = XWingSecret::generate(&mut rng);
+            (key.to_secret_cose_key(), key.public().to_cose_key(), key.public().thumbprint())
         }
         other => return Err(Failure::Usage(format!("there are no keys of the kind {other:?}"))),
     };
-    let len = len.expect("the buffer takes the longest key");
     let locked;
     let secret = match options.get("password") {
-        None => &secret[..len],
+        None => &secret[..],
         Some(name) => {
-            let lock = KeyFile::lock(&secret[..len], &password(name)?, USE, KeyFileCost::default(), &mut rng);
+            let lock = KeyFile::lock(&secret, &password(name)?, USE, KeyFileCost::default(), &mut rng);
             locked = lock.map_err(|error| refused(name, &error))?;
             &locked[..]
         }
@@ -55,6 +57,14 @@ pub fn generate(parser: Parser) -> Result<(), Failure> {
     println!("thumbprint  {}", thumbprint.device_id());
     println!("key id      {}", thumbprint.key_id());
     Ok(())
+}
+
+/// The octets of a secret key object.
+fn object(write: impl FnOnce(&mut [u8]) -> Result<usize, BufferTooSmall>) -> Zeroizing<Vec<u8>> {
+    let mut octets = Zeroizing::new(vec![0; CoseKey::MAX_LEN]);
+    let len = write(&mut octets).expect("the buffer takes the longest key");
+    octets.truncate(len);
+    octets
 }
 
 /// A new file that never replaces another one, since that could be a key.
@@ -129,9 +139,31 @@ pub fn signing(options: &Options) -> Result<Signing, Failure> {
 
 /// The secret of `--key`, to open with.
 pub fn agreement(options: &Options) -> Result<AgreementSecret, Failure> {
-    let octets = secret_object(options)?;
-    let read = CoseKey::parse(&octets).and_then(|object| object.agreement_secret());
+    agreement_of(options, &secret_object(options)?)
+}
+
+fn agreement_of(options: &Options, octets: &[u8]) -> Result<AgreementSecret, Failure> {
+    let read = CoseKey::parse(octets).and_then(|object| object.agreement_secret());
     read.map_err(|error| refused(options.get("key").unwrap_or_default(), &error))
+}
+
+/// The secrets of a reader, of which the tool is given one at a time.
+#[derive(Default)]
+pub struct Secrets {
+    pub agreement: Vec<AgreementSecret>,
+    pub x_wing: Vec<XWingSecret>,
+}
+
+/// The secret of `--key`, of either kind to which messages are sealed.
+pub fn opening(options: &Options) -> Result<Secrets, Failure> {
+    let octets = secret_object(options)?;
+    match XWingSecret::from_secret_cose_key(&octets) {
+        Ok(secret) => Ok(Secrets { x_wing: vec![secret], ..Secrets::default() }),
+        Err(CoseKeyError::KeyType { .. }) => {
+            Ok(Secrets { agreement: vec![agreement_of(options, &octets)?], ..Secrets::default() })
+        }
+        Err(error) => Err(refused(options.get("key").unwrap_or_default(), &error)),
+    }
 }
 
 /// The public key of a file, to verify with.
@@ -144,4 +176,9 @@ pub fn verifying(name: &OsStr) -> Result<VerifyingKey, Failure> {
 pub fn sealing(name: &OsStr) -> Result<AgreementKey, Failure> {
     let octets = source::read(name)?;
     CoseKey::parse(&octets).and_then(|object| object.agreement_key()).map_err(|error| refused(name, &error))
+}
+
+/// The X-Wing key of a file, to seal to.
+pub fn sealing_x_wing(name: &OsStr) -> Result<XWingKey, Failure> {
+    XWingKey::from_cose_key(&source::read(name)?).map_err(|error| refused(name, &error))
 }

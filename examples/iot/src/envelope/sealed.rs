@@ -18,7 +18,7 @@ use crate::{Failure, source};
 
 /// `iot envelope bundle`: says to which key others seal.
 pub fn bundle(parser: Parser) -> Result<(), Failure> {
-    let valued = ["key", "password", "sequence", "days", "next", "out"];
+    let valued = ["key", "password", "sequence", "days", "next", "x-wing", "out"];
     let options = Options::parse(parser, &valued, &[], &["AGREEMENT"])?;
     let agreement = keys::sealing(options.file(0))?;
     let signer = keys::signing(&options)?;
@@ -27,6 +27,9 @@ pub fn bundle(parser: Parser) -> Result<(), Failure> {
     let mut draft = BundleDraft::new(&agreement, options.number("sequence")?.unwrap_or(1), expires);
     if let Some(next) = options.get("next") {
         draft = draft.committing_to(&keys::verifying(next)?.thumbprint());
+    }
+    if let Some(name) = options.get("x-wing") {
+        draft = draft.with_x_wing(&keys::sealing_x_wing(name)?);
     }
     let octets = draft.issue(&signer).map_err(|error| Failure::Input(error.to_string()))?;
     write(options.get("out"), &octets)
@@ -38,7 +41,7 @@ pub fn seal(parser: Parser) -> Result<(), Failure> {
         return raw::seal(parser);
     }
     let own = ["key", "password", "succession", "topic", "stream", "sequence", "incarnation"];
-    let valued = [&own[..], &["to", "device", "to-succession", "out"]].concat();
+    let valued = [&own[..], &["to", "device", "to-succession", "x-wing", "out"]].concat();
     let options = Options::parse(parser, &valued, &[], &["FILE"])?;
     let signer = keys::signing(&options)?;
     let name = options.required("to")?;
@@ -56,7 +59,10 @@ pub fn seal(parser: Parser) -> Result<(), Failure> {
         sequence: options.number("sequence")?.unwrap_or(0),
     };
     let payload = source::read(options.file(0))?;
-    let sealer = Sealer::new(position.source, &signer, reader).carrying(Carries::SourceAndTopic);
+    let mut sealer = Sealer::new(position.source, &signer, reader).carrying(Carries::SourceAndTopic);
+    if let Some(name) = options.get("x-wing") {
+        sealer = sealer.to_x_wing(&keys::sealing_x_wing(name)?).map_err(|error| refused(name, &error))?;
+    }
     let sealed = sealer.seal(&Heading { topic, position }, &payload, now(), &mut rng);
     write(options.get("out"), &sealed.map_err(|error| refused(options.file(0), &error))?)
 }
@@ -68,7 +74,7 @@ pub fn open(parser: Parser) -> Result<(), Failure> {
     }
     let valued = ["key", "password", "from", "succession", "topic", "state", "out"];
     let options = Options::parse(parser, &valued, &[], &["FILE"])?;
-    let secrets = [keys::agreement(&options)?];
+    let secrets = keys::opening(&options)?;
     let key = keys::verifying(options.required("from")?)?;
     let sender = Sender { device: device_of(&key, options.get("succession"))?, key };
     let topic = options.text("topic")?;
@@ -81,7 +87,7 @@ pub fn open(parser: Parser) -> Result<(), Failure> {
         Some((state, before)) => (Some(state), before),
         None => (None, state::nothing()),
     };
-    let mut opener = Opener::new(&secrets, sender, before);
+    let mut opener = Opener::new(&secrets.agreement, sender, before).with_x_wing(&secrets.x_wing);
     let opened = opener.open(topic, &mut message, &mut scratch).map_err(|error| refused(options.file(0), &error))?;
     if let Some(state) = state {
         state.save(opener.replay())?;
