@@ -3,8 +3,8 @@
 //! # What it does not do
 //!
 //! It contains no cryptography, knows no transport and starts no thread; it reads no clock and draws no randomness. It
-//! serves one owner at a time: a second process is refused. It does not look into payloads, and it does not drop
-//! anything to make room: a full queue refuses.
+//! serves one owner at a time: a second process is refused. It does not look into payloads. It drops nothing to make
+//! room and lets nothing expire, unless it is told to: a full queue refuses.
 //!
 //! # Example
 //!
@@ -62,6 +62,61 @@
 //!
 //! [`entries_from`](Queue::entries_from) and [`ack_before`](Queue::ack_before) make a journal of the queue.
 //!
+//! ## Cursors
+//!
+//! A [cursor](Queue::open_cursor) reads the same log under a name that lasts, in the order of the log, at its own pace:
+//! messages, and a [`Gap`] wherever some are missing. It goes back to a place or a time, as far as messages are still
+//! stored, and [`MaxLag`] moves it on when it stays too far behind, so that a reader who never comes back fills nothing.
+//!
+//! | who knows | finds here |
+//! |---|---|
+//! | a work queue; JetStream's *work queue* retention; IronMQ | the default, [`Consumers::Leasing`] |
+//! | JetStream's *interest* retention | [`Consumers::CursorsOnly`]: a message goes when all cursors have passed it |
+//! | a topic of Kafka; JetStream's *limits* retention | the same, with [`Retention::WHILE_ROOM`] |
+//! | both at once: jobs, and a mirror or a journal of them | [`Consumers::Leasing`] and cursors: a message goes when it was acknowledged and all have passed it |
+//! | a consumer group | a cursor that several share: [`reserve_from`](Queue::reserve_from), [`ack_from`](Queue::ack_from). There are no partitions to be assigned: messages go to whoever asks, and each can be acknowledged alone |
+//! | committed offsets | [`advance_cursor`](Queue::advance_cursor), durable with the next [`commit`](Queue::commit) or durable append, at no sync of its own |
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use iot_core::Instant;
+//! use iot_queue::{Entry, MaxLag, MemoryStorage, Message, Queue, QueueConfig, Seek};
+//!
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let config = QueueConfig::default().segment_len(256 << 10)?.segments(4)?;
+//! let mut queue = Queue::open(MemoryStorage::new(), config, [7; 8])?;
+//! let a_week = MaxLag::UNLIMITED.age(Duration::from_secs(7 * 86_400));
+//! let mirror = queue.open_cursor("mirror", Seek::Oldest, a_week)?;
+//! queue.append(&Message::new(b"21.5 C"))?;
+//!
+//! for entry in queue.read_cursor(Instant::START, mirror, 100)? {
+//!     match &entry {
+//!         Entry::Message(stored) => assert_eq!(stored.payload, b"21.5 C"),
+//!         Entry::Gap(gap) => panic!("nothing is missing: {gap:?}"),
+//!     }
+//!     queue.advance_cursor(mirror, entry.end())?;
+//! }
+//! queue.commit()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## When it is full
+//!
+//! [`WhenFull`] says what becomes of an append without room: it is refused, or the oldest messages are dropped, whoever
+//! still needs them. `append_wait` of `shared::SharedQueue` waits instead. What was dropped is [recorded](GapRecord): by
+//! place in the log, and by source and sequence number for up to [`max_gap_feeds`](QueueConfig::max_gap_feeds) of them; a
+//! [`GapSigner`] of the caller's signs the record, as the claim of whoever dropped. It is durable before anything is lost,
+//! and stays until every cursor has passed the gap and the leasing consumers [said](Queue::ack_dropped) that they know.
+//!
+//! Everything in a full queue can still be read, acknowledged and committed, and then there is room again.
+//!
+//! What goes without having been delivered goes by one of four settings, all off by default: a message's
+//! [time to live](Message::time_to_live), [`expire_after`](QueueConfig::expire_after), a cursor's [`MaxLag`], and
+//! [`WhenFull::DropOldest`]. Each leaves a gap.
+//!
+//! ## Mirrors, threads and tasks
+//!
 //! A [`mirror`] forwards the log to another queue, over any byte stream, or to a broker: in order, each entry once, behind
 //! what the other side says it has, and with a gap for what is missing. What it has [confirmed](mirror::Mirror::confirmed)
 //! can be let go of.
@@ -80,6 +135,10 @@
 //! | `ack`, then `commit` | does not come again | does not come again |
 //! | `reserve`: the attempt | counted | counted from the next `commit` on, or as [`AttemptDurability`] says |
 //! | `release`, `nack`, `reject`, `redrive` | kept | kept from the next `commit` on |
+//! | `advance_cursor`, `seek_cursor` | may be taken back | may be taken back |
+//! | the same, or `open_cursor`, `delete_cursor`, then `commit` | kept | kept |
+//! | an acknowledgement by `ack_from`, when all before it are acknowledged and a `commit` came after | kept | kept |
+//! | the record of what was dropped | kept | kept |
 //! | a lease | ends | ends |
 //! | a delay, a time to live | go on | go on; the time that the power was off does not count, unless a [wall clock](Queue::tell_wall_clock) tells |
 //!
@@ -98,14 +157,16 @@
 //! # Limits
 //!
 //! Payloads of up to [`QueueConfig::max_payload`], 64 KiB by default, and never more than three quarters of a segment; keys of 255
-//! octets, identifiers of 16, reasons of 200, 8 lanes. All segments are allocated when the queue is opened. Of them, 96
+//! octets, identifiers of 16, reasons of 200, 8 lanes; [`max_cursors`](QueueConfig::max_cursors) cursors, 16 by default,
+//! with names of 64 octets. All segments are allocated when the queue is opened. Of them, 96
 //! octets for each message that has no acknowledgement yet are kept for it and for its leases, so that a full queue can
-//! be drained: at 100 % `append` says [`AppendError::Full`] while everything else works. Where leases are taken so often
-//! that their records find no room, the latest are kept in memory only, and [`Stats::unsaved`] counts them. Space returns
-//! in the order of the log, a segment at a time: one old message that nobody acknowledges holds what comes after it.
+//! be drained: at 100 % `append` says [`AppendError::Full`] while everything else works. Where leases are taken, or cursors
+//! advanced, so often that their records find no room, the latest are kept in memory only, and [`Stats::unsaved`] counts
+//! them. Space returns in the order of the log, a segment at a time: one old message that nobody acknowledges, or that a
+//! cursor has not passed, holds what comes after it.
 //!
 //! In memory a stored message takes 4 octets and a bit; one that was handed out, or that has a lane, a key, a delay or a
-//! time to live, about 300 more, and opening reads it. The work of a call grows with the messages that it hands out or
+//! time to live, about 300 more, and opening reads it. A cursor that reads takes 64 KiB. The work of a call grows with the messages that it hands out or
 //! whose time has come, and with the logarithm of those that are known so; [`find`](Queue::find) reads the whole log.
 //!
 //! # Features
