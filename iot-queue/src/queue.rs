@@ -74,6 +74,7 @@ pub struct Queue<S> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     appended: u64,
+    appended_octets: u64,
     acknowledged: u64,
     attempts: u64,
     duplicates: u64,
@@ -264,6 +265,7 @@ impl<S: Storage> Queue<S> {
             delayed: self.leases.delayed() as u64,
             dead: self.leases.dead() as u64,
             appended: self.counts.appended,
+            appended_octets: self.counts.appended_octets,
             acknowledged: self.counts.acknowledged,
             attempts: self.counts.attempts,
             dead_lettered: self.leases.dead_lettered(),
@@ -348,6 +350,7 @@ impl<S: Storage> Queue<S> {
             }
         };
         self.counts.appended += messages.len() as u64;
+        self.counts.appended_octets += messages.iter().map(|message| message.payload().len() as u64).sum::<u64>();
         Ok(Offset::new(first))
     }
 

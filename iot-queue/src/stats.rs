@@ -17,6 +17,8 @@ pub struct Stats {
     pub dead: u64,
     /// Messages appended since the queue was opened.
     pub appended: u64,
+    /// Octets of the payloads of those.
+    pub appended_octets: u64,
     /// Messages acknowledged since the queue was opened.
     pub acknowledged: u64,
     /// Times that a message was handed out since the queue was opened.
@@ -65,4 +67,13 @@ pub struct Stats {
     pub syncs: u64,
     /// Octets handed to the storage since the queue was opened, headers and footers included.
     pub written: u64,
+}
+
+impl Stats {
+    /// How many octets were handed to the storage for each octet of a payload that was appended, since the queue was
+    /// opened: records, pages, headers, footers, acknowledgements and leases. Nothing before the first. What the medium
+    /// writes beyond what it is handed, a file system's journal for example, only the medium knows.
+    pub fn write_amplification(&self) -> Option<f64> {
+        (self.appended_octets > 0).then(|| self.written as f64 / self.appended_octets as f64)
+    }
 }

@@ -125,3 +125,16 @@ fn what_nobody_acknowledged_expires_only_where_the_configuration_says_so() {
     let queue = open(queue.into_storage(), config, 2);
     assert_eq!((queue.stats().depth, queue.stats().dead, queue.stats().expired), (2, 1, 4));
 }
+
+#[test]
+fn the_statistics_tell_what_the_medium_is_handed_for_each_octet() {
+    let mut queue = open(MemoryStorage::new(), config(Consumers::Leasing, Retention::NONE), 1);
+    assert_eq!(queue.stats().write_amplification(), None);
+    let before = queue.stats().written;
+    append(&mut queue, 4);
+    let stats = queue.stats();
+    assert_eq!(stats.appended_octets, 2_000);
+    // A header of 32 octets each, and padding.
+    assert_eq!(stats.written - before, 4 * (32 + 504));
+    assert_eq!(stats.write_amplification(), Some(stats.written as f64 / 2_000.0));
+}
