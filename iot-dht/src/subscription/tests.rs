@@ -37,13 +37,16 @@ fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, last], 4000))
 }
 
+/// Whether a datagram from the first to the second address is lost.
+type Loss = Box<dyn FnMut(SocketAddr, SocketAddr, &[u8]) -> bool>;
+
 /// Three nodes with stores, and a subscriber, on a network that takes 20 ms and loses what it is told to lose.
 struct World {
     now: Instant,
     nodes: BTreeMap<SocketAddr, (Leases, Store)>,
     subscriber: Subscription,
     flights: Vec<(Instant, SocketAddr, SocketAddr, Vec<u8>)>,
-    lost: Box<dyn FnMut(SocketAddr, SocketAddr, &[u8]) -> bool>,
+    lost: Loss,
     changes: Vec<u64>,
 }
 

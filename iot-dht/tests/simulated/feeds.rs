@@ -198,7 +198,7 @@ fn quiet() -> NodeConfig {
 /// requests. `iot dht sim --scenario offline` measures the same in a larger network.
 #[test]
 fn a_reader_offline_for_a_week_catches_up_with_few_requests() {
-    let (mut network, all) = Network::with_config(34, 40, quiet());
+    let (mut network, all) = Network::with_config(34, 24, quiet());
     let owner = network.key();
     let device = network.add(Role::Client);
     network.bootstrap(device, &all[1..3]);

@@ -49,6 +49,9 @@ fn read_lies(
     items
 }
 
+/// What a liar makes of a record.
+type Lie<'l> = Box<dyn Fn(&Record) -> Record + 'l>;
+
 #[test]
 fn records_that_were_not_asked_for_are_refused() {
     let world = World::new(20);
@@ -61,7 +64,7 @@ fn records_that_were_not_asked_for_are_refused() {
         let name: &[u8] = if record.name() == b"feed/s/1" { b"feed/s/2" } else { b"feed/s/1" };
         world.records[&Key::of_record(&owner().verifying_key().device_id(), name)].clone()
     };
-    let lies: [(&str, Box<dyn Fn(&Record) -> Record>); 3] = [
+    let lies: [(&str, Lie<'_>); 3] = [
         ("another owner", Box::new(other_owner)),
         ("truncated", Box::new(truncated)),
         ("another segment", Box::new(neighbour)),
