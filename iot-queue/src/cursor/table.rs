@@ -76,8 +76,13 @@ impl Cursors {
 
     /// Forgets a cursor, which exists.
     pub(crate) fn delete(&mut self, id: CursorId) {
-        self.cursors.remove(&id.slot);
-        self.changed.remove(&id.slot);
+        self.forget(id.slot);
+    }
+
+    /// Forgets whatever cursor is in this slot.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        self.cursors.remove(&slot);
+        self.changed.remove(&slot);
     }
 
     /// Takes note that a cursor was deleted of which records tell.

@@ -25,9 +25,9 @@ impl GapRecord {
 
     /// Adds a message, in a record of at most so many feeds.
     pub(crate) fn add(&mut self, position: Option<&Position>, max_feeds: usize) {
-        self.messages += 1;
+        self.messages = self.messages.saturating_add(1);
         let Some(position) = position else {
-            self.unnamed += 1;
+            self.unnamed = self.unnamed.saturating_add(1);
             return;
         };
         let has_room = self.feeds.len() < max_feeds;
@@ -38,13 +38,13 @@ impl GapRecord {
         match self.feeds.iter_mut().find(is_of) {
             Some(feed) => {
                 (feed.from, feed.until) = (feed.from.min(from), feed.until.max(until));
-                feed.messages += 1;
+                feed.messages = feed.messages.saturating_add(1);
             }
             None if has_room => {
                 let Position { source, stream, incarnation, .. } = *position;
                 self.feeds.push(DroppedFeed { source, stream, incarnation, from, until, messages: 1 });
             }
-            None => self.unnamed += 1,
+            None => self.unnamed = self.unnamed.saturating_add(1),
         }
     }
 

@@ -90,8 +90,7 @@ impl<S: Storage> Log<S> {
         if !self.lets_stand(kind, key, payload) {
             return Err(LogError::Full);
         }
-        self.stand(kind, key, payload);
-        Ok(())
+        if self.stand(kind, key, payload) { Ok(()) } else { Err(LogError::Full) }
     }
 
     /// Whether [`set_standing`](Self::set_standing) has room.
@@ -104,16 +103,20 @@ impl<S: Storage> Log<S> {
     }
 
     /// As [`set_standing`](Self::set_standing), whether there is room or not: for a record that stood before the log was
-    /// opened, or one that was just entered.
-    pub(crate) fn stand(&mut self, kind: u8, key: u64, payload: &[u8]) {
-        let Some(len) = self.control_len(payload) else { return };
+    /// opened, or one that was just entered. Says whether it does: all of them together never take more than a quarter of
+    /// a segment.
+    pub(crate) fn stand(&mut self, kind: u8, key: u64, payload: &[u8]) -> bool {
+        let fits = |len: &u32| *len <= self.room_to_stand(kind, key);
+        let Some(len) = self.control_len(payload).filter(fits) else { return false };
         if let Some(record) = self.standing.records.get_mut(&(kind, key)).filter(|record| record.len() == payload.len())
         {
-            return record.copy_from_slice(payload);
+            record.copy_from_slice(payload);
+            return true;
         }
         self.clear_standing(kind, key);
         self.standing.records.insert((kind, key), payload.to_vec());
         self.standing.octets += len;
+        true
     }
 
     /// Lets new segments begin without the record that [`set_standing`](Self::set_standing) asked for. An earlier

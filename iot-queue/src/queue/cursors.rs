@@ -185,7 +185,12 @@ impl<S: Storage> Queue<S> {
     /// Puts back the cursors of earlier openings, whose records were found.
     pub(super) fn restore_cursors(&mut self, records: impl Iterator<Item = CursorRecord>, stored: Range<u64>) {
         records.for_each(|record| self.cursors.restore(record, stored.clone()));
-        self.cursors.slots().into_iter().for_each(|slot| self.stand(slot));
+        for slot in self.cursors.slots() {
+            // There is always room for what a queue wrote.
+            if !self.stand(slot) {
+                self.cursors.forget(slot);
+            }
+        }
         let records = RECORDS_KEPT * self.cursors.count() as u64;
         self.log.resume_hold(self.cursors.first_held().unwrap_or(u64::MAX), records);
     }
@@ -347,10 +352,9 @@ impl<S: Storage> Queue<S> {
         self.stand(slot);
     }
 
-    /// Lets new segments begin with a record of the cursor in this slot.
-    fn stand(&mut self, slot: u32) {
-        if let Some(record) = self.cursors.record(slot) {
-            self.log.stand(CURSOR, slot.into(), &record.encode());
-        }
+    /// Lets new segments begin with a record of the cursor in this slot. Says whether there is room for that.
+    fn stand(&mut self, slot: u32) -> bool {
+        let record = self.cursors.record(slot);
+        record.is_some_and(|record| self.log.stand(CURSOR, slot.into(), &record.encode()))
     }
 }

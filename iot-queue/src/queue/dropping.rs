@@ -100,10 +100,10 @@ impl<S: Storage> Queue<S> {
     /// Puts back what an earlier opening dropped, as its last record says, and finishes it.
     pub(super) fn restore_drops(&mut self, payload: &[u8]) {
         let Some((told, record)) = decode(payload) else { return };
-        self.drops.told = told;
-        self.drops.record = Some(record);
-        let until = self.drops.record.as_ref().map_or(0, |record| record.gap.until.number().min(self.log.next()));
-        self.log.stand(DROPPED, 0, payload);
+        let until = record.gap.until.number().min(self.log.next());
+        if self.log.stand(DROPPED, 0, payload) {
+            (self.drops.told, self.drops.record) = (told, Some(record));
+        }
         self.finish_drop(until);
     }
 

@@ -25,7 +25,8 @@ fn open(storage: MemoryStorage, opening: u8) -> Queue<MemoryStorage> {
 /// Octets among which large and small numbers are frequent.
 fn payloads() -> impl Strategy<Value = Vec<u8>> {
     let octet = prop_oneof![2 => Just(0), 2 => Just(0xff), 1 => 0..9_u8, 1 => any::<u8>()];
-    let len = prop_oneof![Just(16), Just(24), Just(40), Just(192), Just(272), 0..300_usize];
+    let len = [16, 20, 24, 40, 49, 60, 64, 132, 192, 272].map(Just);
+    let len = prop_oneof![10 => prop::strategy::Union::new(len), 1 => 0..300_usize];
     (prop::collection::vec(octet, 300), len).prop_map(|(octets, len)| octets[..len].to_vec())
 }
 
@@ -33,7 +34,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_control_records_say_the_queue_works(records in prop::collection::vec((16..23_u8, payloads()), 1..12)) {
+    fn whatever_control_records_say_the_queue_works(records in prop::collection::vec((16..26_u8, payloads()), 1..12)) {
         let mut queue = open(MemoryStorage::new(), 1);
         let position = Position {
             source: DeviceId::from_bytes([0; 32]),
@@ -56,12 +57,25 @@ proptest! {
                 queue.ack(leased.lease).expect("it is held");
             }
             queue.gaps().for_each(drop);
+            let cursors: Vec<_> = queue.cursors().collect();
+            for cursor in &cursors {
+                queue.read_cursor(boot, cursor.id, 99).expect("the storage works");
+                queue.advance_cursor(cursor.id, queue.next_offset()).expect("they are there");
+            }
+            queue.stats();
             queue.commit().expect("the storage works");
         }
         for letter in queue.dead_letters(Offset::START).collect::<Vec<_>>() {
             queue.ack_dead(letter.offset).expect("it is dead");
         }
         queue.ack_before(queue.next_offset()).expect("the storage works");
+        queue.ack_dropped(queue.next_offset()).expect("the storage works");
+        queue.commit().expect("the storage works");
+        for count in 0..200_u8 {
+            // Through all segments, which begin with whatever stands.
+            let _ = queue.append_unseen(&[Message::new(&[count; 90])]);
+            queue.ack_before(queue.next_offset()).expect("the storage works");
+        }
         queue.commit().expect("the storage works");
         let queue = open(queue.into_storage(), 3);
         prop_assert_eq!(queue.stats().depth, 0);
