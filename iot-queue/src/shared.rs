@@ -47,6 +47,7 @@ use crate::storage::Storage;
 mod clock;
 mod commit;
 mod futures;
+mod reading;
 mod room;
 mod settings;
 mod state;
@@ -55,6 +56,7 @@ mod upkeep;
 
 pub use self::clock::Clock;
 pub use self::futures::{Committed, Reserving};
+pub use self::reading::Reading;
 pub use self::room::Submitting;
 pub use self::settings::SharedSettings;
 

@@ -9,6 +9,7 @@ use std::thread;
 
 use super::*;
 use crate::config::QueueConfig;
+use crate::cursor::{MaxLag, Seek};
 use crate::message::Entry;
 use crate::storage::{Fault, MemoryStorage, SegmentExtent, SegmentNumber, StorageError, Syncer};
 
@@ -327,6 +328,32 @@ fn a_task_waits_for_room_and_leaves_nothing_when_it_is_dropped() {
         let ticket = submits.join().unwrap();
         assert_eq!(ticket.offset(), Offset::new(held as u64), "what was dropped appended nothing");
         queue.wait(ticket).unwrap();
+    });
+}
+
+#[test]
+fn a_cursor_waits_for_what_is_appended_on_a_thread_and_in_a_task() {
+    let queue = Medium::default().share(Durability::Manual, SharedSettings::default());
+    let open = |queue: &mut Queue<Medium>, _| queue.open_cursor("reader", Seek::Oldest, MaxLag::UNLIMITED);
+    let cursor = queue.with(open).unwrap();
+    assert_eq!(queue.read_wait(cursor, 4, Duration::from_millis(5)), Ok(Vec::new()));
+    let payload = |entry: &Entry| match entry {
+        Entry::Message(stored) => stored.payload.clone(),
+        Entry::Gap(gap) => panic!("{gap:?}"),
+    };
+    thread::scope(|threads| {
+        let reads = threads.spawn(|| queue.read_wait(cursor, 4, LONG).unwrap());
+        eventually(|| queue.shared.lock().waiting == 1);
+        queue.append(&Message::new(b"here")).unwrap();
+        assert_eq!(payload(&reads.join().unwrap()[0]), b"here");
+        let reads = threads.spawn(|| block_on(queue.reading(cursor, 4)).unwrap());
+        eventually(|| queue.shared.lock().reserving.len() == 1);
+        queue.append(&Message::new(b"there")).unwrap();
+        assert_eq!(payload(&reads.join().unwrap()[0]), b"there");
+        let reads = threads.spawn(|| block_on(queue.reading(cursor, 4)).unwrap());
+        eventually(|| queue.shared.lock().reserving.len() == 1);
+        queue.close();
+        assert_eq!(reads.join().unwrap(), []);
     });
 }
 
