@@ -4,35 +4,22 @@
 
 use std::path::Path;
 
-use iot_trial::{Program, Trial, free_port};
+use iot_trial::{Nginx, Trial, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_http");
 
-/// Writes a configuration for a proxy that asks for a password. Gives its path.
-fn configure(folder: &Path, port: u16, receiver: u16) -> String {
+/// nginx in front of a receiver, which asks for a password.
+fn configure(folder: &Path, port: u16, receiver: u16) -> Nginx {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     std::fs::write(path("passwords"), "plant:{PLAIN}right\n").unwrap();
     // `plant:right` and `plant:wrong` in base64.
     std::fs::write(path("right"), "Basic cGxhbnQ6cmlnaHQ=\n").unwrap();
     std::fs::write(path("wrong"), "Basic cGxhbnQ6d3Jvbmc=\n").unwrap();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {};\n", path(kind)))
-        .concat();
     let settings = format!(
-        "daemon off;\nmaster_process off;\npid {};\nerror_log stderr notice;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\
-         server {{\nlisten 127.0.0.1:{port};\nauth_basic plant;\nauth_basic_user_file {};\n\
-         location /packets {{ proxy_pass http://127.0.0.1:{receiver}; }}\n}}\n}}\n",
-        path("nginx.pid"),
+        "auth_basic plant;\nauth_basic_user_file {};\nlocation /packets {{ proxy_pass http://127.0.0.1:{receiver}; }}",
         path("passwords"),
     );
-    std::fs::write(path("nginx.conf"), settings).unwrap();
-    path("nginx.conf")
-}
-
-fn nginx(configuration: &str) -> Program {
-    let nginx = Program::start("nginx", &["-e", "stderr", "-c", configuration]);
-    nginx.wait_for(1, "notice");
-    nginx
+    Nginx::configure(folder, port, &settings)
 }
 
 #[test]
@@ -40,30 +27,19 @@ fn nginx(configuration: &str) -> Program {
 fn nothing_is_lost_through_kills_of_all_three() {
     let (proxy, behind) = (free_port(), free_port());
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000);
-    let configuration = configure(trial.folder(), proxy, behind);
+    let nginx = configure(trial.folder(), proxy, behind);
     let (server, right) = (format!("127.0.0.1:{proxy}"), trial.folder().join("right"));
     let common = ["--server", &server, "--authorization", right.to_str().unwrap()];
     let device = trial.device(&[&common[..], &["--rate", "500"]].concat());
     device.wait_for(1, "is the receiver there?");
-    let first = nginx(&configuration);
+    let first = nginx.start();
     device.wait_for(1, "the answer was 502");
     let receiver = trial.receiver(&[]);
     receiver.wait_for(30, "accepted");
     first.kill();
     device.wait_for(1, "the link ended");
-    let _second = nginx(&configuration);
-    receiver.wait_for(60, "accepted");
-    receiver.kill();
-    let mut receiver = trial.receiver(&[]);
-    receiver.wait_for(30, "accepted");
-    receiver.type_line("sample every 10 s");
-    device.wait_for(1, "command 0: \"sample every 10 s\"");
-    device.kill();
-
-    let device = trial.device(&[&common[..], &["--rate", "0"]].concat());
-    assert!(device.wait().success());
-    assert!(receiver.terminate().success());
-    trial.verify_all_arrived();
+    let _second = nginx.start();
+    trial.survives_kills(device, receiver, [&common, &[]]);
 }
 
 #[test]
@@ -71,8 +47,8 @@ fn nothing_is_lost_through_kills_of_all_three() {
 fn a_wrong_password_is_said() {
     let (proxy, behind) = (free_port(), free_port());
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{proxy}"), 10);
-    let configuration = configure(trial.folder(), proxy, behind);
-    let _nginx = nginx(&configuration);
+    let nginx = configure(trial.folder(), proxy, behind);
+    let _running = nginx.start();
     let device = trial.device(&["--authorization", trial.folder().join("wrong").to_str().unwrap()]);
     device.wait_for(1, "wrong --authorization");
     assert_eq!(device.wait().code(), Some(1));
@@ -82,17 +58,5 @@ fn a_wrong_password_is_said() {
 fn nothing_is_lost_without_a_proxy_either() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 2_000);
     let device = trial.device(&["--rate", "500"]);
-    let receiver = trial.receiver(&[]);
-    receiver.wait_for(30, "accepted");
-    receiver.kill();
-    let mut receiver = trial.receiver(&[]);
-    receiver.wait_for(30, "accepted");
-    receiver.type_line("sample every 10 s");
-    device.wait_for(1, "command 0: \"sample every 10 s\"");
-    device.kill();
-
-    let device = trial.device(&["--rate", "0"]);
-    assert!(device.wait().success());
-    assert!(receiver.terminate().success());
-    trial.verify_all_arrived();
+    trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
 }

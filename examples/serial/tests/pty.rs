@@ -84,16 +84,5 @@ fn nothing_is_lost_over_a_noisy_line_that_is_unplugged() {
     cable.unplug();
     device.wait_for(1, "the link ended");
     let _cable = Cable::plug(trial.folder(), 40);
-    receiver.wait_for(60, "accepted");
-    receiver.kill();
-    let mut receiver = trial.receiver(&["--server", &far]);
-    receiver.wait_for(30, "accepted");
-    receiver.type_line("sample every 10 s");
-    device.wait_for(1, "command 0: \"sample every 10 s\"");
-    device.kill();
-
-    let device = trial.device(&["--server", &near, "--rate", "0"]);
-    assert!(device.wait().success());
-    assert!(receiver.terminate().success());
-    trial.verify_all_arrived();
+    trial.survives_kills(device, receiver, [&["--server", &near], &["--server", &far]]);
 }

@@ -15,18 +15,7 @@ fn nothing_is_lost_when_either_end_is_killed() {
     let device = trial.device(&["--rate", "1000"]);
     device.wait_for(1, "is the receiver there?");
     let receiver = trial.receiver(&[]);
-    receiver.wait_for(60, "accepted");
-    receiver.kill();
-    let mut receiver = trial.receiver(&[]);
-    receiver.wait_for(60, "accepted");
-    receiver.type_line("sample every 10 s");
-    device.wait_for(1, "command 0: \"sample every 10 s\"");
-    device.kill();
-
-    let device = trial.device(&["--rate", "0"]);
-    assert!(device.wait().success());
-    assert!(receiver.terminate().success());
-    trial.verify_all_arrived();
+    trial.survives_kills(device, receiver, [&[], &[]]);
 }
 
 #[test]
@@ -36,7 +25,8 @@ fn what_is_altered_is_refused_and_sent_again() {
     let proxy = TcpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), mischief, 1);
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
     let receiver = trial.receiver(&[]);
-    let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "0", "--batch", "4", "--patience", "0.5"]);
+    let device =
+        trial.device(&["--server", &proxy.address.to_string(), "--rate", "0", "--batch", "4", "--patience", "0.5"]);
     assert!(device.wait().success());
     assert!(receiver.count("refused") > 0, "{}", receiver.lines());
     assert!(receiver.terminate().success());

@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod nginx;
 mod program;
 mod proxy;
 mod trial;
 
+pub use nginx::Nginx;
 pub use program::Program;
 pub use proxy::{Counts, Mischief, TcpProxy, UdpProxy, free_port};
 pub use trial::Trial;

@@ -56,6 +56,30 @@ impl Trial {
         self.start("receiver", arguments)
     }
 
+    /// Kills the receiver and then the device in the middle of what they do, and starts each again, with arguments of its
+    /// own; meanwhile a command reaches the device. In the end everything has arrived. Returns what the second receiver
+    /// said.
+    ///
+    /// # Panics
+    ///
+    /// If one of that is not so.
+    pub fn survives_kills(&self, device: Program, receiver: Program, arguments: [&[&str]; 2]) -> String {
+        let [of_device, of_receiver] = arguments;
+        receiver.wait_for(receiver.count("accepted") + 30, "accepted");
+        receiver.kill();
+        let mut receiver = self.receiver(of_receiver);
+        receiver.wait_for(30, "accepted");
+        receiver.type_line("sample every 10 s");
+        device.wait_for(1, "command 0: \"sample every 10 s\"");
+        device.kill();
+        let device = self.device(&[of_device, &["--rate", "0"]].concat());
+        assert!(device.wait().success(), "the device ends well");
+        let said = receiver.lines();
+        assert!(receiver.terminate().success(), "the receiver ends well:\n{said}");
+        self.verify_all_arrived();
+        said
+    }
+
     /// Holds what the receiver accepted against what the device read: nothing may be missing, repeated, out of order or
     /// altered.
     ///

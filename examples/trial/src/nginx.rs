@@ -1,0 +1,43 @@
+//! nginx as a reverse proxy.
+
+use std::path::Path;
+
+use crate::Program;
+
+/// A configuration of nginx, with everything that it writes in one folder.
+pub struct Nginx {
+    configuration: String,
+}
+
+impl Nginx {
+    /// Writes a configuration for a server on `port` of the loopback interface, which holds `settings`.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be written.
+    pub fn configure(folder: &Path, port: u16, settings: &str) -> Self {
+        let path = |name: &str| folder.join(name).to_str().expect("it has a plain name").to_owned();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {};\n", path(kind)))
+            .concat();
+        let text = format!(
+            "daemon off;\nmaster_process off;\npid {};\nerror_log stderr notice;\nevents {{}}\nhttp {{\naccess_log off;\n\
+             {temporary}server {{\nlisten 127.0.0.1:{port};\n{settings}\n}}\n}}\n",
+            path("nginx.pid"),
+        );
+        let configuration = path("nginx.conf");
+        std::fs::write(&configuration, text).expect("there is room for a file");
+        Self { configuration }
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn start(&self) -> Program {
+        let nginx = Program::start("nginx", &["-e", "stderr", "-c", &self.configuration]);
+        nginx.wait_for(1, "notice");
+        nginx
+    }
+}

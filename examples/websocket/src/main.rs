@@ -1,0 +1,129 @@
+//! Sealed readings over a `WebSocket`: the device connects, through whatever proxies stand in between, and packets go both
+//! ways as soon as there are any, each a binary message.
+
+use std::io::{self, ErrorKind};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Error, HandshakeError, Message, WebSocket, accept_with_config, client::client_with_config};
+
+const APPLICATION: Application = Application {
+    name: "websocket",
+    about: "Sends sealed readings over a WebSocket until the receiver has verified and kept them.",
+    server: "127.0.0.1:8080",
+    hint: "is the receiver there? `websocket receiver FOLDER --server ADDRESS` starts it; trying again",
+    options: &[],
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
+    dialer,
+};
+
+/// Octets of the longest packet.
+const MAX_PACKET: usize = 16 * 1024;
+
+/// How long a connection may stand still while it is made, or while it takes nothing.
+const MAX_STALL: Duration = Duration::from_secs(5);
+
+/// How long an end is silent before it asks whether the other is there: less than proxies put up with.
+const PING_AFTER: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    APPLICATION.main()
+}
+
+fn dialer(options: &Options) -> io::Result<Dialer> {
+    let server = options.server.clone();
+    if server.contains("://") {
+        let words = format!("{server}: this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
+        return Err(io::Error::new(ErrorKind::InvalidInput, words));
+    }
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_PACKET)).max_frame_size(Some(MAX_PACKET));
+    if options.role == Role::Device {
+        return Ok(Box::new(move || {
+            let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
+            let stream = prepare(TcpStream::connect_timeout(&address, MAX_STALL)?)?;
+            let made = client_with_config(format!("ws://{server}/packets"), stream, Some(config));
+            Ok(Box::new(Socket::new(made.map(|(socket, _)| socket).map_err(failed)?)))
+        }));
+    }
+    let listener =
+        TcpListener::bind(&server).map_err(|error| io::Error::new(error.kind(), format!("{server}: {error}")))?;
+    listener.set_nonblocking(true)?;
+    Ok(Box::new(move || match listener.accept() {
+        Ok((stream, _)) => {
+            Ok(Box::new(Socket::new(accept_with_config(prepare(stream)?, Some(config)).map_err(failed)?)))
+        }
+        Err(nobody) => {
+            std::thread::sleep(Duration::from_millis(20));
+            Err(nobody)
+        }
+    }))
+}
+
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(MAX_STALL))?;
+    stream.set_write_timeout(Some(MAX_STALL))?;
+    Ok(stream)
+}
+
+/// Why there is no connection: an answer of a proxy, most of the time.
+fn failed<R: tungstenite::handshake::HandshakeRole>(error: HandshakeError<R>) -> io::Error {
+    match error {
+        HandshakeError::Failure(Error::Io(error)) => error,
+        HandshakeError::Failure(error) => io::Error::other(error),
+        HandshakeError::Interrupted(_) => ErrorKind::TimedOut.into(),
+    }
+}
+
+/// Packets as messages of a connection.
+struct Socket {
+    socket: WebSocket<TcpStream>,
+    heard: Instant,
+    asked: Instant,
+}
+
+impl Socket {
+    fn new(socket: WebSocket<TcpStream>) -> Self {
+        Self { socket, heard: Instant::now(), asked: Instant::now() }
+    }
+
+    fn put(&mut self, message: Message) -> io::Result<()> {
+        match self.socket.send(message) {
+            Ok(()) => Ok(()),
+            Err(Error::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+impl Link for Socket {
+    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+        self.put(Message::binary(packet.to_vec()))
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.heard.elapsed() > 2 * PING_AFTER + MAX_STALL {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        if self.heard.elapsed() > PING_AFTER && self.asked.elapsed() > PING_AFTER {
+            self.asked = Instant::now();
+            self.put(Message::Ping(Vec::new().into()))?;
+        }
+        // A time-out of zero would mean none to the operating system.
+        self.socket.get_ref().set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
+        match self.socket.read() {
+            Ok(message) => {
+                self.heard = Instant::now();
+                // What is no packet is a sign of life, or refused by whoever opens it.
+                Ok(message.is_binary().then(|| message.into_data().to_vec()))
+            }
+            Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+            Err(Error::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}

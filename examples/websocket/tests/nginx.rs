@@ -1,0 +1,37 @@
+//! Through nginx, which is killed and started again in the middle, as both ends are.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use iot_trial::{Nginx, Trial, free_port};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket");
+
+#[test]
+#[ignore = "needs nginx"]
+fn nothing_is_lost_through_kills_of_all_three() {
+    let (proxy, behind) = (free_port(), free_port());
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000);
+    let settings = format!(
+        "location /packets {{ proxy_pass http://127.0.0.1:{behind}; proxy_http_version 1.1;
+         proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}"
+    );
+    let nginx = Nginx::configure(trial.folder(), proxy, &settings);
+    let server = format!("127.0.0.1:{proxy}");
+    let device = trial.device(&["--server", &server, "--rate", "500"]);
+    device.wait_for(1, "is the receiver there?");
+    let first = nginx.start();
+    device.wait_for(1, "502");
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(30, "accepted");
+    first.kill();
+    device.wait_for(1, "the link ended");
+    let _second = nginx.start();
+    trial.survives_kills(device, receiver, [&["--server", &server], &[]]);
+}
+
+#[test]
+fn nothing_is_lost_without_a_proxy_either() {
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 3_000);
+    let device = trial.device(&["--rate", "500"]);
+    trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
+}
