@@ -68,10 +68,10 @@ fn events(mirror: &mut Mirror) -> Vec<MirrorEvent> {
 fn a_window_goes_out_behind_what_the_other_side_has_and_waits_for_an_answer() {
     let queue = queue_of(30, 1);
     let mut mirror = mirror_of(&queue, config());
-    assert_eq!(sent(&mut mirror, at(0), &queue), [], "nothing goes out unasked");
+    assert_eq!(sent(&mut mirror, at(0), &queue), [0; 0], "nothing goes out unasked");
     resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(10)));
     assert_eq!(sent(&mut mirror, at(0), &queue), (10..18).collect::<Vec<_>>());
-    assert_eq!(sent(&mut mirror, at(0), &queue), []);
+    assert_eq!(sent(&mut mirror, at(0), &queue), [0; 0]);
     mirror.handle_acknowledged(at(0), Offset::new(13));
     assert_eq!(sent(&mut mirror, at(0), &queue), [18, 19, 20]);
     assert_eq!(mirror.confirmed(), Offset::new(13));
@@ -159,7 +159,7 @@ fn halts_when_the_other_side_has_what_this_one_never_had() {
     resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(6)));
     assert!(mirror.is_halted());
     assert_eq!(events(&mut mirror), [MirrorEvent::Ahead(Offset::new(5))]);
-    assert_eq!(sent(&mut mirror, at(0), &queue), []);
+    assert_eq!(sent(&mut mirror, at(0), &queue), [0; 0]);
     mirror.handle_failure(at(1));
     assert!(!mirror.poll_ask(at(100)) && mirror.poll_timeout().is_none());
 
