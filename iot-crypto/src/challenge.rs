@@ -4,9 +4,9 @@ use iot_codec::{cbor, record};
 use iot_core::{DeviceId, Incarnation, StreamId};
 use rand_core::CryptoRng;
 
-use crate::cose::SignError;
+use crate::cose::{SignError, UnsignedSign1};
 use crate::statement::{self, Context, StatementError};
-use crate::{Directory, Signer};
+use crate::{BufferTooSmall, Directory, Signer, VerifyingKey};
 
 /// What a reader asks of a source to learn whether it is shown the past: a number drawn at random, after the reader's
 /// memory began.
@@ -92,13 +92,34 @@ impl Answer {
         signer: &impl Signer,
         buffer: &mut [u8],
     ) -> Result<usize, SignError> {
-        let body = Body {
+        let context = Context { name: CONTEXT, parties: &[&reader, &self.source] };
+        statement::sign_into(signer, &self.body(challenge), &context, buffer)
+    }
+
+    /// The first half of [`issue_into`](Self::issue_into), for a `key` whose holder answers later: everything but
+    /// signing.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`].
+    pub fn begin<'b>(
+        &self,
+        challenge: &Challenge,
+        reader: DeviceId,
+        key: &VerifyingKey,
+        buffer: &'b mut [u8],
+    ) -> Result<UnsignedSign1<'b>, BufferTooSmall> {
+        let context = Context { name: CONTEXT, parties: &[&reader, &self.source] };
+        statement::prepare(key, &self.body(challenge), &context, buffer)
+    }
+
+    fn body(&self, challenge: &Challenge) -> Body {
+        Body {
             challenge: challenge.0,
             stream: self.stream.number(),
             incarnation: *self.incarnation.as_bytes(),
             next: self.next,
-        };
-        statement::sign_into(signer, &body, &Context { name: CONTEXT, parties: &[&reader, &self.source] }, buffer)
+        }
     }
 
     /// Verifies that `octets` answer `challenge`, which `reader` drew.

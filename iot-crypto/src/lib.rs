@@ -32,17 +32,14 @@
 //! let reader = KeyBundle::verify(&bundle, &server.verifying_key().device_id(), now)?;
 //! let incarnation = Incarnation::from_bytes(*b"a chance");
 //! let position = Position { source, stream: StreamId::new(0), incarnation, sequence: 0 };
-//! let topic = Topic::new("plant/7/boiler/12")?;
-//! let heading = Heading { topic, position };
+//! let heading = Heading { topic: Topic::new("plant/7/boiler/12")?, position };
 //! let mut message = Sealer::new(source, &device, reader).seal(&heading, b"21.5 Cel", now, &mut rng)?;
 //!
 //! // The server listens to that device alone, and remembers what it accepted of at most 1,000 streams.
 //! let seen: Trackers = Trackers::new(1_000, 4)?;
 //! let mut opener = Opener::new(&secrets, device.verifying_key(), seen);
-//! let repeated = message.clone();
-//! let opened = opener.open(Some(topic), &mut message, &mut [0; 512])?;
-//! assert_eq!((opened.payload(), opened.position()), (&b"21.5 Cel"[..], &position));
-//! assert!(opener.open(Some(topic), &mut repeated.clone(), &mut [0; 512]).is_err());
+//! let opened = opener.open(Some(heading.topic), &mut message, &mut [0; 512])?;
+//! assert_eq!((opened.payload(), opened.heading()), (&b"21.5 Cel"[..], &heading));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -66,9 +63,11 @@
 //!
 //! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
 //! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
-//! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`Succession::begin`],
-//! [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. A device that rotates its signing key extends its
-//! [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who rotates first.
+//! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`Succession::begin`], [`Answer::begin`],
+//! [`stream::Skipped::begin`], [`group::Batch::begin`], [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. Only the
+//! manager of a group and structures with several signatures wait for their signers. A device that rotates its signing
+//! key extends its [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who
+//! rotates first.
 //!
 //! # Attacks
 //!

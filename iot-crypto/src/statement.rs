@@ -3,8 +3,8 @@
 use iot_codec::cbor::{self, Buffer, Encode, Writer};
 use iot_core::{DeviceId, KeyId};
 
-use crate::cose::{CoseError, Sign1, SignError, VerifyError};
-use crate::{Directory, SignatureError, Signer, VerifyingKey};
+use crate::cose::{CoseError, Sign1, SignError, UnsignedSign1, VerifyError};
+use crate::{BufferTooSmall, Directory, SignatureError, Signer, VerifyingKey};
 
 /// Why octets are not a signed statement of a source that the reader knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +83,18 @@ pub(crate) fn sign_into(
     let (mut payload, mut external) = ([0; MAX_BODY_LEN], [0; MAX_CONTEXT_LEN]);
     let payload = cbor::to_slice(body, &mut payload).expect("no statement is longer");
     Sign1::sign_into(signer, payload, encoded(context, &mut external), buffer)
+}
+
+/// The first half of [`sign_into`]: everything but signing.
+pub(crate) fn prepare<'b>(
+    key: &VerifyingKey,
+    body: &impl Encode,
+    context: &Context<'_>,
+    buffer: &'b mut [u8],
+) -> Result<UnsignedSign1<'b>, BufferTooSmall> {
+    let (mut payload, mut external) = ([0; MAX_BODY_LEN], [0; MAX_CONTEXT_LEN]);
+    let payload = cbor::to_slice(body, &mut payload).expect("no statement is longer");
+    Sign1::prepare(key, payload, encoded(context, &mut external), buffer)
 }
 
 /// Who signed a statement, as the directory says.

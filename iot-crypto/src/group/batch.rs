@@ -8,8 +8,11 @@ use iot_core::{DeviceId, Freshness, Incarnation, KeyId, Position, StreamId};
 use super::authenticated::{GroupAuthenticated, Unconfirmed};
 use super::epoch::{LEAF_LEN, Leaf};
 use super::{Group, GroupId};
-use crate::cose::{CoseError, Sign1, SignError, VerifyError};
-use crate::{Audience, BufferTooSmall, Directory, Proof, ReplayError, ReplayGuard, SignatureError, Signer, Verified};
+use crate::cose::{CoseError, Sign1, SignError, UnsignedSign1, VerifyError};
+use crate::{
+    Audience, BufferTooSmall, Directory, Proof, ReplayError, ReplayGuard, SignatureError, Signer, Verified,
+    VerifyingKey,
+};
 
 /// The messages that a publisher has written since it signed last, up to `N` of them: a hash each.
 ///
@@ -57,22 +60,46 @@ impl<const N: usize> Batch<N> {
         let Some(first) = self.first else { return Ok(0) };
         let buffer = BufferTooSmall::check(buffer, Self::MAX_BUFFER_LEN)?;
         let (structure, body) = buffer.split_at_mut(Self::MAX_BUFFER_LEN - body_len(N));
-        let body = cbor::to_slice(
-            &Body {
-                epoch: self.epoch,
-                stream: first.stream.number(),
-                incarnation: first.incarnation.as_bytes(),
-                first: first.sequence,
-                leaves: self.leaves[..self.count].as_flattened(),
-            },
-            body,
-        );
-        let body = body.expect("no body of so many messages is longer");
         let mut external = [0; CONTEXT_LEN];
         let external = Context { group: &self.group, source: &first.source }.write(&mut external);
-        let len = Sign1::sign_into(signer, body, external, structure)?;
+        let len = Sign1::sign_into(signer, self.write_body(&first, body), external, structure)?;
         self.clear();
         Ok(len)
+    }
+
+    /// The first half of [`sign_into`](Self::sign_into), for a `key` whose holder answers later: everything but
+    /// signing. `None` if the batch is empty.
+    ///
+    /// The batch is empty afterwards, and the next messages begin another one. What was in it is signed with what this
+    /// returns, or never: a holder that refuses is asked again before that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`]; the batch is as it was.
+    pub fn begin<'b>(
+        &mut self,
+        key: &VerifyingKey,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<UnsignedSign1<'b>>, BufferTooSmall> {
+        let Some(first) = self.first else { return Ok(None) };
+        let buffer = BufferTooSmall::check(buffer, Self::MAX_BUFFER_LEN)?;
+        let (structure, body) = buffer.split_at_mut(Self::MAX_BUFFER_LEN - body_len(N));
+        let mut external = [0; CONTEXT_LEN];
+        let external = Context { group: &self.group, source: &first.source }.write(&mut external);
+        let unsigned = Sign1::prepare(key, self.write_body(&first, body), external, structure)?;
+        self.clear();
+        Ok(Some(unsigned))
+    }
+
+    fn write_body<'b>(&self, first: &Position, space: &'b mut [u8]) -> &'b [u8] {
+        let body = Body {
+            epoch: self.epoch,
+            stream: first.stream.number(),
+            incarnation: first.incarnation.as_bytes(),
+            first: first.sequence,
+            leaves: self.leaves[..self.count].as_flattened(),
+        };
+        cbor::to_slice(&body, space).expect("no body of so many messages is longer")
     }
 
     /// [`sign_into`](Self::sign_into) a new vector.

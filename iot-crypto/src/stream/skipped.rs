@@ -4,9 +4,9 @@ use iot_codec::{cbor, record};
 use iot_core::{DeviceId, Incarnation, StreamId};
 
 use super::{Aead, CounterStore, StreamSender};
-use crate::cose::SignError;
+use crate::cose::{SignError, UnsignedSign1};
 use crate::statement::{self, Context, StatementError};
-use crate::{Directory, Signer};
+use crate::{BufferTooSmall, Directory, Signer, VerifyingKey};
 
 /// Sequence numbers that a source has signed never to have used, so that nobody waits for them: the rest of what it had
 /// reserved when its power was cut.
@@ -34,6 +34,17 @@ record! {
     }
 }
 
+impl Body {
+    fn of<C: CounterStore, A: Aead>(sender: &StreamSender<C, A>, numbers: &Range<u64>) -> Self {
+        Self {
+            stream: sender.stream().number(),
+            incarnation: *sender.incarnation().as_bytes(),
+            start: numbers.start,
+            end: numbers.end,
+        }
+    }
+}
+
 impl Skipped {
     /// Octets that [`issue_into`](Self::issue_into) needs.
     pub const BUFFER_LEN: usize = statement::STATEMENT_BUFFER_LEN;
@@ -52,13 +63,25 @@ impl Skipped {
         numbers: &Range<u64>,
         buffer: &mut [u8],
     ) -> Result<usize, SignError> {
-        let body = Body {
-            stream: sender.stream().number(),
-            incarnation: *sender.incarnation().as_bytes(),
-            start: numbers.start,
-            end: numbers.end,
-        };
-        statement::sign_into(signer, &body, &Context { name: CONTEXT, parties: &[&source] }, buffer)
+        let context = Context { name: CONTEXT, parties: &[&source] };
+        statement::sign_into(signer, &Body::of(sender, numbers), &context, buffer)
+    }
+
+    /// The first half of [`issue_into`](Self::issue_into), for a `key` whose holder answers later: everything but
+    /// signing.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`].
+    pub fn begin<'b, C: CounterStore, A: Aead>(
+        source: DeviceId,
+        key: &VerifyingKey,
+        sender: &StreamSender<C, A>,
+        numbers: &Range<u64>,
+        buffer: &'b mut [u8],
+    ) -> Result<UnsignedSign1<'b>, BufferTooSmall> {
+        let context = Context { name: CONTEXT, parties: &[&source] };
+        statement::prepare(key, &Body::of(sender, numbers), &context, buffer)
     }
 
     /// Verifies such a statement.

@@ -264,3 +264,27 @@ fn a_batch_is_as_long_as_its_bounds_say_and_keeps_its_messages_when_it_is_not_si
     assert!(matches!(short, Err(PublishError::Send(SendError::Buffer(_)))));
     assert_eq!((batch.count(), publisher.next_sequence()), (0, 64));
 }
+
+/// The holder of the key answers while the next messages are written.
+#[test]
+fn a_batch_whose_signature_comes_later_covers_what_was_in_it() {
+    let alice = Party::new(1);
+    let mut plant = Plant::found(&[&alice]);
+    let (member, known) = (plant.member(&alice), known(&[&alice]));
+    let mut publisher = publisher(&member, &alice);
+    let mut batch: Batch<4> = Batch::new(plant.group());
+    let (key, mut buffer) = (alice.signing.verifying_key(), [0; Batch::<4>::MAX_BUFFER_LEN]);
+    assert!(batch.begin(&key, &mut buffer).unwrap().is_none());
+    publisher.publish(PAYLOAD, &mut batch).unwrap();
+    publisher.publish(PAYLOAD, &mut batch).unwrap();
+    assert!(batch.begin(&key, &mut [0; 100]).is_err());
+    assert_eq!(batch.count(), 2);
+    let unsigned = batch.begin(&key, &mut buffer).unwrap().unwrap();
+    publisher.publish(PAYLOAD, &mut batch).unwrap();
+    assert_eq!(batch.count(), 1);
+    let signature = alice.signing.sign(unsigned.to_be_signed());
+    let len = unsigned.finish(signature).unwrap();
+    assert_eq!(verify(&plant, &known, &buffer[..len]).unwrap().count(), 2);
+    let next = batch.sign(&alice.signing).unwrap();
+    assert_eq!(verify(&plant, &known, &next).unwrap().count(), 1);
+}

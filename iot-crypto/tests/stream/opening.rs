@@ -121,6 +121,10 @@ fn a_provisioned_stream_is_unproven_until_a_challenge_is_answered() {
     let len = answer.issue_into(&challenge, world.reader(), &world.device, &mut buffer).unwrap();
     let octets = &buffer[..len];
     let directory = world.device.verifying_key();
+    let mut later = [0; Answer::BUFFER_LEN];
+    let unsigned = answer.begin(&challenge, world.reader(), &directory, &mut later).unwrap();
+    let signature = world.device.sign(unsigned.to_be_signed());
+    assert_eq!(unsigned.finish(signature).map(|len| &later[..len]), Ok(octets));
     assert_eq!(Answer::verify(octets, &challenge, world.reader(), &directory), Ok(answer));
     let elsewhere = Answer { incarnation: Incarnation::from_bytes([0; 8]), ..answer };
     assert_eq!(streams.stream_mut(context).unwrap().prove(&elsewhere), Freshness::Unproven);
@@ -268,6 +272,10 @@ fn numbers_that_were_never_used_are_no_gap() {
         assert_eq!(missing(&streams), std::slice::from_ref(&(43..1_042)));
     }
     let len = Skipped::issue_into(world.source(), &world.device, &sender, &unused, &mut buffer).unwrap();
+    let (key, mut later) = (world.device.verifying_key(), [0; Skipped::BUFFER_LEN]);
+    let unsigned = Skipped::begin(world.source(), &key, &sender, &unused, &mut later).unwrap();
+    let signature = world.device.sign(unsigned.to_be_signed());
+    assert_eq!(unsigned.finish(signature).map(|len| &later[..len]), Ok(&buffer[..len]));
     let skipped = Skipped::verify(&buffer[..len], &world.device.verifying_key()).unwrap();
     assert_eq!((skipped.source(), skipped.stream(), skipped.numbers()), (world.source(), sender.stream(), 43..1_042));
     assert_eq!(streams.stream_mut(context).unwrap().skip(&skipped), Ok(999));
