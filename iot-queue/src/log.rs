@@ -210,6 +210,12 @@ impl<S: Storage> Log<S> {
         self.unsettled
     }
 
+    /// How many messages from `number` on are lost, those apart whose whole segment is.
+    pub(crate) fn lost_from(&self, number: u64) -> u64 {
+        let start = self.segment_of(number).unwrap_or(0);
+        self.segments.iter().skip(start).map(|segment| segment.lost_from(number)).sum()
+    }
+
     /// Whether a message is known to be lost.
     pub(crate) fn is_lost(&self, number: u64) -> bool {
         let place = self.segment_of(number).and_then(|at| self.segments[at].place(number));

@@ -277,7 +277,7 @@ impl<S: Storage> Queue<S> {
             cursor_lag: lag,
             passed_over: self.cursors.passed_over(),
             dropped: self.drops.total,
-            gaps: self.gaps().map(|gap| gap.until.number() - gap.from.number()).sum(),
+            gaps: self.missing_from(self.log.oldest()),
             recovered: traffic.recovered,
             quarantined: traffic.quarantined,
             unreadable_segments: traffic.unreadable,

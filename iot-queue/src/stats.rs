@@ -44,7 +44,7 @@ pub struct Stats {
     pub passed_over: u64,
     /// Messages that were dropped to make room since the queue was opened.
     pub dropped: u64,
-    /// Places of the log that are stored and cannot be given: what was damaged, and what expired. See
+    /// Messages of the segments in use that cannot be given: what was damaged, and what expired. See
     /// [`Queue::gaps`](crate::Queue::gaps).
     pub gaps: u64,
     /// Messages that were waiting when the queue was opened.

@@ -293,3 +293,25 @@ fn a_log_that_becomes_a_work_queue_hands_out_what_is_stored() {
     let mut queue = reopen(queue, Consumers::Leasing);
     assert_eq!(queue.reserve(NOW, Duration::from_secs(1), 9).expect("the storage works").len(), 3);
 }
+
+#[test]
+fn a_damaged_message_is_a_gap_in_its_place_and_counted_once() {
+    let mut queue = log();
+    queue.open_cursor("reader", Seek::Oldest, UNLIMITED).expect("there is room");
+    fill(&mut queue, 3);
+    // The next opening reads no records then: the cursor finds out.
+    let mut storage = queue.close().expect("the storage works");
+    storage.damage(iot_queue::SegmentNumber::new(0), |octets| {
+        let is_second = |octets: &[u8]| octets[0] == 1 && octets[1..].iter().all(|&octet| octet == 0);
+        let second = octets[1024..].windows(500).position(is_second).expect("it was appended");
+        octets[1024 + second + 300] ^= 1;
+    });
+    let mut queue = open(storage, Consumers::CursorsOnly);
+    let cursor = queue.cursor("reader").expect("it lasts");
+    for _ in 0..2 {
+        queue.rewind_cursor(cursor).expect("it exists");
+        assert_eq!(read(&mut queue, cursor, 99), (vec![0, 2], vec![(1, 2, GapCause::Damaged)]));
+        let stats = queue.stats();
+        assert_eq!((stats.gaps, stats.quarantined, stats.depth, stats.cursor_lag), (1, 1, 2, 3));
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) struct Segment {
     /// A bit a message: set when nobody needs the message any more, be it acknowledged or lost.
     settled: Vec<u64>,
     unsettled: u64,
+    /// How many messages are lost.
+    lost: u64,
     /// Where each control record stands.
     pub(crate) controls: Vec<u32>,
     /// When the last message was settled, in commits begun by then.
@@ -57,6 +59,7 @@ impl Segment {
             index: Vec::new(),
             settled: Vec::new(),
             unsettled: 0,
+            lost: 0,
             controls: Vec::new(),
             settled_in: 0,
             recorded: Ranges::default(),
@@ -76,6 +79,7 @@ impl Segment {
     /// Enters the next message as lost.
     pub(crate) fn push_lost(&mut self, cause: GapCause) {
         self.push_place(entry(cause));
+        self.lost += 1;
         self.set(self.index.len() - 1);
     }
 
@@ -91,7 +95,8 @@ impl Segment {
     pub(crate) fn lose(&mut self, number: u64) -> bool {
         let needed = self.settle(number);
         if let Some(at) = self.slot(number) {
-            self.index[at] = DAMAGED;
+            let was_there = core::mem::replace(&mut self.index[at], DAMAGED) < UNCERTAIN;
+            self.lost += u64::from(was_there);
         }
         needed
     }
@@ -122,7 +127,8 @@ impl Segment {
     pub(crate) fn truncate(&mut self, next: u64) {
         while self.next() > next.max(self.header.first) {
             self.settle(self.next() - 1);
-            self.index.pop();
+            let is_lost = self.index.pop().is_some_and(|place| place >= UNCERTAIN);
+            self.lost -= u64::from(is_lost);
         }
     }
 
@@ -172,6 +178,17 @@ impl Segment {
             let Place::Lost(cause) = place(kind) else { return None };
             Some((self.header.first + start as u64..self.header.first + at as u64, cause))
         })
+    }
+
+    /// How many messages at or after `number` are lost.
+    pub(crate) fn lost_from(&self, number: u64) -> u64 {
+        match number.checked_sub(self.header.first) {
+            Some(at) if self.lost > 0 && at > 0 => {
+                let rest = self.index.get(at as usize..).unwrap_or_default();
+                rest.iter().filter(|&&place| place >= UNCERTAIN).count() as u64
+            }
+            _ => self.lost,
+        }
     }
 
     /// Calls what is lost in `numbers` by its `cause`.

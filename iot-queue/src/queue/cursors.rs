@@ -200,14 +200,15 @@ impl<S: Storage> Queue<S> {
         match self.config.consumers_choice() {
             Consumers::Leasing => self.log.unsettled(),
             Consumers::CursorsOnly => {
-                let needed = self.cursors.first_needed().unwrap_or(u64::MAX)..self.log.next();
-                let lost = |gap: Gap| {
-                    let until = gap.until.number().min(needed.end);
-                    until.saturating_sub(gap.from.number().max(needed.start))
-                };
-                needed.end.saturating_sub(needed.start).saturating_sub(self.gaps().map(lost).sum())
+                let needed = self.cursors.first_needed().unwrap_or(u64::MAX);
+                self.log.next().saturating_sub(needed).saturating_sub(self.missing_from(needed))
             }
         }
+    }
+
+    /// How many messages from `number` on cannot be given.
+    pub(super) fn missing_from(&self, number: u64) -> u64 {
+        self.log.lost_from(number) + self.expiries.count_from_number(number)
     }
 
     fn collect_entries(

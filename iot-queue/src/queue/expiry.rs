@@ -52,6 +52,12 @@ impl Expiries {
         self.total
     }
 
+    /// How many messages from `number` on expired.
+    pub(super) fn count_from_number(&self, number: u64) -> u64 {
+        let end_of = |(&start, &end): (&u64, &u64)| end.saturating_sub(start.max(number));
+        self.ranges.iter().rev().map(end_of).take_while(|&count| count > 0).sum()
+    }
+
     /// What expired from `oldest` on.
     pub(super) fn gaps(&self, oldest: u64) -> impl Iterator<Item = Gap> + '_ {
         self.ranges.iter().filter(move |&(_, &end)| end > oldest).map(move |(&start, &end)| Gap {
@@ -71,6 +77,7 @@ mod tests {
         let mut expiries = Expiries::default();
         [5..7, 9..10, 7..9, 2..3, 4..11].into_iter().for_each(|range| expiries.insert(range));
         assert_eq!((expiries.total(), expiries.ranges.len()), (8, 2));
+        assert_eq!([0, 3, 7, 11].map(|number| expiries.count_from_number(number)), [8, 7, 4, 0]);
         let held: alloc::vec::Vec<_> = (0..12).filter(|&number| expiries.contains(number)).collect();
         assert_eq!(held, [2, 4, 5, 6, 7, 8, 9, 10]);
         let gaps: alloc::vec::Vec<_> = expiries.gaps(6).map(|gap| (gap.from.number(), gap.until.number())).collect();
