@@ -280,7 +280,9 @@ impl Mirror {
         }
         let oldest = queue.oldest();
         if self.next < oldest && self.may_send() {
-            let gap = Gap { from: self.next, until: oldest, cause: GapCause::Expired };
+            let dropped = queue.dropped().is_some_and(|record| record.gap.until > self.next);
+            let cause = if dropped { GapCause::Dropped } else { GapCause::Expired };
+            let gap = Gap { from: self.next, until: oldest, cause };
             self.push_event(MirrorEvent::Missed(gap));
             self.enter(Entry::Gap(gap), &mut entries);
         }

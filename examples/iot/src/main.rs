@@ -74,6 +74,16 @@ Usage: iot COMMAND [ARGUMENTS]
   queue dump DIR           every message that is stored and readable, acknowledged or not: offset, position, payload;
                            '--frames' the payloads as records. What is missing is named on standard error
                            stat, verify and dump need no permission to write, and change nothing
+  queue mirror DIR --to TO     everything in DIR, in order and once, into the queue in the directory TO, or, as
+                           'tcp:HOST:PORT', into that of a 'queue receive'; it goes on where an earlier one was stopped
+    --copy NAME            leave the messages to other consumers, and remember the place under this name; otherwise
+                           they are acknowledged once they have arrived
+    --origin HEX           who keeps the log, for messages without a position [the log's epoch]
+    --patience SECONDS     give up when nothing has arrived for so long [60]
+  queue receive DIR --listen HOST:PORT   takes what mirrors send into DIR, without encryption or authentication: for
+                           loopback, or inside of something that does both; prints where it listens
+    --connections N        end after so many [no end]
+    --sources N, --ids N   for DIR, and for TO above: refuse what was appended before, by position, by identifier
   queue sim                random programs on a simulated disk: exit status 1 and the program if a promise is broken
     --seeds N, --from N    how many [100000], and the first [0]
     --steps N              the most steps of a program [160]

@@ -1,8 +1,9 @@
-//! `iot queue`: a queue in a directory, and the simulator.
+//! `iot queue`: a queue in a directory, what is sent from one to another, and the simulator.
 
 mod append;
 mod directory;
 mod lease;
+mod mirror;
 mod read_only;
 mod report;
 mod sim;
@@ -28,6 +29,8 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         "stat" => report::run_stat(parser),
         "verify" => report::run_verify(parser),
         "dump" => report::run_dump(parser),
+        "mirror" => mirror::run_mirror(parser),
+        "receive" => mirror::run_receive(parser),
         "sim" => sim::run(parser),
         other => Err(Failure::Usage(format!("there is no command 'queue {other}'"))),
     }

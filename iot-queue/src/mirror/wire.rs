@@ -86,7 +86,8 @@ record! {
         1 => Damaged,
         2 => Uncertain,
         3 => Expired,
-        4 => Other,
+        4 => Dropped,
+        5 => Filtered,
     }
 }
 
@@ -143,8 +144,8 @@ impl Frame<'_> {
                     GapCause::Damaged => Cause::Damaged,
                     GapCause::Uncertain => Cause::Uncertain,
                     GapCause::Expired => Cause::Expired,
-                    #[allow(unreachable_patterns, reason = "causes are added over time")]
-                    _ => Cause::Other,
+                    GapCause::Dropped => Cause::Dropped,
+                    GapCause::Filtered => Cause::Filtered,
                 },
             }),
         }
@@ -167,7 +168,9 @@ impl Frame<'_> {
                 cause: match cause {
                     Cause::Damaged => GapCause::Damaged,
                     Cause::Uncertain => GapCause::Uncertain,
-                    Cause::Expired | Cause::Other => GapCause::Expired,
+                    Cause::Expired => GapCause::Expired,
+                    Cause::Dropped => GapCause::Dropped,
+                    Cause::Filtered => GapCause::Filtered,
                 },
             })),
             _ => None,

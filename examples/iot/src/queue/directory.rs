@@ -162,7 +162,7 @@ pub fn no_directory() -> Failure {
     Failure::Usage("the directory is missing".into())
 }
 
-fn random() -> Result<[u8; 8], Failure> {
+pub fn random() -> Result<[u8; 8], Failure> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| Failure::Input(format!("the system gives no randomness: {error}")))?;
     Ok(random)

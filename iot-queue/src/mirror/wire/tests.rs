@@ -66,7 +66,8 @@ fn entries_come_back_and_stay_within_the_limits() {
     let gap = |cause| Entry::Gap(Gap { from: Offset::new(3), until: Offset::new(u64::MAX), cause });
     let whole = whole_message();
     let bare = Stored { position: None, key: None, lane: Lane::NORMAL, id: None, payload: Vec::new(), ..whole.clone() };
-    let gaps = [GapCause::Damaged, GapCause::Uncertain, GapCause::Expired].map(gap);
+    use GapCause::{Damaged, Dropped, Expired, Filtered, Uncertain};
+    let gaps = [Damaged, Uncertain, Expired, Dropped, Filtered].map(gap);
     for entry in [Entry::Message(whole), Entry::Message(bare)].into_iter().chain(gaps) {
         let mut written = Vec::new();
         Frame::of(&entry).write(&mut written);
