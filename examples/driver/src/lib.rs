@@ -26,7 +26,7 @@ mod task;
 mod thread;
 
 #[cfg(feature = "tokio")]
-pub use crate::task::Task;
+pub use crate::task::{Beside, Task};
 pub use crate::thread::{Driver, Filter, Link, Verdict};
 
 /// The quick start of the workspace, kept true.

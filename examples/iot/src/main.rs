@@ -35,7 +35,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --days N               how long a message lives, 1 to 29 [7]
   dht feed read --bootstrap ADDR,... --from PUBLIC --name NAME     its messages, a line each; gaps on standard error
     --state FILE           remembers in FILE what was read, and goes on there
-    --follow               waits for more
+    --follow               waits for more: nodes push it, and once a minute it looks itself
     --overlay N            of all of these: which network [0]
   dht sim                  a hash table of many nodes in virtual time: what searches find, how long they take
     --nodes N, --seed S    how many, 2 to 1000000 [1000], and from what all of it follows [1]

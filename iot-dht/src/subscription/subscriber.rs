@@ -151,8 +151,11 @@ impl Subscription {
         Some(self.key)
     }
 
-    /// Takes in the nodes that were found, the closest first.
+    /// Takes in the nodes that were found, the closest first. If there are none, the search is repeated soon.
     pub fn handle_found(&mut self, now: Instant, closest: &[Peer<32>]) {
+        if closest.is_empty() {
+            self.search_soon(now);
+        }
         let wanted: Vec<SocketAddr> =
             closest.iter().take(self.config.holders).map(|peer| Address::from(peer.address).into()).collect();
         self.holders.retain(|holder| wanted.contains(&holder.address));
@@ -286,6 +289,10 @@ impl Subscription {
     fn give_up(&mut self, now: Instant, place: usize) {
         self.holders.swap_remove(place);
         self.stats.given_up += 1;
+        self.search_soon(now);
+    }
+
+    fn search_soon(&mut self, now: Instant) {
         self.search_at = self.search_at.min(now.saturating_add(self.config.retry * 4));
     }
 

@@ -257,6 +257,18 @@ fn at_each_bound_a_subscriber_is_refused() {
     assert_eq!(leases.stats().refused, 3);
 }
 
+#[test]
+fn who_finds_nobody_searches_again_soon() {
+    let mut subscriber = Subscription::new(key(), None, config(), &mut ChaCha20Rng::seed_from_u64(2));
+    assert_eq!(subscriber.poll_search(Instant::START), Some(key()));
+    assert_eq!(subscriber.poll_search(Instant::START), None);
+    // The node has not joined yet.
+    subscriber.handle_found(Instant::START, &[]);
+    let soon = subscriber.poll_timeout();
+    assert_eq!(soon, Instant::START.saturating_add(SECOND * 4));
+    assert_eq!(subscriber.poll_search(soon), Some(key()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     /// Whatever comes, in whatever order: no panic, no lease without a cookie, no more answers than questions.

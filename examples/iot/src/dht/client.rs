@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use iot_core::{DeviceId, Instant, Timestamp};
 use iot_crypto::SigningKey;
+use iot_dht::subscription::{Subscription, SubscriptionConfig};
 use iot_dht::wire::Role;
 use iot_dht::{
     Event, GetDone, GetMode, Id, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit, TableConfig,
 };
-use iot_driver::Task;
+use iot_driver::{Beside, Task};
 use rand_chacha::ChaCha20Rng;
 
 use crate::Failure;
@@ -42,6 +43,16 @@ pub struct Client {
 impl Client {
     /// Joins through the addresses of `--bootstrap`.
     pub async fn join(options: &Options) -> Result<Self, Failure> {
+        Self::join_beside(options, Beside::Nothing).await
+    }
+
+    /// Joins, and is told of new versions of the record under a key.
+    pub async fn join_and_subscribe(options: &Options, key: Key) -> Result<Self, Failure> {
+        let subscription = Subscription::new(key, None, SubscriptionConfig::default(), &mut generator()?);
+        Self::join_beside(options, Beside::Subscription(subscription)).await
+    }
+
+    async fn join_beside(options: &Options, beside: Beside) -> Result<Self, Failure> {
         let addresses = bootstrap(options)?;
         if addresses.is_empty() {
             return Err(Failure::Usage("--bootstrap is missing".into()));
@@ -54,7 +65,7 @@ impl Client {
         let mut rng = generator()?;
         let node = node(options, Role::Client, &SigningKey::generate(&mut rng), &mut rng)?;
         let started = std::time::Instant::now();
-        let mut client = Self { task: spawn(local, node).await?, started };
+        let mut client = Self { task: spawn(local, node, beside).await?, started };
         let asked = addresses.len();
         client.task.call(move |node, now, _| node.bootstrap(now, &addresses)).await;
         let joined = client.wait(JOINING, |event| matches!(event, Event::Bootstrapped { .. }).then_some(())).await;
@@ -88,10 +99,10 @@ impl Client {
         self.task.call(call).await.ok_or_else(stopped)
     }
 
-    /// The next event, if one comes in this time.
-    pub async fn event(&mut self, within: Duration) -> Result<Option<Event>, Failure> {
-        match tokio::time::timeout(within, self.task.event()).await {
-            Ok(Some(event)) => Ok(Some(event)),
+    /// The next event, or the next version of the record that was subscribed to, if one comes in this time.
+    pub async fn event_or_change(&mut self, within: Duration) -> Result<Option<Result<Event, Record>>, Failure> {
+        match tokio::time::timeout(within, self.task.event_or_change()).await {
+            Ok(Some(come)) => Ok(Some(come)),
             Ok(None) => Err(stopped()),
             Err(_) => Ok(None),
         }
@@ -116,9 +127,10 @@ impl Client {
     }
 }
 
-/// Runs a node on a socket.
-pub async fn spawn(address: SocketAddr, node: Node) -> Result<Task, Failure> {
-    let bound = tokio::net::UdpSocket::bind(address).await.and_then(|socket| Task::spawn(socket, node, wall));
+/// Runs a node, and what is beside it, on a socket.
+pub async fn spawn(address: SocketAddr, node: Node, beside: Beside) -> Result<Task, Failure> {
+    let bound = tokio::net::UdpSocket::bind(address).await;
+    let bound = bound.and_then(|socket| Task::spawn_beside(socket, node, beside, wall));
     bound.map_err(|error| Failure::Input(format!("cannot listen on {address}: {error}")))
 }
 

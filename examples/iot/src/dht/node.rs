@@ -4,8 +4,10 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use iot_crypto::SigningKey;
+use iot_dht::subscription::{Leases, LeasesConfig};
 use iot_dht::wire::Role;
 use iot_dht::{Event, Side, Stats};
+use iot_driver::Beside;
 use lexopt::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,10 +34,11 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     };
     let node = client::node(options, Role::Server, &key, &mut rng)?;
     let id = *node.id();
+    let leases = Leases::new(LeasesConfig::default(), &mut rng);
     let no_signals = |error| Failure::Input(format!("the system gives no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut task = client::spawn(listen, node).await?;
+    let mut task = client::spawn(listen, node, Beside::Leases(leases)).await?;
     let greeting = format!("address  {}\nid       {id}\n", task.address());
     write(None, greeting.as_bytes())?;
     if !addresses.is_empty() {

@@ -1,7 +1,9 @@
 //! What `iot dht` says and does, in small networks.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::process::Process;
 
@@ -69,6 +71,35 @@ fn a_record_and_a_feed_are_published_and_read_over_both_families_of_addresses() 
         assert!(words.contains(": a record that it put: a newer one is known\n"), "{words}");
         assert!(words.contains("told to stop: 2 nodes in the table, ") && succeeded, "{words}");
     }
+}
+
+/// A reader looks for a new head once a minute, so what it prints within seconds was pushed to it.
+#[test]
+fn a_reader_that_follows_is_told_at_once() {
+    let [first, second, _third] = network("127.0.0.1:0");
+    let folder = tempfile::tempdir().unwrap();
+    let known = [&first, &second].map(|process| process.address.to_string());
+    printed(&iot(folder.path(), &["envelope", "keygen", "secret", "public"]));
+    let publish = |line: &str| {
+        std::fs::write(folder.path().join("line"), line).unwrap();
+        let arguments = ["--key", "secret", "--name", "log", "--state", "state", "--bootstrap", &known[0], "line"];
+        printed(&iot(folder.path(), &[&["dht", "feed", "publish"], &arguments[..]].concat()));
+    };
+    publish("before");
+    let mut reader = Command::new(env!("CARGO_BIN_EXE_iot"));
+    reader.args(["dht", "feed", "read", "--follow", "--from", "public", "--name", "log", "--bootstrap", &known[1]]);
+    let mut reader = reader.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "before");
+    let began = Instant::now();
+    for number in 0..3 {
+        let line = format!("message {number}");
+        publish(&line);
+        assert_eq!(lines.next().unwrap().unwrap(), line);
+    }
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(30), "it was not pushed");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::Failure;
 use crate::envelope::options::Options;
 use crate::envelope::{failed, refused};
 
-/// How often a reader that follows looks for a new head.
-const FOLLOWING: Duration = Duration::from_secs(5);
+/// How often a reader that follows looks for a new head itself; most are pushed.
+const FOLLOWING: Duration = Duration::from_secs(60);
 
 /// How soon one that has not found the head looks again.
 const LOOKING: Duration = Duration::from_secs(1);
@@ -33,7 +33,10 @@ pub fn run(parser: Parser) -> Result<(), Failure> {
     let poll = if options.has("follow") { FOLLOWING } else { LOOKING };
     let mut reader = Reader::new(owner, name, cursor, ReaderConfig::default().poll_interval(poll).parallel(8));
     client::block_on(async {
-        let mut client = Client::join(&options).await?;
+        let mut client = match options.has("follow") {
+            true => Client::join_and_subscribe(&options, reader.head_key()).await?,
+            false => Client::join(&options).await?,
+        };
         let mut fetches: BTreeMap<OperationId, FetchId> = BTreeMap::new();
         loop {
             while let Some(fetch) = reader.poll_fetch(client.now(), client::wall()) {
@@ -50,7 +53,14 @@ pub fn run(parser: Parser) -> Result<(), Failure> {
                 }
             }
             let due = reader.poll_timeout().saturating_since(client.now()).clamp(Duration::from_millis(10), poll);
-            let Some(Event::GetDone(done)) = client.event(due).await? else { continue };
+            let done = match client.event_or_change(due).await? {
+                Some(Ok(Event::GetDone(done))) => done,
+                Some(Err(head)) => {
+                    reader.handle_pushed(client.now(), client::wall(), head);
+                    continue;
+                }
+                Some(Ok(_)) | None => continue,
+            };
             if let Some(id) = fetches.remove(&done.operation) {
                 reader.handle_fetched(client.now(), client::wall(), id, Fetched::from(done));
             }
