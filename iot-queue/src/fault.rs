@@ -40,11 +40,13 @@ pub enum Guard {
     UncertaintyRecord,
     /// The generation below which lives are retired, in each segment's header.
     RetiredBelow,
+    /// The sync of messages that were moved, before the segment that they left is used again.
+    MoveSync,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AllocationSync,
         Self::DirectorySync,
         Self::HeaderSync,
@@ -60,6 +62,7 @@ impl Guard {
         Self::CommitMark,
         Self::UncertaintyRecord,
         Self::RetiredBelow,
+        Self::MoveSync,
     ];
 
     const fn bit(self) -> u32 {

@@ -162,8 +162,10 @@
 //! octets for each message that has no acknowledgement yet are kept for it and for its leases, so that a full queue can
 //! be drained: at 100 % `append` says [`AppendError::Full`] while everything else works. Where leases are taken, or cursors
 //! advanced, so often that their records find no room, the latest are kept in memory only, and [`Stats::unsaved`] counts
-//! them. Space returns in the order of the log, a segment at a time: one old message that nobody acknowledges, or that a
-//! cursor has not passed, holds what comes after it.
+//! them. Space returns in the order of the log, a segment at a time, and not before every cursor has passed it. Where an
+//! append finds no room, and some of the oldest segments taken together are at most half needed, what is needed of the first
+//! is moved to the newest: such an append costs a sync and a segment of writing more. A moved message keeps its place in the
+//! order; cursors that are made later do not read it. A queue that drops the oldest moves nothing.
 //!
 //! In memory a stored message takes 4 octets and a bit; one that was handed out, or that has a lane, a key, a delay or a
 //! time to live, about 300 more, and opening reads it. A cursor that reads takes 64 KiB. The work of a call grows with the messages that it hands out or

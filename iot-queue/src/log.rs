@@ -1,12 +1,12 @@
 //! The log: segments that fill one after the other and are used again once nobody needs what they hold.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use iot_core::{Instant, Position};
 
 use crate::format::metadata::Attributes;
-use crate::format::record::{self, Life, RecordHeader};
+use crate::format::record::{self, Life};
 use crate::format::segment;
 use crate::message::Message;
 use crate::offset::{Epoch, Gap, GapCause, Offset};
@@ -16,6 +16,7 @@ mod commit;
 mod controls;
 mod doubt;
 mod hold;
+mod moving;
 mod ranges;
 mod recovery;
 mod room;
@@ -30,6 +31,8 @@ pub(crate) use self::controls::Control;
 use self::controls::Standing;
 use self::hold::Hold;
 pub(crate) use self::hold::{Needs, Spare};
+pub(crate) use self::moving::Move;
+use self::moving::{Guest, read_record};
 use self::ranges::Ranges;
 pub(crate) use self::recovery::Shape;
 pub(crate) use self::room::{longest_control, longest_payload};
@@ -56,6 +59,8 @@ pub(crate) struct Log<S> {
     /// generation goes first, so that acknowledgements on the medium never go before the messages that they settle.
     free: VecDeque<SegmentNumber>,
     next_generation: u64,
+    /// Messages that do not stand where their number is due, and that are not acknowledged.
+    moved: BTreeMap<u64, Guest>,
     /// Messages that nobody needs any more, but that no record names as acknowledged yet.
     unrecorded: Ranges,
     /// Messages of all segments that are neither acknowledged nor lost.
@@ -94,6 +99,8 @@ pub(crate) struct Traffic {
     pub(crate) quarantined: u64,
     pub(crate) recovered: u64,
     pub(crate) unreadable: u64,
+    /// Messages that were moved to another segment.
+    pub(crate) moved: u64,
     /// Segments that were left because a write to them or a sync of them failed.
     pub(crate) abandoned: u64,
 }
@@ -145,11 +152,8 @@ impl<S: Storage> Log<S> {
     /// Notes that nobody needs a message any more. A later [`commit`](Self::commit) records it. Says whether anybody
     /// did.
     pub(crate) fn settle(&mut self, number: u64) -> bool {
-        let Some(at) = self.segment_of(number) else { return false };
-        let settled = self.segments[at].settle(number);
+        let settled = self.settle_guest(number) || self.settle_in_place(number);
         if settled {
-            // The next commit is the first that covers it.
-            self.segments[at].settled_in = self.commits + 1;
             self.unsettled -= 1;
             self.unrecorded.insert(number);
         }
@@ -159,30 +163,35 @@ impl<S: Storage> Log<S> {
     /// Notes that the medium does not hold a message.
     pub(crate) fn lose(&mut self, number: u64) {
         self.traffic.quarantined += 1;
-        if self.segment_of(number).is_some_and(|at| self.segments[at].lose(number)) {
-            self.unsettled -= 1;
-        }
+        let guest = self.lose_guest(number);
+        let in_place = self.segment_of(number).is_some_and(|at| {
+            // The commit that this call may end with does not free the segment: then nobody would hear of the loss.
+            self.segments[at].settled_in = self.commits + 2;
+            self.segments[at].lose(number)
+        });
+        self.unsettled -= u64::from(guest || in_place);
     }
 
     /// Reads a message through `window`, and believes it only when both of its checksums hold.
     pub(crate) fn read<'w>(&self, number: u64, window: &'w mut Window) -> Result<Lookup<'w>, StorageError> {
-        let Some(segment) = self.segment_of(number).map(|at| &self.segments[at]) else { return Ok(Lookup::Absent) };
-        let at = match segment.place(number) {
-            Some(Place::At(at)) => at,
-            Some(Place::Lost(cause)) => return Ok(Lookup::Lost(cause)),
-            None if number < self.next() => return Ok(Lookup::Lost(GapCause::Damaged)),
-            None => return Ok(Lookup::Absent),
-        };
         let damaged = Ok(Lookup::Lost(GapCause::Damaged));
-        let bytes = window.get(&self.storage, segment, at, record::HEADER_LEN, segment.written)?;
-        let Ok(bytes) = bytes.try_into() else { return damaged };
-        let header = RecordHeader::decode_or_correct(bytes, segment.seed, at);
-        let is_it = |header: &RecordHeader| header.kind == record::MESSAGE && header.offset == number;
-        let Some(header) = header.filter(is_it) else { return damaged };
-        let body = window.get(&self.storage, segment, at + record::HEADER_LEN, header.body_len(), segment.written)?;
-        if body.len() != header.body_len() as usize || !record::body_matches(&header, segment.seed, body) {
+        if self.is_lost_guest(number) {
             return damaged;
         }
+        let (segment, at, kind) = match (self.guest(number), self.segment_of(number)) {
+            (Some((host, at)), _) => (&self.segments[host], at, record::MOVED),
+            (None, None) => return Ok(Lookup::Absent),
+            (None, Some(segment)) => match self.segments[segment].place(number) {
+                Some(Place::At(at)) => (&self.segments[segment], at, record::MESSAGE),
+                Some(Place::Lost(cause)) => return Ok(Lookup::Lost(cause)),
+                Some(Place::Elsewhere) => return damaged,
+                None if number < self.next() => return damaged,
+                None => return Ok(Lookup::Absent),
+            },
+        };
+        let Some((header, body)) = read_record(&self.storage, segment, at, kind, number, window)? else {
+            return damaged;
+        };
         let (position, attributes, payload) = record::decode_message(&header, body);
         Ok(Lookup::Message { position, attributes, payload })
     }
@@ -193,7 +202,20 @@ impl<S: Storage> Log<S> {
 
     /// The first number that the log may still hold.
     pub(crate) fn oldest(&self) -> u64 {
+        let moved = self.moved.first_key_value().map_or(u64::MAX, |(&number, _)| number);
+        self.begin().min(moved)
+    }
+
+    /// The number from which on the log holds every message. Before it there are only those that were moved.
+    pub(crate) fn begin(&self) -> u64 {
         self.first_stored().max(self.passed)
+    }
+
+    /// The first number from `number` on that the log holds.
+    pub(crate) fn next_stored(&self, number: u64) -> Option<u64> {
+        let begin = self.begin();
+        let moved = self.moved.range(number.min(begin)..begin).next().map(|(&number, _)| number);
+        moved.or(Some(number.max(begin)).filter(|&number| number < self.next()))
     }
 
     /// The number of the message that comes next.
@@ -219,33 +241,37 @@ impl<S: Storage> Log<S> {
     /// Whether a message is known to be lost.
     pub(crate) fn is_lost(&self, number: u64) -> bool {
         let place = self.segment_of(number).and_then(|at| self.segments[at].place(number));
-        matches!(place, Some(Place::Lost(_)))
+        matches!(place, Some(Place::Lost(_))) || self.is_lost_guest(number)
     }
 
     /// The first message at or after `number` that somebody needs.
     pub(crate) fn next_unsettled(&self, number: u64) -> Option<u64> {
         let start = self.segment_of(number).unwrap_or(0);
-        self.segments.iter().skip(start).find_map(|segment| segment.next_unsettled(number))
+        let in_place = self.segments.iter().skip(start).find_map(|segment| segment.next_unsettled(number));
+        self.next_guest(number).into_iter().chain(in_place).min()
     }
 
     /// The messages from `number` on, needed or not, whose records have one of these flags, without reading them.
     pub(crate) fn flagged(&self, number: u64, flags: u8) -> impl Iterator<Item = u64> + '_ {
         let start = self.segment_of(number).unwrap_or(0);
-        self.segments.iter().skip(start).flat_map(move |segment| segment.flagged(number, flags))
+        let in_place = self.segments.iter().skip(start).flat_map(move |segment| segment.flagged(number, flags));
+        self.flagged_guests(number, flags).chain(in_place)
     }
 
     /// Everything that is numbered, not retired and cannot be read, as far as that is known.
     pub(crate) fn losses(&self) -> impl Iterator<Item = Gap> + '_ {
         let mut next = self.first_stored();
-        self.segments.iter().flat_map(move |segment| {
+        let in_place = self.segments.iter().flat_map(move |segment| {
             let between = next..segment.header.first;
             next = segment.next();
             let between = (!between.is_empty()).then_some((between, GapCause::Damaged));
-            between.into_iter().chain(segment.losses()).map(|(numbers, cause)| Gap {
-                from: Offset::new(numbers.start),
-                until: Offset::new(numbers.end),
-                cause,
-            })
+            between.into_iter().chain(segment.losses())
+        });
+        let moved = self.lost_guests().map(|number| (number..number + 1, GapCause::Damaged));
+        moved.chain(in_place).map(|(numbers, cause)| Gap {
+            from: Offset::new(numbers.start),
+            until: Offset::new(numbers.end),
+            cause,
         })
     }
 
@@ -285,6 +311,16 @@ impl<S: Storage> Log<S> {
             Needs::Acknowledgement => self.unsettled += 1,
             Needs::Nothing => drop(tail.settle(number)),
         }
+    }
+
+    fn settle_in_place(&mut self, number: u64) -> bool {
+        let Some(segment) = self.segment_of(number).map(|at| &mut self.segments[at]) else { return false };
+        let settled = segment.settle(number);
+        if settled {
+            // The next commit is the first that covers it.
+            segment.settled_in = self.commits + 1;
+        }
+        settled
     }
 
     /// The segment that holds `number`, if any does: the last that begins at or before it.

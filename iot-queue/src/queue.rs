@@ -22,6 +22,7 @@ mod duplicates;
 mod expiry;
 mod groups;
 mod leasing;
+mod moving;
 mod records;
 #[cfg(feature = "std")]
 mod sharing;
@@ -197,7 +198,7 @@ impl<S: Storage> Queue<S> {
     /// Everything that is still stored, acknowledged or not, in log order from `offset` on, or from the oldest place
     /// that is stored if that is later. An acknowledged message is stored until its segment is used again.
     pub fn entries_from(&self, offset: Offset) -> Entries<'_, S> {
-        Entries { queue: self, next: offset.max(self.oldest()), window: Window::default() }
+        Entries { queue: self, next: offset, window: Window::default() }
     }
 
     /// The latest message that stands at `position` of its source, acknowledged or not. Reads every message that has a
@@ -229,9 +230,10 @@ impl<S: Storage> Queue<S> {
         })
     }
 
-    /// The oldest place that the log may still hold.
+    /// The place from which on everything is still stored. Before it there may be messages that were moved, so that the
+    /// segments that held them could be used again.
     pub fn oldest(&self) -> Offset {
-        Offset::new(self.log.oldest())
+        Offset::new(self.log.begin())
     }
 
     /// The place that the next message gets.
@@ -287,6 +289,7 @@ impl<S: Storage> Queue<S> {
             segments_used,
             segments,
             syncs: traffic.syncs,
+            moved: traffic.moved,
             written: traffic.written,
         }
     }
@@ -356,6 +359,7 @@ impl<S: Storage> Queue<S> {
 
     /// Enters messages that are not known, and takes note of them.
     fn enter(&mut self, messages: &[Message<'_>]) -> Result<u64, LogError> {
+        self.make_room_for(messages)?;
         self.save_leases()?;
         let now = self.clock.now();
         let first = match self.enter_noting(messages, now) {
@@ -380,7 +384,7 @@ impl<S: Storage> Queue<S> {
     }
 
     fn look_up(&self, offset: Offset, window: &mut Window) -> Result<Option<Entry>, ReserveError> {
-        if offset < self.oldest() {
+        if offset.number() < self.log.oldest() {
             return Ok(None);
         }
         let gap = |cause| Some(Entry::Gap(Gap { from: offset, until: offset.next(), cause }));
@@ -416,8 +420,9 @@ impl<S: Storage> Iterator for Entries<'_, S> {
     type Item = Result<Entry, ReserveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.queue.look_up(self.next, &mut self.window).transpose()?;
-        self.next = self.next.next();
+        let number = self.queue.log.next_stored(self.next.number())?;
+        let entry = self.queue.look_up(Offset::new(number), &mut self.window).transpose()?;
+        self.next = Offset::new(number + 1);
         Some(entry)
     }
 }

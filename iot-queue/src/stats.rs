@@ -65,6 +65,8 @@ pub struct Stats {
     pub segments: u32,
     /// Syncs since the queue was opened.
     pub syncs: u64,
+    /// Messages that were moved since the queue was opened, so that the segments that held them could be used again.
+    pub moved: u64,
     /// Octets handed to the storage since the queue was opened, headers and footers included.
     pub written: u64,
 }

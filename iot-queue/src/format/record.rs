@@ -16,6 +16,8 @@ use crate::message::Message;
 pub(crate) const HEADER_LEN: u32 = 32;
 /// Octets of a position at the front of a message's metadata.
 pub(crate) const POSITION_LEN: u32 = 52;
+/// Octets before the metadata of a message that was moved: its number, and a CRC of that.
+pub(crate) const MOVED_LEN: u32 = 12;
 /// How many ranges one record holds at the most.
 pub(crate) const MAX_RANGES: u32 = 1024;
 
@@ -25,6 +27,9 @@ pub(crate) const MESSAGE: u8 = 1;
 pub(crate) const ACKNOWLEDGEMENTS: u8 = 2;
 /// A record that holds ranges of messages that a recovery missed where no sync is known to have covered them.
 pub(crate) const UNCERTAINTIES: u8 = 3;
+/// A record that holds a message of an earlier segment, which is used again. Its metadata begins with the number of the
+/// message: see [`moved_number`].
+pub(crate) const MOVED: u8 = 4;
 /// Kinds from here on are control records: the log keeps them for whoever owns it, and does not look into them.
 pub(crate) const FIRST_CONTROL: u8 = 16;
 
@@ -32,6 +37,13 @@ pub(crate) const FIRST_CONTROL: u8 = 16;
 pub(crate) const HAS_POSITION: u8 = 1;
 /// Items follow in the metadata; see [`metadata`].
 pub(crate) const HAS_ITEMS: u8 = 2;
+
+/// Of a moved message: it was damaged where it stood, and there is nothing but its number.
+pub(crate) const LOST: u8 = 128;
+
+/// The header of a message of which nothing is left.
+pub(crate) const LOST_HEADER: RecordHeader =
+    RecordHeader { kind: MESSAGE, flags: LOST, metadata_len: 0, payload_len: 0, mark: 0, offset: 0, body_crc: 0 };
 
 /// What every record of a segment's life that one opening writes has in common.
 #[derive(Clone, Copy, Debug)]
@@ -196,9 +208,57 @@ pub(crate) fn encode_control(kind: u8, life: Life, at: u32, mark: u32, offset: u
     finish(header, life, at, start, out);
 }
 
+/// Appends the record of a message that was moved, as [`encode_message`] does for one that was not. `header` and `body`
+/// are those of the record that it had, moved or not; `next` is the number that the next message gets.
+pub(crate) fn encode_moved(
+    life: Life,
+    at: u32,
+    mark: u32,
+    (next, number): (u64, u64),
+    header: &RecordHeader,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.resize(start + HEADER_LEN as usize, 0);
+    out.extend_from_slice(&own_number(life.seed, number));
+    out.extend_from_slice(&body[moved_len(header) as usize..]);
+    let metadata_len = header.metadata_len - moved_len(header) + MOVED_LEN as u16;
+    finish(RecordHeader { kind: MOVED, metadata_len, mark, offset: next, ..*header }, life, at, start, out);
+}
+
+/// Octets that the record of a message has once it is moved.
+pub(crate) fn moved_record_len(header: &RecordHeader) -> u32 {
+    record_len(u32::from(header.metadata_len - moved_len(header)) + MOVED_LEN, header.payload_len)
+}
+
+/// The number of a message that was moved, from the body of its record. One wrong bit in it is corrected: so that it can
+/// be named although the body is damaged.
+pub(crate) fn moved_number(seed: u32, body: &[u8]) -> Option<u64> {
+    let mut number: [u8; MOVED_LEN as usize] = *body.first_chunk()?;
+    let damaged = checksum::check_or_correct(&mut number, seed) == Integrity::Damaged;
+    (!damaged).then(|| u64::from_le_bytes(octets(&number, 0)))
+}
+
+fn own_number(seed: u32, number: u64) -> [u8; MOVED_LEN as usize] {
+    let mut octets = [0; MOVED_LEN as usize];
+    octets[..8].copy_from_slice(&number.to_le_bytes());
+    octets[8..].copy_from_slice(&checksum::crc32c(seed, &number.to_le_bytes()).to_le_bytes());
+    octets
+}
+
+/// Octets of the body before the metadata of the message itself.
+fn moved_len(header: &RecordHeader) -> u16 {
+    if header.kind == MOVED { header.metadata_len.min(MOVED_LEN as u16) } else { 0 }
+}
+
 /// Turns the intact record in `bytes` into the same record at another place, or of another life.
 pub(crate) fn relocate(life: Life, at: u32, mark: u32, bytes: &mut Vec<u8>) {
     if let Some(header) = bytes.first_chunk().and_then(RecordHeader::fields) {
+        let body = &mut bytes[HEADER_LEN as usize..];
+        if let Some(own) = body.first_chunk_mut().filter(|_| header.kind == MOVED) {
+            *own = own_number(life.seed, u64::from_le_bytes(octets(own, 0)));
+        }
         finish(RecordHeader { mark, ..header }, life, at, 0, bytes);
     }
 }
@@ -226,6 +286,7 @@ pub(crate) fn decode_message<'b>(
     body: &'b [u8],
 ) -> (Option<Position>, Attributes<'b>, &'b [u8]) {
     let (metadata, payload) = body.split_at(usize::from(header.metadata_len));
+    let metadata = &metadata[usize::from(moved_len(header))..];
     let has_position = header.flags & HAS_POSITION != 0 && metadata.len() >= POSITION_LEN as usize;
     let position = has_position.then(|| Position {
         source: DeviceId::from_bytes(octets(metadata, 0)),
@@ -301,6 +362,40 @@ mod tests {
         assert_eq!(payload, b"reading");
         assert_eq!(attributes.key, Some(&b"boiler"[..]));
         assert_eq!(position.map(|position| position.sequence), Some(4));
+    }
+
+    #[test]
+    fn a_moved_message_keeps_its_number_and_what_it_says() {
+        let bytes = sample();
+        let mut header = RecordHeader::decode(&octets(&bytes, 0), 77, 2048).expect("it was just encoded");
+        let mut body = bytes[32..][..header.body_len() as usize].to_vec();
+        let original = body.clone();
+        let expected = decode_message(&header, &original);
+        // Twice: what was moved may be moved again.
+        for seed in [78, 79] {
+            let mut moved = Vec::new();
+            let life = Life { seed, opening: 5 };
+            encode_moved(life, 4096, 4000, (700, 12), &header, &body, &mut moved);
+            assert_eq!(moved.len() as u32, moved_record_len(&header));
+            header = RecordHeader::decode(&octets(&moved, 0), seed, 4096).expect("it was just encoded");
+            assert_eq!((header.kind, header.offset, header.mark), (MOVED, 700, 4000));
+            body = moved[32..][..header.body_len() as usize].to_vec();
+            assert!(body_matches(&header, seed, &body));
+            assert_eq!(decode_message(&header, &body), expected);
+            for bit in 0..96 {
+                let mut flipped = body.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(moved_number(seed, &flipped), Some(12), "bit {bit}");
+            }
+        }
+        let mut elsewhere = Vec::new();
+        encode_moved(Life { seed: 80, opening: 5 }, 4096, 4000, (700, 12), &header, &body, &mut elsewhere);
+        relocate(Life { seed: 81, opening: 5 }, 1024, 1024, &mut elsewhere);
+        assert_eq!(moved_number(81, &elsewhere[32..]), Some(12));
+        assert!(
+            RecordHeader::decode(&octets(&elsewhere, 0), 81, 1024)
+                .is_some_and(|header| { body_matches(&header, 81, &elsewhere[32..][..header.body_len() as usize]) })
+        );
     }
 
     #[test]

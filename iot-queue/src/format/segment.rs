@@ -26,6 +26,11 @@ const CLOSED: u8 = 1;
 
 /// In an index: a record begins at a multiple of 8, and the bits below are the lowest flags of the record.
 pub(crate) const PLACE_FLAGS: u32 = super::ALIGNMENT - 1;
+/// Octets of a message that was moved here.
+pub(crate) const GUEST_LEN: u32 = 16;
+/// In place of a place: the message does not stand here. In an index that an opening makes, the flags of its record may be
+/// added.
+pub(crate) const ELSEWHERE: u32 = 0;
 /// In an index: the message was damaged, although a sync had covered it.
 pub(crate) const DAMAGED: u32 = u32::MAX;
 /// In an index: the message is missing, and may never have been durable.
@@ -143,6 +148,8 @@ pub(crate) struct Trailer {
     pub(crate) controls: u32,
     /// How many ranges of acknowledged messages follow the places.
     pub(crate) ranges: u32,
+    /// How many messages of earlier segments follow the ranges.
+    pub(crate) guests: u32,
     /// Where the records end.
     pub(crate) end: u32,
     /// CRC32C of the places and ranges, begun from the life's seed.
@@ -170,6 +177,7 @@ impl Trailer {
             end: u32::from_le_bytes(octets(&block, 40)),
             index_crc: u32::from_le_bytes(octets(&block, 44)),
             controls: u32::from_le_bytes(octets(&block, 48)),
+            guests: u32::from_le_bytes(octets(&block, 56)),
             sealed: if block[52] & CLOSED == 0 { Sealed::Full } else { Sealed::Closed },
         })
     }
@@ -178,33 +186,52 @@ impl Trailer {
     pub(crate) fn footer_len(&self) -> Option<u32> {
         let places = self.messages.checked_add(self.controls)?.checked_mul(4)?;
         let places = places.checked_next_multiple_of(super::ALIGNMENT)?;
-        self.ranges.checked_mul(RANGE_LEN)?.checked_add(places)?.checked_add(BLOCK_LEN as u32)
+        let ranges = self.ranges.checked_mul(RANGE_LEN)?;
+        let guests = self.guests.checked_mul(GUEST_LEN)?;
+        places.checked_add(ranges)?.checked_add(guests)?.checked_add(BLOCK_LEN as u32)
     }
 }
 
-/// Octets of a footer that holds `places` of messages and control records and `ranges` of acknowledged messages.
-pub(crate) const fn footer_len(places: u32, ranges: u32) -> u32 {
-    super::aligned(places * 4) + ranges * RANGE_LEN + BLOCK_LEN as u32
+/// Octets of a footer that holds `places` of messages and control records, and so many `pairs`: ranges of acknowledged
+/// messages, and messages of earlier segments.
+pub(crate) const fn footer_len(places: u32, pairs: u32) -> u32 {
+    super::aligned(places * 4) + pairs * RANGE_LEN + BLOCK_LEN as u32
 }
 
-/// The footer of the life that `header` began: `index` holds the place of each message or a reason why it has none,
-/// `controls` where each control record stands.
+/// What a footer says of the records of its life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contents<'s, R> {
+    /// The place of each message, or a reason why it has none.
+    pub(crate) index: &'s [u32],
+    /// Where each control record stands.
+    pub(crate) controls: &'s [u32],
+    /// The acknowledged messages that records name.
+    pub(crate) ranges: R,
+    /// The number and the place of each message of an earlier segment.
+    pub(crate) guests: &'s [(u64, u32)],
+    /// Where the records end.
+    pub(crate) end: u32,
+}
+
+/// The footer of the life that `header` began.
 pub(crate) fn encode_footer(
     header: &SegmentHeader,
     sealed: Sealed,
-    index: &[u32],
-    controls: &[u32],
-    ranges: impl ExactSizeIterator<Item = Range<u64>>,
-    end: u32,
+    contents: Contents<'_, impl ExactSizeIterator<Item = Range<u64>>>,
     out: &mut Vec<u8>,
 ) {
     out.clear();
+    let Contents { index, controls, ranges, guests, end } = contents;
     let (messages, range_count) = (index.len() as u32, ranges.len() as u32);
     out.extend(index.iter().chain(controls).flat_map(|place| place.to_le_bytes()));
     out.resize(super::aligned(out.len() as u32) as usize, 0);
     for range in ranges {
         out.extend(range.start.to_le_bytes());
         out.extend((range.end - range.start).to_le_bytes());
+    }
+    for (number, place) in guests {
+        out.extend(number.to_le_bytes());
+        out.extend(u64::from(*place).to_le_bytes());
     }
     let index_crc = checksum::crc32c(header.seed(), out);
     let mut block = [0; BLOCK_LEN];
@@ -218,6 +245,7 @@ pub(crate) fn encode_footer(
     block[44..48].copy_from_slice(&index_crc.to_le_bytes());
     block[48..52].copy_from_slice(&(controls.len() as u32).to_le_bytes());
     block[52] = if sealed == Sealed::Closed { CLOSED } else { 0 };
+    block[56..60].copy_from_slice(&(guests.len() as u32).to_le_bytes());
     seal(&mut block);
     out.extend(block);
 }
@@ -329,21 +357,20 @@ mod tests {
     fn footer_gives_back_its_trailer_after_any_flipped_bit_in_it() {
         let mut footer = Vec::new();
         let ranges = [900..902, 905..906];
-        encode_footer(
-            &HEADER,
-            Sealed::Closed,
-            &[1024, DAMAGED, 1100],
-            &[1150, 1160],
-            ranges.into_iter(),
-            1200,
-            &mut footer,
-        );
-        assert_eq!(footer.len(), footer_len(5, 2) as usize);
+        let contents = Contents {
+            index: &[1024, DAMAGED, 1100],
+            controls: &[1150, 1160],
+            ranges: ranges.into_iter(),
+            guests: &[(70, 1170)],
+            end: 1200,
+        };
+        encode_footer(&HEADER, Sealed::Closed, contents, &mut footer);
+        assert_eq!(footer.len(), footer_len(5, 3) as usize);
         let trailer = Trailer::decode(octets(&footer, footer.len() - BLOCK_LEN)).expect("it was just sealed");
-        assert_eq!((trailer.messages, trailer.controls, trailer.ranges), (3, 2, 2));
+        assert_eq!((trailer.messages, trailer.controls, trailer.ranges, trailer.guests), (3, 2, 2, 1));
         assert_eq!(trailer.sealed, Sealed::Closed);
         assert_eq!((trailer.end, trailer.first), (1200, 900));
-        assert_eq!(trailer.footer_len(), Some(footer_len(5, 2)));
+        assert_eq!(trailer.footer_len(), Some(footer_len(5, 3)));
         for bit in 0..BLOCK_LEN * 8 {
             let mut block: [u8; BLOCK_LEN] = octets(&footer, footer.len() - BLOCK_LEN);
             block[bit / 8] ^= 1 << (bit % 8);

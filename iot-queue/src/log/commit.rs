@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
 use crate::format::record::{self, RecordHeader};
-use crate::format::segment::{self, Cut, Sealed, SegmentHeader};
+use crate::format::segment::{self, Contents, Cut, Sealed, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
 use super::segment_state::{Phase, Segment};
@@ -242,11 +242,22 @@ impl<S: Storage> Log<S> {
     fn write_footer(&mut self, sealed: Sealed) -> Result<(), StorageError> {
         let mut footer = Vec::new();
         let tail = self.tail();
-        let (number, recorded) = (tail.number, tail.recorded.iter());
-        segment::encode_footer(&tail.header, sealed, tail.index(), &tail.controls, recorded, tail.end, &mut footer);
+        let number = tail.number;
+        let contents = Contents {
+            index: tail.index(),
+            controls: &tail.controls,
+            ranges: tail.recorded.iter(),
+            guests: &tail.guests,
+            end: tail.end,
+        };
+        segment::encode_footer(&tail.header, sealed, contents, &mut footer);
         let position = self.segment_len - footer.len() as u32;
         self.storage.write_at(number, position, &footer)?;
         self.traffic.written += footer.len() as u64;
+        #[cfg(iot_fault)]
+        if fault::is_off(Guard::MoveSync) && self.tail().guests.iter().any(|&(_, entry)| entry >= self.tail().synced) {
+            return Ok(());
+        }
         #[cfg(iot_fault)]
         return fault::sync_unless(Guard::FooterSync, &mut self.storage, number);
         #[cfg(not(iot_fault))]
@@ -306,12 +317,15 @@ impl<S: Storage> Log<S> {
     }
 
     fn is_settled(&self, segment: &Segment) -> bool {
-        segment.unsettled() == 0 && segment.next() <= self.hold.from()
+        segment.is_settled() && segment.next() <= self.hold.from()
     }
 
     fn free_front(&mut self) {
         self.hold.kept = self.hold.kept.saturating_sub(1);
-        self.free.extend(self.segments.pop_front().map(|segment| segment.number));
+        if let Some(front) = self.segments.pop_front() {
+            self.forget_guests(front.header.generation, &front.guests);
+            self.free.push_back(front.number);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use core::mem;
 
 use super::{Log, LogError};
 use crate::format::record::{self, RecordHeader};
-use crate::format::segment::Cut;
+use crate::format::segment::{self, Cut, PLACE_FLAGS};
 use crate::storage::{Storage, StorageError};
 
 impl<S: Storage> Log<S> {
@@ -36,9 +36,11 @@ impl<S: Storage> Log<S> {
     /// Writes and syncs nothing from now on, and forgets what was entered and is not on the medium.
     pub(super) fn give_up(&mut self, cause: StorageError) -> LogError {
         self.failed.get_or_insert(cause);
-        let tail = self.tail_mut();
-        if tail.end > tail.written {
-            let needed = tail.cut(tail.written).into_iter().filter(|&needed| needed).count();
+        let (synced, written) = (self.tail().synced, self.tail().written);
+        self.send_back_from(synced);
+        if self.tail().end > written {
+            let tail = self.tail_mut();
+            let needed = tail.cut(written).into_iter().filter(|&needed| needed).count();
             self.unsettled -= needed as u64;
         }
         LogError::Storage(cause)
@@ -46,6 +48,8 @@ impl<S: Storage> Log<S> {
 
     fn write_elsewhere(&mut self, cut: u32) -> Result<(), LogError> {
         let records = mem::take(&mut self.outbox.records);
+        let seed = self.tail().seed;
+        let guests = self.send_back_from(cut);
         let tail = self.tail_mut();
         let before = tail.next();
         let needed = tail.cut(cut);
@@ -59,7 +63,14 @@ impl<S: Storage> Log<S> {
         while let Some(header) = rest.first_chunk().and_then(RecordHeader::fields) {
             let Some((bytes, others)) = rest.split_at_checked(header.record_len() as usize) else { break };
             rest = others;
-            let entered = self.enter_again(&header, bytes, &mut needed);
+            let guest = match header.kind {
+                record::MOVED => record::moved_number(seed, &bytes[record::HEADER_LEN as usize..]),
+                _ => None,
+            };
+            if guest.is_some_and(|number| !guests.contains(&number)) {
+                continue;
+            }
+            let entered = self.enter_again(&header, bytes, &mut needed, guest);
             entered.inspect_err(|_| self.unsettled -= needed.by_ref().filter(|&needed| needed).count() as u64)?;
         }
         self.write()?;
@@ -77,14 +88,13 @@ impl<S: Storage> Log<S> {
         header: &RecordHeader,
         bytes: &[u8],
         needed: &mut impl Iterator<Item = bool>,
+        guest: Option<u64>,
     ) -> Result<(), LogError> {
         let len = header.record_len();
-        let ranges = match header.kind {
-            record::ACKNOWLEDGEMENTS => header.payload_len / crate::format::segment::RANGE_LEN,
-            _ => 0,
-        };
-        self.go_on_where(|tail, segment_len| {
-            if ranges > 0 { tail.takes_ranges(segment_len) >= ranges } else { tail.takes(len, segment_len) }
+        self.go_on_where(|tail, segment_len| match header.kind {
+            record::ACKNOWLEDGEMENTS => tail.takes_ranges(segment_len) >= header.payload_len / segment::RANGE_LEN,
+            record::MOVED => tail.takes_guest(len, segment_len),
+            _ => tail.takes(len, segment_len),
         })?;
         let life = self.life();
         let Some(tail) = self.segments.back_mut() else { return Ok(()) };
@@ -107,7 +117,12 @@ impl<S: Storage> Log<S> {
             record::FIRST_CONTROL.. => tail.controls.push(tail.end),
             _ => {}
         }
+        let place = tail.end | u32::from(header.flags) & PLACE_FLAGS;
         tail.end += len;
+        if let Some(number) = guest {
+            self.leave(number);
+            self.arrive(number, place);
+        }
         Ok(())
     }
 }

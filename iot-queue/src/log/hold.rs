@@ -146,7 +146,9 @@ impl<S: Storage> Log<S> {
             (segment.header.first..segment.next()).for_each(|number| {
                 segment.settle(number);
             });
+            segment.hosted = 0;
         }
+        self.need_no_guest();
         self.unsettled = 0;
     }
 

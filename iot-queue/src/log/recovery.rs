@@ -1,6 +1,6 @@
 //! Opening a log: finding out what the medium holds, whatever happened to it.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -15,7 +15,9 @@ use super::window::Window;
 use super::{Log, Outbox, Traffic, begin};
 use crate::checksum;
 use crate::error::OpenError;
-use crate::format::segment::{self, BLOCK_LEN, HeaderBlock, Sealed, SegmentHeader, Trailer, UNCERTAIN};
+use crate::format::segment::{
+    self, BLOCK_LEN, DAMAGED, ELSEWHERE, HeaderBlock, Sealed, SegmentHeader, Trailer, UNCERTAIN,
+};
 use crate::format::{octets, record};
 use crate::offset::Epoch;
 use crate::storage::{self, SegmentExtent, SegmentNumber, Storage, StorageError};
@@ -126,8 +128,9 @@ impl<S: Storage> Log<S> {
             }
         }
         let mut log = Self::assemble(storage, any, opening, used, free);
-        acknowledged.into_iter().for_each(|range| log.apply_acknowledged(range));
-        log.passed = log.segments.iter().find(|segment| segment.unsettled() > 0).unwrap_or(log.tail()).header.first;
+        acknowledged.iter().for_each(|range| log.apply_acknowledged(range.clone()));
+        log.adopt_guests(&acknowledged);
+        log.passed = log.segments.iter().find(|segment| !segment.is_settled()).unwrap_or(log.tail()).header.first;
         log.next_generation = next_generation;
         log.recovered = controls;
         // A commit mark in the newest segment says that a sync covered what it began with.
@@ -150,6 +153,7 @@ impl<S: Storage> Log<S> {
             opening,
             segment_len: any.len,
             passed: 0,
+            moved: BTreeMap::new(),
             free,
             next_generation: newest + 1,
             unrecorded: Ranges::default(),
@@ -241,16 +245,17 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Leaves out lives that were begun after a failure and hold nothing: they ended nothing, and what stands at the end of
-/// the one before them counts.
+/// Leaves out lives that hold nothing. Such a one that was begun after a failure has ended nothing, and what stands at the
+/// end of the one before it counts; another, if it is not the newest, was given up before anything was written to it.
 fn without_vain<S: Storage>(
     storage: &S,
     lives: Vec<(SegmentNumber, SegmentHeader)>,
 ) -> Result<Vec<(SegmentNumber, SegmentHeader)>, StorageError> {
     let mut kept = Vec::new();
+    let newest = lives.last().map_or(0, |(_, header)| header.generation);
     for (number, header) in lives {
         let own = |trailer: &Trailer| (trailer.epoch, trailer.generation) == (header.epoch, header.generation);
-        let holds = header.cut.is_none()
+        let holds = (header.cut.is_none() && header.generation == newest)
             || kept.is_empty()
             || read_trailer(storage, number, header.len)?.as_ref().is_some_and(own)
             || first_number(storage, number, header)?.is_some();
@@ -382,6 +387,7 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -
     if !holds {
         return Ok(false);
     }
+    let (index, guests) = index.split_at(index.len() - (trailer.guests * segment::GUEST_LEN) as usize);
     let (places, ranges) = index.split_at(index.len() - (trailer.ranges * segment::RANGE_LEN) as usize);
     let mut places = places.chunks_exact(4).map(|place| u32::from_le_bytes(octets(place, 0)));
     for place in places.by_ref().take(trailer.messages as usize) {
@@ -397,6 +403,11 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -
     let within = |place: &u32| (segment::RECORDS..trailer.end).contains(place);
     segment.controls.extend(places.take(trailer.controls as usize).filter(within));
     record::decode_ranges(ranges).for_each(|range| segment.recorded.insert_range(range));
+    let guests = guests.chunks_exact(segment::GUEST_LEN as usize);
+    segment.guests = guests
+        .map(|guest| (u64::from_le_bytes(octets(guest, 0)), u32::from_le_bytes(octets(guest, 8))))
+        .map(|(number, place)| (number, if place == ELSEWHERE || within(&place) { place } else { DAMAGED }))
+        .collect();
     segment.end = trailer.end;
     segment.written = trailer.end;
     segment.synced = trailer.end;

@@ -46,7 +46,7 @@ impl<S: Storage> Log<S> {
     pub(crate) fn has_room_when_empty(&self, messages: &[Message<'_>]) -> bool {
         let plan = self.plan();
         let free = self.segments().1.into();
-        let mut plan = Plan { open: false, end: 0, places: 0, ranges: 0, free, tail_is_free: false, ..plan };
+        let mut plan = Plan { open: false, end: 0, places: 0, pairs: 0, free, tail_is_free: false, ..plan };
         let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
         messages.iter().all(|message| plan.put(record::message_len(message)))
             && plan.free >= self.hold.spare
@@ -66,11 +66,18 @@ impl<S: Storage> Log<S> {
         plan.put(len) && plan.holds(self.acknowledgements())
     }
 
+    /// Whether a message of an earlier segment fits in a record of `len` octets, and after it an acknowledgement of each
+    /// message that has none.
+    pub(super) fn has_room_for_guest(&self, len: u32) -> bool {
+        let mut plan = self.plan();
+        plan.put_with(len, 0, 1) && plan.holds(self.acknowledgements())
+    }
+
     /// Whether as much fits as appends leave if so many octets of the last segment are not used.
     pub(super) fn has_room_to_skip(&self, octets: u32) -> bool {
         let mut plan = self.plan();
         plan.end += octets;
-        plan.end + segment::footer_len(plan.places, plan.ranges) <= plan.segment_len
+        plan.end + segment::footer_len(plan.places, plan.pairs) <= plan.segment_len
             && plan.holds(self.acknowledgements() + self.unsettled / 2)
     }
 
@@ -118,7 +125,7 @@ impl<S: Storage> Log<S> {
             standing_count,
             end: tail.end,
             places: tail.places(),
-            ranges: tail.recorded.count(),
+            pairs: tail.pairs(),
             open: tail.phase == Phase::Open,
             free: (self.free.len() + self.hold.kept) as u64,
             // When nobody needs anything, the last segment is free as soon as there is a next one.
@@ -140,7 +147,7 @@ struct Plan {
     standing_count: u32,
     end: u32,
     places: u32,
-    ranges: u32,
+    pairs: u32,
     open: bool,
     free: u64,
     tail_is_free: bool,
@@ -149,17 +156,24 @@ struct Plan {
 impl Plan {
     /// Enters a record that the footer places. Says whether there is room.
     fn put(&mut self, len: u32) -> bool {
-        let fits = |plan: &Self| plan.end + len + segment::footer_len(plan.places + 1, plan.ranges) <= plan.segment_len;
+        self.put_with(len, 1, 0)
+    }
+
+    /// Enters a record of which the footer says so many places and pairs.
+    fn put_with(&mut self, len: u32, places: u32, pairs: u32) -> bool {
+        let footer_len = |plan: &Self| segment::footer_len(plan.places + places, plan.pairs + pairs);
+        let fits = |plan: &Self| plan.end + len + footer_len(plan) <= plan.segment_len;
         if !self.open || !fits(self) {
             let Some(free) = self.free.checked_sub(1) else { return false };
-            let (end, places) = (segment::RECORDS + self.standing, self.standing_count);
+            let (end, standing) = (segment::RECORDS + self.standing, self.standing_count);
             let free = free + u64::from(self.tail_is_free);
-            *self = Self { end, places, ranges: 0, open: true, free, ..*self };
+            *self = Self { end, places: standing, pairs: 0, open: true, free, ..*self };
         }
         self.tail_is_free = false;
         let fits = fits(self);
         self.end += len;
-        self.places += 1;
+        self.places += places;
+        self.pairs += pairs;
         fits
     }
 
@@ -170,7 +184,7 @@ impl Plan {
 
     /// Whether so many acknowledgements fit, each in a record of its own.
     fn holds(&self, acknowledgements: u64) -> bool {
-        let footer_len = segment::footer_len(self.places, self.ranges);
+        let footer_len = segment::footer_len(self.places, self.pairs);
         let rest = if self.open { self.segment_len.saturating_sub(self.end + footer_len) } else { 0 };
         let fresh = usable(self.segment_len).saturating_sub(self.standing_len());
         let fit = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
@@ -181,7 +195,13 @@ impl Plan {
 impl Segment {
     /// Whether a record of `len` octets fits that the footer places.
     pub(super) fn takes(&self, len: u32, segment_len: u32) -> bool {
-        let footer_len = segment::footer_len(self.places() + 1, self.recorded.count());
+        let footer_len = segment::footer_len(self.places() + 1, self.pairs());
+        self.phase == Phase::Open && self.end + len + footer_len <= segment_len
+    }
+
+    /// Whether a message of an earlier segment fits in a record of `len` octets.
+    pub(super) fn takes_guest(&self, len: u32, segment_len: u32) -> bool {
+        let footer_len = segment::footer_len(self.places(), self.pairs() + 1);
         self.phase == Phase::Open && self.end + len + footer_len <= segment_len
     }
 

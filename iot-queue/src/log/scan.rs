@@ -7,6 +7,7 @@ use super::controls::Control;
 use super::segment_state::Segment;
 use super::window::Window;
 use crate::format::record::{self, RecordHeader};
+use crate::format::segment::{DAMAGED, PLACE_FLAGS};
 use crate::format::{ALIGNMENT, segment};
 use crate::offset::GapCause;
 use crate::storage::{Storage, StorageError};
@@ -78,6 +79,17 @@ pub(crate) fn scan<S: Storage>(
                 lost.push((header.offset..header.offset + 1, found));
             }
             record::ACKNOWLEDGEMENTS if sound => findings.acknowledged.extend(record::decode_ranges(body)),
+            record::MOVED => match record::moved_number(segment.seed, body) {
+                Some(number) => {
+                    let place = if sound && header.flags & record::LOST == 0 {
+                        found | u32::from(header.flags) & PLACE_FLAGS
+                    } else {
+                        DAMAGED
+                    };
+                    segment.guests.push((number, place));
+                }
+                None => findings.disturbed = true,
+            },
             record::UNCERTAINTIES if sound => known_uncertain.extend(record::decode_ranges(body)),
             record::FIRST_CONTROL.. if sound => {
                 findings.controls.push(Control { kind: header.kind, payload: body.to_vec() });

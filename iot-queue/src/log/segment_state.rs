@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::ranges::Ranges;
-use crate::format::segment::{self, DAMAGED, PLACE_FLAGS, SegmentHeader, UNCERTAIN};
+use crate::format::segment::{self, DAMAGED, ELSEWHERE, PLACE_FLAGS, SegmentHeader, UNCERTAIN};
 use crate::offset::GapCause;
 use crate::storage::SegmentNumber;
 
@@ -22,6 +22,10 @@ pub(crate) struct Segment {
     lost: u64,
     /// Where each control record stands.
     pub(crate) controls: Vec<u32>,
+    /// The number and the place, as in the index, of each message of an earlier segment that was moved here.
+    pub(crate) guests: Vec<(u64, u32)>,
+    /// How many of them somebody needs here: they are neither acknowledged, nor lost, nor moved on.
+    pub(crate) hosted: u64,
     /// When the last message was settled, in commits begun by then.
     pub(crate) settled_in: u64,
     /// Acknowledged messages, of whatever segment, that records of this one name; a footer repeats them.
@@ -48,6 +52,8 @@ pub(crate) enum Phase {
 pub(crate) enum Place {
     At(u32),
     Lost(GapCause),
+    /// In a later segment, unless it is acknowledged.
+    Elsewhere,
 }
 
 impl Segment {
@@ -61,6 +67,8 @@ impl Segment {
             unsettled: 0,
             lost: 0,
             controls: Vec::new(),
+            guests: Vec::new(),
+            hosted: 0,
             settled_in: 0,
             recorded: Ranges::default(),
             end: segment::RECORDS,
@@ -91,6 +99,21 @@ impl Segment {
         true
     }
 
+    /// Notes that somebody needs the message after all, and needs it here.
+    pub(crate) fn unsettle(&mut self, number: u64) {
+        if let Some(at) = self.slot(number).filter(|&at| self.is_set(at)) {
+            self.settled[at / 64] &= !(1 << (at % 64));
+            self.unsettled += 1;
+        }
+    }
+
+    /// Notes that the message, which is settled or lost here, stands in a later segment, in a record with these flags.
+    pub(crate) fn give_away(&mut self, number: u64, flags: u32) {
+        if let Some(at) = self.slot(number).filter(|&at| self.index[at] >= UNCERTAIN) {
+            self.index[at] = ELSEWHERE | flags;
+        }
+    }
+
     /// Notes that the medium does not hold the message. Says whether anybody needed it.
     pub(crate) fn lose(&mut self, number: u64) -> bool {
         let needed = self.settle(number);
@@ -108,10 +131,16 @@ impl Segment {
         let needed = (kept..self.index.len()).map(|at| !self.is_set(at)).collect();
         self.truncate(self.header.first + kept as u64);
         self.controls.truncate(self.controls.partition_point(|&place| place < end));
+        self.guests.truncate(self.guests_before(end));
         self.end = end;
         self.written = self.written.min(end);
         self.phase = Phase::Sealed;
         needed
+    }
+
+    /// How many guests stand before `end`.
+    pub(crate) fn guests_before(&self, end: u32) -> usize {
+        self.guests.iter().rposition(|&(_, place)| place < end).map_or(0, |last| last + 1)
     }
 
     /// Moves everything that stands at `from` or behind it by `octets`.
@@ -119,7 +148,8 @@ impl Segment {
         let behind = |place: &&mut u32| **place < UNCERTAIN && **place >= from;
         let index = self.index.iter_mut().rev().take_while(|place| **place >= from).filter(behind);
         let controls = self.controls.iter_mut().rev().take_while(|place| **place >= from);
-        index.chain(controls).for_each(|place| *place += octets);
+        let guests = self.guests.iter_mut().map(|(_, place)| place).filter(behind);
+        index.chain(controls).chain(guests).for_each(|place| *place += octets);
         self.end += octets;
     }
 
@@ -137,9 +167,14 @@ impl Segment {
         self.header.first + self.index.len() as u64
     }
 
-    /// How many messages are neither acknowledged nor lost.
+    /// How many messages are neither acknowledged nor lost nor moved away, those apart that were moved here.
     pub(crate) fn unsettled(&self) -> u64 {
         self.unsettled
+    }
+
+    /// Whether nobody needs anything in it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.unsettled == 0 && self.hosted == 0
     }
 
     /// The first message at or after `number` that somebody needs.
@@ -217,7 +252,12 @@ impl Segment {
 
     /// Octets of the footer that sealing now would write.
     pub(crate) fn footer_len(&self) -> u32 {
-        segment::footer_len(self.places(), self.recorded.count())
+        segment::footer_len(self.places(), self.pairs())
+    }
+
+    /// How many ranges and messages of earlier segments a footer would hold.
+    pub(crate) fn pairs(&self) -> u32 {
+        self.recorded.count() + self.guests.len() as u32
     }
 
     fn push_place(&mut self, place: u32) {
@@ -254,6 +294,7 @@ fn place(entry: u32) -> Place {
     match entry {
         DAMAGED => Place::Lost(GapCause::Damaged),
         UNCERTAIN => Place::Lost(GapCause::Uncertain),
+        place if place & !PLACE_FLAGS == ELSEWHERE => Place::Elsewhere,
         place => Place::At(place & !PLACE_FLAGS),
     }
 }

@@ -151,7 +151,7 @@ impl<S: Storage> Queue<S> {
         let budget = self.records_budget();
         for places in self.cursors.changed().chunks(PLACES_IN_A_RECORD) {
             let payload = CursorPlace::encode_all(places);
-            let entered = if self.quota.allows(self.log.oldest(), budget) {
+            let entered = if self.quota.allows(self.log.begin(), budget) {
                 self.log.enter_control(CURSOR_PLACES, &payload)
             } else {
                 Err(LogError::Full)
@@ -219,7 +219,7 @@ impl<S: Storage> Queue<S> {
         window: &mut Window,
     ) -> Result<Vec<Entry>, CursorError> {
         let mut entries: Vec<Entry> = Vec::new();
-        let from = floor.max(self.log.oldest());
+        let from = floor.max(self.log.begin());
         while *next < from && entries.len() < max {
             let gap = self.why_missing(*next..from);
             *next = gap.until.number();
@@ -277,7 +277,7 @@ impl<S: Storage> Queue<S> {
                 if time > wall { u64::MAX } else { self.marks.older_than(wall.saturating_since(time), now) }
             }
         };
-        Ok(number.clamp(self.log.oldest(), self.log.next()))
+        Ok(number.clamp(self.log.begin(), self.log.next()))
     }
 
     pub(super) fn find_cursor(&self, id: CursorId) -> Result<(), CursorError> {

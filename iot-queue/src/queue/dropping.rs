@@ -142,13 +142,17 @@ impl<S: Storage> Queue<S> {
     fn record_of(&mut self, end: u64) -> GapRecord {
         let is_leasing = self.config.consumers_choice() == Consumers::Leasing;
         let cursors_need = self.cursors.first_needed().unwrap_or(u64::MAX);
-        let oldest = self.log.first_stored();
+        let oldest = self.log.oldest();
         let leasing_need = self.log.next_unsettled(oldest).filter(|_| is_leasing).unwrap_or(u64::MAX);
         let from = leasing_need.min(cursors_need).clamp(oldest, end);
         let max_feeds = self.gap_feeds();
         let mut record = self.drops.record.clone().unwrap_or_else(|| GapRecord::beginning_at(from));
+        // One that was moved may be older than what was dropped before.
+        record.gap.from = record.gap.from.min(Offset::new(from));
         let mut window = Window::default();
-        for number in from..end {
+        let mut next = from;
+        while let Some(number) = self.log.next_stored(next).filter(|&number| number < end) {
+            next = number + 1;
             let unsettled = is_leasing && self.log.next_unsettled(number) == Some(number);
             let wanted = number >= cursors_need && !self.expiries.contains(number);
             if unsettled || wanted {
@@ -183,7 +187,7 @@ impl<S: Storage> Queue<S> {
     /// Nobody gets what is before `end` any more.
     fn finish_drop(&mut self, end: u64) {
         self.cursors.drop_before(end);
-        let mut from = self.log.first_stored();
+        let mut from = self.log.oldest();
         while let Some(number) = self.log.next_unsettled(from).filter(|&number| number < end) {
             self.leases.forget(number);
             self.log.settle(number);

@@ -189,12 +189,12 @@ impl<S: Storage> Queue<S> {
     /// Enters records of all states that changed. What finds no room waits for a later try.
     pub(super) fn save_leases(&mut self) -> Result<(), LogError> {
         let budget = self.records_budget();
-        while !self.leases.changed_mut().is_empty() && self.quota.allows(self.log.oldest(), budget) {
-            let (payload, last) = self.next_leases();
+        while !self.leases.changed_mut().is_empty() && self.quota.allows(self.log.begin(), budget) {
+            let (payload, last) = self.encode_leases(self.leases.changed());
             match self.log.enter_control(LEASES, &payload) {
                 Ok(()) => self.quota.take(self.log.next(), payload.len() as u64),
                 Err(LogError::Full) => {
-                    self.quota.block(self.log.oldest());
+                    self.quota.block(self.log.begin());
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -210,14 +210,14 @@ impl<S: Storage> Queue<S> {
         self.budget() / RECORDS_SHARE
     }
 
-    /// The payload of a record with the first states that changed, and the last message in it.
-    fn next_leases(&self) -> (Vec<u8>, u64) {
+    /// The payload of a record with the states of the first of these messages, and the last message in it.
+    pub(super) fn encode_leases(&self, numbers: &BTreeSet<u64>) -> (Vec<u8>, u64) {
         let most = self.log.longest_control() as usize - LONGEST_ENTRY;
         let timed = |&number: &u64| self.leases.saved(number).is_some_and(|saved| saved.not_before > Instant::START);
-        let clock = self.leases.changed().iter().any(timed).then(|| self.clock.now());
+        let clock = numbers.iter().any(timed).then(|| self.clock.now());
         let mut payload = control::encode_leases(clock);
         let (mut open, mut last): (Option<Entry>, u64) = (None, 0);
-        for &number in self.leases.changed() {
+        for &number in numbers {
             if payload.len() + LONGEST_ENTRY > most {
                 break;
             }
@@ -242,7 +242,8 @@ impl<S: Storage> Queue<S> {
             self.log.need_nothing();
         }
         let stored = self.log.first_stored()..self.log.next();
-        let mut found = Recovered::read(self.log.take_recovered_controls(), stored.clone());
+        let known = stored.start.min(self.log.oldest())..stored.end;
+        let mut found = Recovered::read(self.log.take_recovered_controls(), known);
         self.restore_cursors(core::mem::take(&mut found.cursors).into_values(), stored);
         if let Some((octets, _)) = self.config.retention_choice().limits {
             self.log.keep_octets(octets);
@@ -290,8 +291,10 @@ impl<S: Storage> Queue<S> {
         self.leases.resume(self.clock.now());
         self.settle_expired();
         // Before anything else is: what it was written to earlier may be used again soon. Without room it waits.
-        let _ = self.log.enter_due_standing();
-        Ok(())
+        match self.log.enter_due_standing() {
+            Ok(()) | Err(LogError::Full) => Ok(()),
+            Err(LogError::Storage(error) | LogError::ReadOnly(error)) => Err(error.into()),
+        }
     }
 
     /// Puts back what was appended before: what a segment began with, and the messages since.

@@ -6,7 +6,7 @@ use iot_core::{DeviceId, Incarnation, Position, StreamId};
 
 use super::random::Random;
 use super::violation::Violation;
-use crate::format::record::HEADER_LEN;
+use crate::format::record::{HEADER_LEN, MOVED, MOVED_LEN};
 use crate::message::{Entry, Message};
 use crate::offset::{Gap, GapCause, Offset};
 
@@ -256,8 +256,14 @@ impl Model {
     }
 
     /// Holds the whole log, as an opening found it, to what was promised: `entries` from `oldest` to `next`,
-    /// which is no more than was ever appended.
-    pub(super) fn recovered(&mut self, oldest: u64, next: u64, entries: &[Entry]) -> Result<(), Violation> {
+    /// which is no more than was ever appended. `gaps` names what is lost before `oldest`, too.
+    pub(super) fn recovered(
+        &mut self,
+        oldest: u64,
+        next: u64,
+        entries: &[Entry],
+        gaps: &[Gap],
+    ) -> Result<(), Violation> {
         if next < self.durable && self.damage < Damage::Sector {
             return Err(Violation::CutShort { durable: Offset::new(self.durable), next: Offset::new(next) });
         }
@@ -267,28 +273,31 @@ impl Model {
         if self.damage == Damage::Bits {
             self.check_causes(entries)?;
         }
-        let mut expected = oldest;
+        gaps.iter().filter(|gap| gap.until.number() <= oldest).try_for_each(|gap| self.met_gap(gap))?;
+        let mut expected = 0;
         for entry in entries {
             let (from, until) = match entry {
                 Entry::Message(stored) => (stored.offset.number(), stored.offset.number() + 1),
                 Entry::Gap(gap) => (gap.from.number(), gap.until.number()),
             };
-            if from != expected {
-                return Err(Violation::Hole { offset: Offset::new(expected) });
-            }
+            self.passed_over(expected, from)?;
             expected = until;
             self.met(entry)?;
         }
-        if expected != next {
-            return Err(Violation::Hole { offset: Offset::new(expected) });
-        }
-        let waits = |slot: &Slot| slot.state == State::Waiting && !slot.lost;
-        let missing = self.slots[..oldest.min(next) as usize].iter().position(waits);
-        if let Some(number) = missing.filter(|_| self.damage < Damage::Sector) {
-            return Err(Violation::Lost { offset: Offset::new(number as u64) });
-        }
+        self.passed_over(expected, next)?;
         self.durable = next;
         Ok(())
+    }
+
+    /// Holds it to what is known that a reader who expects `expected` meets `found`: of what is in between, nobody needs
+    /// anything.
+    pub(super) fn passed_over(&self, expected: u64, found: u64) -> Result<(), Violation> {
+        let between = self.slots.get(expected as usize..found as usize);
+        let between = between.ok_or(Violation::Hole { offset: Offset::new(expected) })?;
+        let waits = |slot: &Slot| slot.state == State::Waiting && !slot.lost;
+        let missing = between.iter().position(waits).filter(|_| self.damage < Damage::Sector);
+        let lost = missing.map(|number| Violation::Lost { offset: Offset::new(expected + number as u64) });
+        lost.map_or(Ok(()), Err)
     }
 
     /// A loss that an opening finds below what a later record says was durable is damage, and nothing else.
@@ -310,15 +319,17 @@ impl Model {
         wrong.map_or(Ok(()), Err)
     }
 
-    /// Notes which message a flipped bit hit, if it hit the body of one: `octets` are the segment's before that. Behind a
-    /// message that a crash tore, the header must hold as it is.
+    /// Notes which message a flipped bit hit, if it hit the body of one: `octets` are the segment's before that. The body of
+    /// one that was moved begins with its number. Behind a message that a crash tore, the header must hold as it is.
     pub(super) fn hit(&mut self, octets: &[u8], flipped: usize) {
         let mut header = 0;
         for slot in &mut self.slots {
             for body in slot.candidates.iter().map(Payload::body) {
+                let is_at = |start: usize| octets.get(start..).is_some_and(|octets| octets.starts_with(&body));
                 let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header;
+                let mut moved = flipped + 1..=flipped + MOVED_LEN as usize;
                 slot.hit |= !body.is_empty()
-                    && starts.any(|start| octets.get(start..).is_some_and(|octets| octets.starts_with(&body)));
+                    && (starts.any(is_at) || moved.any(|start| is_at(start) && is_moved(octets, start)));
             }
             header = if slot.lost { HEADER_LEN as usize } else { 0 };
         }
@@ -327,4 +338,10 @@ impl Model {
     fn slot(&mut self, offset: Offset) -> Result<&mut Slot, Violation> {
         self.slots.get_mut(offset.number() as usize).ok_or(Violation::Invented { offset })
     }
+}
+
+/// Whether a message whose own body begins at `start` has the header of one that was moved.
+fn is_moved(octets: &[u8], start: usize) -> bool {
+    let header = start.checked_sub((HEADER_LEN + MOVED_LEN) as usize);
+    header.and_then(|header| octets.get(header + 4)) == Some(&MOVED)
 }

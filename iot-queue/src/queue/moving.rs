@@ -1,0 +1,63 @@
+//! Making room in a queue that is full although little in it is still needed.
+
+use alloc::collections::BTreeSet;
+
+use super::Queue;
+use crate::config::WhenFull;
+use crate::format::control::LEASES;
+use crate::log::{LogError, Move};
+use crate::message::Message;
+use crate::storage::Storage;
+
+impl<S: Storage> Queue<S> {
+    /// Moves messages out of the oldest segments as long as these do not fit and space returns by that. Each round costs
+    /// a sync and at most a segment of writing.
+    pub(super) fn make_room_for(&mut self, messages: &[Message<'_>]) -> Result<(), LogError> {
+        // Where the oldest messages are dropped to make room, nothing is kept that stands in the way.
+        if self.config.when_full_choice() == WhenFull::DropOldest || self.log.has_room_for(messages) {
+            return Ok(());
+        }
+        self.commit_all()?;
+        let (_, segments) = self.log.segments();
+        for _ in 0..segments {
+            if self.log.has_room_for(messages) || !self.move_front()? {
+                break;
+            }
+            self.commit_all()?;
+        }
+        Ok(())
+    }
+
+    /// Moves what is needed of the oldest segment. Says whether all of it went.
+    fn move_front(&mut self) -> Result<bool, LogError> {
+        let numbers = self.log.movable();
+        if numbers.is_empty() || !self.say_again(&numbers)? {
+            return Ok(false);
+        }
+        for number in numbers {
+            if self.log.move_message(number, &mut self.window)? == Move::NoRoom {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Saves the states of these messages once more: what says so now goes with the segments that they leave. Says
+    /// whether there was room.
+    fn say_again(&mut self, numbers: &[u64]) -> Result<bool, LogError> {
+        let known = |&&number: &&u64| self.leases.saved(number).is_some();
+        let mut known: BTreeSet<_> = numbers.iter().filter(known).copied().collect();
+        while !known.is_empty() {
+            let (payload, last) = self.encode_leases(&known);
+            match self.log.enter_control(LEASES, &payload) {
+                Ok(()) => self.quota.take(self.log.next(), payload.len() as u64),
+                Err(LogError::Full) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            let rest = known.split_off(&(last + 1));
+            self.leases.changed_mut().retain(|number| !known.contains(number));
+            known = rest;
+        }
+        Ok(true)
+    }
+}
