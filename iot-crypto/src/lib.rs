@@ -64,10 +64,10 @@
 //! Keys come and go as [`CoseKey`] objects, and lie in a `KeyFile` on a host. A secure element stands behind [`Signer`]
 //! and [`Agreement`], and may refuse; one that answers later signs in two steps ([`Sealer::begin`],
 //! [`MultiSealer::begin`], [`Publisher::begin`], [`BundleDraft::begin`], [`Succession::begin`], [`Answer::begin`],
-//! [`stream::Skipped::begin`], [`group::Batch::begin`], [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. Only the
-//! manager of a group and structures with several signatures wait for their signers. A device that rotates its signing
-//! key extends its [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief who
-//! rotates first.
+//! [`stream::Skipped::begin`], [`group::Batch::begin`], [`cose::Sign1::prepare`]) and opens with an [`Agreed`]. Only
+//! the manager of a group and structures with several signatures wait for their signers. A device that rotates its
+//! signing key extends its [`Succession`], and whoever knows the device keeps a [`KnownDevice`], which refuses a thief
+//! who rotates first.
 //!
 //! # Attacks
 //!

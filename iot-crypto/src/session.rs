@@ -68,8 +68,8 @@
 //!
 //! # Whose stolen key allows what
 //!
-//! - *Any static keys, later*: the thief cannot read sessions that had ended. Both sides' ephemeral keys are in the keys
-//!   (in XX, and in IK after the first message).
+//! - *Any static keys, later*: the thief cannot read sessions that had ended. Both sides' ephemeral keys are in the
+//!   keys (in XX, and in IK after the first message).
 //! - *The responder's static key*: in IK the thief reads who asked (the initiator's bundle in the first message), also
 //!   in old recordings, and can pretend to be the responder; but not *to the responder* to be somebody else, after the
 //!   first message: the third needs keys that only the true initiator has.

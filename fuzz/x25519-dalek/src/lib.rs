@@ -1,7 +1,7 @@
 //! Stands in for `x25519-dalek`, and remembers what was agreed.
 //!
-//! Most executions of a fuzzer agree on the same keys as the one before, and would spend two thirds of their time there.
-//! `[patch.crates-io]` puts this crate, of which the interface is as much as the libraries call, in the place of the
+//! Most executions of a fuzzer agree on the same keys as the one before, and would spend two thirds of their time
+//! there. `[patch.crates-io]` puts this crate, of which the interface is as much as the libraries call, in the place of the
 //! published one. Both leave the arithmetic to `curve25519-dalek`, and an agreement is a function of its two keys, so
 //! no claim of a target gets weaker.
 
@@ -55,7 +55,8 @@ pub struct StaticSecret(Octets);
 
 impl StaticSecret {
     pub fn diffie_hellman(&self, their_public: &PublicKey) -> SharedSecret {
-        SharedSecret(AGREED.call((self.0, their_public.0), |(secret, public)| MontgomeryPoint(public).mul_clamped(secret)))
+        let agree = |(secret, public)| MontgomeryPoint(public).mul_clamped(secret);
+        SharedSecret(AGREED.call((self.0, their_public.0), agree))
     }
 
     pub fn to_bytes(&self) -> Octets {
