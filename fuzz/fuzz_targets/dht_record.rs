@@ -1,7 +1,8 @@
 //! Records of the DHT: those that parse say the same after another reading, and none is verified that was not signed.
 //!
-//! The input is a record, changes to one good record, or a value: a byte that tells which (0 for changes, 2 for a value),
-//! then the octets. A value is signed under each of the names that mean something, and read as what the name says.
+//! The input is a record, changes to one good record, or a value: a byte that tells which (0 for changes, 2 for a
+//! value), then the octets. A value is signed under each of the names that mean something, and read as what the name
+//! says.
 
 #![no_main]
 
