@@ -1,0 +1,248 @@
+//! What talks to the server.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RetentionPolicy};
+use async_nats::{Client, HeaderValue, Message, Subject, Subscriber, jetstream};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use iot_queue::sink::{Answer, ResumePoint};
+use iot_queue::{Entry, Epoch, Offset};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::entry::{EntryHeaders, headers_of, hexadecimal};
+use crate::sink::JetStreamError;
+
+/// How often the connection is looked at while messages are under way.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the server may take to answer a question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// JetStream: the last message of the subject has another sequence.
+const WRONG_LAST_SEQUENCE: u64 = 10071;
+
+/// JetStream: there is no message; what it answers to a question about a subject's last.
+const NO_MESSAGE: u64 = 10037;
+
+pub(crate) enum Command {
+    Ask { turn: u64, feed: Epoch },
+    Send { turn: u64, entries: Vec<Entry> },
+}
+
+/// What was said, and to which question.
+pub(crate) type Said = (u64, Result<Answer, JetStreamError>);
+
+/// What does for a [`JetStreamSink`](crate::JetStreamSink) what has to wait: asks, publishes, hears acknowledgements.
+#[derive(Debug)]
+pub struct Driver {
+    client: Client,
+    context: jetstream::Context,
+    stream: String,
+    prefix: String,
+    commands: mpsc::UnboundedReceiver<Command>,
+    said: mpsc::UnboundedSender<Said>,
+    inbox: String,
+    chain: Chain,
+}
+
+/// What is under way on one subject, each message behind the one before it.
+#[derive(Debug, Default)]
+struct Chain {
+    turn: u64,
+    subject: Option<Subject>,
+    /// The sequence that the last message of the subject will have when the next one comes.
+    last: u64,
+    /// The sequence that the last message of the stream will have then, if nobody else writes.
+    stream_last: u64,
+    /// The ends of what is under way.
+    ends: VecDeque<Offset>,
+    /// The number of the first of these, and of the next that is published.
+    numbers: (u64, u64),
+}
+
+/// What JetStream answers to a message.
+#[derive(Deserialize)]
+struct PubAck {
+    #[serde(default)]
+    seq: u64,
+    error: Option<PubError>,
+}
+
+#[derive(Deserialize)]
+struct PubError {
+    #[serde(default)]
+    err_code: u64,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        client: Client,
+        stream: String,
+        prefix: String,
+        commands: mpsc::UnboundedReceiver<Command>,
+        said: mpsc::UnboundedSender<Said>,
+    ) -> Self {
+        let (mut context, inbox) = (jetstream::new(client.clone()), client.new_inbox());
+        // Shorter than a mirror waits: a question that is lost with a connection holds up the next one.
+        context.set_timeout(ANSWER_WITHIN);
+        Self { client, context, stream, prefix, commands, said, inbox, chain: Chain::default() }
+    }
+
+    /// Works until the sink is dropped.
+    pub async fn run(mut self) {
+        // Acknowledgements come to `INBOX.TURN.NUMBER`.
+        let Ok(mut answers) = self.client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Ask { turn, feed }) => self.ask(turn, feed).await,
+                    Some(Command::Send { turn, entries }) => self.send(turn, entries).await,
+                    None => return,
+                },
+                answer = answers.next() => match answer {
+                    Some(answer) => self.hear(answer, &mut answers),
+                    None => return,
+                },
+                _ = look.tick() => {
+                    if !self.chain.ends.is_empty() && !self.is_connected() {
+                        self.fail(JetStreamError::Disconnected);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, turn: u64, feed: Epoch) {
+        let subject = Subject::from(format!("{}.{}", self.prefix, hexadecimal(feed.as_bytes())));
+        self.chain = Chain { turn, ..Chain::default() };
+        match self.find_end(&subject).await {
+            Ok((point, last, stream_last)) => {
+                self.chain = Chain { turn, subject: Some(subject), last, stream_last, ..Chain::default() };
+                self.say(Ok(Answer::Resume(point)));
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Where the log goes on, and the last sequences of the subject and of the stream.
+    async fn find_end(&self, subject: &Subject) -> Result<(ResumePoint, u64, u64), JetStreamError> {
+        if !self.is_connected() {
+            return Err(JetStreamError::Disconnected);
+        }
+        let no_stream = || JetStreamError::NoStream { stream: self.stream.clone(), subject: subject.to_string() };
+        let stream = self.context.get_stream(&self.stream).await.map_err(|error| match error.kind() {
+            jetstream::context::GetStreamErrorKind::JetStream(_) => no_stream(),
+            _ => JetStreamError::Unanswered,
+        })?;
+        let info = stream.cached_info();
+        if info.config.retention != RetentionPolicy::Limits || info.config.no_ack {
+            return Err(JetStreamError::Unsuitable { stream: self.stream.clone() });
+        }
+        let stream_last = info.state.last_sequence;
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => {
+                let entry = EntryHeaders::read(&message.headers);
+                let foreign = |cause| JetStreamError::Foreign { subject: subject.to_string(), cause };
+                let until = entry.map_err(foreign)?.until;
+                Ok((ResumePoint::From(until), message.sequence, stream_last.max(message.sequence)))
+            }
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok((ResumePoint::Unknown, 0, stream_last)),
+                LastRawMessageErrorKind::JetStream(said) if said.error_code().0 == NO_MESSAGE => {
+                    Ok((ResumePoint::Unknown, 0, stream_last))
+                }
+                _ => Err(JetStreamError::Unanswered),
+            },
+        }
+    }
+
+    async fn send(&mut self, turn: u64, entries: Vec<Entry>) {
+        let Some(subject) = self.chain.subject.clone().filter(|_| turn == self.chain.turn) else { return };
+        for entry in entries {
+            let mut headers = headers_of(&entry);
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(self.chain.last));
+            let (end, payload) = match entry {
+                Entry::Message(message) => (message.offset.next(), Bytes::from(message.payload)),
+                Entry::Gap(gap) => (gap.until, Bytes::new()),
+            };
+            let reply = format!("{}.{turn}.{}", self.inbox, self.chain.numbers.1);
+            if self.client.publish_with_reply_and_headers(subject.clone(), reply, headers, payload).await.is_err() {
+                return self.fail(JetStreamError::Disconnected);
+            }
+            self.chain.numbers.1 += 1;
+            self.chain.stream_last += 1;
+            self.chain.last = self.chain.stream_last;
+            self.chain.ends.push_back(end);
+        }
+    }
+
+    /// Hears an answer, and those that came with it.
+    fn hear(&mut self, answer: Message, answers: &mut Subscriber) {
+        let mut until = self.hear_one(&answer);
+        while self.chain.subject.is_some() {
+            let Some(Some(answer)) = answers.next().now_or_never() else { break };
+            until = self.hear_one(&answer).or(until);
+        }
+        // Nothing is said after a refusal, but what was stored before it is.
+        if let Some(until) = until.filter(|_| self.chain.subject.is_some()) {
+            self.say(Ok(Answer::Acknowledged(until)));
+        }
+    }
+
+    /// The end of what is stored, if this says so. Answers come in the order in which the stream takes messages.
+    fn hear_one(&mut self, answer: &Message) -> Option<Offset> {
+        self.chain.subject.as_ref()?;
+        let mut names = answer.subject.rsplitn(3, '.');
+        let (number, turn) = (names.next()?.parse::<u64>().ok()?, names.next()?.parse::<u64>().ok()?);
+        if turn != self.chain.turn || number != self.chain.numbers.0 || self.chain.ends.is_empty() {
+            return None;
+        }
+        match serde_json::from_slice(&answer.payload) {
+            Ok(PubAck { error: None, seq }) if seq > 0 => {
+                self.chain.numbers.0 += 1;
+                let end = self.chain.ends.pop_front();
+                if self.chain.ends.is_empty() {
+                    (self.chain.last, self.chain.stream_last) = (seq, seq);
+                }
+                return end;
+            }
+            Ok(PubAck { error: Some(PubError { err_code: WRONG_LAST_SEQUENCE }), .. }) => {
+                self.say(Ok(Answer::Refused));
+                self.chain.subject = None;
+            }
+            Ok(PubAck { error, .. }) => {
+                let code = error.map_or(0, |error| error.err_code);
+                self.fail(JetStreamError::Refused { code });
+            }
+            // No responders: no stream takes the subject.
+            Err(_) => {
+                let subject = self.chain.subject.as_ref().map_or_else(String::new, ToString::to_string);
+                self.fail(JetStreamError::NoStream { stream: self.stream.clone(), subject });
+            }
+        }
+        None
+    }
+
+    fn fail(&mut self, error: JetStreamError) {
+        self.chain.subject = None;
+        self.chain.ends.clear();
+        self.say(Err(error));
+    }
+
+    fn say(&self, said: Result<Answer, JetStreamError>) {
+        // Nobody listens once the sink is gone, and then the driver ends.
+        let _ = self.said.send((self.chain.turn, said));
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}

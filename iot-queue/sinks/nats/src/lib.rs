@@ -1,0 +1,91 @@
+//! Mirrors an `iot-queue` into NATS JetStream: in order, each message once, through kills of either side.
+//!
+//! # What it does not do
+//!
+//! It makes no stream and reads none: the operator says how long messages are kept, and consumers are NATS's own. It
+//! starts no task: the caller spawns the [`Driver`].
+//!
+//! # Example
+//!
+//! ```no_run
+//! use iot_queue::mirror::Mirror;
+//! use iot_queue::shared::{Clock, SharedQueue};
+//! use iot_queue::{CursorId, FileStorage};
+//! use iot_queue_nats::{JetStreamSink, LetGo, forward, mirror_config};
+//!
+//! async fn run<C: Clock>(
+//!     queue: SharedQueue<FileStorage, C>,
+//!     cursor: CursorId,
+//!     seed: u64,
+//! ) -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = async_nats::connect("nats.example.org").await?;
+//!     let (mut sink, driver) = JetStreamSink::new(client, "READINGS", "readings.gateway-7");
+//!     tokio::spawn(driver.run());
+//!     let (epoch, place) = queue.with(|queue, _| {
+//!         let place = queue.cursors().find(|status| status.id == cursor).map(|status| status.position);
+//!         (queue.epoch(), place.unwrap_or_default())
+//!     });
+//!     let mut mirror = Mirror::new(mirror_config(), epoch, place, seed);
+//!     forward(&queue, &mut mirror, &mut sink, LetGo::Advance(cursor)).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How each message comes once
+//!
+//! A log goes to one subject of its own, `PREFIX.EPOCH`, the epoch in hexadecimal. The last message of that subject
+//! tells where the log goes on, whenever the mirror asks, so nothing depends on the stream's window for duplicates, and
+//! `Nats-Msg-Id` is not used. Each message names the sequence that the last one of its subject must have
+//! (`Nats-Expected-Last-Subject-Sequence`): so one that was refused takes all behind it with it, one that was on its
+//! way when the connection broke cannot come late, and a second writer of the same log is fenced off.
+//!
+//! With many under way, the sequence that the stream will give is foretold: as long as nobody else writes to the
+//! stream, it counts up by ones. Where somebody does, the server refuses what was foretold wrongly; the mirror asks
+//! again, has half as many under way, and more again when that succeeds. Gateways that are busy at once on one stream
+//! pay for it in speed, and some that were killed meanwhile took very long to come back: give each a stream of its own,
+//! and let one stream gather them as its sources.
+//!
+//! An acknowledgement of JetStream says that the server has the message, not that its disk has: by default it syncs
+//! every two minutes. So [`mirror_config`] keeps a tail of two minutes and a half behind what was acknowledged; after a
+//! power cut of the server, what it lost is sent again.
+//!
+//! # What the stream must be like
+//!
+//! Retention by limits, for a stream that forgets what was consumed cannot tell where a log goes on, and is refused.
+//! Where limits take the last message of a subject, the mirror goes on at what it had confirmed itself, and repeats
+//! what was acknowledged within the tail.
+//!
+//! # What is in a message
+//!
+//! The payload is that of the queue. The headers, where there is something to say:
+//!
+//! | header | value |
+//! | --- | --- |
+//! | `Iot-Entry` | the offset of a message; of a gap, `FROM-UNTIL CAUSE`, half open, with an empty payload |
+//! | `Iot-Position` | `SOURCE/STREAM/INCARNATION/SEQUENCE`, as `iot_core::Position` prints it |
+//! | `Iot-Key`, `Iot-Id` | hexadecimal |
+//! | `Iot-Lane` | 0 to 7 |
+//!
+//! # Limits
+//!
+//! What a mirror's window holds, twice, is kept in memory. The server's `max_payload` bounds a message; one that is
+//! longer stops the mirror, which says so each time that it tries.
+//!
+//! # Panics
+//!
+//! None of its functions panics.
+//!
+//! # Standards
+//!
+//! NATS client protocol, and JetStream's API as of nats-server 2.9.
+#![forbid(unsafe_code)]
+
+mod driver;
+mod entry;
+mod forward;
+mod sink;
+
+pub use crate::driver::Driver;
+pub use crate::entry::{EntryHeaders, HeaderError};
+pub use crate::forward::{ForwardError, LetGo, forward};
+pub use crate::sink::{JetStreamError, JetStreamSink, mirror_config};
