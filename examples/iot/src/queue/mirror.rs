@@ -257,7 +257,7 @@ fn receive(mut stream: &TcpStream, receiver: &Mutex<(Queue<FileStorage>, Intake)
         let outcome = server.handle_input(&buffer[..octets], queue, intake);
         drop(receiver);
         stream.write_all(&server.poll_output())?;
-        for gap in outcome.map_err(|error| io::Error::other(error))?.gaps {
+        for gap in outcome.map_err(io::Error::other)?.gaps {
             eprintln!("iot: messages {} to {} of a log are missing: {:?}", gap.from, gap.until, gap.cause);
         }
     }
