@@ -63,7 +63,7 @@ impl From<Address> for SocketAddr {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Subnet(u128);
 
 #[cfg(test)]

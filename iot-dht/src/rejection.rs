@@ -25,9 +25,9 @@ record! {
         7 => Superseded,
         /// A record with the same sequence and another value is known.
         8 => Conflict,
-        /// The owner has as many records or octets at this node as one owner may.
+        /// The owner, or the subnet that it came from, has as many records or octets at this node as one may.
         9 => Quota,
-        /// The store is full of records that lie closer to this node.
+        /// The store is full, and whoever brought the record has brought more than others, all of it closer to this node.
         10 => Full,
         /// The write token was not made by this node for this address, node and key within the last ten minutes.
         11 => Token,

@@ -5,6 +5,8 @@ pub struct StoreConfig {
     pub(super) octets: usize,
     pub(super) owner_records: usize,
     pub(super) owner_octets: usize,
+    pub(super) subnet_records: usize,
+    pub(super) subnet_octets: usize,
 }
 
 impl StoreConfig {
@@ -49,10 +51,34 @@ impl StoreConfig {
         self.owner_octets = octets;
         self
     }
+
+    /// How many records the store keeps that came from one subnet, an IPv4 /24 or an IPv6 /64, at least 1; 2,048 by default.
+    /// Neighbours pass on what they store, so the least that makes sense is what one node stores.
+    ///
+    /// # Panics
+    /// When the number is 0.
+    pub fn subnet_records(mut self, records: usize) -> Self {
+        assert!(records > 0, "a subnet brings at least one record");
+        self.subnet_records = records;
+        self
+    }
+
+    /// How many octets of records the store keeps that came from one subnet, at least
+    /// [`Record::MAX_LEN`](crate::Record::MAX_LEN); 2 MiB by default.
+    ///
+    /// # Panics
+    /// When the number is too small for one record.
+    pub fn subnet_octets(mut self, octets: usize) -> Self {
+        assert!(octets >= crate::Record::MAX_LEN, "{octets} octets cannot hold a record");
+        self.subnet_octets = octets;
+        self
+    }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { records: 4096, octets: 4 << 20, owner_records: 1024, owner_octets: 1 << 20 }
+        let (owner_records, owner_octets) = (1024, 1 << 20);
+        let (subnet_records, subnet_octets) = (2048, 2 << 20);
+        Self { records: 4096, octets: 4 << 20, owner_records, owner_octets, subnet_records, subnet_octets }
     }
 }

@@ -55,6 +55,44 @@ fn an_owner_at_its_quota_is_refused_and_others_are_not() {
     assert_eq!(store.put(NOW, record(2, 1, 1, 9, 0)), Ok(Stored::New));
 }
 
+/// Keys are cheap: an attacker makes as many as it likes, and finds some close to the node.
+#[test]
+fn ten_thousand_fresh_keys_of_one_subnet_displace_none_that_have_less() {
+    let mut store = store(StoreConfig::default().records(300).subnet_records(290));
+    let honest: Vec<_> = (0..250).map(|n| record(n as u8, 7, 1, 9, 0)).collect();
+    for (n, record) in honest.iter().enumerate() {
+        // Fifty subnets, five records each.
+        let from = ([10, 0, n as u8 % 50, 1], 4000).into();
+        assert_eq!(store.put_from(NOW, record.clone(), from), Ok(Stored::New));
+    }
+    let attacker = ([10, 9, 9, 1], 4000).into();
+    let mut taken = 0;
+    for n in 0..10_000_u32 {
+        let key = SigningKey::from_seed(&[n.to_be_bytes(); 8].concat().try_into().unwrap());
+        let record = Record::sign(&key, b"flood", 1, at(9), b"").unwrap();
+        taken += usize::from(store.put_from(NOW, record, attacker).is_ok());
+    }
+    assert!(taken > 50, "some take the place of others of theirs: {taken}");
+    assert!(honest.iter().all(|record| store.get(NOW, record.key()).is_some()));
+    // There is room for who comes later, at the cost of the one that has the most.
+    assert_eq!(store.put_from(NOW, record(251, 7, 1, 9, 0), ([10, 8, 8, 1], 4000).into()), Ok(Stored::New));
+    assert_eq!(store.len(), 300);
+}
+
+#[test]
+fn a_subnet_at_its_quota_is_refused_and_others_are_not() {
+    let mut store = store(StoreConfig::default().subnet_records(2));
+    let [here, near, far] = [[10, 0, 0, 1], [10, 0, 0, 200], [10, 0, 1, 1]].map(|ip| (ip, 4000).into());
+    assert_eq!(store.put_from(NOW, record(1, 1, 1, 9, 0), here), Ok(Stored::New));
+    assert_eq!(store.put_from(NOW, record(2, 1, 1, 9, 0), near), Ok(Stored::New));
+    assert_eq!(store.put_from(NOW, record(3, 1, 1, 9, 0), here), Err(Rejection::Quota));
+    assert_eq!(store.put_from(NOW, record(3, 1, 1, 9, 0), far), Ok(Stored::New));
+    // What another subnet brought counts as the one's that replaces it.
+    assert_eq!(store.put_from(NOW, record(3, 1, 2, 9, 0), here), Err(Rejection::Quota));
+    assert_eq!(store.put_from(NOW, record(1, 1, 2, 9, 0), far), Ok(Stored::Replaced));
+    assert_eq!(store.put_from(NOW, record(3, 1, 2, 9, 0), here), Ok(Stored::Replaced));
+}
+
 #[test]
 fn a_full_store_keeps_what_is_closest_to_its_node() {
     let mut store = store(StoreConfig::default().records(4));
