@@ -47,6 +47,23 @@ impl<const N: usize> Id<N> {
         Self(bytes)
     }
 
+    /// An identifier that shares at least the first `shared` bits with this one and takes its other bits from `random`.
+    pub(crate) fn within(&self, shared: usize, random: [u8; N]) -> Self {
+        let here = Self(random);
+        // Of the two that differ in the next bit, the one that `random` would have given.
+        if shared < 8 * N && here.bit(shared) == self.bit(shared) {
+            return self.with_shared_prefix(shared, random).with_flipped(shared);
+        }
+        self.with_shared_prefix(shared, random)
+    }
+
+    fn with_flipped(mut self, bit: usize) -> Self {
+        if let Some(byte) = self.0.get_mut(bit / 8) {
+            *byte ^= 0x80 >> (bit % 8);
+        }
+        self
+    }
+
     /// The octets.
     pub const fn as_bytes(&self) -> &[u8; N] {
         &self.0
@@ -164,6 +181,15 @@ mod tests {
             let own = Id::from_bytes(own);
             prop_assert_eq!(own.with_shared_prefix(shared, random).shared_prefix(&own), shared);
         }
+    }
+
+    #[test]
+    fn what_lies_within_a_prefix_takes_the_rest_from_the_noise() {
+        let id = Id::from_bytes([0b1010_1010, 0xff]);
+        assert_eq!(id.within(3, [0b0101_0101, 7]), Id::from_bytes([0b1011_0101, 7]));
+        assert_eq!(id.within(4, [0b0101_1101, 7]), Id::from_bytes([0b1010_1101, 7]));
+        assert_eq!(id.within(0, [1, 2]), Id::from_bytes([1, 2]));
+        assert_eq!(id.within(16, [1, 2]), id);
     }
 
     #[test]

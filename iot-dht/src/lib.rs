@@ -2,8 +2,8 @@
 //! can change, and feeds from which a server pulls what it missed.
 //!
 //! It does not send or receive anything: a driver of a few lines around a UDP socket does. It does not hide what is
-//! stored, so seal values before they go in. It does not yet prove that a node owns its identifier, nor resist those
-//! who surround a key with many nodes; admit only nodes that you trust that far.
+//! stored, so seal values before they go in. It does not yet prove that a node owns its identifier. Some tens of attackers
+//! around a key hide no record ([`Placement::Region`]); thousands do.
 //!
 //! # Example
 //! Two nodes, and a user who carries the datagrams from one to the other:
@@ -114,7 +114,8 @@ pub use crate::lookup::{Lookup, LookupConfig, Summary};
 pub use crate::mailbox::{Mail, MailError, Mailbox, PostError, Receipt};
 pub use crate::name_key::NameKey;
 pub use crate::node::{
-    Busy, Event, FindDone, GetDone, GetMode, Node, NodeConfig, OperationId, PutDone, Rejected, Side, Stats, Transmit,
+    Busy, Event, FindDone, GetDone, GetMode, Node, NodeConfig, OperationId, Placement, PutDone, Rejected, Side, Stats,
+    Transmit,
 };
 pub use crate::peer::Peer;
 pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};

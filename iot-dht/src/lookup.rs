@@ -212,6 +212,20 @@ impl<const N: usize> Lookup<N> {
         heard.map(|candidate| self.peer(candidate))
     }
 
+    /// All nodes that it has heard of and that have not failed, in ascending distance.
+    pub(crate) fn known(&self) -> impl Iterator<Item = Peer<N>> + '_ {
+        let known = self.candidates.iter().filter(|candidate| candidate.state != State::Failed);
+        known.map(|candidate| self.peer(candidate))
+    }
+
+    /// How many nodes the whole network has, if it is everywhere as dense as around the target. Counts who answered and
+    /// whom at least two have named, so that no single liar makes it larger.
+    pub(crate) fn estimated_size(&self) -> Option<u64> {
+        let credible =
+            self.candidates.iter().filter(|candidate| candidate.state == State::Answered || candidate.named >= 2);
+        size_from(credible.take(SIZE_SAMPLE).map(|candidate| candidate.distance))
+    }
+
     /// How many were asked, answered, failed and agreed so far.
     pub fn summary(&self) -> Summary {
         let agreed = self.closest_answered().filter(|candidate| candidate.named >= 2).count();
@@ -352,6 +366,17 @@ impl<const N: usize> Lookup<N> {
             }
         }
     }
+}
+
+/// How many of the nodes closest to a point an estimate of the network's size is made from.
+pub(crate) const SIZE_SAMPLE: usize = 12;
+
+/// The size of a network in which the farthest of [`SIZE_SAMPLE`] neighbours of a point is so far away: one less of them,
+/// over the share of the space that they fill, which is the estimate without bias.
+pub(crate) fn size_from<const N: usize>(distances: impl Iterator<Item = Distance<N>>) -> Option<u64> {
+    let farthest = distances.enumerate().nth(SIZE_SAMPLE - 1).map(|(_, distance)| distance)?;
+    let share = u128::from(Id::from_bytes(*farthest.as_bytes()).prefix()) + 1;
+    u64::try_from(((SIZE_SAMPLE as u128 - 1) << 64) / share).ok()
 }
 
 impl View {

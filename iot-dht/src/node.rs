@@ -20,6 +20,7 @@ mod drive;
 mod event;
 mod limiter;
 mod operation;
+mod region;
 mod request;
 mod schedule;
 mod secrets;
@@ -27,7 +28,7 @@ mod serve;
 mod stats;
 mod upkeep;
 
-pub use crate::node::config::NodeConfig;
+pub use crate::node::config::{NodeConfig, Placement};
 pub use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
 pub use crate::node::stats::Stats;
 
@@ -58,7 +59,8 @@ use crate::node::upkeep::Upkeep;
 ///
 /// Nobody: a record counts only with its owner's signature, an answer only from the address that was asked and with the
 /// eight random octets of the question, and a node enters the table only after such an answer. That a sender owns the
-/// identifier that it names is not proved yet, so those who can have many addresses can surround a key.
+/// identifier that it names is not proved yet. Those who place some tens of nodes around a key hide nothing, because nobody
+/// asks there alone ([`Placement::Region`]).
 pub struct Node {
     config: NodeConfig,
     table: Table<32>,
@@ -205,7 +207,7 @@ impl Node {
     /// before `now`.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let searching = self.operations.values().filter(|operation| operation.phase == Phase::Searching);
-        let slow = searching.filter_map(|operation| operation.lookup.poll_timeout()).min();
+        let slow = searching.flat_map(|operation| &operation.lookups).filter_map(Lookup::poll_timeout).min();
         let next = [self.requests.next_deadline(), slow, self.next_upkeep()].into_iter().flatten().min();
         next.map(|at| at.max(now))
     }
@@ -245,21 +247,23 @@ impl Node {
     fn start(&mut self, now: Instant, wall: Timestamp, target: Key, kind: Kind) -> OperationId {
         let id = OperationId(self.next_operation);
         self.next_operation += 1;
+        let region = match kind {
+            Kind::Put(_) | Kind::Get(_) => self.region_of(&target),
+            Kind::Join | Kind::Refresh | Kind::Find => None,
+        };
         let own = *self.id();
-        let lookup = match kind {
-            Kind::Refresh if target != own => {
-                Lookup::across(own, target, upkeep::narrow(self.config.lookup), self.across(&target))
-            }
-            Kind::Join | Kind::Refresh => {
-                Lookup::new(own, target, upkeep::narrow(self.config.lookup), self.closest_hopeful(&target))
-            }
-            Kind::Put(_) | Kind::Get(_) | Kind::Find => {
+        let narrow = upkeep::narrow(self.config.lookup);
+        let lookup = match (&kind, &region) {
+            (_, Some(region)) => self.first_of(region),
+            (Kind::Refresh, None) if target != own => Lookup::across(own, target, narrow, self.across(&target)),
+            (Kind::Join | Kind::Refresh, None) => Lookup::new(own, target, narrow, self.closest_hopeful(&target)),
+            (Kind::Put(_) | Kind::Get(_) | Kind::Find, None) => {
                 Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
             }
         };
-        let mut operation = Operation::new(kind, lookup);
-        if operation.searches_for_value() && operation.has_record() {
-            operation.lookup.stop();
+        let mut operation = Operation::new(kind, lookup, region);
+        if matches!(&operation.kind, Kind::Get(get) if get.is_settled()) {
+            operation.stop();
         }
         self.operations.insert(id, operation);
         self.drive(now, wall, id);

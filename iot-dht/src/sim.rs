@@ -46,6 +46,7 @@ use crate::signatures::Signatures;
 use crate::sim::noise::Noise;
 use crate::sim::shard::Item;
 
+pub mod adversary;
 mod census;
 mod host;
 mod link;
@@ -229,6 +230,13 @@ impl Sim {
     /// The node of a host, if it is there.
     pub fn node(&self, host: Host) -> Option<&Node> {
         self.shards[host.0 as usize % self.shards.len()].member(host).map(|member| &member.node)
+    }
+
+    /// The hosts that are there and no attacker's, in order.
+    pub fn honest_hosts(&self) -> Vec<Host> {
+        let mut hosts: Vec<_> = self.shards.iter().flat_map(Shard::honest).collect();
+        hosts.sort_unstable();
+        hosts
     }
 
     /// All nodes that are there, in no particular order.

@@ -107,6 +107,8 @@ record! {
     pub struct FindNode {
         /// The point.
         0 => pub target: Id<32>,
+        /// The record's key that the token is for; the point, if there is none.
+        1 => pub key: Option<Key>,
     }
 }
 
@@ -114,7 +116,7 @@ record! {
     /// The nodes that the sender knows closest to the point.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Nodes {
-        /// Permits the receiver to put the record at that point.
+        /// Permits the receiver to put the record at that point, or at the key that it named.
         0 => pub token: Token,
         /// At most [`MAX_NODES`]; the receiver ignores more.
         1 => pub nodes: List<Peer<32>>,
@@ -127,15 +129,20 @@ record! {
     pub struct Get {
         /// Where it belongs.
         0 => pub key: Key,
+        /// The point near which to name nodes, beside the record if there is one; if there is no such point, the key,
+        /// and only instead of the record.
+        1 => pub near: Option<Id<32>>,
     }
 }
 
 record! {
     /// A record.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Value<'b> {
         /// The signed octets.
         0 => pub record: &'b [u8],
+        /// Nodes near the point of the request, if it named one: as many as the datagram has room for.
+        1 => pub nodes: Option<List<Peer<32>>>,
     }
 }
 
@@ -186,10 +193,11 @@ impl<'b> Message<'b> {
     }
 }
 
-/// A datagram without the signature that it may end with: that of a record, which is the last thing in it.
+/// A datagram without the signature of the record that it may carry: what stands before and behind it.
 #[cfg(feature = "sim")]
-pub(crate) fn without_signature(datagram: &[u8]) -> &[u8] {
-    let kind = || {
+pub(crate) fn without_signature(datagram: &[u8]) -> (&[u8], &[u8]) {
+    // Where the record in the body of a value or a put ends; its signature is the last thing in it.
+    let signed_end = || {
         let mut cursor = Cursor::new(datagram);
         for _ in 0..cursor.map()?.saturating_sub(1) {
             cursor.skip()?;
@@ -197,10 +205,34 @@ pub(crate) fn without_signature(datagram: &[u8]) -> &[u8] {
         }
         cursor.skip()?;
         cursor.array()?;
-        cursor.unsigned()
+        let record_key = match cursor.unsigned()? {
+            5 => 0,
+            6 => 1,
+            _ => return Ok(None),
+        };
+        cursor.map()?;
+        for _ in 0..record_key {
+            cursor.skip()?;
+            cursor.skip()?;
+        }
+        cursor.skip()?;
+        cursor.skip()?;
+        Ok::<_, DecodeError>(Some(cursor.position()))
     };
-    let signed = matches!(kind(), Ok(5 | 6)) && datagram.len() > iot_crypto::Signature::LEN;
-    if signed { &datagram[..datagram.len() - iot_crypto::Signature::LEN] } else { datagram }
+    let signature =
+        signed_end().ok().flatten().and_then(|end| Some((end.checked_sub(iot_crypto::Signature::LEN)?, end)));
+    signature.map_or((datagram, &[]), |(start, end)| (&datagram[..start], &datagram[end..]))
+}
+
+/// How many octets a peer takes in a list.
+pub(crate) fn peer_len(peer: &Peer<32>) -> usize {
+    let address = if peer.address.is_ipv4() { 4 } else { 16 };
+    let port = match peer.address.port() {
+        0..24 => 1,
+        24..256 => 2,
+        _ => 3,
+    };
+    1 + (2 + NodeId::LEN) + (1 + address) + port
 }
 
 /// Why octets are no message.

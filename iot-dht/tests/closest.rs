@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use iot_dht::sim::study::{self, Searches};
-use iot_dht::sim::{self, Link, Sim, SimConfig};
+use iot_dht::sim::study::{self, Searches, Siege, Sybils};
+use iot_dht::sim::{self, Link, Signing, Sim, SimConfig};
+use iot_dht::{NodeConfig, Placement};
 
 fn grown(seed: u64, hosts: u32) -> Sim {
     let mut sim = Sim::new(SimConfig::default().seed(seed));
@@ -69,6 +70,49 @@ fn records_survive_loss_and_a_partition_that_heals() {
     sim.run_until(healed.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
     let whole = study::put_and_get(&mut sim, 40, &mut sim::in_turn);
     assert_eq!((whole.stored, whole.found), (40, 40));
+}
+
+/// The same attack on two networks that differ in where they put records.
+#[test]
+fn sybils_hide_a_record_from_kademlia_and_not_from_a_region() {
+    let found = |placement| {
+        let mut sim = Sim::new(SimConfig::default().seed(3).node(NodeConfig::default().placement(placement)));
+        let joined = study::grow(&mut sim, 400);
+        sim.run_until(joined.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
+        let mut siege = Siege::default();
+        study::besiege(&mut sim, Sybils { keys: 3, each: 20, trials: 5 }, &mut siege, &mut sim::in_turn);
+        assert_eq!(siege.trials, 15);
+        (siege.found, siege.requests.greatest())
+    };
+    let (hidden, _) = found(Placement::Closest);
+    assert!(hidden <= 1, "{hidden} of 15: the attack is none");
+    let (kept, requests) = found(Placement::Region { nodes: 32 });
+    assert!(kept >= 14 && requests <= 250, "{kept} of 15, {requests} requests");
+}
+
+#[test]
+fn thirty_in_a_hundred_colluders_hide_nothing_from_a_region() {
+    let mut sim = grown(4, 400);
+    let mut siege = Siege::default();
+    study::collude(&mut sim, 0.3, &mut sim::in_turn);
+    assert_eq!(sim.honest_hosts().len(), 281);
+    let owners: Vec<_> = (0..40).map(|n| sim.key(n)).collect();
+    study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
+    assert_eq!((siege.found, siege.trials), (40, 40));
+}
+
+#[test]
+#[ignore = "takes two minutes: 5,000 nodes, twice, and their signatures"]
+fn five_thousand_nodes_leave_one_trace_whatever_their_signatures_are() {
+    let trace = |signing| {
+        let mut sim = Sim::new(SimConfig::default().seed(1).signing(signing));
+        let joined = study::grow(&mut sim, 5000);
+        sim.run_until(joined.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
+        let records = study::put_and_get(&mut sim, 500, &mut sim::in_turn);
+        assert_eq!((records.stored, records.found), (500, 500));
+        sim.trace()
+    };
+    assert_eq!(trace(Signing::Simulated), trace(Signing::Real));
 }
 
 #[test]

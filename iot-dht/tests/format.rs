@@ -34,10 +34,10 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
     let bodies = [
         ("ping", Body::Ping(Empty {})),
         ("pong", Body::Pong(Empty {})),
-        ("find-node", Body::FindNode(FindNode { target: point })),
+        ("find-node", Body::FindNode(FindNode { target: point, key: None })),
         ("nodes", Body::Nodes(Nodes { token, nodes: List(nodes) })),
-        ("get", Body::Get(Get { key: point })),
-        ("value", Body::Value(Value { record: record.as_bytes() })),
+        ("get", Body::Get(Get { key: point, near: None })),
+        ("value", Body::Value(Value { record: record.as_bytes(), nodes: None })),
         ("put", Body::Put(Put { token, record: record.as_bytes() })),
         ("stored", Body::Stored(Empty {})),
         ("refused", Body::Refused(Refused { reason: Rejection::Superseded })),

@@ -6,12 +6,27 @@ use crate::store::StoreConfig;
 use crate::table::TableConfig;
 use crate::wire::Role;
 
+/// Where records are put, and where they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// On the [`replicas`](NodeConfig::replicas) nodes closest to the key, as Kademlia does: about half the requests, and
+    /// nothing against whoever surrounds a key with nodes.
+    Closest,
+    /// On all nodes of the key's region: the prefix that is expected to hold so many nodes, or up to twice as many, 8 to 64.
+    /// A network of fewer than two regions stores on the closest.
+    Region {
+        /// How many nodes the region is expected to hold at least.
+        nodes: u8,
+    },
+}
+
 /// How a [`Node`](crate::Node) behaves, and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
     pub(super) overlay: u64,
     pub(super) role: Role,
     pub(super) replicas: usize,
+    pub(super) placement: Placement,
     pub(super) table: TableConfig,
     pub(super) store: StoreConfig,
     pub(super) lookup: LookupConfig,
@@ -84,6 +99,26 @@ impl NodeConfig {
         self.table = self.table.bucket_size(nodes);
         self.lookup = self.lookup.closest(nodes);
         self
+    }
+
+    /// Where records are put, and where they are asked for; [`Placement::Region`] of 32 nodes by default. All nodes of a
+    /// network should agree on it.
+    ///
+    /// # Panics
+    /// When a region has fewer than 8 or more than 64 nodes.
+    pub fn placement(mut self, placement: Placement) -> Self {
+        if let Placement::Region { nodes } = placement {
+            assert!((8..=64).contains(&nodes), "a region of 8 to 64 nodes, not {nodes}");
+        }
+        self.placement = placement;
+        self
+    }
+
+    pub(super) fn region_nodes(&self) -> Option<u64> {
+        match self.placement {
+            Placement::Closest => None,
+            Placement::Region { nodes } => Some(nodes.into()),
+        }
     }
 
     /// The routing table. Set after [`replicas`](Self::replicas), which sets the size of its buckets.
@@ -167,6 +202,7 @@ impl Default for NodeConfig {
             overlay: 0,
             role: Role::Server,
             replicas: 20,
+            placement: Placement::Region { nodes: 32 },
             table: TableConfig::default(),
             store: StoreConfig::default(),
             lookup: LookupConfig::default(),

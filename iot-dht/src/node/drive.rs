@@ -4,9 +4,11 @@ use core::net::SocketAddr;
 use iot_core::{Instant, Timestamp};
 
 use crate::id::NodeId;
+use crate::lookup::Lookup;
 use crate::node::Node;
 use crate::node::event::{Event, FindDone, GetDone, GetMode, OperationId, PutDone, Side};
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase};
+use crate::node::region::MAX_COPIES;
 use crate::node::request::{Purpose, Request};
 use crate::peer::Peer;
 use crate::record::{Record, UnverifiedRecord};
@@ -19,7 +21,8 @@ const MAX_OVERDUE: usize = 64;
 /// What came of a question.
 enum Answer {
     Nodes(Nodes),
-    Record(Result<Record, Rejection>),
+    /// A record, and nodes beside it.
+    Record(Result<Record, Rejection>, Vec<Peer<32>>),
     Stored,
     Refused(Rejection),
     None,
@@ -50,7 +53,10 @@ impl Node {
         }
         let answer = match message.body {
             Body::Nodes(nodes) => Answer::Nodes(nodes),
-            Body::Value(value) => Answer::Record(self.check(wall, &request, value.record)),
+            Body::Value(value) => Answer::Record(
+                self.check(wall, &request, value.record),
+                value.nodes.map_or(Vec::new(), |nodes| nodes.0),
+            ),
             Body::Stored(_) => Answer::Stored,
             Body::Refused(refused) => Answer::Refused(refused.reason),
             Body::Pong(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) | Body::Put(_) => Answer::None,
@@ -89,16 +95,15 @@ impl Node {
     /// Takes an operation as far as it goes without another answer.
     pub(super) fn drive(&mut self, now: Instant, wall: Timestamp, id: OperationId) {
         let Some(mut operation) = self.operations.remove(&id) else { return };
-        if operation.phase == Phase::Searching {
-            operation.lookup.look_at(now);
-            while self.requests.len() < self.config.requests {
-                let next = operation.lookup.next(now, |peer| self.patience(Some(&peer.id)));
-                let Some(peer) = next else { break };
-                let body = self.question(&mut operation);
-                self.request(now, peer.address, Some(peer.id), Purpose::Search(id), body);
+        while operation.phase == Phase::Searching {
+            for part in 0..operation.lookups.len() {
+                self.ask_next(now, id, &mut operation, part);
             }
-            if operation.lookup.is_done(now) {
-                self.stats.lookups += 1;
+            if !operation.lookups.iter().all(|lookup| lookup.is_done(now)) {
+                break;
+            }
+            if !self.widen(now, &mut operation) {
+                self.stats.lookups += operation.lookups.len() as u64;
                 self.requests.abandon(id);
                 operation.phase = Phase::Asking(self.ask_closest(now, wall, id, &mut operation));
             }
@@ -110,33 +115,38 @@ impl Node {
         }
     }
 
-    fn question(&self, operation: &mut Operation) -> Body<'static> {
-        let target = *operation.lookup.target();
-        if !operation.searches_for_value() {
-            return Body::FindNode(FindNode { target });
+    /// Asks whom one of the lookups wants to be asked.
+    fn ask_next(&mut self, now: Instant, id: OperationId, operation: &mut Operation, part: usize) {
+        operation.lookups[part].look_at(now);
+        while self.requests.len() < self.config.requests {
+            let next = operation.lookups[part].next(now, |peer| self.patience(Some(&peer.id)));
+            let Some(peer) = next else { return };
+            let body = question(operation, part);
+            self.request(now, peer.address, Some(peer.id), Purpose::Search(id, part as u8), body);
         }
-        if let Kind::Get(get) = &mut operation.kind {
-            get.asked += 1;
-        }
-        Body::Get(wire::Get { key: target })
     }
 
     /// Asks the closest nodes what the lookup was for, and returns how many were asked.
     fn ask_closest(&mut self, now: Instant, wall: Timestamp, id: OperationId, operation: &mut Operation) -> usize {
-        let closest: Vec<_> = operation.lookup.closest().collect();
+        let closest = closest_of(operation);
+        let in_region = operation.region.as_ref().is_some_and(|region| region.holds(self.id()));
         let purpose = Purpose::Final(id);
         match &mut operation.kind {
             Kind::Join | Kind::Refresh | Kind::Find => 0,
+            Kind::Get(_) if operation.region.is_some() => 0,
             Kind::Get(Get { mode: GetMode::Matching(_), .. }) => 0,
             Kind::Get(get) => {
                 get.asked = closest.len();
-                let body = Body::Get(wire::Get { key: get.key });
+                let body = Body::Get(wire::Get { key: get.key, near: None });
                 closest.iter().for_each(|peer| self.request(now, peer.address, Some(peer.id), purpose, body.clone()));
                 closest.len()
             }
             Kind::Put(put) => {
                 let mut peers: Vec<_> = closest.iter().map(|peer| (peer.id, Some(peer.address))).collect();
-                if self.config.role == Role::Server {
+                if self.config.role == Role::Server && operation.region.is_some() {
+                    peers.truncate(MAX_COPIES - 1);
+                    peers.extend(in_region.then_some((*self.id(), None)));
+                } else if self.config.role == Role::Server {
                     let target = put.record.key();
                     let own = (*self.id(), None);
                     let place = peers.partition_point(|(id, _)| id.distance(target) < own.0.distance(target));
@@ -175,7 +185,7 @@ impl Node {
 
     /// Verifies a record that came as an answer, against what its request asked for.
     fn check(&mut self, wall: Timestamp, request: &Request, octets: &[u8]) -> Result<Record, Rejection> {
-        let (Purpose::Search(id) | Purpose::Final(id)) = request.purpose else { return Err(Rejection::WrongKey) };
+        let (Purpose::Search(id, _) | Purpose::Final(id)) = request.purpose else { return Err(Rejection::WrongKey) };
         let Some(Kind::Get(get)) = self.operations.get(&id).map(|operation| &operation.kind) else {
             return Err(Rejection::WrongKey);
         };
@@ -199,9 +209,9 @@ impl Node {
             Purpose::Abandoned => {}
             Purpose::Liveness => self.settle_liveness(now, wall),
             Purpose::Bootstrap => self.settle_bootstrap(now, wall, matches!(answer, Answer::Nodes(_))),
-            Purpose::Search(id) => {
+            Purpose::Search(id, part) => {
                 if let (Some(operation), Some(peer)) = (self.operations.get_mut(&id), &request.id) {
-                    search(operation, peer, request.to, answer);
+                    search(operation, part.into(), peer, request.to, answer);
                 }
                 self.drive(now, wall, id);
             }
@@ -218,19 +228,20 @@ impl Node {
     }
 
     fn finish(&mut self, now: Instant, operation: Operation, id: OperationId) {
+        let searched = operation.searched();
         match operation.kind {
-            Kind::Refresh => self.note_hearsay(&operation.lookup),
+            Kind::Refresh => self.note_hearsay(operation.lookup()),
             Kind::Join => {
-                self.note_hearsay(&operation.lookup);
-                self.finish_join(now, operation.lookup.summary().answered);
+                self.note_hearsay(operation.lookup());
+                self.finish_join(now, operation.lookup().summary().answered);
             }
             Kind::Find => {
                 self.results += 1;
                 self.events.push_back(Event::FindDone(FindDone {
                     operation: id,
-                    target: *operation.lookup.target(),
-                    closest: operation.lookup.closest().collect(),
-                    summary: operation.lookup.summary(),
+                    target: *operation.lookup().target(),
+                    closest: operation.lookup().closest().collect(),
+                    summary: operation.lookup().summary(),
                 }));
             }
             Kind::Put(put) if put.origin == Origin::Upkeep => {}
@@ -242,18 +253,21 @@ impl Node {
                     stored: put.stored,
                     refused: put.refused,
                     asked: put.asked,
+                    requests: searched + put.asked,
                     reason: put.reason,
                 }));
             }
             Kind::Get(get) => {
-                let done = self.conclude_get(get, id);
+                // Those that were asked for the record after the search, or during it.
+                let asked_after = if operation.region.is_none() && !get.is_matching() { get.asked } else { 0 };
+                let done = self.conclude_get(get, id, searched + asked_after);
                 self.results += 1;
                 self.events.push_back(Event::GetDone(done));
             }
         }
     }
 
-    fn conclude_get(&mut self, get: Get, operation: OperationId) -> GetDone {
+    fn conclude_get(&mut self, get: Get, operation: OperationId, requests: usize) -> GetDone {
         let (mut agreed, mut superseded, mut conflicting) = (0, 0, 0);
         if let Some(best) = &get.best {
             let value_hash = best.value_hash();
@@ -276,6 +290,7 @@ impl Node {
             key: get.key,
             record: get.best,
             asked: get.asked,
+            requests,
             answered: get.answered,
             rejected: get.rejected,
             agreed,
@@ -285,32 +300,65 @@ impl Node {
     }
 }
 
+/// What a lookup of an operation asks.
+fn question(operation: &mut Operation, part: usize) -> Body<'static> {
+    let target = *operation.lookups[part].target();
+    let in_region = operation.region.is_some();
+    let searches_for_value = operation.searches_for_value();
+    match &mut operation.kind {
+        Kind::Get(get) if searches_for_value => {
+            get.asked += 1;
+            Body::Get(wire::Get { key: get.key, near: in_region.then_some(target) })
+        }
+        Kind::Put(put) if in_region => Body::FindNode(FindNode { target, key: Some(*put.record.key()) }),
+        Kind::Put(_) | Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Find => {
+            Body::FindNode(FindNode { target, key: None })
+        }
+    }
+}
+
+/// Whom the lookups of an operation have found, each once.
+fn closest_of(operation: &Operation) -> Vec<Peer<32>> {
+    let mut closest: Vec<Peer<32>> = Vec::new();
+    for peer in operation.lookups.iter().flat_map(Lookup::closest) {
+        if closest.iter().all(|known| known.id != peer.id) {
+            closest.push(peer);
+        }
+    }
+    closest
+}
+
 /// An answer, or none, to a step of a lookup.
-fn search(operation: &mut Operation, peer: &NodeId, from: SocketAddr, answer: Answer) {
+fn search(operation: &mut Operation, part: usize, peer: &NodeId, from: SocketAddr, answer: Answer) {
+    let searches_for_value = operation.searches_for_value();
+    let Some(lookup) = operation.lookups.get_mut(part) else { return };
     match (answer, &mut operation.kind) {
         (Answer::Nodes(nodes), kind) => {
             match kind {
                 Kind::Put(put) => put.tokens.push((*peer, nodes.token)),
-                // To find the newest, the lookup only finds whom to ask.
-                Kind::Get(Get { mode: GetMode::Newest, .. }) | Kind::Join | Kind::Refresh | Kind::Find => {}
-                Kind::Get(get) => get.answered += 1,
+                Kind::Get(get) if searches_for_value => get.answered += 1,
+                // To find the newest of the closest, the lookup only finds whom to ask.
+                Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Find => {}
             }
-            operation.lookup.handle_response(peer, nodes.nodes.0.into_iter().take(MAX_NODES).filter_map(Peer::usable));
+            lookup.handle_response(peer, named(nodes.nodes.0));
         }
-        (Answer::Record(Ok(record)), Kind::Get(get)) => {
-            get.answered += 1;
-            get.take(from, record);
-            operation.lookup.handle_response(peer, []);
-            operation.lookup.stop();
+        (Answer::Record(Ok(record), nodes), Kind::Get(_)) => {
+            lookup.handle_response(peer, named(nodes));
+            operation.take(from, record);
         }
         (answer, kind) => {
-            if let (Answer::Record(Err(_)), Kind::Get(get)) = (answer, kind) {
+            if let (Answer::Record(Err(_), _), Kind::Get(get)) = (answer, kind) {
                 get.answered += 1;
                 get.rejected += 1;
             }
-            operation.lookup.handle_failure(peer);
+            lookup.handle_failure(peer);
         }
     }
+}
+
+/// The nodes of an answer that something can be sent to, no more than an answer may name.
+fn named(nodes: Vec<Peer<32>>) -> impl Iterator<Item = Peer<32>> {
+    nodes.into_iter().take(MAX_NODES).filter_map(Peer::usable)
 }
 
 /// An answer, or none, of one of the closest.
@@ -325,11 +373,11 @@ fn conclude(operation: &mut Operation, from: SocketAddr, answer: Answer) {
             put.reason = Some(reason);
         }
         (Answer::Nodes(_), Kind::Get(get)) => get.answered += 1,
-        (Answer::Record(Ok(record)), Kind::Get(get)) => {
+        (Answer::Record(Ok(record), _), Kind::Get(get)) => {
             get.answered += 1;
             get.take(from, record);
         }
-        (Answer::Record(Err(_)), Kind::Get(get)) => {
+        (Answer::Record(Err(_), _), Kind::Get(get)) => {
             get.answered += 1;
             get.rejected += 1;
         }

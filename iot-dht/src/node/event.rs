@@ -78,6 +78,8 @@ pub struct PutDone {
     pub refused: usize,
     /// Nodes that were asked to store it.
     pub asked: usize,
+    /// Requests that it took in all: to find the nodes, and to ask them.
+    pub requests: usize,
     /// Why the last node that refused did so.
     pub reason: Option<Rejection>,
 }
@@ -91,8 +93,10 @@ pub struct GetDone {
     pub key: Key,
     /// The record: verified, and of all that came the one with the highest sequence.
     pub record: Option<Record>,
-    /// Nodes that were asked for the record.
+    /// How often nodes were asked for the record; one at the border of two parts of a region, twice.
     pub asked: usize,
+    /// Requests that it took in all: to find the nodes, and to ask them.
+    pub requests: usize,
     /// Nodes that answered, with a record or without.
     pub answered: usize,
     /// Answers that were refused.

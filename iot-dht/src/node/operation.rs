@@ -1,9 +1,11 @@
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::id::{Key, NodeId};
 use crate::lookup::Lookup;
 use crate::node::event::GetMode;
+use crate::node::region::Region;
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::wire::Token;
@@ -12,7 +14,10 @@ use crate::wire::Token;
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
     pub(super) kind: Kind,
-    pub(super) lookup: Lookup<32>,
+    /// One, or one for each part of the region that was reached.
+    pub(super) lookups: Vec<Lookup<32>>,
+    /// What is searched, if it is more than the closest nodes.
+    pub(super) region: Option<Region>,
     pub(super) phase: Phase,
 }
 
@@ -74,8 +79,18 @@ pub(super) struct Copy {
 }
 
 impl Operation {
-    pub(super) fn new(kind: Kind, lookup: Lookup<32>) -> Self {
-        Self { kind, lookup, phase: Phase::Searching }
+    pub(super) fn new(kind: Kind, lookup: Lookup<32>, region: Option<Region>) -> Self {
+        Self { kind, lookups: vec![lookup], region, phase: Phase::Searching }
+    }
+
+    /// The lookup that all operations begin with.
+    pub(super) fn lookup(&self) -> &Lookup<32> {
+        &self.lookups[0]
+    }
+
+    /// Requests that its lookups have made.
+    pub(super) fn searched(&self) -> usize {
+        self.lookups.iter().map(|lookup| lookup.summary().asked).sum()
     }
 
     pub(super) fn origin(&self) -> Origin {
@@ -86,13 +101,28 @@ impl Operation {
         }
     }
 
-    pub(super) fn has_record(&self) -> bool {
-        matches!(&self.kind, Kind::Get(Get { best: Some(_), .. }))
+    /// Nobody is asked any more.
+    pub(super) fn stop(&mut self) {
+        self.lookups.iter_mut().for_each(Lookup::stop);
     }
 
-    /// Whether its lookup asks for the record itself, because the first that matches ends it.
+    /// Takes in a valid record, which may be the end of it.
+    pub(super) fn take(&mut self, from: SocketAddr, record: Record) {
+        if let Kind::Get(get) = &mut self.kind {
+            get.answered += 1;
+            get.take(from, record);
+            if get.is_settled() {
+                self.stop();
+            }
+        }
+    }
+
+    /// Whether its lookups ask for the record itself: the first that matches ends them, and in a region all are asked.
     pub(super) fn searches_for_value(&self) -> bool {
-        matches!(&self.kind, Kind::Get(Get { mode: GetMode::Matching(_), .. }))
+        match &self.kind {
+            Kind::Get(get) => self.region.is_some() || get.is_matching(),
+            Kind::Join | Kind::Refresh | Kind::Find | Kind::Put(_) => false,
+        }
     }
 }
 
@@ -107,8 +137,22 @@ impl Get {
         Self { key, mode, best: None, copies: Vec::new(), asked: 0, answered: 0, rejected: 0 }
     }
 
+    /// Whether the first record that matches ends it.
+    pub(super) fn is_matching(&self) -> bool {
+        matches!(self.mode, GetMode::Matching(_))
+    }
+
+    /// Whether nothing better can be found than what was.
+    pub(super) fn is_settled(&self) -> bool {
+        self.best.is_some() && self.is_matching()
+    }
+
     /// Takes in a valid record. Of two with one sequence the first stands.
     pub(super) fn take(&mut self, from: SocketAddr, record: Record) {
+        // A node of two parts of a region was asked twice.
+        if self.copies.iter().any(|copy| copy.from == from) {
+            return;
+        }
         self.copies.push(Copy { from, sequence: record.sequence(), value_hash: record.value_hash() });
         if self.best.as_ref().is_none_or(|best| best.sequence() < record.sequence()) {
             self.best = Some(record);

@@ -29,8 +29,8 @@ pub(super) struct Request {
 pub(super) enum Purpose {
     Bootstrap,
     Liveness,
-    /// A step of an operation's lookup.
-    Search(OperationId),
+    /// A step of an operation's lookup, the one with this number.
+    Search(OperationId, u8),
     /// What an operation asks of the closest nodes once its lookup is over.
     Final(OperationId),
     /// Of an operation that is over: whether it is answered no longer matters.
@@ -100,7 +100,7 @@ impl Requests {
     /// which they would be has left a request unanswered all the same.
     pub(super) fn abandon(&mut self, operation: OperationId) {
         for request in &mut self.0 {
-            if matches!(request.purpose, Purpose::Search(of) | Purpose::Final(of) if of == operation) {
+            if matches!(request.purpose, Purpose::Search(of, _) | Purpose::Final(of) if of == operation) {
                 request.purpose = Purpose::Abandoned;
                 request.deadline = request.deadline.saturating_add(request.timeout);
             }

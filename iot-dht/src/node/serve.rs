@@ -4,15 +4,15 @@ use core::net::SocketAddr;
 use iot_codec::cbor::List;
 use iot_core::{Instant, Timestamp};
 
-use crate::id::{Id, Key};
+use crate::id::{Id, Key, NodeId};
 use crate::node::event::Side;
 use crate::node::request::Purpose;
 use crate::node::{Node, upkeep};
 use crate::peer::Peer;
-use crate::record::UnverifiedRecord;
+use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
 use crate::table::Entry;
-use crate::wire::{self, Body, Empty, Message, Nodes, Refused, Role, Value};
+use crate::wire::{self, Body, Empty, MAX_DATAGRAM_LEN, Message, Nodes, Refused, Role, Value};
 
 impl Node {
     /// Answers a request, unless its address has sent too many.
@@ -30,10 +30,13 @@ impl Node {
         let transaction = message.transaction;
         let datagram = match &message.body {
             Body::Ping(_) => self.message(transaction, Body::Pong(Empty {})).encode(),
-            Body::FindNode(find) => self.nodes(now, from, &message, &find.target),
+            Body::FindNode(find) => {
+                let key = find.key.unwrap_or(find.target);
+                self.nodes(now, from, &message, &find.target, &key)
+            }
             Body::Get(get) => match self.store.get(wall, &get.key) {
-                Some(record) => self.message(transaction, Body::Value(Value { record: record.as_bytes() })).encode(),
-                None => self.nodes(now, from, &message, &get.key),
+                Some(record) => self.value(&message, record, get.near.as_ref()),
+                None => self.nodes(now, from, &message, &get.near.unwrap_or(get.key), &get.key),
             },
             Body::Put(put) => {
                 let body = match self.store_for(now, wall, from, &message, put) {
@@ -48,11 +51,34 @@ impl Node {
         self.transmit(from, datagram);
     }
 
-    fn nodes(&self, now: Instant, from: SocketAddr, message: &Message<'_>, target: &Id<32>) -> Vec<u8> {
-        let token = self.secrets.token(now, from, &message.sender, target);
-        let alive = self.table.closest(target).filter(|entry| entry.failures() == 0 && *entry.id() != message.sender);
-        let nodes = List(alive.take(self.config.replicas).map(Entry::peer).collect());
+    fn nodes(&self, now: Instant, from: SocketAddr, message: &Message<'_>, target: &Id<32>, key: &Key) -> Vec<u8> {
+        let token = self.secrets.token(now, from, &message.sender, key);
+        let nodes = List(self.alive(target, &message.sender).collect());
         self.message(message.transaction, Body::Nodes(Nodes { token, nodes })).encode()
+    }
+
+    /// A record, and as many nodes near a point as fit beside it.
+    fn value(&self, message: &Message<'_>, record: &Record, near: Option<&Id<32>>) -> Vec<u8> {
+        let value = |nodes| {
+            let record = record.as_bytes();
+            self.message(message.transaction, Body::Value(Value { record, nodes })).encode()
+        };
+        let Some(near) = near else { return value(None) };
+        // The key of the field, and the head of a list of at most 20.
+        let mut room = (MAX_DATAGRAM_LEN - 2).saturating_sub(value(None).len());
+        let fitting = self.alive(near, &message.sender).take_while(|peer| {
+            let len = wire::peer_len(peer);
+            let fits = len <= room;
+            room = room.saturating_sub(len);
+            fits
+        });
+        value(Some(List(fitting.collect())))
+    }
+
+    /// Whom to name to a node that asks for a point.
+    fn alive<'n>(&'n self, target: &'n Id<32>, asker: &'n NodeId) -> impl Iterator<Item = Peer<32>> + 'n {
+        let alive = self.table.closest(target).filter(move |entry| entry.failures() == 0 && entry.id() != asker);
+        alive.take(self.config.replicas).map(Entry::peer)
     }
 
     fn store_for(
@@ -72,7 +98,11 @@ impl Node {
                 return Err(Rejection::Token);
             }
             let record = record.verify_by(self.config.signatures, wall).map_err(|error| Rejection::from(&error))?;
-            self.store.put(wall, record)?;
+            if self.config.table.limits_subnets() {
+                self.store.put_from(wall, record, from)?;
+            } else {
+                self.store.put(wall, record)?;
+            }
             Ok(key)
         });
         match result {

@@ -32,6 +32,10 @@ const FILL: usize = 10;
 /// How many buckets next to the neighbourhood are filled to the last place, because some of the nodes closest to a point
 /// of the neighbourhood lie there.
 const NEAR: usize = 2;
+/// How many estimates of the network's size are kept.
+const MAX_SIZES: usize = 5;
+/// How many lookups measure it anew when it has changed.
+const MEASUREMENTS: usize = 3;
 /// How often expired records are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The most records that one call removes.
@@ -50,6 +54,8 @@ pub(super) struct Upkeep {
     expiry_at: Instant,
     refreshes: VecDeque<Id<32>>,
     replication: Schedule,
+    /// What the last random lookups say about the size of the network.
+    sizes: VecDeque<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +79,7 @@ impl Upkeep {
             expiry_at: now.saturating_add(EXPIRY_INTERVAL),
             refreshes: VecDeque::new(),
             replication: Schedule::default(),
+            sizes: VecDeque::new(),
         }
     }
 
@@ -84,6 +91,10 @@ impl Upkeep {
         if self.joined == Joined::No {
             self.joined = Joined::Restoring;
         }
+    }
+
+    pub(super) fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sizes.iter().copied()
     }
 
     pub(super) fn replicate_at(&mut self, key: Key, at: Instant) {
@@ -99,7 +110,7 @@ impl Node {
         self.upkeep.joined = Joined::No;
         for address in self.upkeep.addresses.clone() {
             self.upkeep.waiting += 1;
-            self.request(now, address, None, Purpose::Bootstrap, Body::FindNode(FindNode { target }));
+            self.request(now, address, None, Purpose::Bootstrap, Body::FindNode(FindNode { target, key: None }));
         }
     }
 
@@ -133,6 +144,11 @@ impl Node {
             return;
         }
         let bucket = own.shared_prefix(lookup.target());
+        // A bucket of the neighbourhood has too few nodes to tell.
+        if let Some(size) = lookup.estimated_size().filter(|_| bucket < self.neighbourhood()) {
+            self.upkeep.sizes.truncate(MAX_SIZES - 1);
+            self.upkeep.sizes.push_front(size);
+        }
         let entries = self.table.buckets().find(|(index, _)| *index == bucket).map_or(0, |(_, entries)| entries);
         let wanted = self.fill_of(bucket, self.neighbourhood()).saturating_sub(entries);
         let fitting = lookup.heard().filter(|peer| own.shared_prefix(&peer.id) == bucket);
@@ -202,6 +218,9 @@ impl Node {
         }
         if self.upkeep.liveness_at <= now {
             self.upkeep.liveness_at = now.saturating_add(self.config.liveness_interval);
+            if joined && self.size_has_changed() {
+                self.measure_size();
+            }
             let stalest = self.table.stalest().map(Entry::peer);
             stalest.filter(|peer| !self.requests.asks(&peer.id)).into_iter().for_each(|peer| self.ping(now, peer));
             let failures = self.config.table.failures_to_replace();
@@ -277,6 +296,16 @@ impl Node {
             }
         }
         self.upkeep.refreshes.push_back(own);
+    }
+
+    /// Plans random lookups that tell how large the network is now; what they say outvotes what earlier ones said. Until
+    /// then the earlier ones stand: the neighbourhood alone would let those decide who have placed nodes in it.
+    fn measure_size(&mut self) {
+        let own = *self.id();
+        for bucket in 0..self.neighbourhood().min(MEASUREMENTS) {
+            let target = own.with_shared_prefix(bucket, self.secrets.octets());
+            self.upkeep.refreshes.push_back(target);
+        }
     }
 
     /// Puts again what a new neighbour should store. Only the closest node that has a record does so, so that the

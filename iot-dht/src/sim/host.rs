@@ -1,10 +1,12 @@
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use iot_core::Instant;
 
 use crate::node::Node;
+use crate::sim::adversary::Adversary;
 
 /// A machine of the simulated network, by its number. Its address follows from it, and has a /24 of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +54,8 @@ pub enum Reach {
 /// A host that is there.
 pub(super) struct Member {
     pub(super) node: Node,
+    /// Who answers in the node's place.
+    pub(super) adversary: Option<Arc<dyn Adversary>>,
     reach: Reach,
     /// To whom a filtered host has sent, and when.
     sent_to: BTreeMap<Host, Instant>,
@@ -65,7 +69,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(node: Node, reach: Reach) -> Self {
-        Self { node, reach, sent_to: BTreeMap::new(), sent: 0, deadline: None, timer: None }
+        Self { node, adversary: None, reach, sent_to: BTreeMap::new(), sent: 0, deadline: None, timer: None }
     }
 
     pub(super) fn note_sent(&mut self, now: Instant, to: Host) {

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
@@ -7,13 +8,14 @@ use core::time::Duration;
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 
-use crate::id::{Id, Key};
+use crate::id::{Id, Key, NodeId};
 use crate::node::{Event, GetMode, Node, NodeConfig, OperationId};
 use crate::record::Record;
+use crate::sim::adversary::{Adversary, Conduct};
 use crate::sim::host::Member;
 use crate::sim::noise::{Noise, hash};
 use crate::sim::{EPOCH, Host, Link, Reach, Trace};
-use crate::wire::{MAX_DATAGRAM_LEN, Role};
+use crate::wire::{MAX_DATAGRAM_LEN, Message, Role};
 
 /// A node that has nothing to do for now is looked at again after this time at the earliest.
 const LEAST_TIMER: Duration = Duration::from_millis(1);
@@ -38,7 +40,7 @@ pub struct Shard {
 }
 
 /// What a host does at a moment that was planned.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Action {
     /// It comes to be.
@@ -50,6 +52,17 @@ pub enum Action {
         /// The one host that it knows; nobody, if it is the first.
         through: Option<Host>,
     },
+    /// It comes to be as a server of an attacker, who found a key with this identifier.
+    Infiltrate {
+        /// Who it claims to be.
+        id: NodeId,
+        /// The one host that it knows.
+        through: Host,
+        /// What it does.
+        adversary: Arc<dyn Adversary>,
+    },
+    /// An attacker takes it over.
+    Turn(Arc<dyn Adversary>),
     /// It is gone, without a word.
     Leave,
     /// Its user puts a record.
@@ -174,6 +187,12 @@ impl Shard {
         there.map(|(place, member)| (Host((place * self.count + self.number) as u32), &member.node))
     }
 
+    pub(super) fn honest(&self) -> impl Iterator<Item = Host> + '_ {
+        let honest =
+            |(place, member): (usize, &Option<Box<Member>>)| member.as_ref()?.adversary.is_none().then_some(place);
+        self.members.iter().enumerate().filter_map(honest).map(|place| Host((place * self.count + self.number) as u32))
+    }
+
     fn handle(&mut self, item: Item) {
         let (now, wall) = (item.at, EPOCH.saturating_add(item.at.saturating_since(Instant::START)));
         let place = item.to.0 as usize / self.count;
@@ -190,7 +209,11 @@ impl Shard {
             Due::Datagram(datagram) => {
                 let from = Host(item.rank.0);
                 if member.lets_in(now, from) {
-                    member.node.handle_datagram(now, wall, from.address(), &datagram);
+                    match lie(&member, &datagram) {
+                        Lie::None => member.node.handle_datagram(now, wall, from.address(), &datagram),
+                        Lie::Silence => {}
+                        Lie::Datagram(lie) => self.send(now, item.to, &mut member, from, &lie),
+                    }
                 } else {
                     self.counts.filtered += 1;
                 }
@@ -217,6 +240,19 @@ impl Shard {
             (Action::Join { role, reach, through }, None) => {
                 self.there += 1;
                 (Some(self.join(now, host, role, reach, through)), None)
+            }
+            (Action::Infiltrate { id, through, adversary }, None) => {
+                self.there += 1;
+                let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
+                let mut node = Node::new(self.config.role(Role::Server), id, now, &mut noise);
+                node.bootstrap(now, &[through.address()]);
+                let mut member = Box::new(Member::new(node, Reach::Open));
+                member.adversary = Some(adversary);
+                (Some(member), None)
+            }
+            (Action::Turn(adversary), Some(mut member)) => {
+                member.adversary = Some(adversary);
+                (Some(member), None)
             }
             (Action::Leave, Some(_)) => {
                 self.there -= 1;
@@ -256,26 +292,34 @@ impl Shard {
         Box::new(Member::new(node, reach))
     }
 
+    /// Puts a datagram on its way.
+    fn send(&mut self, now: Instant, host: Host, member: &mut Member, to: Host, datagram: &[u8]) {
+        self.counts.sent += 1;
+        self.counts.octets += datagram.len() as u64;
+        member.sent += 1;
+        member.note_sent(now, to);
+        let Some(delay) = self.link.delay(self.seed, now, host, to, member.sent) else {
+            self.counts.lost += 1;
+            return;
+        };
+        let due = Due::Datagram(datagram.into());
+        let item = Item { at: now.saturating_add(delay), to, rank: (host.0, member.sent), due };
+        let shard = to.0 as usize % self.count;
+        if shard == self.number { self.push(item) } else { self.out[shard].push(item) }
+    }
+
     /// Sends what a node has to send, notes what it tells, and plans when to look at it again.
     fn pump(&mut self, now: Instant, host: Host, member: &mut Member) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
         while let Some(transmit) = member.node.poll_transmit(&mut buffer) {
-            self.counts.sent += 1;
-            self.counts.octets += transmit.len as u64;
-            member.sent += 1;
-            let Some(to) = Host::at(transmit.to) else {
-                self.counts.astray += 1;
-                continue;
-            };
-            member.note_sent(now, to);
-            let Some(delay) = self.link.delay(self.seed, now, host, to, member.sent) else {
-                self.counts.lost += 1;
-                continue;
-            };
-            let due = Due::Datagram(buffer[..transmit.len].into());
-            let item = Item { at: now.saturating_add(delay), to, rank: (host.0, member.sent), due };
-            let shard = to.0 as usize % self.count;
-            if shard == self.number { self.push(item) } else { self.out[shard].push(item) }
+            match Host::at(transmit.to) {
+                Some(to) => self.send(now, host, member, to, &buffer[..transmit.len]),
+                None => {
+                    self.counts.sent += 1;
+                    self.counts.octets += transmit.len as u64;
+                    self.counts.astray += 1;
+                }
+            }
         }
         while let Some(event) = member.node.poll_event() {
             self.happenings.push(Happening { at: now, host, what: What::Told(event) });
@@ -286,6 +330,30 @@ impl Shard {
                 member.timer = Some(at);
                 self.push(Item { at, to: host, rank: (u32::MAX, 0), due: Due::Timer });
             }
+        }
+    }
+}
+
+enum Lie {
+    None,
+    Silence,
+    Datagram(Vec<u8>),
+}
+
+/// What an attacker says in the node's place, if the host is one's and the datagram a request.
+fn lie(member: &Member, datagram: &[u8]) -> Lie {
+    let Some(adversary) = &member.adversary else { return Lie::None };
+    let Ok(request) = Message::decode(datagram) else { return Lie::None };
+    if request.body.is_answer() {
+        return Lie::None;
+    }
+    match adversary.answer(member.node.id(), &request) {
+        Conduct::Honest => Lie::None,
+        Conduct::Silent => Lie::Silence,
+        Conduct::Say(body) => {
+            let (sender, role) = (*member.node.id(), Role::Server);
+            let (version, overlay, transaction) = (request.version, request.overlay, request.transaction);
+            Lie::Datagram(Message { version, overlay, transaction, sender, role, body }.encode())
         }
     }
 }

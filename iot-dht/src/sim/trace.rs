@@ -26,7 +26,9 @@ impl Trace {
         hasher.write(&at.as_micros().to_le_bytes());
         hasher.write(&from.0.to_le_bytes());
         hasher.write(&to.0.to_le_bytes());
-        hasher.write(wire::without_signature(datagram));
+        let (before, behind) = wire::without_signature(datagram);
+        hasher.write(before);
+        hasher.write(behind);
         self.sum = self.sum.wrapping_add(hasher.finish128().as_u128());
         self.datagrams += 1;
     }

@@ -47,6 +47,11 @@ impl TableConfig {
         self.failures
     }
 
+    /// Whether subnets are told apart at all.
+    pub(crate) fn limits_subnets(&self) -> bool {
+        self.subnets != SubnetLimit::Off
+    }
+
     /// How many entries may share a subnet; 2 a bucket and 10 a table by default.
     pub fn subnets(mut self, limit: SubnetLimit) -> Self {
         self.subnets = limit;
@@ -63,7 +68,8 @@ impl Default for TableConfig {
 /// How many entries of a table may share an IPv4 /24 or an IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubnetLimit {
-    /// Any number: for networks whose nodes are in one subnet by design, such as tests on loopback.
+    /// Any number: for networks whose nodes are in one subnet by design, such as tests on loopback. A node then does not
+    /// limit what its store takes from a subnet either.
     Off,
     /// So many in each bucket, and so many in the whole table.
     Entries {

@@ -17,10 +17,10 @@ fn bodies() -> Vec<Body<'static>> {
     std::vec![
         Body::Ping(Empty {}),
         Body::Pong(Empty {}),
-        Body::FindNode(FindNode { target: id }),
+        Body::FindNode(FindNode { target: id, key: None }),
         Body::Nodes(Nodes { token: [4; 16], nodes: peers(2, "10.0.0.1:4000") }),
-        Body::Get(Get { key: id }),
-        Body::Value(Value { record: b"record" }),
+        Body::Get(Get { key: id, near: None }),
+        Body::Value(Value { record: b"record", nodes: None }),
         Body::Put(Put { token: [4; 16], record: b"record" }),
         Body::Stored(Empty {}),
         Body::Refused(Refused { reason: Rejection::Superseded }),

@@ -24,7 +24,7 @@ pub fn answer(question: &Message<'_>, sender: NodeId, body: Body<'_>) -> Vec<u8>
 fn serves(octets: Vec<u8>) -> Lie {
     Box::new(move |message, id| {
         let Body::Get(_) = message.body else { return None };
-        Some(answer(message, id, Body::Value(Value { record: &octets })))
+        Some(answer(message, id, Body::Value(Value { record: &octets, nodes: None })))
     })
 }
 
@@ -141,7 +141,7 @@ fn a_record_in_answer_to_another_question_counts_as_none() {
         let old = scene.old.as_bytes().to_vec();
         Box::new(move |message, id| {
             let (Body::Get(_) | Body::FindNode(_)) = message.body else { return None };
-            Some(answer(message, id, Body::Value(Value { record: &old })))
+            Some(answer(message, id, Body::Value(Value { record: &old, nodes: None })))
         })
     });
     let done = scene.network.get(scene.reader, *scene.truth.key(), GetMode::Newest);
@@ -189,7 +189,7 @@ fn a_flooded_node_still_answers_others() {
             transaction: n.to_be_bytes(),
             sender: NodeId::from_bytes([9; 32]),
             role: Role::Client,
-            body: Body::FindNode(FindNode { target: Id::from_bytes([n as u8; 32]) }),
+            body: Body::FindNode(FindNode { target: Id::from_bytes([n as u8; 32]), key: None }),
         };
         network.inject(flooder, victim, question.encode());
     }

@@ -7,8 +7,8 @@ use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_dht::wire::{MAX_DATAGRAM_LEN, Message, Role};
 use iot_dht::{
-    Busy, Event, GetDone, GetMode, Id, Key, Node, NodeConfig, NodeId, OperationId, PutDone, Record, SubnetLimit,
-    TableConfig,
+    Busy, Event, GetDone, GetMode, Id, Key, Node, NodeConfig, NodeId, OperationId, Placement, PutDone, Record,
+    SubnetLimit, TableConfig,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -49,6 +49,7 @@ pub struct Network {
 pub fn test_config() -> NodeConfig {
     NodeConfig::default()
         .replicas(REPLICAS)
+        .placement(Placement::Closest)
         .table(TableConfig::default().bucket_size(REPLICAS).subnets(SubnetLimit::Off))
         .request_timeout(Duration::from_millis(300))
         .liveness_interval(Duration::from_millis(500))

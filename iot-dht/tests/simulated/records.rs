@@ -65,7 +65,7 @@ fn the_newest_copy_wins_and_older_ones_are_counted() {
             *address,
             Box::new(move |message, id| {
                 let body = match message.body {
-                    Body::Get(_) => Body::Value(Value { record: stale.as_bytes() }),
+                    Body::Get(_) => Body::Value(Value { record: stale.as_bytes(), nodes: None }),
                     Body::Put(_) => Body::Stored(Empty {}),
                     _ => return None,
                 };
