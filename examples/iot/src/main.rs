@@ -40,7 +40,11 @@ Usage: iot COMMAND [ARGUMENTS]
   dht sim                  a hash table of many nodes in virtual time: what searches find, how long they take
     --nodes N, --seed S    how many, 2 to 1000000 [1000], and from what all of it follows [1]
     --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain];
-                           or offline: what it costs a reader who was away for a week to catch up
+                           or offline: what it costs a reader who was away for a week to catch up;
+                           or sybil, colluders: whether records that attackers wait for are found, and at what cost
+    --sybils N             attackers placed on each key, 1 to 1000 [20]
+    --share P              the share of the hosts that are one attacker's, 0 up to 1 [0.3]
+    --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia
     --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]
     --threads N            1 to 64 [as many as there are]; the trace, which is printed last, does not depend on it
     --signatures KIND      real or simulated [simulated]; nor on this

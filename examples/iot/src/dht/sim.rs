@@ -1,6 +1,7 @@
 //! A hash table of many nodes in virtual time.
 
 mod offline;
+mod siege;
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant as Clock};
 use iot_core::Instant;
 use iot_dht::sim::study::{self, Quantiles, Searches};
 use iot_dht::sim::{Link, Shard, Signing, Sim, SimConfig};
+use iot_dht::{NodeConfig, Placement};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
@@ -34,6 +36,10 @@ enum Scenario {
     Loss,
     /// Nothing; but a reader who was away for a week catches up, in place of the other measurements.
     Offline,
+    /// Attackers are placed on keys.
+    Sybil,
+    /// Some of the hosts are one attacker's.
+    Colluders,
 }
 
 struct Options {
@@ -43,6 +49,11 @@ struct Options {
     operations: usize,
     threads: usize,
     signing: Signing,
+    placement: Placement,
+    /// How many attackers are placed on each key.
+    sybils: usize,
+    /// Which share of the hosts is an attacker's.
+    share: f64,
 }
 
 /// `iot dht sim`.
@@ -54,6 +65,9 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         operations: 1000,
         threads: thread::available_parallelism().map_or(1, usize::from).min(64),
         signing: Signing::Simulated,
+        placement: Placement::Region { nodes: 32 },
+        sybils: 20,
+        share: 0.3,
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -62,6 +76,15 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
             Long("operations") => options.operations = within(&parser.value()?.string()?, "--operations", 1..100_001)?,
             Long("threads") => options.threads = within(&parser.value()?.string()?, "--threads", 1..65)?,
             Long("scenario") => options.scenario = parser.value()?.parse()?,
+            Long("sybils") => options.sybils = within(&parser.value()?.string()?, "--sybils", 1..1001)?,
+            Long("share") => options.share = within(&parser.value()?.string()?, "--share", 0.0..1.0)?,
+            Long("placement") => {
+                options.placement = match parser.value()?.string()?.as_str() {
+                    "region" => Placement::Region { nodes: 32 },
+                    "closest" => Placement::Closest,
+                    other => return Err(Failure::Usage(format!("--placement region or closest, not {other:?}"))),
+                }
+            }
             Long("signatures") => {
                 options.signing = match parser.value()?.string()?.as_str() {
                     "real" => Signing::Real,
@@ -79,7 +102,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 impl Scenario {
     fn words(self) -> &'static str {
         match self {
-            Self::Plain | Self::Offline => "nothing",
+            Self::Plain | Self::Offline | Self::Sybil | Self::Colluders => "nothing",
             Self::Churn => "half of the hosts were replaced within an hour",
             Self::Dead => "30 % of the hosts are gone at once",
             Self::Loss => "one datagram in twenty is lost",
@@ -97,7 +120,9 @@ impl FromStr for Scenario {
             "dead" => Ok(Self::Dead),
             "loss" => Ok(Self::Loss),
             "offline" => Ok(Self::Offline),
-            _ => Err("the scenarios are plain, churn, dead, loss and offline".into()),
+            "sybil" => Ok(Self::Sybil),
+            "colluders" => Ok(Self::Colluders),
+            _ => Err("the scenarios are plain, churn, dead, loss, offline, sybil and colluders".into()),
         }
     }
 }
@@ -109,7 +134,8 @@ fn within<T: FromStr + PartialOrd>(text: &str, option: &str, range: Range<T>) ->
 
 fn simulate(options: &Options) {
     let clock = Clock::now();
-    let config = SimConfig::default().seed(options.seed).shards(options.threads).signing(options.signing);
+    let node = NodeConfig::default().placement(options.placement);
+    let config = SimConfig::default().seed(options.seed).shards(options.threads).signing(options.signing).node(node);
     let mut sim = Sim::new(config);
     let mut run = Runner { clock, shown: Instant::START };
     let mut run = |shards: &mut [Shard], end| run.window(shards, end);
@@ -122,15 +148,18 @@ fn simulate(options: &Options) {
     println!("datagrams a host         {:.1}", sim.counts().sent as f64 / tables.len() as f64);
     println!("grown after              {:.1} s", clock.elapsed().as_secs_f64());
 
-    if options.scenario == Scenario::Offline {
-        print_caught_up(&offline::catch_up(&mut sim, &mut run));
-    } else {
-        measure(&mut sim, options, &mut run);
-    }
-    if !matches!(options.scenario, Scenario::Plain | Scenario::Offline) {
-        disturb(&mut sim, options.scenario, &mut run);
-        println!("after                    {}", options.scenario.words());
-        measure(&mut sim, options, &mut run);
+    let trials = options.operations;
+    match options.scenario {
+        Scenario::Offline => print_caught_up(&offline::catch_up(&mut sim, &mut run)),
+        Scenario::Sybil => siege::print(&siege::sybils(&mut sim, options.sybils, trials, &mut run)),
+        Scenario::Colluders => siege::print(&siege::colluders(&mut sim, options.share, trials, &mut run)),
+        Scenario::Plain => measure(&mut sim, options, &mut run),
+        Scenario::Churn | Scenario::Dead | Scenario::Loss => {
+            measure(&mut sim, options, &mut run);
+            disturb(&mut sim, options.scenario, &mut run);
+            println!("after                    {}", options.scenario.words());
+            measure(&mut sim, options, &mut run);
+        }
     }
     println!("datagrams in all         {}", sim.counts().sent);
     println!("octets in all            {}", sim.counts().octets);
@@ -148,7 +177,7 @@ fn simulate(options: &Options) {
 
 fn disturb(sim: &mut Sim, scenario: Scenario, run: &mut impl FnMut(&mut [Shard], Instant)) {
     match scenario {
-        Scenario::Plain | Scenario::Offline => {}
+        Scenario::Plain | Scenario::Offline | Scenario::Sybil | Scenario::Colluders => {}
         Scenario::Churn => {
             let hour = Duration::from_secs(3600);
             study::replace(sim, 0.5, hour);
