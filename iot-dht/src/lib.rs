@@ -3,7 +3,7 @@
 //!
 //! It does not send or receive anything: a driver of a few lines around a UDP socket does. It does not hide what is
 //! stored, so seal values before they go in. It does not yet prove that a node owns its identifier. Some tens of attackers
-//! around a key hide no record ([`Placement::Region`]); thousands do.
+//! around a key hide few records ([`Placement::Region`]); thousands do.
 //!
 //! # Example
 //! Two nodes, and a user who carries the datagrams from one to the other:

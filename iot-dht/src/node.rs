@@ -59,7 +59,7 @@ use crate::node::upkeep::Upkeep;
 ///
 /// Nobody: a record counts only with its owner's signature, an answer only from the address that was asked and with the
 /// eight random octets of the question, and a node enters the table only after such an answer. That a sender owns the
-/// identifier that it names is not proved yet. Those who place some tens of nodes around a key hide nothing, because nobody
+/// identifier that it names is not proved yet. Those who place some tens of nodes around a key hide little, because nobody
 /// asks there alone ([`Placement::Region`]).
 pub struct Node {
     config: NodeConfig,
