@@ -129,7 +129,7 @@ impl Node {
             }
         }
         let before = operation.lookups.len();
-        let known: Vec<Peer<32>> = operation.lookups.iter().flat_map(|lookup| lookup.known()).collect();
+        let known: Vec<Peer<32>> = operation.lookups.iter().flat_map(Lookup::known).collect();
         for part in &region.parts[before..] {
             // Whoever led the first lookup astray leads no other: each starts from the own table, too.
             let start = self.closest_hopeful(&part.point).into_iter().chain(known.iter().copied());
