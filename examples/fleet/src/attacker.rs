@@ -84,7 +84,7 @@ impl Liar {
                 }
                 None
             }
-            Body::Get(Get { key }) => {
+            Body::Get(Get { key, .. }) => {
                 let record = self.lie_about(&key, wall)?;
                 self.told.fetch_add(1, Ordering::Relaxed);
                 let answer = Message {
@@ -93,7 +93,7 @@ impl Liar {
                     transaction: message.transaction,
                     sender: self.id,
                     role: Role::Server,
-                    body: Body::Value(Value { record: &record }),
+                    body: Body::Value(Value { record: &record, nodes: None }),
                 };
                 Some(Verdict::Answer(answer.encode()))
             }
@@ -143,7 +143,7 @@ pub fn flood(target: SocketAddr, overlay: u64, count: u32) -> std::io::Result<u3
             transaction: u64::from(number).to_be_bytes(),
             sender: NodeId::from_bytes([0xff; 32]),
             role: Role::Client,
-            body: Body::Get(Get { key: Key::from_bytes([number as u8; 32]) }),
+            body: Body::Get(Get { key: Key::from_bytes([number as u8; 32]), near: None }),
         };
         socket.send_to(&request.encode(), target)?;
         if number % 10 == 9 {
