@@ -20,18 +20,18 @@ use crate::clock::Clock;
 /// Which network all of them belong to.
 pub const OVERLAY: u64 = 0x0066_6c65_6574;
 
-/// On how many nodes a record is stored at least: those of a region hold up to twice as many.
+/// On how many nodes a record is stored.
 pub const REPLICAS: usize = 8;
 
 /// The first nodes stay: their addresses are what others were given.
 pub const BOOTSTRAP: usize = 4;
 
-/// How every node of the story behaves: eight replicas, regions as small, and time-outs that suit one machine.
+/// How every node of the story behaves: eight replicas on the closest nodes, and time-outs that suit one machine.
 pub fn config() -> NodeConfig {
     NodeConfig::default()
         .overlay(OVERLAY)
         .replicas(REPLICAS)
-        .placement(iot_dht::Placement::Region { nodes: REPLICAS as u8 })
+        .placement(iot_dht::Placement::Closest)
         .table(TableConfig::default().bucket_size(REPLICAS).subnets(SubnetLimit::Off))
         .request_timeout(Duration::from_millis(150))
         .attempts(2)
