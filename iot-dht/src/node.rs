@@ -6,7 +6,7 @@ use iot_core::{Instant, Timestamp};
 use rand_core::CryptoRng;
 
 use crate::id::{Key, NodeId};
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, LookupConfig};
 use crate::peer::{Address, Peer};
 use crate::record::Record;
 use crate::rejection::Rejection;
@@ -255,7 +255,7 @@ impl Node {
         let narrow = upkeep::narrow(self.config.lookup);
         let lookup = match (&kind, &region) {
             (_, Some(region)) => self.first_of(region),
-            (Kind::Refresh, None) if target != own => Lookup::across(own, target, narrow, self.across(&target)),
+            (Kind::Refresh, None) if target != own => self.search_across(target, narrow),
             (Kind::Join | Kind::Refresh, None) => Lookup::new(own, target, narrow, self.closest_hopeful(&target)),
             (Kind::Put(_) | Kind::Get(_) | Kind::Find, None) => {
                 Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
@@ -277,16 +277,24 @@ impl Node {
         if start.is_empty() { all() } else { start }
     }
 
-    /// Where the search for nodes of a bucket starts: with entries that are no nearer to this node than the bucket.
-    fn across(&self, target: &Key) -> Vec<Peer<32>> {
-        let bucket = self.id().shared_prefix(target);
-        self.hopeful(target, |entry| self.id().shared_prefix(entry.id()) <= bucket)
+    /// A search for nodes of a bucket. It starts with entries that are no nearer to this node than the bucket, and goes by
+    /// them alone; a node that knows nobody but its neighbours must ask those.
+    fn search_across(&self, target: Key, config: LookupConfig) -> Lookup<32> {
+        let own = *self.id();
+        let bucket = own.shared_prefix(&target);
+        let across = self.hopeful(&target, |entry| own.shared_prefix(entry.id()) <= bucket);
+        if across.is_empty() {
+            Lookup::new(own, target, config, self.closest_hopeful(&target))
+        } else {
+            Lookup::across(own, target, config, across)
+        }
     }
 
+    /// Twice as many as a search ends with: where it ends among liars, those that they did not name are left to ask.
     fn hopeful(&self, target: &Key, wanted: impl Fn(&Entry<32>) -> bool) -> Vec<Peer<32>> {
         let failures = self.config.table.failures_to_replace();
         let hopeful = self.table.closest(target).filter(|entry| entry.failures() < failures && wanted(entry));
-        hopeful.take(self.config.replicas).map(Entry::peer).collect()
+        hopeful.take(2 * self.config.replicas).map(Entry::peer).collect()
     }
 
     /// Sends a request, if as many as configured are not yet under way.

@@ -281,15 +281,15 @@ impl Node {
         self.notify(Event::BootstrapFailed { asked: self.upkeep.addresses.len() });
     }
 
-    /// Plans a lookup in each bucket that has room, from the farthest to where the neighbourhood begins, and then one of
-    /// the own identifier, which finds all that is nearer.
+    /// Plans a lookup in each bucket that has room, from the farthest to the one in which the neighbourhood begins, of
+    /// which it holds a part, and then one of the own identifier, which finds all that is nearer.
     fn queue_refreshes(&mut self) {
         let own = *self.id();
         let neighbourhood = self.neighbourhood();
         let mut entries = [0; MAX_REFRESHES];
         self.table.buckets().filter(|(index, _)| *index < MAX_REFRESHES).for_each(|(index, len)| entries[index] = len);
         self.upkeep.refreshes.clear();
-        for (index, entries) in entries.into_iter().enumerate().take(neighbourhood) {
+        for (index, entries) in entries.into_iter().enumerate().take(neighbourhood + 1) {
             if entries < self.fill_of(index, neighbourhood) {
                 let target = own.with_shared_prefix(index, self.secrets.octets());
                 self.upkeep.refreshes.push_back(target);
