@@ -266,7 +266,7 @@ pub(crate) fn relocate(life: Life, at: u32, mark: u32, bytes: &mut Vec<u8>) {
 /// Makes the record that begins `bytes` one that stands at `at` of its life.
 pub(crate) fn move_to(seed: u32, at: u32, bytes: &mut [u8]) {
     if let Some(header) = bytes.first_chunk_mut::<{ HEADER_LEN as usize }>() {
-        let crc = checksum::crc32c(place(seed, at), &header[..28]);
+        let crc = header_crc(seed, at, header);
         header[28..].copy_from_slice(&crc.to_le_bytes());
     }
 }
@@ -312,19 +312,29 @@ fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec
     let header = if fault::is_off(Guard::CommitMark) { RecordHeader { mark: 0, ..header } } else { header };
     let body = start + HEADER_LEN as usize;
     let body_crc = checksum::crc32c(life.seed, &out[body..body + header.body_len() as usize]);
-    let record = &mut out[start..];
-    record[0] = tag(life.seed);
-    record[1..4].copy_from_slice(&life.opening.to_le_bytes()[..3]);
-    record[4] = header.kind;
-    record[5] = header.flags;
-    record[6..8].copy_from_slice(&header.metadata_len.to_le_bytes());
-    record[8..12].copy_from_slice(&header.payload_len.to_le_bytes());
-    record[12..16].copy_from_slice(&header.mark.to_le_bytes());
-    record[16..24].copy_from_slice(&header.offset.to_le_bytes());
-    record[24..28].copy_from_slice(&body_crc.to_le_bytes());
-    let header_crc = checksum::crc32c(place(life.seed, at), &record[..28]);
-    record[28..32].copy_from_slice(&header_crc.to_le_bytes());
+    let mut bytes = [0; HEADER_LEN as usize];
+    bytes[0] = tag(life.seed);
+    bytes[1..4].copy_from_slice(&life.opening.to_le_bytes()[..3]);
+    bytes[4] = header.kind;
+    bytes[5] = header.flags;
+    bytes[6..8].copy_from_slice(&header.metadata_len.to_le_bytes());
+    bytes[8..12].copy_from_slice(&header.payload_len.to_le_bytes());
+    bytes[12..16].copy_from_slice(&header.mark.to_le_bytes());
+    bytes[16..24].copy_from_slice(&header.offset.to_le_bytes());
+    bytes[24..28].copy_from_slice(&body_crc.to_le_bytes());
+    let header_crc = header_crc(life.seed, at, &bytes);
+    bytes[28..32].copy_from_slice(&header_crc.to_le_bytes());
+    out[start..body].copy_from_slice(&bytes);
     out.resize(start + header.record_len() as usize, 0);
+}
+
+/// The CRC of a header that stands at `position`, which the octets before the CRC decide. The place and they are one input:
+/// 32 octets take less time than 4 and 28.
+fn header_crc(seed: u32, position: u32, header: &[u8; HEADER_LEN as usize]) -> u32 {
+    let mut input = [0; HEADER_LEN as usize];
+    input[..4].copy_from_slice(&position.to_le_bytes());
+    input[4..].copy_from_slice(&header[..28]);
+    checksum::crc32c(seed, &input)
 }
 
 /// What a header's CRC begins from: the place counts too, so that a record copied elsewhere is none.

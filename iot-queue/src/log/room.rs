@@ -37,7 +37,7 @@ impl<S: Storage> Log<S> {
     pub(crate) fn has_room_for(&self, messages: &[Message<'_>]) -> bool {
         let mut plan = self.plan();
         let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
-        messages.iter().all(|message| plan.put(record::message_len(message)))
+        plan.put_all(messages)
             && plan.free >= self.hold.spare
             && plan.holds(self.acknowledgements() + new + (self.unsettled + new) / 2)
     }
@@ -154,6 +154,19 @@ struct Plan {
 }
 
 impl Plan {
+    /// Enters the records of messages. Says whether there is room.
+    fn put_all(&mut self, messages: &[Message<'_>]) -> bool {
+        let octets: u64 = messages.iter().map(|message| u64::from(record::message_len(message))).sum();
+        let places = self.places + messages.len() as u32;
+        let end = u64::from(self.end) + octets;
+        if self.open && end + u64::from(segment::footer_len(places, self.pairs)) <= u64::from(self.segment_len) {
+            // All fit where the first does.
+            (self.end, self.places, self.tail_is_free) = (end as u32, places, self.tail_is_free && messages.is_empty());
+            return true;
+        }
+        messages.iter().all(|message| self.put(record::message_len(message)))
+    }
+
     /// Enters a record that the footer places. Says whether there is room.
     fn put(&mut self, len: u32) -> bool {
         self.put_with(len, 1, 0)

@@ -188,6 +188,9 @@ impl<S: Storage> Queue<S> {
 
     /// Enters records of all states that changed. What finds no room waits for a later try.
     pub(super) fn save_leases(&mut self) -> Result<(), LogError> {
+        if self.leases.changed().is_empty() {
+            return Ok(());
+        }
         let budget = self.records_budget();
         while !self.leases.changed_mut().is_empty() && self.quota.allows(self.log.begin(), budget) {
             let (payload, last) = self.encode_leases(self.leases.changed());
