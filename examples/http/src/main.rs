@@ -58,11 +58,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
         }
         None => None,
     };
-    if options.server.starts_with("https:") {
-        let words = "this client has no TLS; give http://HOST:PORT, of stunnel for one, which speaks it";
-        return Err(io::Error::new(ErrorKind::InvalidInput, words));
-    }
-    let url = format!("http://{}/packets", options.server.trim_start_matches("http://"));
+    let url = format!("http://{}/packets", options.address("http")?);
     let config = Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
     let agent: Agent = config.build().into();
     Ok(Box::new(move || {

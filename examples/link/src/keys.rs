@@ -41,7 +41,7 @@ pub struct Keys {
 #[non_exhaustive]
 pub enum KeysError {
     /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// Which file.
         path: PathBuf,

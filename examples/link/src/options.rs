@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -102,6 +103,39 @@ impl Options {
             return Err(format!("--batch takes a number from 1 to {MAX_BATCH}, not {}", options.batch).into());
         }
         Ok(Some((task, options)))
+    }
+
+    /// The server as `HOST:PORT`, with or without `SCHEME://` before it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there, such as that for TLS: it would bring
+    /// a second stack of ciphers, with C or assembly, for messages that are sealed in any case.
+    pub fn address(&self, scheme: &str) -> io::Result<&str> {
+        let server = self.server.as_str();
+        let plain = server.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap_or(server);
+        if plain.contains("://") {
+            let words = "this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{server}: {words}")));
+        }
+        Ok(plain)
+    }
+
+    /// What the options `--user NAME` and `--password FILE` say, if an application has those.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is but one of them, or no such file.
+    pub fn login(&self) -> io::Result<Option<(String, String)>> {
+        let invalid = |words: String| io::Error::new(io::ErrorKind::InvalidInput, words);
+        match (self.own("user"), self.own("password")) {
+            (Some(user), Some(file)) => {
+                let password = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
+                Ok(Some((user.into(), password.trim_end().into())))
+            }
+            (None, None) => Ok(None),
+            _ => Err(invalid("--user and --password go together".into())),
+        }
     }
 
     /// An option of the application itself.

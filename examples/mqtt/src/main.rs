@@ -41,11 +41,7 @@ fn main() -> ExitCode {
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
     let client = Client::new(options)?;
-    let server = options.server.clone();
-    if server.contains("://") {
-        let words = format!("{server}: this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
-        return Err(io::Error::new(ErrorKind::InvalidInput, words));
-    }
+    let server = options.address("mqtt")?.to_owned();
     Ok(Box::new(move || {
         let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;

@@ -41,21 +41,16 @@ pub enum Said {
 impl Client {
     /// Reads the options of this application.
     pub fn new(options: &Options) -> io::Result<Self> {
-        let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
         let version = match options.own("mqtt").unwrap_or("5") {
             "5" => Version::V5_0,
             "3.1.1" => Version::V3_1_1,
-            other => return Err(invalid(format!("--mqtt takes 5 or 3.1.1, not {other}"))),
-        };
-        let login = match (options.own("user"), options.own("password")) {
-            (Some(user), Some(file)) => {
-                let password = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
-                Some((user.into(), password.trim_end().into()))
+            other => {
+                let words = format!("--mqtt takes 5 or 3.1.1, not {other}");
+                return Err(io::Error::new(ErrorKind::InvalidInput, words));
             }
-            (None, None) => None,
-            _ => return Err(invalid("--user and --password go together".into())),
         };
-        Ok(Self { version, role: options.role, topic: options.own("topic").unwrap_or("iot/1").into(), login })
+        let (topic, login) = (options.own("topic").unwrap_or("iot/1").into(), options.login()?);
+        Ok(Self { version, role: options.role, topic, login })
     }
 
     /// The session lasts, so that the broker keeps messages while this end is away; the will says that it is.

@@ -112,6 +112,11 @@ impl Trial {
         &self.readings
     }
 
+    /// Where they meet.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Where the ends keep what is theirs.
     pub fn folder(&self) -> &Path {
         self.folder.path()

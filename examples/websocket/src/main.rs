@@ -34,11 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let server = options.server.clone();
-    if server.contains("://") {
-        let words = format!("{server}: this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
-        return Err(io::Error::new(ErrorKind::InvalidInput, words));
-    }
+    let server = options.address("ws")?.to_owned();
     let config = WebSocketConfig::default().max_message_size(Some(MAX_PACKET)).max_frame_size(Some(MAX_PACKET));
     if options.role == Role::Device {
         return Ok(Box::new(move || {
