@@ -114,7 +114,10 @@ impl Application {
                 }
                 let folder = options.folder.join(role.to_string());
                 let keys = Keys::load(&folder, wall())?;
-                let endpoint = Endpoint::open(&folder, &keys, role, options.feedback, rng, wall)?;
+                let mut endpoint = Endpoint::open(&folder, &keys, role, options.feedback, rng, wall)?;
+                if options.is_behind_gateway {
+                    endpoint = endpoint.naming_its_source();
+                }
                 let dialer = (self.dialer)(options)?;
                 Session::new((self.name, self.hint), options, endpoint, stop)?.run(dialer)
             }
@@ -145,7 +148,8 @@ impl Application {
   --readings N      end when so many were acknowledged; by default never
   --input FILE      take readings from lines `seconds,value`, in place of a thermometer's
   --batch N         readings in a message, 1 to 256, by default 10
-  --rate N          readings a second, by default 10; 0 for as fast as they go{patience}{own}"
+  --rate N          readings a second, by default 10; 0 for as fast as they go
+  --behind-gateway  name the device in each packet, for a gateway that passes on those of many{patience}{own}"
         )
     }
 }

@@ -41,6 +41,8 @@ pub struct Options {
     pub rate: u32,
     /// Whether, and how soon, acknowledgements come back.
     pub feedback: Feedback,
+    /// Whether a gateway passes the packets on, so that they must name the device.
+    pub is_behind_gateway: bool,
     /// Options of the application itself, by name.
     pub own: BTreeMap<&'static str, String>,
 }
@@ -62,6 +64,7 @@ impl Options {
             batch: 10,
             rate: 10,
             feedback: application.feedback,
+            is_behind_gateway: false,
             own: BTreeMap::new(),
         };
         while let Some(argument) = parser.next()? {
@@ -72,6 +75,7 @@ impl Options {
                 Long("input") => options.input = Some(parser.value()?.into()),
                 Long("batch") => options.batch = parser.value()?.parse()?,
                 Long("rate") => options.rate = parser.value()?.parse()?,
+                Long("behind-gateway") => options.is_behind_gateway = true,
                 Long("patience") if application.feedback != Feedback::None => {
                     let within = Duration::try_from_secs_f64(parser.value()?.parse()?);
                     options.feedback = Feedback::Acknowledged { within: within.map_err(|error| error.to_string())? };

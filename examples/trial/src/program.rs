@@ -62,6 +62,11 @@ impl Program {
         lines.iter().filter(|line| line.contains(words)).count()
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Types a line.
     pub fn type_line(&mut self, line: &str) {
         // Who has ended does not read.

@@ -1,0 +1,218 @@
+//! The receiver behind a gateway: it verifies what devices sent through it, and answers them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gateway::{Files, frames, now, wall};
+use iot_core::{DeviceId, Instant};
+use iot_crypto::RoutingHeader;
+use iot_link::{Endpoint, Event, Failure, Feedback, Keys, Role};
+use iot_queue::mirror::StreamServer;
+use iot_queue::shared::{SharedQueue, SharedSettings};
+use iot_queue::sink::Intake;
+use iot_queue::{FileStorage, Queue, QueueConfig};
+use lexopt::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+const HELP: &str = "Verifies what devices send through a gateway, keeps it, and acknowledges it.
+
+  gateway-receiver FOLDER --listen ADDRESS --back ADDRESS DEVICE...
+
+  FOLDER             where it keeps what has arrived and is not verified yet
+  DEVICE             a folder with the keys of a device and its receiver, as `udp keys DEVICE` makes it; its readings
+                     are listed by `udp list DEVICE`, when the receiver has ended
+  --listen ADDRESS   where gateways mirror their queues to (TCP)
+  --back ADDRESS     where they fetch what is meant for devices (TCP)";
+
+/// How long the receiver waits for packets before it looks at everything else.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long a packet is worked on.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// When a message to a device is repeated: it may be on its way for a while.
+const FEEDBACK: Feedback = Feedback::Acknowledged { within: Duration::from_secs(10) };
+
+/// Gateways whose place is remembered.
+const MAX_FEEDS: usize = 1024;
+
+/// Packets that wait for a gateway. Of more, the newest are dropped, and sent again in time.
+const MAX_WAITING: usize = 1024;
+
+type Back = (DeviceId, Vec<u8>);
+
+fn main() -> ExitCode {
+    match run(lexopt::Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("gateway-receiver: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
+    let (mut folders, mut listen, mut back) = (Vec::<PathBuf>::new(), None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => {
+                println!("{HELP}");
+                return Ok(());
+            }
+            Long("listen") => listen = Some(parser.value()?.string()?),
+            Long("back") => back = Some(parser.value()?.string()?),
+            Value(path) => folders.push(path.into()),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let [own, devices @ ..] = &folders[..] else { return Err("folders are missing: see --help".into()) };
+    let (listen, back) = (listen.ok_or("--listen is missing")?, back.ok_or("--back is missing")?);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let keys = devices.iter().map(|device| {
+        let folder = device.join("receiver");
+        Keys::load(&folder, wall()).map(|keys| (folder, keys))
+    });
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let mut endpoints = BTreeMap::new();
+    for (folder, keys) in &keys {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
+        let rng = ChaCha20Rng::from_seed(seed);
+        let endpoint = Endpoint::open(folder, keys, Role::Receiver, FEEDBACK, rng, wall)?;
+        endpoints.insert(keys.peer.device_id(), endpoint);
+    }
+    let arrived = open_queue(own)?;
+    let (going, to_go) = sync_channel(MAX_WAITING);
+    let (mirrors, fetchers) = (bind(&listen)?, bind(&back)?);
+    let mut intake = Intake::new(MAX_FEEDS);
+    arrived.with(|queue, _| intake.recover(queue))?;
+    let queue = arrived.clone();
+    std::thread::spawn(move || receive(&mirrors, &queue, intake));
+    std::thread::spawn(move || give(&fetchers, &to_go));
+    println!("gateway-receiver: ready for {} devices", endpoints.len());
+    work(&arrived, &mut endpoints, &going, &stop)?;
+    for endpoint in endpoints.into_values() {
+        endpoint.close()?;
+    }
+    arrived.commit()?;
+    println!("gateway-receiver: ends");
+    Ok(())
+}
+
+/// Verifies what has arrived, and lets go of it when the device's ledger has it.
+fn work(
+    arrived: &Files,
+    endpoints: &mut BTreeMap<DeviceId, Endpoint<'_>>,
+    going: &SyncSender<Back>,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    while !stop.load(Ordering::Relaxed) {
+        for mut leased in arrived.reserve_wait(LEASE, 64, TICK)? {
+            let source = RoutingHeader::parse(&leased.payload).ok().and_then(|(header, _)| header.source);
+            match source.and_then(|source| endpoints.get_mut(&source)) {
+                Some(endpoint) => endpoint.handle_packet(now(), &mut leased.payload)?,
+                None => println!("gateway-receiver: refused: a packet of nobody known"),
+            }
+            // What an endpoint has accepted and not yet made durable, its device sends again.
+            arrived.ack(leased.lease)?;
+        }
+        for (device, endpoint) in &mut *endpoints {
+            while let Some(event) = endpoint.poll_event() {
+                tell(device, &event);
+            }
+            while let Some(packet) = endpoint.poll_transmit(now())? {
+                // Nobody fetches them just now: what matters is sent again.
+                let _ = going.try_send((*device, packet));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell(device: &DeviceId, event: &Event) {
+    match event {
+        Event::Accepted { sequence, .. } => println!("gateway-receiver: accepted {sequence} of {device}"),
+        Event::Missing(numbers) => {
+            println!("gateway-receiver: missing {}..{} of {device}", numbers.start, numbers.end);
+        }
+        Event::Refused(error) => println!("gateway-receiver: refused: a packet of {device}: {error}"),
+        Event::Unknown(stream) => println!("gateway-receiver: refused: a packet of stream {stream} of {device}"),
+    }
+}
+
+/// Takes the mirrors of gateways into the queue, a thread each.
+fn receive(listener: &TcpListener, arrived: &Files, intake: Intake) {
+    let intake = Arc::new(Mutex::new(intake));
+    for stream in listener.incoming().flatten() {
+        let (arrived, intake) = (arrived.clone(), intake.clone());
+        std::thread::spawn(move || {
+            if let Err(error) = take(&stream, &arrived, &intake) {
+                eprintln!("gateway-receiver: a mirror's connection ended: {error}");
+            }
+        });
+    }
+}
+
+fn take(mut stream: &TcpStream, arrived: &Files, intake: &Mutex<Intake>) -> Result<(), Box<dyn Error>> {
+    stream.set_nodelay(true)?;
+    let (mut server, mut buffer) = (StreamServer::new(frames::MAX_PACKET as u32), vec![0; 64 << 10]);
+    loop {
+        let len = stream.read(&mut buffer)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let mut intake = intake.lock().map_err(|_| "another connection failed badly")?;
+        let outcome = arrived.with(|queue, _| server.handle_input(&buffer[..len], queue, &mut intake));
+        drop(intake);
+        stream.write_all(&server.poll_output())?;
+        for gap in outcome?.gaps {
+            println!(
+                "gateway-receiver: a gateway says that it is without {} to {}: {:?}",
+                gap.from, gap.until, gap.cause
+            );
+        }
+    }
+}
+
+/// Gives packets to whichever gateway fetches them: the last one that came.
+fn give(listener: &TcpListener, to_go: &Receiver<Back>) {
+    let mut gateway = None;
+    if listener.set_nonblocking(true).is_err() {
+        return;
+    }
+    loop {
+        while let Ok((stream, _)) = listener.accept() {
+            let ready = stream.set_nonblocking(false).and_then(|()| stream.set_nodelay(true));
+            gateway = ready.and_then(|()| stream.set_write_timeout(Some(LEASE))).ok().map(|()| stream);
+        }
+        let Ok((device, packet)) = to_go.recv_timeout(TICK) else { continue };
+        let written = gateway.as_mut().map(|stream| frames::write(stream, [device.as_bytes(), &packet]));
+        if matches!(written, Some(Err(_))) {
+            gateway = None;
+        }
+    }
+}
+
+fn bind(address: &str) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
+fn open_queue(folder: &std::path::Path) -> Result<Files, Failure> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    std::fs::create_dir_all(folder)?;
+    let queue = Queue::open(FileStorage::create(folder.join("arrived"))?, QueueConfig::default(), random)?;
+    Ok(SharedQueue::new(queue, now as fn() -> Instant, SharedSettings::default()))
+}

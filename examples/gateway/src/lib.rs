@@ -1,0 +1,196 @@
+//! A gateway: packets of many devices come in over many transports, wait in one queue, and go out by one mirror.
+//!
+//! It can neither read nor forge what it forwards, and holds nobody's keys. A packet is a signed and sealed message
+//! (`docs/formats/envelope.md`) whose routing header names its source. What comes again is dropped; what comes too fast
+//! from one address is refused; when the queue is full the oldest packets go, and a signed record says which. The
+//! receiver's acknowledgements and commands come back through the gateway to wherever the device was heard last.
+//!
+//! A device keeps its messages until its receiver has acknowledged them, end to end: so nothing that a stranger hands
+//! in under somebody's name, and nothing that the gateway loses, makes a device forget anything. A stranger can make
+//! the gateway send a device's commands elsewhere until the device is heard again; they are sealed, and are repeated.
+//!
+//! `examples/gateway/README.md` says how to run it, with devices of the other examples and a receiver.
+
+#![forbid(unsafe_code)]
+
+mod doors;
+pub mod frames;
+mod identity;
+mod options;
+#[cfg(feature = "dht")]
+mod presence;
+#[cfg(feature = "status")]
+mod status;
+mod store;
+mod uplink;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use iot_core::{Instant, Timestamp};
+use iot_crypto::SigningKey;
+use iot_queue::shared::{SharedQueue, SharedSettings};
+use iot_queue::{ConfigError, Durability, FileStorage, Queue, QueueConfig, WhenFull};
+
+use crate::identity::Claims;
+pub use crate::options::Options;
+pub use crate::store::{Counts, Files, Refusal, Store, Way, now};
+use crate::uplink::Health;
+
+/// Octets of a segment of the queue.
+const SEGMENT: u32 = 2 << 20;
+
+/// How long packets wait for a sync that makes them durable together. Only then they go on.
+const FLUSH_AFTER: Duration = Duration::from_millis(20);
+
+/// Packets that are recognised when they come again.
+const REMEMBERED: u32 = 16_384;
+
+/// Runs the gateway as the command line of this process says, until SIGTERM or SIGINT.
+pub fn main() -> ExitCode {
+    let options = match Options::parse(lexopt::Parser::from_env()) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut words = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                words += &format!(": {cause}");
+                source = cause.source();
+            }
+            eprintln!("gateway: {words}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    std::fs::create_dir_all(&options.folder)?;
+    let seed = identity::load(&options.folder)?;
+    let key = || SigningKey::from_seed(&seed);
+    let origin = key().verifying_key().device_id();
+    let store = Arc::new(Store::new(open_queue(options, Claims(key()))?, options.rate)?);
+    let health = Arc::new(Health { is_storing: AtomicBool::new(true), ..Health::default() });
+    open_doors(options, &store, &health)?;
+    println!("gateway: {origin} is ready, {} packets wait", store.queue.stats().depth);
+
+    let outcome = std::thread::scope(|threads| -> Result<(), Box<dyn Error>> {
+        let (store, health, stop) = (&store, &*health, &*stop);
+        #[cfg(feature = "dht")]
+        if let Some(dht) = &options.dht {
+            let mut random = [0; 32];
+            getrandom::fill(&mut random)?;
+            let mut rng = rand_core::SeedableRng::from_seed(random);
+            let presence = presence::Presence::start(dht, key(), &mut rng).map_err(at(&dht.address.to_string()))?;
+            threads.spawn(move || presence.keep(stop));
+        }
+        if let Some(back) = &options.back {
+            threads.spawn(move || uplink::pass_back(store, back, stop));
+        }
+        let upkeep = threads.spawn(move || {
+            let outcome = store.queue.run();
+            health.is_storing.store(false, Ordering::Relaxed);
+            outcome
+        });
+        let outcome = uplink::forward(store, &options.receiver, origin, health, stop);
+        stop.store(true, Ordering::Relaxed);
+        store.queue.close();
+        upkeep.join().map_err(|_| "the thread of the queue panicked")??;
+        Ok(outcome?)
+    });
+    println!("gateway: ends, {} packets wait", store.queue.stats().depth);
+    outcome
+}
+
+/// How the gateway makes a queue of so many MiB, which takes at least as many octets on the disk.
+///
+/// # Errors
+///
+/// When a queue of that length is not possible.
+pub fn queue_config(capacity: u32) -> Result<QueueConfig, ConfigError> {
+    let segments = capacity / (SEGMENT >> 20);
+    let config = QueueConfig::default().segment_len(SEGMENT)?.segments(segments)?.deduplicate_ids(REMEMBERED)?;
+    Ok(config.durability(Durability::Manual).when_full(WhenFull::DropOldest))
+}
+
+fn open_queue(options: &Options, claims: Claims) -> Result<Files, Box<dyn Error>> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    let path = options.folder.join("queue");
+    let fail = |error: &dyn Error| io::Error::other(format!("{}: {error}", path.display()));
+    let storage = FileStorage::create(&path).map_err(|error| fail(&error))?;
+    let mut queue = Queue::open(storage, queue_config(options.capacity)?, random).map_err(|error| fail(&error))?;
+    queue.sign_gaps_with(Box::new(claims));
+    let settings = SharedSettings::default().flush_after(Some(FLUSH_AFTER));
+    Ok(SharedQueue::new(queue, now as fn() -> Instant, settings))
+}
+
+fn open_doors(options: &Options, store: &Arc<Store>, health: &Arc<Health>) -> io::Result<()> {
+    if let Some(address) = &options.udp {
+        #[cfg(feature = "udp")]
+        doors::udp::open(address, store.clone()).map_err(at(address))?;
+        #[cfg(not(feature = "udp"))]
+        return Err(without("udp", address));
+    }
+    if let Some(address) = &options.tcp {
+        #[cfg(feature = "tcp")]
+        doors::tcp::open(address, store.clone()).map_err(at(address))?;
+        #[cfg(not(feature = "tcp"))]
+        return Err(without("tcp", address));
+    }
+    if let Some(address) = &options.http {
+        #[cfg(feature = "http")]
+        doors::http::open(address, store).map_err(at(address))?;
+        #[cfg(not(feature = "http"))]
+        return Err(without("http", address));
+    }
+    #[cfg(not(feature = "dht"))]
+    if let Some(dht) = &options.dht {
+        return Err(without("dht", &dht.address.to_string()));
+    }
+    if let Some(address) = &options.status {
+        #[cfg(feature = "status")]
+        status::open(address, store.clone(), health.clone()).map_err(at(address))?;
+        #[cfg(not(feature = "status"))]
+        return Err(without("status", address));
+    }
+    let _ = (store, health);
+    Ok(())
+}
+
+fn at(address: &str) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{address}: {error}"))
+}
+
+/// A build that leaves something out says so when it is asked for.
+#[cfg(not(all(feature = "udp", feature = "tcp", feature = "http", feature = "status", feature = "dht")))]
+fn without(feature: &str, address: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("--{feature} {address}: this gateway was built without {feature}"),
+    )
+}
+
+/// The time of day.
+pub fn wall() -> Timestamp {
+    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lexopt::prelude::*;
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where the gateway keeps its key and its queue.
+    pub folder: PathBuf,
+    /// Where the receiver takes packets.
+    pub receiver: String,
+    /// Where it has packets for devices.
+    pub back: Option<String>,
+    /// Where datagrams come in.
+    pub udp: Option<String>,
+    /// Where connections come in.
+    pub tcp: Option<String>,
+    /// Where requests come in.
+    pub http: Option<String>,
+    /// Where metrics are.
+    pub status: Option<String>,
+    /// The node of the hash table, if there is one.
+    pub dht: Option<Dht>,
+    /// MiB of the queue.
+    pub capacity: u32,
+    /// Packets a second from one address.
+    pub rate: u32,
+}
+
+/// A node of the hash table.
+#[derive(Clone, Debug)]
+pub struct Dht {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where others reach it, if that is somewhere else.
+    pub reached: Option<SocketAddr>,
+    /// Nodes to join by.
+    pub bootstrap: Vec<SocketAddr>,
+}
+
+/// What `--help` prints.
+pub const HELP: &str =
+    "Takes sealed packets of many devices over many transports, keeps them in one queue, and mirrors \
+that to a receiver.
+
+  gateway FOLDER --receiver ADDRESS [options]
+
+  --receiver ADDRESS   where the receiver takes packets (TCP); `gateway-receiver` and `iot queue receive` do
+  --back ADDRESS       where it has packets for devices (TCP)
+  --udp ADDRESS        take packets in datagrams
+  --tcp ADDRESS        take packets in connections
+  --http ADDRESS       take packets in requests to /packets/DEVICE
+  --status ADDRESS     answer /metrics and /health
+  --dht ADDRESS        be a node of the hash table there
+  --reached ADDRESS    where others reach that node, if that is somewhere else
+  --bootstrap ADDRESS  a node to join by; may be said again
+  --capacity N         MiB of the queue, 16 to 65536, by default 64; when it is full, the oldest packets are dropped
+  --rate N             packets a second that an address may send, by default 1000";
+
+impl Options {
+    /// Reads a command line; nothing if it asks for help.
+    ///
+    /// # Errors
+    ///
+    /// When it makes no sense.
+    pub fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut options = Self { capacity: 64, rate: 1000, ..Self::default() };
+        let (mut receiver, mut dht, mut reached, mut bootstrap) = (None, None, None, Vec::new());
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("help") | Short('h') => return Ok(None),
+                Long("receiver") => receiver = Some(parser.value()?.string()?),
+                Long("back") => options.back = Some(parser.value()?.string()?),
+                Long("udp") => options.udp = Some(parser.value()?.string()?),
+                Long("tcp") => options.tcp = Some(parser.value()?.string()?),
+                Long("http") => options.http = Some(parser.value()?.string()?),
+                Long("status") => options.status = Some(parser.value()?.string()?),
+                Long("dht") => dht = Some(parser.value()?.parse()?),
+                Long("reached") => reached = Some(parser.value()?.parse()?),
+                Long("bootstrap") => bootstrap.push(parser.value()?.parse()?),
+                Long("capacity") => options.capacity = parser.value()?.parse()?,
+                Long("rate") => options.rate = parser.value()?.parse()?,
+                Value(path) if options.folder.as_os_str().is_empty() => options.folder = path.into(),
+                other => return Err(other.unexpected()),
+            }
+        }
+        if options.folder.as_os_str().is_empty() {
+            return Err("a folder is missing: see --help".into());
+        }
+        options.receiver = receiver.ok_or("--receiver is missing: see --help")?;
+        if !(16..=65_536).contains(&options.capacity) {
+            return Err(format!("--capacity takes a number from 16 to 65536, not {}", options.capacity).into());
+        }
+        if dht.is_none() && (reached.is_some() || !bootstrap.is_empty()) {
+            return Err("--reached and --bootstrap are for --dht".into());
+        }
+        options.dht = dht.map(|address| Dht { address, reached, bootstrap });
+        Ok(Some(options))
+    }
+}

@@ -1,0 +1,216 @@
+//! What every door hands packets to: the queue, who may fill it how fast, and the ways back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use iot_core::limits::OutOfRange;
+use iot_core::{DeviceId, Instant, Position, Rate, RateLimit};
+use iot_crypto::{RoutingError, RoutingHeader};
+use iot_queue::shared::SharedQueue;
+use iot_queue::{AppendError, FileStorage, Message, MessageId};
+use sha2::{Digest as _, Sha256};
+
+use crate::frames::MAX_PACKET;
+
+/// The queue in files, shared by all threads.
+pub type Files = SharedQueue<FileStorage, fn() -> Instant>;
+
+/// Sends a packet back to a device over the transport that it came by.
+pub type Way = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Devices whose way is known, and addresses whose packets are counted. Beyond, the one that was silent longest is
+/// forgotten.
+const MAX_KNOWN: usize = 4096;
+
+/// Packets that an address may send at once, in seconds of its rate.
+const BURST: u64 = 4;
+
+/// Microseconds since the process began.
+pub fn now() -> Instant {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    Instant::from_micros(START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64)
+}
+
+/// Why a packet was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It has no routing header.
+    #[error("the packet is malformed")]
+    Malformed(#[from] RoutingError),
+    /// Its header does not say who wrote it.
+    #[error("the packet names no source")]
+    Nameless,
+    /// It is longer than [`MAX_PACKET`].
+    #[error("the packet has {len} octets, more than {MAX_PACKET}")]
+    TooLong {
+        /// Its octets.
+        len: usize,
+    },
+    /// The address sends more than it may.
+    #[error("{address} sends too much")]
+    TooMuch {
+        /// Which address.
+        address: IpAddr,
+    },
+    /// The queue does not take it.
+    #[error("the queue does not take the packet")]
+    Queue(#[from] AppendError),
+}
+
+/// How many packets there were.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Taken.
+    pub taken: AtomicU64,
+    /// Not taken because they had been before.
+    pub repeated: AtomicU64,
+    /// Refused for what they are.
+    pub malformed: AtomicU64,
+    /// Refused because their address sends too much.
+    pub limited: AtomicU64,
+    /// Refused by the queue.
+    pub refused: AtomicU64,
+    /// Sent back to devices.
+    pub returned: AtomicU64,
+    /// Meant for devices whose way is not known.
+    pub lost: AtomicU64,
+}
+
+/// The queue and what stands in front of it.
+pub struct Store {
+    /// The queue.
+    pub queue: Files,
+    /// What happened at the doors.
+    pub counts: Counts,
+    rate: Rate,
+    burst: u64,
+    senders: Mutex<Recent<IpAddr, RateLimit>>,
+    ways: Mutex<Recent<DeviceId, Way>>,
+}
+
+impl Store {
+    /// In front of `queue`, where each address may send so many packets a second, in the long run.
+    ///
+    /// # Errors
+    ///
+    /// For a rate of 0.
+    pub fn new(queue: Files, a_second: u32) -> Result<Self, OutOfRange> {
+        let (rate, burst) = (Rate::per_second(a_second.into())?, u64::from(a_second) * BURST);
+        let (senders, ways) = (Mutex::new(Recent::new()), Mutex::new(Recent::new()));
+        Ok(Self { queue, counts: Counts::default(), rate, burst, senders, ways })
+    }
+
+    /// Takes a packet that came from `address`, and learns that its source is reached by `way`. It does not wait until
+    /// the packet is durable: only its receiver tells a device that it has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]. A packet that was taken before is none.
+    pub fn take(&self, address: IpAddr, packet: &[u8], way: Way) -> Result<(), Refusal> {
+        let outcome = self.check(address, packet).and_then(|position| {
+            self.ways.lock().unwrap_or_else(PoisonError::into_inner).enter(position.source, now(), way);
+            let digest: [u8; 32] = Sha256::digest(packet).into();
+            let mut id = [0; MessageId::LEN];
+            id.copy_from_slice(&digest[..MessageId::LEN]);
+            let message = Message::new(packet).at(position).id(MessageId::from_bytes(id));
+            self.queue.submit(&message).map(drop).map_err(Refusal::Queue)
+        });
+        let (count, outcome) = match outcome {
+            Ok(()) => (&self.counts.taken, Ok(())),
+            Err(Refusal::Queue(AppendError::Duplicate { .. })) => (&self.counts.repeated, Ok(())),
+            Err(refusal @ Refusal::Queue(_)) => (&self.counts.refused, Err(refusal)),
+            Err(refusal @ Refusal::TooMuch { .. }) => (&self.counts.limited, Err(refusal)),
+            Err(refusal) => (&self.counts.malformed, Err(refusal)),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+
+    /// Sends a packet back to a device. If nobody knows where it is, the packet is lost; its sender repeats it.
+    pub fn send_back(&self, device: &DeviceId, packet: &[u8]) {
+        let ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = ways.values.get(device).map(|(way, _)| way.clone());
+        drop(ways);
+        let count = if way.is_some() { &self.counts.returned } else { &self.counts.lost };
+        count.fetch_add(1, Ordering::Relaxed);
+        if let Some(way) = way {
+            way(packet);
+        }
+    }
+
+    fn check(&self, address: IpAddr, packet: &[u8]) -> Result<Position, Refusal> {
+        let now = now();
+        let full = || RateLimit::new(self.rate, self.burst, now).expect("a rate and a burst above 0 are possible");
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = network_of(address);
+        let mut limit = senders.values.remove(&sender).map_or_else(full, |(limit, _)| limit);
+        let taken = limit.try_take(now, 1);
+        senders.enter(sender, now, limit);
+        drop(senders);
+        taken.map_err(|_| Refusal::TooMuch { address })?;
+        if packet.len() > MAX_PACKET {
+            return Err(Refusal::TooLong { len: packet.len() });
+        }
+        let (header, _) = RoutingHeader::parse(packet)?;
+        let source = header.source.ok_or(Refusal::Nameless)?;
+        let RoutingHeader { stream, incarnation, sequence, .. } = header;
+        Ok(Position { source, stream, incarnation, sequence })
+    }
+}
+
+/// Who is counted as one: an address of IPv4, or a network of 64 bits of IPv6, whose addresses one host can all have.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
+/// A map that forgets what was entered longest ago.
+struct Recent<K, V> {
+    values: BTreeMap<K, (V, Instant)>,
+}
+
+impl<K: Ord + Copy, V> Recent<K, V> {
+    const fn new() -> Self {
+        Self { values: BTreeMap::new() }
+    }
+
+    fn enter(&mut self, key: K, now: Instant, value: V) {
+        if self.values.len() >= MAX_KNOWN && !self.values.contains_key(&key) {
+            let oldest = self.values.iter().min_by_key(|(_, (_, entered))| *entered).map(|(key, _)| *key);
+            oldest.map(|oldest| self.values.remove(&oldest));
+        }
+        self.values.insert(key, (value, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_entered_longest_ago_is_forgotten() {
+        let mut recent = Recent::new();
+        for key in 0..MAX_KNOWN as u64 {
+            recent.enter(key, Instant::from_micros(key), ());
+        }
+        recent.enter(0, Instant::from_micros(9_000), ());
+        recent.enter(5_000, Instant::from_micros(9_001), ());
+        assert_eq!(recent.values.len(), MAX_KNOWN);
+        assert!(recent.values.contains_key(&0), "it was entered again");
+        assert!(!recent.values.contains_key(&1));
+    }
+
+    #[test]
+    fn all_addresses_of_a_host_are_one_sender() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.2"), network("192.0.2.1"));
+    }
+}

@@ -1,0 +1,150 @@
+//! Devices of other examples behind a gateway, which is killed, as is the receiver.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use iot_trial::{Program, Trial, free_port};
+
+const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
+const RECEIVER: &str = env!("CARGO_BIN_EXE_gateway-receiver");
+
+/// A gateway and what is around it.
+struct Site {
+    folder: tempfile::TempDir,
+    receiver: [String; 2],
+    doors: [String; 4],
+}
+
+impl Site {
+    fn new() -> Self {
+        let address = || format!("127.0.0.1:{}", free_port());
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, receiver: [address(), address()], doors: [address(), address(), address(), address()] }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn gateway(&self, more: &[&str]) -> Program {
+        let (folder, [receiver, back], [udp, tcp, http, status]) = (self.path("gateway"), &self.receiver, &self.doors);
+        let arguments = [&*folder, "--receiver", receiver, "--back", back, "--udp", udp, "--tcp", tcp];
+        let program = Program::start(
+            GATEWAY,
+            &[&arguments[..], &["--http", http, "--status", status, "--capacity", "16"], more].concat(),
+        );
+        program.wait_for(1, "is ready");
+        program
+    }
+
+    fn receiver(&self, devices: &[&Path]) -> Program {
+        let (folder, [listen, back]) = (self.path("receiver"), &self.receiver);
+        let mut arguments = vec![&*folder, "--listen", listen, "--back", back];
+        arguments.extend(devices.iter().map(|path| path.to_str().unwrap()));
+        let program = Program::start(RECEIVER, &arguments);
+        program.wait_for(1, "ready for");
+        program
+    }
+
+    /// What the gateway answers to a request.
+    fn ask(&self, page: &str) -> String {
+        let mut stream = TcpStream::connect(&self.doors[3]).unwrap();
+        write!(stream, "GET {page} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let answer = self.ask("/metrics");
+        let line = answer.lines().find(|line| line.starts_with(&format!("gateway_{name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not in {answer}")).rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+/// The program of another example, built as this test is.
+fn sibling(name: &str) -> &'static str {
+    let path = Path::new(GATEWAY).with_file_name(name);
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "--package", name]);
+    if path.parent().is_some_and(|folder| folder.ends_with("release")) {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success());
+    path.to_str().unwrap().to_owned().leak()
+}
+
+#[test]
+fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
+    let site = Site::new();
+    let trials = [("udp", 0), ("tcp", 1)].map(|(name, door)| Trial::new(sibling(name), &site.doors[door], 6_000));
+    let folders: Vec<PathBuf> = trials.iter().map(|trial| trial.folder().into()).collect();
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    let gateway = site.gateway(&[]);
+    let devices: Vec<_> =
+        trials.iter().map(|trial| trial.device(&["--rate", "1500", "--behind-gateway", "--patience", "0.5"])).collect();
+    while site.metric("packets_taken_total") < 40.0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(site.ask("/health").contains("without a receiver"), "{}", site.ask("/health"));
+    let receiver = site.receiver(&folders);
+    receiver.wait_for(40, "accepted");
+    gateway.kill();
+    let gateway = site.gateway(&[]);
+    receiver.wait_for(receiver.count("accepted") + 40, "accepted");
+    receiver.kill();
+    let receiver = site.receiver(&folders);
+    for device in devices {
+        assert!(device.wait().success());
+    }
+    assert!(gateway.terminate().success());
+    assert!(receiver.terminate().success());
+    for trial in &trials {
+        trial.verify_all_arrived();
+    }
+}
+
+#[test]
+fn what_is_no_packet_is_refused_and_a_flood_is_slowed_down() {
+    let site = Site::new();
+    let gateway = site.gateway(&["--rate", "10"]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..200_u32 {
+        socket.send_to(&number.to_be_bytes(), &site.doors[0]).unwrap();
+    }
+    while site.metric("packets_malformed_total") + site.metric("packets_limited_total") < 200.0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(site.metric("packets_malformed_total") >= 40.0, "the first ones are looked at");
+    assert!(site.metric("packets_limited_total") >= 100.0);
+    assert_eq!(site.metric("packets_taken_total"), 0.0);
+    let mut stream = TcpStream::connect(&site.doors[2]).unwrap();
+    write!(stream, "POST /packets/nobody HTTP/1.0\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 404") || answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(gateway.terminate().success());
+}
+
+#[test]
+fn the_first_user_is_told_what_is_missing() {
+    let said = |arguments: &[&str]| {
+        let program = Program::start(GATEWAY, arguments);
+        let line = program.wait_for(1, "gateway: ");
+        (line, program.wait().code())
+    };
+    assert_eq!(said(&[]), ("gateway: a folder is missing: see --help".into(), Some(2)));
+    assert_eq!(said(&["x"]), ("gateway: --receiver is missing: see --help".into(), Some(2)));
+    let (line, _) = said(&["x", "--receiver", "y", "--capacity", "1"]);
+    assert_eq!(line, "gateway: --capacity takes a number from 16 to 65536, not 1");
+    let folder = tempfile::tempdir().unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let path = folder.path().to_str().unwrap();
+    let (line, code) = said(&[path, "--receiver", "127.0.0.1:1", "--udp", &address, "--capacity", "16"]);
+    assert!(line.contains(&format!("{address}: Address already in use")) && code == Some(1), "{line}");
+}
