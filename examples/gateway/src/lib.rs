@@ -1,9 +1,9 @@
 //! A gateway: packets of many devices come in over many transports, wait in one queue, and go out by one mirror.
 //!
 //! It can neither read nor forge what it forwards, and holds nobody's keys. A packet is a signed and sealed message
-//! (`docs/formats/envelope.md`) whose routing header names its source. What comes again is dropped; what comes too fast
-//! from one address is refused; when the queue is full the oldest packets go, and a signed record says which. The
-//! receiver's acknowledgements and commands come back through the gateway to wherever the device was heard last.
+//! (`docs/formats/envelope.md`) whose routing header names its source. What comes again while it waits is dropped; what
+//! comes too fast from one address is refused; when the queue is full the oldest packets go, and a signed record says
+//! which. The receiver's acknowledgements and commands come back to wherever the device was heard last.
 //!
 //! A device keeps its messages until its receiver has acknowledged them, end to end: so nothing that a stranger hands
 //! in under somebody's name, and nothing that the gateway loses, makes a device forget anything. A stranger can make
@@ -46,9 +46,6 @@ const SEGMENT: u32 = 2 << 20;
 
 /// How long packets wait for a sync that makes them durable together. Only then they go on.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
-
-/// Packets that are recognised when they come again.
-const REMEMBERED: u32 = 16_384;
 
 /// Runs the gateway as the command line of this process says, until SIGTERM or SIGINT.
 pub fn main() -> ExitCode {
@@ -127,7 +124,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 /// When a queue of that length is not possible.
 pub fn queue_config(capacity: u32) -> Result<QueueConfig, ConfigError> {
     let segments = capacity / (SEGMENT >> 20);
-    let config = QueueConfig::default().segment_len(SEGMENT)?.segments(segments)?.deduplicate_ids(REMEMBERED)?;
+    let config = QueueConfig::default().segment_len(SEGMENT)?.segments(segments)?;
     Ok(config.durability(Durability::Manual).when_full(WhenFull::DropOldest))
 }
 

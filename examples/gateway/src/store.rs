@@ -9,7 +9,7 @@ use iot_core::limits::OutOfRange;
 use iot_core::{DeviceId, Instant, Position, Rate, RateLimit};
 use iot_crypto::{RoutingError, RoutingHeader};
 use iot_queue::shared::SharedQueue;
-use iot_queue::{AppendError, FileStorage, Message, MessageId};
+use iot_queue::{AppendError, FileStorage, Message, Offset};
 use sha2::{Digest as _, Sha256};
 
 use crate::frames::MAX_PACKET;
@@ -24,8 +24,13 @@ pub type Way = Arc<dyn Fn(&[u8]) + Send + Sync>;
 /// forgotten.
 const MAX_KNOWN: usize = 4096;
 
+/// Packets that are recognised while they wait: the windows of 128 devices.
+const MAX_WAITING: usize = 16_384;
+
 /// Packets that an address may send at once, in seconds of its rate.
 const BURST: u64 = 4;
+
+type Digest = [u8; 32];
 
 /// Microseconds since the process began.
 pub fn now() -> Instant {
@@ -65,7 +70,7 @@ pub enum Refusal {
 pub struct Counts {
     /// Taken.
     pub taken: AtomicU64,
-    /// Not taken because they had been before.
+    /// Not taken because they wait already.
     pub repeated: AtomicU64,
     /// Refused for what they are.
     pub malformed: AtomicU64,
@@ -89,6 +94,10 @@ pub struct Store {
     burst: u64,
     senders: Mutex<Recent<IpAddr, RateLimit>>,
     ways: Mutex<Recent<DeviceId, Way>>,
+    /// Packets that wait, and where.
+    waiting: Mutex<Recent<Digest, Offset>>,
+    /// Everything before this place is at the receiver.
+    forwarded: AtomicU64,
 }
 
 impl Store {
@@ -99,8 +108,16 @@ impl Store {
     /// For a rate of 0.
     pub fn new(queue: Files, a_second: u32) -> Result<Self, OutOfRange> {
         let (rate, burst) = (Rate::per_second(a_second.into())?, u64::from(a_second) * BURST);
-        let (senders, ways) = (Mutex::new(Recent::new()), Mutex::new(Recent::new()));
-        Ok(Self { queue, counts: Counts::default(), rate, burst, senders, ways })
+        Ok(Self {
+            queue,
+            counts: Counts::default(),
+            rate,
+            burst,
+            senders: Mutex::new(Recent::new(MAX_KNOWN)),
+            ways: Mutex::new(Recent::new(MAX_KNOWN)),
+            waiting: Mutex::new(Recent::new(MAX_WAITING)),
+            forwarded: AtomicU64::new(0),
+        })
     }
 
     /// Takes a packet that came from `address`, and learns that its source is reached by `way`. It does not wait until
@@ -108,19 +125,24 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]. A packet that was taken before is none.
+    /// [`Refusal`]. A packet that waits already is none.
     pub fn take(&self, address: IpAddr, packet: &[u8], way: Way) -> Result<(), Refusal> {
         let outcome = self.check(address, packet).and_then(|position| {
-            self.ways.lock().unwrap_or_else(PoisonError::into_inner).enter(position.source, now(), way);
-            let digest: [u8; 32] = Sha256::digest(packet).into();
-            let mut id = [0; MessageId::LEN];
-            id.copy_from_slice(&digest[..MessageId::LEN]);
-            let message = Message::new(packet).at(position).id(MessageId::from_bytes(id));
-            self.queue.submit(&message).map(drop).map_err(Refusal::Queue)
+            self.ways.lock().unwrap_or_else(PoisonError::into_inner).enter(position.source, way);
+            let digest: Digest = Sha256::digest(packet).into();
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = waiting.get(&digest).map(|offset| offset.number());
+            // Whoever sends again what has been forwarded has his reasons: it was lost behind the gateway.
+            if known.is_some_and(|known| known >= self.forwarded.load(Ordering::Relaxed)) {
+                return Ok(false);
+            }
+            let ticket = self.queue.submit(&Message::new(packet).at(position))?;
+            waiting.enter(digest, ticket.offset());
+            Ok(true)
         });
         let (count, outcome) = match outcome {
-            Ok(()) => (&self.counts.taken, Ok(())),
-            Err(Refusal::Queue(AppendError::Duplicate { .. })) => (&self.counts.repeated, Ok(())),
+            Ok(true) => (&self.counts.taken, Ok(())),
+            Ok(false) => (&self.counts.repeated, Ok(())),
             Err(refusal @ Refusal::Queue(_)) => (&self.counts.refused, Err(refusal)),
             Err(refusal @ Refusal::TooMuch { .. }) => (&self.counts.limited, Err(refusal)),
             Err(refusal) => (&self.counts.malformed, Err(refusal)),
@@ -129,11 +151,14 @@ impl Store {
         outcome
     }
 
+    /// The receiver has everything before `offset`.
+    pub fn note_forwarded(&self, offset: Offset) {
+        self.forwarded.store(offset.number(), Ordering::Relaxed);
+    }
+
     /// Sends a packet back to a device. If nobody knows where it is, the packet is lost; its sender repeats it.
     pub fn send_back(&self, device: &DeviceId, packet: &[u8]) {
-        let ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = ways.values.get(device).map(|(way, _)| way.clone());
-        drop(ways);
+        let way = self.ways.lock().unwrap_or_else(PoisonError::into_inner).get(device).cloned();
         let count = if way.is_some() { &self.counts.returned } else { &self.counts.lost };
         count.fetch_add(1, Ordering::Relaxed);
         if let Some(way) = way {
@@ -146,9 +171,9 @@ impl Store {
         let full = || RateLimit::new(self.rate, self.burst, now).expect("a rate and a burst above 0 are possible");
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = network_of(address);
-        let mut limit = senders.values.remove(&sender).map_or_else(full, |(limit, _)| limit);
+        let mut limit = senders.get(&sender).cloned().unwrap_or_else(full);
         let taken = limit.try_take(now, 1);
-        senders.enter(sender, now, limit);
+        senders.enter(sender, limit);
         drop(senders);
         taken.map_err(|_| Refusal::TooMuch { address })?;
         if packet.len() > MAX_PACKET {
@@ -171,20 +196,32 @@ fn network_of(address: IpAddr) -> IpAddr {
 
 /// A map that forgets what was entered longest ago.
 struct Recent<K, V> {
-    values: BTreeMap<K, (V, Instant)>,
+    values: BTreeMap<K, (V, u64)>,
+    entered: BTreeMap<u64, K>,
+    turn: u64,
+    max: usize,
 }
 
 impl<K: Ord + Copy, V> Recent<K, V> {
-    const fn new() -> Self {
-        Self { values: BTreeMap::new() }
+    const fn new(max: usize) -> Self {
+        Self { values: BTreeMap::new(), entered: BTreeMap::new(), turn: 0, max }
     }
 
-    fn enter(&mut self, key: K, now: Instant, value: V) {
-        if self.values.len() >= MAX_KNOWN && !self.values.contains_key(&key) {
-            let oldest = self.values.iter().min_by_key(|(_, (_, entered))| *entered).map(|(key, _)| *key);
-            oldest.map(|oldest| self.values.remove(&oldest));
+    fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key).map(|(value, _)| value)
+    }
+
+    fn enter(&mut self, key: K, value: V) {
+        self.turn += 1;
+        if let Some((_, turn)) = self.values.insert(key, (value, self.turn)) {
+            self.entered.remove(&turn);
         }
-        self.values.insert(key, (value, now));
+        self.entered.insert(self.turn, key);
+        if self.values.len() > self.max
+            && let Some((_, oldest)) = self.entered.pop_first()
+        {
+            self.values.remove(&oldest);
+        }
     }
 }
 
@@ -194,15 +231,11 @@ mod tests {
 
     #[test]
     fn what_was_entered_longest_ago_is_forgotten() {
-        let mut recent = Recent::new();
-        for key in 0..MAX_KNOWN as u64 {
-            recent.enter(key, Instant::from_micros(key), ());
-        }
-        recent.enter(0, Instant::from_micros(9_000), ());
-        recent.enter(5_000, Instant::from_micros(9_001), ());
-        assert_eq!(recent.values.len(), MAX_KNOWN);
-        assert!(recent.values.contains_key(&0), "it was entered again");
-        assert!(!recent.values.contains_key(&1));
+        let mut recent = Recent::new(3);
+        [1, 2, 3, 1, 4].into_iter().for_each(|key| recent.enter(key, 10 * key));
+        let known = [1, 2, 3, 4].map(|key| recent.get(&key).copied());
+        assert_eq!(known, [Some(10), None, Some(30), Some(40)]);
+        assert_eq!(recent.entered.len(), 3);
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn converse(
             if mirror.confirmed() > let_go {
                 let_go = mirror.confirmed();
                 queue.ack_before(let_go).map_err(io::Error::other)?;
+                store.note_forwarded(let_go);
             }
             Ok::<_, io::Error>(())
         });

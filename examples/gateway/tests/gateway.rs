@@ -67,10 +67,11 @@ impl Site {
 }
 
 /// The program of another example, built as this test is.
-fn sibling(name: &str) -> &'static str {
-    let path = Path::new(GATEWAY).with_file_name(name);
+fn sibling(program: &str) -> &'static str {
+    let path = Path::new(GATEWAY).with_file_name(program);
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--locked", "--package", name]);
+    let package = format!("../{program}/Cargo.toml");
+    build.args(["build", "--quiet", "--locked", "--manifest-path", &package]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if path.parent().is_some_and(|folder| folder.ends_with("release")) {
         build.arg("--release");
     }
@@ -81,7 +82,8 @@ fn sibling(name: &str) -> &'static str {
 #[test]
 fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
     let site = Site::new();
-    let trials = [("udp", 0), ("tcp", 1)].map(|(name, door)| Trial::new(sibling(name), &site.doors[door], 6_000));
+    let trials =
+        [("udp", 0), ("tcp", 1), ("http", 2)].map(|(name, door)| Trial::new(sibling(name), &site.doors[door], 6_000));
     let folders: Vec<PathBuf> = trials.iter().map(|trial| trial.folder().into()).collect();
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let gateway = site.gateway(&[]);

@@ -58,7 +58,11 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
         }
         None => None,
     };
-    let url = format!("http://{}/packets", options.address("http")?);
+    let mut url = format!("http://{}/packets", options.address("http")?);
+    if let Some(source) = options.source {
+        // A request without packets says by this whose commands it fetches.
+        url += &format!("/{source}");
+    }
     let config = Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
     let agent: Agent = config.build().into();
     Ok(Box::new(move || {

@@ -115,11 +115,13 @@ impl Application {
                 let folder = options.folder.join(role.to_string());
                 let keys = Keys::load(&folder, wall())?;
                 let mut endpoint = Endpoint::open(&folder, &keys, role, options.feedback, rng, wall)?;
+                let mut options = options.clone();
                 if options.is_behind_gateway {
                     endpoint = endpoint.naming_its_source();
+                    options.source = Some(keys.signing.verifying_key().device_id());
                 }
-                let dialer = (self.dialer)(options)?;
-                Session::new((self.name, self.hint), options, endpoint, stop)?.run(dialer)
+                let dialer = (self.dialer)(&options)?;
+                Session::new((self.name, self.hint), &options, endpoint, stop)?.run(dialer)
             }
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use iot_core::DeviceId;
 use lexopt::prelude::*;
 
 use crate::readings::MAX_BATCH;
@@ -43,6 +44,8 @@ pub struct Options {
     pub feedback: Feedback,
     /// Whether a gateway passes the packets on, so that they must name the device.
     pub is_behind_gateway: bool,
+    /// The device that each packet names then. The command line does not say it, the keys do.
+    pub source: Option<DeviceId>,
     /// Options of the application itself, by name.
     pub own: BTreeMap<&'static str, String>,
 }
@@ -65,6 +68,7 @@ impl Options {
             rate: 10,
             feedback: application.feedback,
             is_behind_gateway: false,
+            source: None,
             own: BTreeMap::new(),
         };
         while let Some(argument) = parser.next()? {

@@ -1,5 +1,5 @@
-//! Packets in the bodies of requests to `/packets/DEVICE`, each behind its length. What is meant for the device is in the
-//! answer.
+//! Packets in the bodies of requests to `/packets/DEVICE`, as `examples/http` posts them. What is meant for the device is
+//! in the answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read as _};
