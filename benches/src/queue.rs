@@ -4,6 +4,7 @@
 pub mod child;
 mod counted;
 mod device;
+mod drain;
 mod place;
 mod reopen;
 mod stores;
@@ -15,7 +16,9 @@ use crate::measure::{Effort, Rounds, Side, alternating};
 use crate::report::{Failure, Row, RowSpec};
 pub use place::Place;
 pub use reopen::{Unclean, reopened};
-use stores::{Fjall, Okaywal, Ours, QueueFile, Raw, Redb, Sqlite, Store, Unsynced, Yaque};
+use stores::{
+    Fjall, Okaywal, Ours, QueueFile, Raw, RawRecords, RawWrites, Redb, Sqlite, Store, Unsynced, UnsyncedOurs, Yaque,
+};
 
 /// Octets of a message.
 const PAYLOAD: usize = 256;
@@ -32,6 +35,7 @@ pub const ROWS: &[RowSpec] = &[
     RowSpec { name: "queue/unsynced-64", measure: |effort| unsynced(effort, 64) },
     RowSpec { name: "queue/device-1", measure: |effort| device::octets(effort, 1, 4352) },
     RowSpec { name: "queue/device-64", measure: |effort| device::octets(effort, 64, 330) },
+    RowSpec { name: "queue/drain-nats", measure: drain::row },
     RowSpec { name: "queue/reopen", measure: reopen::time },
     RowSpec { name: "queue/reopen-memory", measure: reopen::memory },
     RowSpec { name: "queue/reopen-read", measure: reopen::read },
@@ -81,13 +85,16 @@ fn append(effort: Effort, batch: usize, bound: f64) -> Result<Row, Failure> {
 fn unsynced(effort: Effort, batch: usize) -> Result<Row, Failure> {
     let place = Place::new()?;
     let sides = vec![
-        unsynced_side::<Ours>(&place, batch)?,
-        unsynced_side::<Raw>(&place, batch)?,
+        unsynced_side::<UnsyncedOurs>(&place, batch)?,
+        unsynced_side::<RawWrites>(&place, batch)?,
+        unsynced_side::<RawRecords>(&place, batch)?,
         unsynced_side::<Yaque>(&place, batch)?,
     ];
-    let full = Rounds { least: 201, most: 601, budget: Duration::from_secs(20) };
+    let full = Rounds { least: 101, most: 601, budget: Duration::from_secs(20) };
     let rounds = effort.choose(full, Rounds { least: 3, most: 3, budget: Duration::ZERO });
-    let samples = alternating(rounds, effort.choose(256, 16), sides);
+    // More than a segment holds: what is done when one is full is in every sample.
+    let messages = effort.choose(16 << 10, 1 << 10);
+    let samples = alternating(rounds, messages / batch as u64, sides);
     Ok(Row::ratio_to(&samples, 1.0 / 0.9).with_note(place.file_system()))
 }
 

@@ -17,21 +17,24 @@ mod yaque;
 
 pub use self::fjall::Fjall;
 pub use self::okaywal::Okaywal;
-pub use self::ours::{Ours, SharedOurs};
+pub use self::ours::{Ours, SharedOurs, UnsyncedOurs};
 pub use self::queue_file::QueueFile;
-pub use self::raw::Raw;
+pub use self::raw::{Raw, RawRecords, RawWrites};
 pub use self::redb::Redb;
 pub use self::sqlite::Sqlite;
 pub use self::yaque::Yaque;
 
 /// A store of messages in a directory of its own.
-pub trait Store: Sized {
+pub trait Contestant: Sized {
     /// Who it is.
     const NAME: &'static str;
 
-    /// A new store in an empty directory.
+    /// The store in a directory, a new one where that is empty.
     fn create(directory: &Path) -> Result<Self, Failure>;
+}
 
+/// A store whose messages survive the end of the machine.
+pub trait Store: Contestant {
     /// Appends messages; when it returns, no power cut takes them back.
     fn append_durably(&mut self, messages: &[&[u8]]) -> Result<(), Failure>;
 
@@ -42,18 +45,13 @@ pub trait Store: Sized {
 }
 
 /// A store in which many threads append at once, each waiting for its own message.
-pub trait Concurrent: Sized + Send + Sync {
-    /// Who it is.
-    const NAME: &'static str;
-
-    /// Messages that a thread appends while one sample is taken, so that samples of all stores take about as long.
-    const MESSAGES: u32;
-
-    /// A new store in an empty directory.
-    fn create(directory: &Path) -> Result<Self, Failure>;
+pub trait Concurrent: Contestant + Send + Sync {
+    /// Messages that a thread appends while one sample is taken, so that samples of all stores take about as long: few
+    /// where each message pays for a sync of its own.
+    const MESSAGES: u32 = 4;
 
     /// Appends a message; when it returns, no power cut takes it back.
-    fn append_durably(&self, message: &[u8]) -> Result<(), Failure>;
+    fn append_one(&self, message: &[u8]) -> Result<(), Failure>;
 
     /// Lets go of old messages where the store has a budget. Not timed.
     fn make_room(&self) -> Result<(), Failure> {
@@ -62,13 +60,7 @@ pub trait Concurrent: Sized + Send + Sync {
 }
 
 /// A store whose messages survive the end of its process, and not that of the machine.
-pub trait Unsynced: Sized {
-    /// Who it is.
-    const NAME: &'static str;
-
-    /// A new store in an empty directory.
-    fn create(directory: &Path) -> Result<Self, Failure>;
-
+pub trait Unsynced: Contestant {
     /// Appends messages; when it returns, no end of the process takes them back.
     fn append(&mut self, messages: &[&[u8]]) -> Result<(), Failure>;
 

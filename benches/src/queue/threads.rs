@@ -50,7 +50,7 @@ fn sample<S: Concurrent>(store: &S) -> Duration {
                 scope.spawn(|| {
                     ready.wait();
                     for _ in 0..S::MESSAGES {
-                        store.append_durably(&PAYLOADS[0]).expect("the disk has room");
+                        store.append_one(&PAYLOADS[0]).expect("the disk has room");
                     }
                 })
             })

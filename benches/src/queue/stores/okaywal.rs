@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{Concurrent, Store};
+use super::{Concurrent, Contestant, Store};
 use crate::report::Failure;
 
 /// `okaywal`: an entry a call, a chunk a message.
@@ -24,13 +24,15 @@ impl okaywal::LogManager for Forgetful {
     }
 }
 
-impl Store for Okaywal {
+impl Contestant for Okaywal {
     const NAME: &'static str = "okaywal";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
         Ok(Self(okaywal::WriteAheadLog::recover(directory, Forgetful)?))
     }
+}
 
+impl Store for Okaywal {
     fn append_durably(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
         let mut entry = self.0.begin_entry()?;
         for message in messages {
@@ -42,14 +44,9 @@ impl Store for Okaywal {
 }
 
 impl Concurrent for Okaywal {
-    const NAME: &'static str = "okaywal";
     const MESSAGES: u32 = 100;
 
-    fn create(directory: &Path) -> Result<Self, Failure> {
-        <Self as Store>::create(directory)
-    }
-
-    fn append_durably(&self, message: &[u8]) -> Result<(), Failure> {
+    fn append_one(&self, message: &[u8]) -> Result<(), Failure> {
         let mut entry = self.0.begin_entry()?;
         entry.write_chunk(message)?;
         entry.commit()?;

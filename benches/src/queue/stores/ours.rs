@@ -1,3 +1,4 @@
+use std::array;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -5,7 +6,7 @@ use std::time::{Duration, Instant};
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{Durability, FileStorage, Message, Queue, QueueConfig};
 
-use super::{Concurrent, FILL_BATCH, PAYLOAD, PAYLOADS, Reopen, Store, Unsynced};
+use super::{Concurrent, Contestant, FILL_BATCH, PAYLOAD, PAYLOADS, Reopen, Store, Unsynced};
 use crate::report::Failure;
 
 /// Octets of the budget that appends may use before old messages are acknowledged.
@@ -30,10 +31,8 @@ impl Ours {
         if let [message] = messages {
             self.queue.append(&Message::new(message))?;
         } else {
-            let mut batch = [Message::new(&[]); 64];
-            let batch = &mut batch[..messages.len()];
-            batch.iter_mut().zip(messages).for_each(|(slot, payload)| *slot = Message::new(payload));
-            self.queue.append_batch(batch)?;
+            let batch: [Message<'_>; 64] = array::from_fn(|at| Message::new(messages.get(at).copied().unwrap_or(&[])));
+            self.queue.append_batch(&batch[..messages.len()])?;
         }
         self.appended += messages.len();
         Ok(())
@@ -53,13 +52,15 @@ fn is_past_room(messages: usize) -> bool {
     messages * (PAYLOAD + RECORD_OVERHEAD) > ROOM
 }
 
-impl Store for Ours {
+impl Contestant for Ours {
     const NAME: &'static str = "ours";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
         Self::open(directory, QueueConfig::default())
     }
+}
 
+impl Store for Ours {
     fn append_durably(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
         self.append_one_or_many(messages)
     }
@@ -69,19 +70,24 @@ impl Store for Ours {
     }
 }
 
-impl Unsynced for Ours {
+/// `iot-queue` that hands each append to the system and does not wait for the disk.
+pub struct UnsyncedOurs(Ours);
+
+impl Contestant for UnsyncedOurs {
     const NAME: &'static str = "ours";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
-        Self::open(directory, QueueConfig::default().durability(Durability::Manual))
+        Ok(Self(Ours::open(directory, QueueConfig::default().durability(Durability::Manual))?))
     }
+}
 
+impl Unsynced for UnsyncedOurs {
     fn append(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
-        self.append_one_or_many(messages)
+        self.0.append_one_or_many(messages)
     }
 
     fn make_room(&mut self) -> Result<(), Failure> {
-        self.acknowledge_all()
+        self.0.acknowledge_all()
     }
 }
 
@@ -121,9 +127,8 @@ fn now() -> iot_core::Instant {
     iot_core::Instant::from_micros(START.elapsed().as_micros() as u64)
 }
 
-impl Concurrent for SharedOurs {
+impl Contestant for SharedOurs {
     const NAME: &'static str = "ours";
-    const MESSAGES: u32 = 100;
 
     fn create(directory: &Path) -> Result<Self, Failure> {
         let queue = Ours::open(directory, QueueConfig::default())?.queue;
@@ -132,8 +137,12 @@ impl Concurrent for SharedOurs {
             appended: AtomicUsize::new(0),
         })
     }
+}
 
-    fn append_durably(&self, message: &[u8]) -> Result<(), Failure> {
+impl Concurrent for SharedOurs {
+    const MESSAGES: u32 = 100;
+
+    fn append_one(&self, message: &[u8]) -> Result<(), Failure> {
         self.queue.append(&Message::new(message))?;
         self.appended.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::Store;
+use super::{Contestant, Store};
 use crate::report::Failure;
 
 /// `queue-file`: syncs at each call, which is its default. Its file begins as long as all messages of a run need, so that
@@ -13,13 +13,15 @@ impl QueueFile {
     const KEPT: usize = 64 << 10;
 }
 
-impl Store for QueueFile {
+impl Contestant for QueueFile {
     const NAME: &'static str = "queue-file";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
         Ok(Self(queue_file::QueueFile::with_capacity(directory.join("messages.queue"), Self::CAPACITY)?))
     }
+}
 
+impl Store for QueueFile {
     fn append_durably(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
         Ok(self.0.add_n(messages)?)
     }

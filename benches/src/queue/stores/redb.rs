@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
-use super::{Concurrent, FILL_BATCH, PAYLOADS, Reopen, Store};
+use super::{Concurrent, Contestant, FILL_BATCH, PAYLOADS, Reopen, Store};
 use crate::report::Failure;
 
 /// `redb`: one table, keys are the numbers of the messages.
@@ -15,10 +15,6 @@ pub struct Redb {
 const MESSAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("messages");
 
 impl Redb {
-    fn open(directory: &Path) -> Result<Self, Failure> {
-        Ok(Self { database: redb::Database::create(directory.join("messages.redb"))?, next: AtomicU64::new(0) })
-    }
-
     fn append(&self, messages: &[&[u8]]) -> Result<(), Failure> {
         let transaction = self.database.begin_write()?;
         {
@@ -31,34 +27,29 @@ impl Redb {
     }
 }
 
-impl Store for Redb {
+impl Contestant for Redb {
     const NAME: &'static str = "redb";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
-        Self::open(directory)
+        Ok(Self { database: redb::Database::create(directory.join("messages.redb"))?, next: AtomicU64::new(0) })
     }
+}
 
+impl Store for Redb {
     fn append_durably(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
         self.append(messages)
     }
 }
 
 impl Concurrent for Redb {
-    const NAME: &'static str = "redb";
-    const MESSAGES: u32 = 4;
-
-    fn create(directory: &Path) -> Result<Self, Failure> {
-        Self::open(directory)
-    }
-
-    fn append_durably(&self, message: &[u8]) -> Result<(), Failure> {
+    fn append_one(&self, message: &[u8]) -> Result<(), Failure> {
         self.append(&[message])
     }
 }
 
 impl Reopen for Redb {
     fn fill(directory: &Path, count: u64) -> Result<Self, Failure> {
-        let store = Self::open(directory)?;
+        let store = Self::create(directory)?;
         let batch = [PAYLOADS[0].as_slice(); FILL_BATCH as usize];
         for from in (0..count).step_by(FILL_BATCH as usize) {
             store.append(&batch[..FILL_BATCH.min(count - from) as usize])?;
@@ -67,7 +58,7 @@ impl Reopen for Redb {
     }
 
     fn open_and_take(directory: &Path) -> Result<Vec<u8>, Failure> {
-        let store = Self::open(directory)?;
+        let store = Self::create(directory)?;
         let table = store.database.begin_read()?.open_table(MESSAGES)?;
         let (_, message) = table.first()?.ok_or("the store is empty")?;
         Ok(message.value().to_vec())

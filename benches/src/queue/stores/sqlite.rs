@@ -2,13 +2,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::Store;
+use super::{Contestant, Store};
 use crate::report::Failure;
 
 /// `SQLite`: one table, write-ahead log, `synchronous = FULL`, which syncs that log at each commit.
 pub struct Sqlite(Connection);
 
-impl Store for Sqlite {
+impl Contestant for Sqlite {
     const NAME: &'static str = "SQLite FULL";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
@@ -18,7 +18,9 @@ impl Store for Sqlite {
         connection.execute("CREATE TABLE messages (number INTEGER PRIMARY KEY, payload BLOB NOT NULL)", ())?;
         Ok(Self(connection))
     }
+}
 
+impl Store for Sqlite {
     fn append_durably(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
         let transaction = self.0.transaction()?;
         {

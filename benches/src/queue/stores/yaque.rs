@@ -1,18 +1,20 @@
 use std::path::Path;
 
-use super::Unsynced;
+use super::{Contestant, Unsynced};
 use crate::report::Failure;
 
 /// `yaque`, which hands each batch to the system and syncs nothing.
 pub struct Yaque(yaque::Sender);
 
-impl Unsynced for Yaque {
+impl Contestant for Yaque {
     const NAME: &'static str = "yaque";
 
     fn create(directory: &Path) -> Result<Self, Failure> {
         Ok(Self(yaque::Sender::open(directory.join("queue"))?))
     }
+}
 
+impl Unsynced for Yaque {
     fn append(&mut self, messages: &[&[u8]]) -> Result<(), Failure> {
         match self.0.try_send_batch(messages) {
             Ok(()) => Ok(()),
