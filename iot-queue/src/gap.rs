@@ -7,8 +7,11 @@ use iot_core::{DeviceId, Incarnation, StreamId};
 
 use crate::offset::Gap;
 
+mod notice;
 mod record;
 
+pub(crate) use self::notice::GapItem;
+pub use self::notice::GapNotice;
 pub(crate) use self::record::{FEED_LEN, FIXED_LEN};
 
 /// Signs for whoever drops messages: the queue has no cryptography.

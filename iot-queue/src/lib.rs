@@ -118,11 +118,34 @@
 //! ## Mirrors, threads and tasks
 //!
 //! A [`mirror`] forwards the log to another queue, over any byte stream, or to a broker: in order, each entry once, behind
-//! what the other side says it has, and with a gap for what is missing. What it has [confirmed](mirror::Mirror::confirmed)
-//! can be let go of.
+//! what the other side says it has, and with a [`GapNotice`] for what is missing, whose cause and signed claim can be
+//! verified there. It reads through a cursor, which goes behind what the other side has [confirmed](mirror::Mirror::confirmed).
+//!
+//! ```
+//! use iot_core::{DeviceId, Instant};
+//! use iot_queue::mirror::{Mirror, MirrorConfig};
+//! use iot_queue::sink::{Intake, QueueSink};
+//! # use iot_queue::{Consumers, MaxLag, MemoryStorage, Message, Queue, QueueConfig, Seek};
+//!
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let config = QueueConfig::default().segment_len(256 << 10)?.segments(4)?;
+//! // What no cursor needs goes: here, what has arrived.
+//! let mut edge = Queue::open(MemoryStorage::new(), config.consumers(Consumers::CursorsOnly), [1; 8])?;
+//! let cursor = edge.open_cursor("mirror", Seek::Oldest, MaxLag::UNLIMITED)?;
+//! let mut mirror = Mirror::new(MirrorConfig::default(), &edge, cursor, 7)?;
+//! edge.append(&Message::new(b"21.5 C"))?;
+//!
+//! let (mut centre, mut intake) = (Queue::open(MemoryStorage::new(), config, [2; 8])?, Intake::new(100));
+//! let mut sink = QueueSink::new(&mut centre, &mut intake, DeviceId::from_bytes([9; 32]));
+//! mirror.drive(Instant::START, &mut edge, &mut sink)?;
+//! assert_eq!(centre.stats().depth, 1);
+//! assert_eq!(mirror.confirmed(), edge.next_offset());
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! With the feature `std`, threads and tasks use one queue through `shared::SharedQueue`, which makes one sync serve all
-//! who wait for one, and lets them wait for messages.
+//! who wait for one, and lets them wait for messages. `shared::MirrorLink` is a mirror for them over byte streams.
 //!
 //! What lasts:
 //!
@@ -219,7 +242,7 @@ mod storage;
 pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, WhenFull};
 pub use crate::cursor::{CursorId, CursorStatus, MaxLag, Seek};
 pub use crate::error::{AppendError, CommitError, ConfigError, CursorError, LeaseError, OpenError, ReserveError};
-pub use crate::gap::{DroppedFeed, GapRecord, GapSigner, GapSigningError};
+pub use crate::gap::{DroppedFeed, GapNotice, GapRecord, GapSigner, GapSigningError};
 pub use crate::lease::{Backoff, DeadLetter, DeathCause, LaneOrder, LeaseId, Leased, Nacked, Release};
 pub use crate::message::{Appended, Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};

@@ -12,35 +12,39 @@
 //!   take back must not be known elsewhere under a number that is used again.
 //! - *None twice*, where the other side can be asked: after whatever happened, the mirror asks what is there and goes on
 //!   behind it. No window of time plays a part in that.
-//! - *Nothing goes before it has arrived.* Everything before [`confirmed`](Mirror::confirmed) is stored at the other side;
-//!   the caller trims up to there, by a cursor or by acknowledging. Where an answer does not mean that the other side
-//!   keeps what it has at a power cut, a tail stays behind it: [`settle_after`](MirrorConfig::settle_after).
-//! - *What is missing is said.* What the log lost, and what it dropped before it was forwarded, travels as a gap.
+//! - *Nothing goes before it has arrived.* The mirror reads through a [cursor](Queue::open_cursor) of the queue's, which
+//!   holds what the other side has not [confirmed](Mirror::confirmed), as far as its [`MaxLag`](crate::MaxLag) allows: so a
+//!   mirror that nobody drives any more does not fill the disk, and one that is opened anew goes on where the cursor is.
+//!   Where an answer does not mean that the other side keeps what it has at a power cut, a tail stays behind it:
+//!   [`settle_after`](MirrorConfig::settle_after).
+//! - *What is missing is said.* What the log lost, and what it dropped before it was forwarded, travels as a
+//!   [`GapNotice`], with its cause, and with the signed claim of whoever dropped it.
 //!
 //! | what happened | where it goes on |
 //! | --- | --- |
 //! | the connection was lost, either process was killed, an outage of whatever length | where the other side says |
 //! | the other side lost the end of what it had, at a power cut | where it says; the tail is still there |
-//! | the other side remembers nothing: wiped, or everything was taken out of it | where its last acknowledgement was kept here |
+//! | the other side remembers nothing: wiped, or everything was taken out of it | where the cursor is |
 //! | this queue was wiped and begun anew | at its start, as another log, under another [`Epoch`] |
-//! | the log dropped messages that had not been forwarded | behind them, with a gap first |
+//! | the log dropped messages that had not been forwarded, or the cursor stayed too far behind | behind them, with a gap first |
 //! | the other side has more than this log ever had | nowhere: [`MirrorEvent::Ahead`], for a log was copied or set back |
 //!
 //! # Sinks that cannot be asked
 //!
-//! After a [`ResumePoint::Blind`] the mirror goes on where the last acknowledgement was kept, and repeats what was under
-//! way. The receiver behind the sink tells by position what it has, and drops repetitions: `iot_core::Tracker` does that.
+//! After a [`ResumePoint::Blind`] the mirror goes on where the cursor is, and repeats what was under way. The receiver behind the sink tells by position what it has, and drops repetitions: `iot_core::Tracker` does that.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use iot_core::{Instant, Position};
 
-use crate::error::ReserveError;
+use crate::cursor::{CursorId, Seek};
+use crate::error::CursorError;
+use crate::gap::GapNotice;
 use crate::message::Entry;
-use crate::offset::{Epoch, Gap, GapCause, Offset};
+use crate::offset::{Epoch, Gap, Offset};
 use crate::queue::Queue;
-use crate::sink::{Answer, ResumePoint, Sink};
+use crate::sink::{Answer, Forwarded, ResumePoint, Sink};
 use crate::storage::Storage;
 
 mod config;
@@ -64,6 +68,9 @@ const MAX_EVENTS: usize = 64;
 pub struct Mirror {
     config: MirrorConfig,
     feed: Epoch,
+    cursor: CursorId,
+    /// Where the cursor is, as far as this mirror has moved it.
+    kept: Offset,
     seed: u64,
     state: State,
     /// Everything before is at the other side, as far as it said.
@@ -107,7 +114,7 @@ pub enum MirrorEvent {
     /// The other side is without what it had acknowledged, from the first place up to the second: it lost it, or
     /// remembers nothing of this log. What is still stored of it is sent again.
     Forgotten(Offset, Offset),
-    /// The log does not hold these any more, and the other side never had them: they travel as this gap.
+    /// The log does not hold these, and the other side never had them: they travel as this gap.
     Missed(Gap),
     /// The other side has something at or behind this place that this log has not: the log was copied, or set back to an
     /// older state. The mirror has halted, for what it would send is not what was there.
@@ -140,13 +147,27 @@ pub struct MirrorStats {
 }
 
 impl Mirror {
-    /// A mirror of the log `feed`, of which everything before `confirmed` was forwarded by earlier ones.
+    /// A mirror of the log of `queue`, which reads it through `cursor` and moves that behind what the other side has
+    /// confirmed. One mirror uses a cursor, and nobody else does. What it moves lasts, as all that a cursor does, from the
+    /// queue's next [`commit`](Queue::commit) or durable append on.
     ///
     /// `seed` is what the random part of each wait is drawn from: mirrors with different seeds do not come back together.
-    pub fn new(config: MirrorConfig, feed: Epoch, confirmed: Offset, seed: u64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`CursorError::NotFound`].
+    pub fn new<S: Storage>(
+        config: MirrorConfig,
+        queue: &Queue<S>,
+        cursor: CursorId,
+        seed: u64,
+    ) -> Result<Self, CursorError> {
+        let status = queue.cursors().find(|status| status.id == cursor).ok_or(CursorError::NotFound)?;
+        let confirmed = status.position;
+        Ok(Self {
             config,
-            feed,
+            feed: queue.epoch(),
+            cursor,
+            kept: confirmed,
             seed,
             state: State::Resting(Instant::START),
             acknowledged: confirmed,
@@ -160,18 +181,18 @@ impl Mirror {
             heard: Instant::START,
             events: VecDeque::new(),
             stats: MirrorStats::default(),
-        }
+        })
     }
 
     /// Does everything that there is to do now: asks, sends as much as may be under way, and hears what was said. Sends
-    /// up to a window of entries, and reads them from `queue` for that.
+    /// up to a window of entries, reads them from `queue` for that, and moves the cursor there.
     ///
     /// # Errors
     /// See [`MirrorError`]. The mirror has taken note of it, and goes on with a later call.
     pub fn drive<S: Storage, K: Sink>(
         &mut self,
         now: Instant,
-        queue: &Queue<S>,
+        queue: &mut Queue<S>,
         sink: &mut K,
     ) -> Result<(), MirrorError<K::Error>> {
         let outcome = self.drive_sink(now, queue, sink);
@@ -184,7 +205,7 @@ impl Mirror {
     fn drive_sink<S: Storage, K: Sink>(
         &mut self,
         now: Instant,
-        queue: &Queue<S>,
+        queue: &mut Queue<S>,
         sink: &mut K,
     ) -> Result<(), MirrorError<K::Error>> {
         self.handle_timeout(now);
@@ -210,9 +231,9 @@ impl Mirror {
     }
 
     /// Takes what the other side said about the log in `queue`.
-    pub fn handle_answer<S: Storage>(&mut self, now: Instant, queue: &Queue<S>, answer: Answer) {
+    pub fn handle_answer<S: Storage>(&mut self, now: Instant, queue: &mut Queue<S>, answer: Answer) {
         match answer {
-            Answer::Resume(point) => self.handle_resume(now, point, queue.durable()),
+            Answer::Resume(point) => self.handle_resume(now, queue, point),
             Answer::Acknowledged(until) => self.handle_acknowledged(now, until),
             Answer::Received(position) => self.handle_received(now, &position),
             Answer::Refused => self.handle_refused(now),
@@ -266,43 +287,46 @@ impl Mirror {
     }
 
     /// The next entries that may go out, in order; none while the other side has not said where to go on, or when a
-    /// window is under way. They count as sent.
+    /// window is under way. They count as sent. Moves the cursor behind what was confirmed.
     ///
     /// # Errors
-    /// When the log cannot be read there.
-    pub fn poll_entries<S: Storage>(&mut self, now: Instant, queue: &Queue<S>) -> Result<Vec<Entry>, ReserveError> {
+    /// When the log cannot be read there, or the cursor is gone.
+    pub fn poll_entries<S: Storage>(
+        &mut self,
+        now: Instant,
+        queue: &mut Queue<S>,
+    ) -> Result<Vec<Forwarded>, CursorError> {
         let mut entries = Vec::new();
+        if self.confirmed() > self.kept {
+            queue.advance_cursor(self.cursor, self.confirmed())?;
+            self.kept = self.confirmed();
+        }
         if self.state != State::Sending {
             return Ok(entries);
         }
         if self.flight.is_empty() {
             self.heard = now;
         }
-        let oldest = queue.oldest();
-        if self.next < oldest && self.may_send() {
-            let dropped = queue.dropped().is_some_and(|record| record.gap.until > self.next);
-            let cause = if dropped { GapCause::Dropped } else { GapCause::Expired };
-            let gap = Gap { from: self.next, until: oldest, cause };
-            self.push_event(MirrorEvent::Missed(gap));
-            self.enter(Entry::Gap(gap), &mut entries);
-        }
-        let durable = queue.durable();
-        let mut reader = queue.entries_from(self.next);
-        while self.next < durable && self.may_send() {
-            match reader.next() {
-                Some(Ok(entry)) => self.enter(entry, &mut entries),
-                Some(Err(error)) if entries.is_empty() => return Err(error),
-                Some(Err(_)) | None => break,
+        while self.may_send() {
+            match queue.next_durable(self.cursor, self.next) {
+                Ok(Some(Entry::Message(message))) => self.enter(Forwarded::Message(message), &mut entries),
+                Ok(Some(Entry::Gap(gap))) => {
+                    self.push_event(MirrorEvent::Missed(gap));
+                    self.enter(Forwarded::Gap(GapNotice::of(gap, queue.dropped())), &mut entries);
+                }
+                Err(error) if entries.is_empty() => return Err(error),
+                Err(_) | Ok(None) => break,
             }
         }
         Ok(entries)
     }
 
-    /// Where the other side says that the log goes on, of which everything before `durable` lasts here.
-    pub fn handle_resume(&mut self, now: Instant, point: ResumePoint, durable: Offset) {
+    /// Where the other side says that the log in `queue` goes on.
+    fn handle_resume<S: Storage>(&mut self, now: Instant, queue: &mut Queue<S>, point: ResumePoint) {
         if self.state != State::Asking {
             return;
         }
+        let durable = queue.durable();
         let from = match point {
             ResumePoint::From(offset) => offset,
             // What the log still holds of it is sent again, but not what was acknowledged for good.
@@ -320,6 +344,11 @@ impl Mirror {
         self.reached = matches!(point, ResumePoint::From(_)).then(|| from.max(self.reached.unwrap_or(from)));
         self.flight.clear();
         (self.acknowledged, self.next) = (from, from);
+        if from < self.kept && queue.seek_cursor(self.cursor, Seek::Offset(from)).is_ok() {
+            // From now on that is needed again, as far as it is still stored. In a queue that takes no changes, nothing
+            // goes anyway.
+            self.kept = from;
+        }
         self.settling.go_back(from);
         self.settling.handle_timeout(now, from);
         self.heard = now;
@@ -363,7 +392,7 @@ impl Mirror {
         self.state = State::Resting(now);
     }
 
-    /// The place before which everything is at the other side, for good: the caller lets go of it.
+    /// The place before which everything is at the other side, for good. The cursor goes there.
     pub fn confirmed(&self) -> Offset {
         self.settling.settled()
     }
@@ -388,14 +417,27 @@ impl Mirror {
         MirrorStats { under_way: self.flight.len() as u64, ..self.stats }
     }
 
+    /// The place where sending goes on, if something durable there could be sent at once.
+    #[cfg(feature = "std")]
+    pub(crate) fn awaits(&self) -> Option<Offset> {
+        (self.state == State::Sending && self.may_send()).then_some(self.next)
+    }
+
+    /// Whether it is not in use of a connection, and asks when it is time.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_resting(&self) -> bool {
+        matches!(self.state, State::Resting(_))
+    }
+
     fn may_send(&self) -> bool {
         self.flight.len() < self.limit && self.flight.octets() < self.config.window_octet_count()
     }
 
-    fn enter(&mut self, entry: Entry, entries: &mut Vec<Entry>) {
-        let (end, position, octets) = match &entry {
-            Entry::Message(message) => (message.offset.next(), message.position, message.payload.len()),
-            Entry::Gap(gap) => (gap.until, None, 0),
+    fn enter(&mut self, entry: Forwarded, entries: &mut Vec<Forwarded>) {
+        let end = entry.end();
+        let (position, octets) = match &entry {
+            Forwarded::Message(message) => (message.position, message.payload.len()),
+            Forwarded::Gap(notice) => (None, notice.claim.len() + notice.signature.len()),
         };
         self.flight.push(end, position, octets);
         self.next = end;
@@ -404,8 +446,10 @@ impl Mirror {
         self.stats.octets += octets as u64;
         // A run of single gaps of one cause travels as one.
         match (entries.last_mut(), &entry) {
-            (Some(Entry::Gap(last)), Entry::Gap(gap)) if last.until == gap.from && last.cause == gap.cause => {
-                last.until = gap.until;
+            (Some(Forwarded::Gap(last)), Forwarded::Gap(next))
+                if last.gap.until == next.gap.from && last.gap.cause == next.gap.cause && last.claim == next.claim =>
+            {
+                last.gap.until = next.gap.until;
             }
             _ => entries.push(entry),
         }
@@ -455,7 +499,7 @@ pub enum MirrorError<E> {
     /// The other side cannot be reached.
     #[error("the sink of the mirror failed")]
     Sink(#[source] E),
-    /// The log cannot be read.
+    /// The log cannot be read, or the cursor is gone.
     #[error("the queue that is mirrored cannot be read")]
-    Source(#[source] ReserveError),
+    Source(#[source] CursorError),
 }

@@ -86,3 +86,22 @@ pub enum GapCause {
     /// Whoever stands between the queue and the reader left them out on purpose. The queue itself never does.
     Filtered,
 }
+
+impl GapCause {
+    /// The cause in a word, as the tools and the brokers show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Uncertain => "uncertain",
+            Self::Expired => "expired",
+            Self::Dropped => "dropped",
+            Self::Filtered => "filtered",
+        }
+    }
+
+    /// The cause that this [name](Self::name) says.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let causes = [Self::Damaged, Self::Uncertain, Self::Expired, Self::Dropped, Self::Filtered];
+        causes.into_iter().find(|cause| cause.name() == name)
+    }
+}

@@ -312,6 +312,13 @@ impl<S: Storage> Queue<S> {
         self.log.into_storage()
     }
 
+    /// Octets of the longest payload that it takes of a message that has a position and an identifier.
+    pub(crate) fn longest_payload(&self) -> usize {
+        let id = crate::message::MessageId::from_bytes([0; crate::message::MessageId::LEN]);
+        let items = metadata::items_len(&Message::new(&[]).id(id));
+        self.config.payload_limit().min(longest_payload(self.log.segment_len()).saturating_sub(items)) as usize
+    }
+
     fn refuse_duplicates(&mut self, messages: &[Message<'_>]) -> Result<(), AppendError> {
         if !self.duplicates.is_on() {
             return Ok(());

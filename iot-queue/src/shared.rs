@@ -24,6 +24,11 @@
 //! The futures of this module work under any executor. Something must sync and tell the time for them: a thread of the
 //! caller's that is in [`run`](SharedQueue::run). Without it they wait until somebody else commits.
 //!
+//! # Mirrors
+//!
+//! [`MirrorLink`] forwards over any byte stream, from two threads or a task, and [`serve`] takes it at the other end.
+//! For other sinks, [`due`](SharedQueue::due) waits until a [`Mirror`](crate::mirror::Mirror) has something to do.
+//!
 //! # Panics
 //!
 //! When a [`Storage`] or a [`Clock`] of the caller's panics under the lock, every later call panics, too: nobody can tell
@@ -46,7 +51,9 @@ use crate::storage::Storage;
 
 mod clock;
 mod commit;
+mod due;
 mod futures;
+mod link;
 mod reading;
 mod room;
 mod settings;
@@ -55,7 +62,9 @@ mod sync;
 mod upkeep;
 
 pub use self::clock::Clock;
+pub use self::due::{Due, Wake};
 pub use self::futures::{Committed, Reserving};
+pub use self::link::{LinkError, MirrorLink, Output, serve};
 pub use self::reading::Reading;
 pub use self::room::Submitting;
 pub use self::settings::SharedSettings;
@@ -105,6 +114,8 @@ struct Shared<S: Storage, C> {
     arrival: Condvar,
     /// Tells who waits for room that there may be some.
     room: Condvar,
+    /// Tells who forwards that there may be something to do.
+    forwarding: Condvar,
 }
 
 /// A place in the queue whose durability can be waited for.
@@ -140,6 +151,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
             demand: Condvar::new(),
             arrival: Condvar::new(),
             room: Condvar::new(),
+            forwarding: Condvar::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -300,6 +312,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         self.shared.demand.notify_all();
         self.shared.announce(&mut state);
         self.shared.announce_room(&mut state);
+        self.shared.announce_forwarding(&mut state);
     }
 }
 
@@ -314,6 +327,21 @@ impl<S: Storage, C> Shared<S, C> {
             self.arrival.notify_all();
         }
         state.wake_reserving();
+    }
+
+    /// Tells whoever forwards that there is more to be forwarded, if there is.
+    fn announce_durable(&self, state: &mut State<S>) {
+        if state.has_more_durable() {
+            self.announce_forwarding(state);
+        }
+    }
+
+    /// Tells whoever forwards that there may be something to do.
+    fn announce_forwarding(&self, state: &mut State<S>) {
+        if state.waiting_to_forward > 0 {
+            self.forwarding.notify_all();
+        }
+        state.wake_forwarding();
     }
 
     /// Tells whoever waits for room that there may be some.
@@ -358,6 +386,7 @@ impl<S: Storage, C: Clock> Shared<S, C> {
             self.demand.notify_all();
         }
         self.announce(state);
+        self.announce_durable(state);
     }
 
     fn note_uncommitted(&self, state: &mut State<S>) {

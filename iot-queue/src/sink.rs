@@ -4,11 +4,13 @@ use core::error::Error;
 
 use iot_core::Position;
 
-use crate::message::Entry;
+use crate::gap::GapNotice;
+use crate::message::Stored;
 use crate::offset::{Epoch, Offset};
 
 mod queue;
 
+pub(crate) use self::queue::is_notice;
 pub use self::queue::{Intake, IntakeError, QueueSink, QueueSinkError, Taken};
 
 /// The other side of a [`Mirror`](crate::mirror::Mirror): another queue, a peer behind a byte stream, a broker.
@@ -30,13 +32,40 @@ pub trait Sink {
     ///
     /// # Errors
     /// When the other side cannot be reached; any of the entries may have arrived.
-    fn send(&mut self, entries: &[Entry]) -> Result<(), Self::Error>;
+    fn send(&mut self, entries: &[Forwarded]) -> Result<(), Self::Error>;
 
     /// What the other side said next; nothing when it has said nothing new.
     ///
     /// # Errors
     /// When the other side cannot be reached.
     fn poll_answer(&mut self) -> Result<Option<Answer>, Self::Error>;
+}
+
+/// What a mirror forwards of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// A message, as the log holds it.
+    Message(Stored),
+    /// Messages that the log cannot give.
+    Gap(GapNotice),
+}
+
+impl Forwarded {
+    /// The first place that it covers.
+    pub const fn start(&self) -> Offset {
+        match self {
+            Self::Message(message) => message.offset,
+            Self::Gap(notice) => notice.gap.from,
+        }
+    }
+
+    /// The place behind it.
+    pub const fn end(&self) -> Offset {
+        match self {
+            Self::Message(message) => message.offset.next(),
+            Self::Gap(notice) => notice.gap.until,
+        }
+    }
 }
 
 /// What the other side of a mirror says.

@@ -7,7 +7,8 @@ use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent, StreamServer, StreamSink};
 use iot_queue::sink::Intake;
 use iot_queue::{
-    AppendError, Backoff, Durability, Entry, Fate, Gap, MemoryStorage, Message, Offset, Queue, QueueConfig,
+    Backoff, Consumers, CursorId, Durability, Entry, Fate, GapCause, GapSigner, GapSigningError, MaxLag, MemoryStorage,
+    Message, Queue, QueueConfig, Seek, WhenFull,
 };
 
 const ORIGIN: DeviceId = DeviceId::from_bytes([9; 32]);
@@ -30,7 +31,8 @@ impl Random {
 
 fn source_config() -> QueueConfig {
     let config = QueueConfig::default().max_payload(64).and_then(|config| config.segment_len(4096));
-    config.and_then(|config| config.segments(12)).expect("in range").durability(Durability::Manual)
+    let config = config.and_then(|config| config.segments(12)).expect("in range").durability(Durability::Manual);
+    config.consumers(Consumers::CursorsOnly).when_full(WhenFull::DropOldest)
 }
 
 fn target_config() -> QueueConfig {
@@ -43,12 +45,30 @@ fn open(storage: MemoryStorage, config: QueueConfig, random: u64) -> Queue<Memor
     Queue::open(storage, config, random.to_le_bytes()).expect("nothing is wrong with the medium")
 }
 
-fn intake() -> Intake {
-    Intake::new(64).record_gaps(|_, gap| Some(record_of(gap)))
+/// Signs as badly as can be seen through at once, which is enough to see that nothing changed on the way.
+#[derive(Debug)]
+struct Signer;
+
+impl GapSigner for Signer {
+    fn signature_len(&self) -> usize {
+        8
+    }
+
+    fn sign(&mut self, claim: &[u8]) -> Result<Vec<u8>, GapSigningError> {
+        Ok(signature_of(claim))
+    }
 }
 
-fn record_of(gap: &Gap) -> Vec<u8> {
-    [b"gap ".as_slice(), &gap.from.number().to_le_bytes(), &gap.until.number().to_le_bytes()].concat()
+fn signature_of(claim: &[u8]) -> Vec<u8> {
+    let sum = claim.iter().fold(7_u64, |sum, &octet| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(octet));
+    sum.to_le_bytes().to_vec()
+}
+
+fn open_source(storage: MemoryStorage, random: u64) -> (Queue<MemoryStorage>, CursorId) {
+    let mut queue = open(storage, source_config(), random);
+    queue.sign_gaps_with(Box::new(Signer));
+    let cursor = queue.open_cursor("mirror", Seek::Oldest, MaxLag::UNLIMITED).expect("there is room");
+    (queue, cursor)
 }
 
 /// A gateway that forwards its queue to another, and what is known of both.
@@ -56,9 +76,8 @@ struct World {
     random: Random,
     now: Instant,
     source: Queue<MemoryStorage>,
+    cursor: CursorId,
     mirror: Mirror,
-    /// What the gateway keeps of `confirmed`, and how much of that is durable.
-    kept: (Offset, Offset),
     target: Queue<MemoryStorage>,
     intake: Intake,
     connection: Option<(StreamSink, StreamServer)>,
@@ -74,14 +93,13 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let source = open(MemoryStorage::new(), source_config(), random.next());
-        let mirror = mirror_of(&source, Offset::START, seed);
+        let (source, cursor) = open_source(MemoryStorage::new(), random.next());
+        let mirror = mirror_of(&source, cursor, seed);
         let target = open(MemoryStorage::new(), target_config(), random.next());
         let logs = BTreeMap::from([(*source.epoch().as_bytes(), Vec::new())]);
-        let kept = (Offset::START, Offset::START);
         let (now, connection) = (Instant::START, None);
-        let (intake, name, missed, remembers) = (intake(), 0, 0, true);
-        Self { random, now, source, mirror, kept, target, intake, connection, logs, name, missed, remembers }
+        let (intake, name, missed, remembers) = (Intake::new(64), 0, 0, true);
+        Self { random, now, source, cursor, mirror, target, intake, connection, logs, name, missed, remembers }
     }
 
     fn log(&mut self) -> &mut Vec<u64> {
@@ -90,17 +108,19 @@ impl World {
 
     fn step(&mut self) {
         match self.random.below(100) {
-            0..30 => self.append(),
+            0..30 => {
+                let count = self.random.below(20);
+                self.append(count);
+            }
             30..40 => self.commit(),
             40..84 => self.forward(),
             84..90 => self.cut(),
             90..92 => self.restart_source(Fate::Kept),
             92..94 => self.restart_source(Fate::Lost),
-            94..96 => self.restart_target(),
-            // Somebody else takes messages out before they were forwarded.
-            96 => {
-                self.source.ack_before(self.source.next_offset()).expect("the medium works");
-            }
+            94 => self.restart_target(),
+            // More comes than there is room for.
+            95 => self.append(400),
+            96 => self.lag(),
             97 => {
                 self.remembers = false;
                 self.restart_target();
@@ -111,8 +131,8 @@ impl World {
         self.now = self.now.saturating_add(Duration::from_millis(self.random.below(50)));
     }
 
-    fn append(&mut self) {
-        for _ in 0..self.random.below(20) {
+    fn append(&mut self, count: u64) {
+        for _ in 0..count {
             let payload = self.name.to_le_bytes();
             let position = Position {
                 source: DeviceId::from_bytes([1; 32]),
@@ -123,29 +143,29 @@ impl World {
             let message = Message::new(&payload);
             // Some messages have a position of their own, and some are known by their place in the log.
             let message = if self.name.is_multiple_of(3) { message } else { message.at(position) };
-            match self.source.append(&message) {
-                Ok(_) => {
-                    let name = self.name;
-                    self.log().push(name);
-                    self.name += 1;
-                }
-                Err(AppendError::Full { .. }) => return,
-                Err(other) => panic!("{other}"),
-            }
+            self.source.append(&message).expect("the oldest make room");
+            let name = self.name;
+            self.log().push(name);
+            self.name += 1;
         }
     }
 
+    /// The mirror has stayed too far behind.
+    fn lag(&mut self) {
+        let few = MaxLag::UNLIMITED.messages(self.random.below(10));
+        self.source.open_cursor("mirror", Seek::Oldest, few).expect("there is room");
+        self.append(1);
+        self.source.open_cursor("mirror", Seek::Oldest, MaxLag::UNLIMITED).expect("there is room");
+    }
+
     fn commit(&mut self) {
-        let confirmed = self.mirror.confirmed();
-        self.source.ack_before(confirmed).expect("the medium works");
         self.source.commit().expect("the medium works");
-        self.kept = (confirmed, confirmed);
     }
 
     /// Sends, carries some of the octets both ways, in pieces, and hears what came back.
     fn forward(&mut self) {
         let (sink, server) = self.connection.get_or_insert_with(|| (StreamSink::new(ORIGIN), StreamServer::new(256)));
-        let mut lost = self.mirror.drive(self.now, &self.source, sink).is_err();
+        let mut lost = self.mirror.drive(self.now, &mut self.source, sink).is_err();
         let there = sink.poll_output();
         let whole = self.random.below(8) > 0;
         let arrives = if whole { there.len() } else { self.random.below(there.len() as u64 + 1) as usize };
@@ -156,7 +176,7 @@ impl World {
         for piece in back.chunks(1 + self.random.below(20) as usize) {
             lost |= sink.handle_input(piece).is_err();
         }
-        lost |= self.mirror.drive(self.now, &self.source, sink).is_err();
+        lost |= self.mirror.drive(self.now, &mut self.source, sink).is_err();
         while let Some(event) = self.mirror.poll_event() {
             match event {
                 MirrorEvent::Missed(gap) => self.missed += gap.until.number() - gap.from.number(),
@@ -181,13 +201,11 @@ impl World {
         let old = std::mem::replace(&mut self.source, open(MemoryStorage::new(), source_config(), 0));
         let mut storage = old.into_storage();
         storage.crash(|_| fate);
-        self.source = open(storage, source_config(), self.random.next());
-        let kept = if fate == Fate::Lost { self.kept.1 } else { self.kept.0 };
-        self.kept = (kept, kept);
+        (self.source, self.cursor) = open_source(storage, self.random.next());
         let next = self.source.next_offset().number() as usize;
         self.log().truncate(next);
         assert_eq!(self.log().len(), next, "a message that was appended is lost");
-        self.mirror = mirror_of(&self.source, kept, self.random.next());
+        self.mirror = mirror_of(&self.source, self.cursor, self.random.next());
     }
 
     fn restart_target(&mut self) {
@@ -196,7 +214,7 @@ impl World {
         let mut storage = old.into_storage();
         storage.crash(|_| Fate::Lost);
         self.target = open(storage, target_config(), self.random.next());
-        self.intake = intake();
+        self.intake = Intake::new(64);
         if self.remembers {
             self.intake.recover(&self.target).expect("the medium works");
         }
@@ -206,10 +224,9 @@ impl World {
     fn wipe_source(&mut self) {
         self.deliver();
         self.connection = None;
-        self.source = open(MemoryStorage::new(), source_config(), self.random.next());
-        self.kept = (Offset::START, Offset::START);
+        (self.source, self.cursor) = open_source(MemoryStorage::new(), self.random.next());
         self.log();
-        self.mirror = mirror_of(&self.source, Offset::START, self.random.next());
+        self.mirror = mirror_of(&self.source, self.cursor, self.random.next());
     }
 
     /// Goes on until everything was forwarded.
@@ -226,7 +243,9 @@ impl World {
     }
 
     /// Every message of every log is in the target once and in order, or in a gap that was told in its place.
-    fn check(&self) {
+    /// Gives how many signed claims have come.
+    fn check(&self) -> u64 {
+        let mut claims = 0;
         let mut stood = BTreeMap::new();
         for (&epoch, names) in &self.logs {
             stood.extend(names.iter().enumerate().map(|(offset, &name)| (name, (epoch, offset as u64))));
@@ -235,10 +254,20 @@ impl World {
         let mut in_gaps = 0;
         for entry in self.target.entries_from(self.target.oldest()) {
             let Entry::Message(message) = entry.expect("the medium works") else { panic!("nothing was damaged") };
-            if let Some(bounds) = message.payload.strip_prefix(b"gap ") {
-                let number = |octets: &[u8]| u64::from_le_bytes(octets.try_into().expect("8 octets"));
-                let (from, until) = (number(&bounds[..8]), number(&bounds[8..]));
+            if let Some(notice) = message.gap_notice() {
+                let (from, until) = (notice.gap.from.number(), notice.gap.until.number());
                 let epoch = *message.position.expect("its place in the log").incarnation.as_bytes();
+                match notice.gap.cause {
+                    GapCause::Expired => assert!(notice.claim.is_empty()),
+                    GapCause::Dropped => {
+                        assert_eq!(notice.signature, signature_of(&notice.claim), "it does not verify");
+                        let (about, record) = notice.record().expect("a claim");
+                        assert!(*about.as_bytes() == epoch && record.messages > 0);
+                        assert!(record.gap.from <= notice.gap.from && notice.gap.until <= record.gap.until);
+                        claims += 1;
+                    }
+                    other => panic!("{other:?}"),
+                }
                 let due = next.entry(epoch).or_default();
                 // A side that has forgotten everything may be told more than it misses.
                 assert!(from <= *due && *due < until, "a gap in the wrong place");
@@ -256,29 +285,31 @@ impl World {
             assert_eq!(next.get(epoch).copied().unwrap_or(0), names.len() as u64, "the end is missing");
         }
         assert!(in_gaps <= self.missed, "{in_gaps} {}", self.missed);
+        claims
     }
 }
 
-fn mirror_of(source: &Queue<MemoryStorage>, confirmed: Offset, seed: u64) -> Mirror {
+fn mirror_of(source: &Queue<MemoryStorage>, cursor: CursorId, seed: u64) -> Mirror {
     let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     let config = MirrorConfig::default().window(16).expect("in range").backoff(backoff);
-    Mirror::new(config, source.epoch(), confirmed, seed)
+    Mirror::new(config, source, cursor, seed).expect("the cursor is there")
 }
 
 #[test]
 fn every_message_arrives_once_and_in_order_or_is_named() {
-    let (mut missed, mut wiped) = (0, 0);
+    let (mut missed, mut wiped, mut claimed) = (0, 0, 0);
     for seed in 0..150 {
         let result = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
             (0..150).for_each(|_| world.step());
             world.deliver();
-            world.check();
-            (world.missed, world.logs.len())
+            (world.check(), world.missed, world.logs.len())
         });
-        let (in_gaps, logs) = result.unwrap_or_else(|_| panic!("seed {seed}"));
+        let (claims, in_gaps, logs) = result.unwrap_or_else(|_| panic!("seed {seed}"));
         missed += in_gaps;
         wiped += logs - 1;
+        claimed += claims;
     }
-    assert!(missed > 1000 && wiped > 100, "too little happened: {missed} missed, {wiped} wiped");
+    let enough = missed > 1000 && wiped > 100 && claimed > 50;
+    assert!(enough, "too little happened: {missed} missed, {wiped} wiped, {claimed} claims");
 }

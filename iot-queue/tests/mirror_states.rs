@@ -6,8 +6,10 @@ use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 use iot_queue::mirror::{
     Mirror, MirrorConfig, MirrorError, MirrorEvent, StreamError, StreamFault, StreamServer, StreamSink,
 };
-use iot_queue::sink::{Answer, Intake, IntakeError, QueueSink, QueueSinkError, ResumePoint, Sink};
-use iot_queue::{AppendError, Backoff, Durability, Entry, Epoch, MemoryStorage, Message, Offset, Queue, QueueConfig};
+use iot_queue::sink::{Answer, Forwarded, Intake, IntakeError, QueueSink, QueueSinkError, ResumePoint, Sink};
+use iot_queue::{
+    AppendError, Backoff, Durability, Entry, Epoch, MaxLag, MemoryStorage, Message, Offset, Queue, QueueConfig, Seek,
+};
 
 const ORIGIN: DeviceId = DeviceId::from_bytes([9; 32]);
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,22 +42,23 @@ fn config() -> MirrorConfig {
     MirrorConfig::default().window(8).expect("in range").backoff(Backoff::new(SECOND, 8 * SECOND)).answer_within(SECOND)
 }
 
-fn mirror_of(queue: &Queue<MemoryStorage>, config: MirrorConfig) -> Mirror {
-    Mirror::new(config, queue.epoch(), Offset::START, 1)
+fn mirror_of(queue: &mut Queue<MemoryStorage>, config: MirrorConfig) -> Mirror {
+    let cursor = queue.open_cursor("mirror", Seek::Oldest, MaxLag::UNLIMITED).expect("there is room");
+    Mirror::new(config, queue, cursor, 1).expect("the cursor is there")
 }
 
 /// The offsets that go out now.
-fn sent(mirror: &mut Mirror, now: Instant, queue: &Queue<MemoryStorage>) -> Vec<u64> {
+fn sent(mirror: &mut Mirror, now: Instant, queue: &mut Queue<MemoryStorage>) -> Vec<u64> {
     let entries = mirror.poll_entries(now, queue).expect("the medium works");
-    let offset = |entry: &Entry| match entry {
-        Entry::Message(message) => message.offset.number(),
-        Entry::Gap(gap) => panic!("{gap:?}"),
+    let offset = |entry: &Forwarded| match entry {
+        Forwarded::Message(message) => message.offset.number(),
+        Forwarded::Gap(notice) => panic!("{notice:?}"),
     };
     entries.iter().map(offset).collect()
 }
 
 /// Asks, and says where to go on.
-fn resume(mirror: &mut Mirror, now: Instant, queue: &Queue<MemoryStorage>, point: ResumePoint) {
+fn resume(mirror: &mut Mirror, now: Instant, queue: &mut Queue<MemoryStorage>, point: ResumePoint) {
     assert!(mirror.poll_ask(now));
     mirror.handle_answer(now, queue, Answer::Resume(point));
 }
@@ -66,18 +69,18 @@ fn events(mirror: &mut Mirror) -> Vec<MirrorEvent> {
 
 #[test]
 fn a_window_goes_out_behind_what_the_other_side_has_and_waits_for_an_answer() {
-    let queue = queue_of(30, 1);
-    let mut mirror = mirror_of(&queue, config());
-    assert_eq!(sent(&mut mirror, at(0), &queue), [0; 0], "nothing goes out unasked");
-    resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(10)));
-    assert_eq!(sent(&mut mirror, at(0), &queue), (10..18).collect::<Vec<_>>());
-    assert_eq!(sent(&mut mirror, at(0), &queue), [0; 0]);
+    let mut queue = queue_of(30, 1);
+    let mut mirror = mirror_of(&mut queue, config());
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [0; 0], "nothing goes out unasked");
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(10)));
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), (10..18).collect::<Vec<_>>());
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [0; 0]);
     mirror.handle_acknowledged(at(0), Offset::new(13));
-    assert_eq!(sent(&mut mirror, at(0), &queue), [18, 19, 20]);
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [18, 19, 20]);
     assert_eq!(mirror.confirmed(), Offset::new(13));
     // Late and repeated answers do no harm.
     mirror.handle_acknowledged(at(0), Offset::new(12));
-    mirror.handle_resume(at(0), ResumePoint::Unknown, queue.durable());
+    mirror.handle_answer(at(0), &mut queue, Answer::Resume(ResumePoint::Unknown));
     assert_eq!((mirror.confirmed(), mirror.stats().under_way), (Offset::new(13), 8));
     assert_eq!(events(&mut mirror), [MirrorEvent::Resumed(Offset::new(10))]);
 }
@@ -86,17 +89,17 @@ fn a_window_goes_out_behind_what_the_other_side_has_and_waits_for_an_answer() {
 fn what_is_not_durable_stays() {
     let mut queue = queue_of(3, 1);
     queue.append(&Message::new(b"not yet")).expect("there is room");
-    let mut mirror = mirror_of(&queue, config());
-    resume(&mut mirror, at(0), &queue, ResumePoint::Unknown);
-    assert_eq!(sent(&mut mirror, at(0), &queue), [0, 1, 2]);
+    let mut mirror = mirror_of(&mut queue, config());
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::Unknown);
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [0, 1, 2]);
     queue.commit().expect("the medium works");
-    assert_eq!(sent(&mut mirror, at(0), &queue), [3]);
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [3]);
 }
 
 #[test]
 fn after_silence_it_waits_longer_each_time_and_asks_again() {
-    let queue = queue_of(30, 1);
-    let mut mirror = mirror_of(&queue, config());
+    let mut queue = queue_of(30, 1);
+    let mut mirror = mirror_of(&mut queue, config());
     let (mut now, mut waits) = (at(0), Vec::new());
     for _ in 0..6 {
         assert!(mirror.poll_ask(now) && !mirror.poll_ask(now));
@@ -112,23 +115,23 @@ fn after_silence_it_waits_longer_each_time_and_asks_again() {
         assert!((most / 2.0..=most).contains(wait), "{waits:?}");
     }
     // What it hears ends the row of failures; a connection that is lost begins another.
-    resume(&mut mirror, now, &queue, ResumePoint::Unknown);
-    sent(&mut mirror, now, &queue);
+    resume(&mut mirror, now, &mut queue, ResumePoint::Unknown);
+    sent(&mut mirror, now, &mut queue);
     mirror.handle_acknowledged(now, Offset::new(1));
     mirror.handle_failure(now);
     assert!(mirror.poll_timeout().expect("it asks again") <= now.saturating_add(SECOND));
     // While nothing is under way, nobody has to say anything.
-    let mut idle = mirror_of(&queue, config());
-    resume(&mut idle, at(0), &queue, ResumePoint::From(Offset::new(30)));
-    assert_eq!((sent(&mut idle, at(0), &queue), idle.poll_timeout()), (vec![], None));
+    let mut idle = mirror_of(&mut queue, config());
+    resume(&mut idle, at(0), &mut queue, ResumePoint::From(Offset::new(30)));
+    assert_eq!((sent(&mut idle, at(0), &mut queue), idle.poll_timeout()), (vec![], None));
 }
 
 #[test]
 fn a_tail_stays_until_the_other_side_has_settled_and_is_sent_again_if_it_lost_it() {
-    let queue = queue_of(30, 1);
-    let mut mirror = mirror_of(&queue, config().settle_after(160 * SECOND).answer_within(1000 * SECOND));
-    resume(&mut mirror, at(0), &queue, ResumePoint::Unknown);
-    sent(&mut mirror, at(0), &queue);
+    let mut queue = queue_of(30, 1);
+    let mut mirror = mirror_of(&mut queue, config().settle_after(160 * SECOND).answer_within(1000 * SECOND));
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::Unknown);
+    sent(&mut mirror, at(0), &mut queue);
     mirror.handle_acknowledged(at(0), Offset::new(4));
     mirror.handle_acknowledged(at(5), Offset::new(6));
     mirror.handle_acknowledged(at(100), Offset::new(8));
@@ -139,8 +142,8 @@ fn a_tail_stays_until_the_other_side_has_settled_and_is_sent_again_if_it_lost_it
     assert_eq!(mirror.confirmed(), Offset::new(4));
     // Its power was cut, and it comes back without messages 5 to 7.
     mirror.handle_failure(at(161));
-    resume(&mut mirror, at(170), &queue, ResumePoint::From(Offset::new(5)));
-    assert_eq!(sent(&mut mirror, at(170), &queue), (5..13).collect::<Vec<_>>());
+    resume(&mut mirror, at(170), &mut queue, ResumePoint::From(Offset::new(5)));
+    assert_eq!(sent(&mut mirror, at(170), &mut queue), (5..13).collect::<Vec<_>>());
     let forgotten = MirrorEvent::Forgotten(Offset::new(5), Offset::new(8));
     assert!(events(&mut mirror).contains(&forgotten));
     mirror.handle_timeout(at(300));
@@ -154,38 +157,38 @@ fn a_tail_stays_until_the_other_side_has_settled_and_is_sent_again_if_it_lost_it
 
 #[test]
 fn halts_when_the_other_side_has_what_this_one_never_had() {
-    let queue = queue_of(5, 1);
-    let mut mirror = mirror_of(&queue, config());
-    resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(6)));
+    let mut queue = queue_of(5, 1);
+    let mut mirror = mirror_of(&mut queue, config());
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(6)));
     assert!(mirror.is_halted());
     assert_eq!(events(&mut mirror), [MirrorEvent::Ahead(Offset::new(5))]);
-    assert_eq!(sent(&mut mirror, at(0), &queue), [0; 0]);
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [0; 0]);
     mirror.handle_failure(at(1));
     assert!(!mirror.poll_ask(at(100)) && mirror.poll_timeout().is_none());
 
     // Another one forwards the same log: the other side is further than this mirror.
-    let queue = queue_of(30, 1);
-    let mut mirror = mirror_of(&queue, config());
-    resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(0)));
-    assert_eq!(sent(&mut mirror, at(0), &queue).len(), 8);
+    let mut queue = queue_of(30, 1);
+    let mut mirror = mirror_of(&mut queue, config());
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(0)));
+    assert_eq!(sent(&mut mirror, at(0), &mut queue).len(), 8);
     mirror.handle_refused(at(0));
-    resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(9)));
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(9)));
     assert_eq!(events(&mut mirror)[1..], [MirrorEvent::Fenced(Offset::new(8))]);
     assert!(mirror.is_halted());
 }
 
 #[test]
 fn after_refusals_less_is_under_way_and_more_again_with_success() {
-    let queue = queue_of(60, 1);
-    let mut mirror = mirror_of(&queue, config());
+    let mut queue = queue_of(60, 1);
+    let mut mirror = mirror_of(&mut queue, config());
     for under_way in [8, 4, 2, 1, 1] {
-        resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(0)));
-        assert_eq!(sent(&mut mirror, at(0), &queue).len(), under_way);
+        resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(0)));
+        assert_eq!(sent(&mut mirror, at(0), &mut queue).len(), under_way);
         mirror.handle_refused(at(0));
     }
-    resume(&mut mirror, at(0), &queue, ResumePoint::From(Offset::new(0)));
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(0)));
     for (next, under_way) in [(1, 1), (3, 2), (7, 4), (15, 8), (23, 8)] {
-        assert_eq!(sent(&mut mirror, at(0), &queue).len(), under_way);
+        assert_eq!(sent(&mut mirror, at(0), &mut queue).len(), under_way);
         mirror.handle_acknowledged(at(0), Offset::new(next));
     }
     assert_eq!((mirror.stats().refused, mirror.stats().failures), (5, 0));
@@ -193,10 +196,10 @@ fn after_refusals_less_is_under_way_and_more_again_with_success() {
 
 #[test]
 fn an_acknowledgement_of_what_was_never_sent_counts_as_a_failure() {
-    let queue = queue_of(30, 1);
-    let mut mirror = mirror_of(&queue, config());
-    resume(&mut mirror, at(0), &queue, ResumePoint::Unknown);
-    sent(&mut mirror, at(0), &queue);
+    let mut queue = queue_of(30, 1);
+    let mut mirror = mirror_of(&mut queue, config());
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::Unknown);
+    sent(&mut mirror, at(0), &mut queue);
     mirror.handle_acknowledged(at(0), Offset::new(9));
     assert_eq!(events(&mut mirror)[1..], [MirrorEvent::Nonsense(Offset::new(9))]);
     assert_eq!((mirror.confirmed(), mirror.stats().failures), (Offset::START, 1));
@@ -204,28 +207,28 @@ fn an_acknowledgement_of_what_was_never_sent_counts_as_a_failure() {
 
 #[test]
 fn behind_a_blind_sink_the_receiver_tells_by_position_what_has_arrived() {
-    let queue = queue_of(9, 1);
-    let mut mirror = mirror_of(&queue, config());
-    resume(&mut mirror, at(0), &queue, ResumePoint::Blind);
-    assert_eq!(sent(&mut mirror, at(0), &queue).len(), 8);
-    mirror.handle_answer(at(0), &queue, Answer::Received(position(3)));
+    let mut queue = queue_of(9, 1);
+    let mut mirror = mirror_of(&mut queue, config());
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::Blind);
+    assert_eq!(sent(&mut mirror, at(0), &mut queue).len(), 8);
+    mirror.handle_answer(at(0), &mut queue, Answer::Received(position(3)));
     assert_eq!(mirror.confirmed(), Offset::START, "the one before is still missing");
-    mirror.handle_answer(at(0), &queue, Answer::Received(position(1)));
+    mirror.handle_answer(at(0), &mut queue, Answer::Received(position(1)));
     assert_eq!(mirror.confirmed(), Offset::new(4), "those without a position are covered by the next");
-    mirror.handle_answer(at(0), &queue, Answer::Received(position(77)));
+    mirror.handle_answer(at(0), &mut queue, Answer::Received(position(77)));
     // What is under way is repeated after a loss: the receiver drops what it has.
     mirror.handle_failure(at(0));
-    resume(&mut mirror, at(9), &queue, ResumePoint::Blind);
-    assert_eq!(sent(&mut mirror, at(9), &queue), [4, 5, 6, 7, 8]);
+    resume(&mut mirror, at(9), &mut queue, ResumePoint::Blind);
+    assert_eq!(sent(&mut mirror, at(9), &mut queue), [4, 5, 6, 7, 8]);
 }
 
 #[test]
 fn a_queue_in_the_same_process_is_a_sink() {
-    let (source, mut target) = (queue_of(30, 1), queue_of(0, 2));
-    let mut mirror = mirror_of(&source, config());
+    let (mut source, mut target) = (queue_of(30, 1), queue_of(0, 2));
+    let mut mirror = mirror_of(&mut source, config());
     let mut intake = Intake::new(8);
     let mut sink = QueueSink::new(&mut target, &mut intake, ORIGIN);
-    mirror.drive(at(0), &source, &mut sink).expect("nothing is wrong");
+    mirror.drive(at(0), &mut source, &mut sink).expect("nothing is wrong");
     assert_eq!((mirror.confirmed(), mirror.stats().sent), (Offset::new(30), 30));
     let arrived: Vec<_> = target.entries_from(Offset::START).map(|entry| entry.expect("it reads")).collect();
     assert_eq!(arrived.len(), 30);
@@ -243,13 +246,13 @@ fn a_queue_in_the_same_process_is_a_sink() {
 
 #[test]
 fn a_full_queue_at_the_other_side_stops_the_mirror_until_there_is_room() {
-    let source = queue_of(40, 1);
+    let mut source = queue_of(40, 1);
     let config = QueueConfig::default().max_payload(16).and_then(|config| config.segment_len(4096));
     let config = config.and_then(|config| config.segments(2)).expect("in range");
     let mut target = Queue::open(MemoryStorage::new(), config, [2; 8]).expect("nothing is wrong with it");
-    let (mut mirror, mut intake) = (mirror_of(&source, self::config()), Intake::new(8));
+    let (mut mirror, mut intake) = (mirror_of(&mut source, self::config()), Intake::new(8));
     let mut sink = QueueSink::new(&mut target, &mut intake, ORIGIN);
-    let full = mirror.drive(at(0), &source, &mut sink);
+    let full = mirror.drive(at(0), &mut source, &mut sink);
     let Err(MirrorError::Sink(QueueSinkError::Intake(IntakeError::Append(AppendError::Full { .. })))) = full else {
         panic!("{full:?}")
     };
@@ -261,7 +264,7 @@ fn a_full_queue_at_the_other_side_stops_the_mirror_until_there_is_room() {
         target.commit().expect("the medium works");
         seconds += 10;
         let mut sink = QueueSink::new(&mut target, &mut intake, ORIGIN);
-        let _ = mirror.drive(at(seconds), &source, &mut sink);
+        let _ = mirror.drive(at(seconds), &mut source, &mut sink);
         assert!(seconds < 1000);
     }
     assert_eq!(target.next_offset(), Offset::new(40), "none twice");
@@ -284,21 +287,21 @@ fn says_to_the_peer_why_a_connection_ends() {
     let mut sink = StreamSink::new(ORIGIN);
     sink.ask(source.epoch()).expect("a new connection");
     let mut hello = sink.poll_output();
-    hello[8] = 2;
+    hello[8] = 3;
     let (outcome, told, _) = talk(64, &hello);
-    assert_eq!(outcome, Err(StreamError::Version { version: 2 }));
+    assert_eq!(outcome, Err(StreamError::Version { version: 3 }));
     assert_eq!(told, Some(StreamError::Peer { fault: StreamFault::Version }));
 }
 
 /// Whatever the peer sends, neither end panics, and nothing is stored that is no message.
 #[test]
 fn stands_octets_of_any_kind() {
-    let source = queue_of(20, 1);
+    let mut source = queue_of(20, 1);
     let mut sink = StreamSink::new(ORIGIN);
-    let mut mirror = mirror_of(&source, config());
-    mirror.drive(at(0), &source, &mut sink).expect("nothing is wrong");
-    mirror.handle_answer(at(0), &source, Answer::Resume(ResumePoint::Unknown));
-    mirror.drive(at(0), &source, &mut sink).expect("nothing is wrong");
+    let mut mirror = mirror_of(&mut source, config());
+    mirror.drive(at(0), &mut source, &mut sink).expect("nothing is wrong");
+    mirror.handle_answer(at(0), &mut source, Answer::Resume(ResumePoint::Unknown));
+    mirror.drive(at(0), &mut source, &mut sink).expect("nothing is wrong");
     let sound = sink.poll_output();
     for bit in 0..sound.len() * 8 {
         let mut octets = sound.clone();

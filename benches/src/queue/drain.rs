@@ -14,7 +14,7 @@ use async_nats::jetstream::{self, context::PublishAckFuture, stream};
 use iot_queue::mirror::Mirror;
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{Durability, FileStorage, MaxLag, Message, Queue, QueueConfig, Seek};
-use iot_queue_nats::{JetStreamSink, LetGo, forward, mirror_config};
+use iot_queue_nats::{JetStreamSink, forward, mirror_config};
 
 use super::{PAYLOADS, Place};
 use crate::measure::{Effort, Samples};
@@ -73,7 +73,7 @@ enum Publisher {
 async fn drain(client: Client, stream: &stream::Stream, path: &Path, messages: u64) -> Result<Duration, Failure> {
     let mut queue = fill(path, messages)?;
     let cursor = queue.open_cursor("nats", Seek::Oldest, MaxLag::UNLIMITED)?;
-    let mut mirror = Mirror::new(mirror_config(), queue.epoch(), queue.oldest(), 1);
+    let mut mirror = Mirror::new(mirror_config(), &queue, cursor, 1)?;
     let start = Instant::now();
     let clock = move || iot_core::Instant::from_micros(start.elapsed().as_micros() as u64);
     let queue = SharedQueue::new(queue, clock, SharedSettings::default());
@@ -81,7 +81,7 @@ async fn drain(client: Client, stream: &stream::Stream, path: &Path, messages: u
     let driver = tokio::spawn(driver.run());
     let start = Instant::now();
     let forwarded = tokio::select! {
-        failed = forward(&queue, &mut mirror, &mut sink, LetGo::Advance(cursor)) => failed.map_err(Failure::from),
+        failed = forward(&queue, &mut mirror, &mut sink) => failed.map_err(Failure::from),
         arrived = arrive(stream, messages) => arrived,
     };
     let spent = start.elapsed();

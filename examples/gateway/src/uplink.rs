@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use iot_core::DeviceId;
-use iot_queue::Backoff;
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent, StreamSink};
+use iot_queue::{Backoff, MaxLag, Seek};
 
 use crate::frames::{Frames, MAX_PACKET};
 use crate::store::{Store, now};
@@ -43,9 +43,12 @@ pub fn forward(
     health: &Health,
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    let (feed, oldest) = store.queue.with(|queue, _| (queue.epoch(), queue.oldest()));
-    let seed = u64::from_be_bytes(*feed.as_bytes());
-    let mut mirror = Mirror::new(MirrorConfig::default(), feed, oldest, seed);
+    let mirror = store.queue.with(|queue, _| {
+        let cursor = queue.open_cursor("receiver", Seek::Oldest, MaxLag::UNLIMITED)?;
+        let seed = u64::from_be_bytes(*queue.epoch().as_bytes());
+        Mirror::new(MirrorConfig::default(), queue, cursor, seed)
+    });
+    let mut mirror = mirror.map_err(|error| error.to_string())?;
     let mut complaint = String::new();
     while !stop.load(Ordering::Relaxed) {
         let due = mirror.poll_timeout().map_or(Duration::ZERO, |due| due.saturating_since(now()));

@@ -49,8 +49,9 @@ impl Settling {
         settles.into_iter().chain(marks).min()
     }
 
-    /// The other side has nothing from `from` on: what was acknowledged of that does not settle.
+    /// The other side has nothing from `from` on: what was acknowledged of that does not settle, or has not.
     pub(super) fn go_back(&mut self, from: Offset) {
+        self.settled = self.settled.min(from);
         self.marks.retain(|&(_, offset)| offset <= from);
     }
 

@@ -9,10 +9,10 @@ use iot_core::DeviceId;
 
 use super::wire::{Frame, Hello, MAX_OVERHEAD, StreamFault, VERSION, Welcome};
 use crate::error::AppendError;
-use crate::message::Entry;
+use crate::gap::GapItem;
 use crate::offset::{Epoch, Offset};
 use crate::queue::Queue;
-use crate::sink::{Answer, Intake, IntakeError, ResumePoint, Sink, Taken};
+use crate::sink::{Answer, Forwarded, Intake, IntakeError, ResumePoint, Sink, Taken};
 use crate::storage::Storage;
 
 /// Octets of the longest frame that a receiver sends.
@@ -29,8 +29,8 @@ pub struct StreamSink {
     input: LengthDelimited<Vec<u8>>,
     output: Vec<u8>,
     answers: VecDeque<Answer>,
-    /// Whether the receiver has said where to go on.
-    is_welcome: bool,
+    /// Octets of the longest payload that the receiver takes, once it has said so and where to go on.
+    welcome: Option<u32>,
     fault: Option<StreamError>,
 }
 
@@ -42,7 +42,7 @@ impl StreamSink {
             input: LengthDelimited::new(alloc::vec![0; MAX_ANSWER]),
             output: Vec::new(),
             answers: VecDeque::new(),
-            is_welcome: false,
+            welcome: None,
             fault: None,
         }
     }
@@ -60,15 +60,15 @@ impl StreamSink {
             octets = &octets[taken..];
             let Some(frame) = self.input.next_frame() else { continue };
             let answer = match Frame::read(frame) {
-                Ok(Frame::Welcome(Welcome { version: VERSION, next })) if !self.is_welcome => {
-                    self.is_welcome = true;
+                Ok(Frame::Welcome(Welcome { version: VERSION, next, max_payload })) if self.welcome.is_none() => {
+                    self.welcome = Some(max_payload);
                     let next = next.map(Offset::new);
                     Answer::Resume(next.map_or(ResumePoint::Unknown, ResumePoint::From))
                 }
                 Ok(Frame::Welcome(Welcome { version, .. })) if version != VERSION => {
                     return Err(self.spoil(StreamError::Version { version }));
                 }
-                Ok(Frame::Acknowledged(until)) if self.is_welcome => Answer::Acknowledged(Offset::new(until)),
+                Ok(Frame::Acknowledged(until)) if self.welcome.is_some() => Answer::Acknowledged(Offset::new(until)),
                 Ok(Frame::Fault(fault)) => return Err(self.spoil(StreamError::Peer { fault })),
                 Ok(_) | Err(_) => return Err(self.spoil(StreamError::Malformed)),
             };
@@ -96,7 +96,7 @@ impl Sink for StreamSink {
 
     /// Asks; once a connection, after which a second question is an error: a new connection asks again.
     fn ask(&mut self, feed: Epoch) -> Result<(), StreamError> {
-        if self.is_welcome {
+        if self.welcome.is_some() {
             return Err(self.spoil(StreamError::Asked));
         }
         let hello = Hello { version: VERSION, feed: *feed.as_bytes(), origin: *self.origin.as_bytes() };
@@ -104,8 +104,17 @@ impl Sink for StreamSink {
         Ok(())
     }
 
-    fn send(&mut self, entries: &[Entry]) -> Result<(), StreamError> {
-        entries.iter().for_each(|entry| Frame::of(entry).write(&mut self.output));
+    /// Writes the entries, and a gap without its claim where the receiver does not take payloads as long as that.
+    fn send(&mut self, entries: &[Forwarded]) -> Result<(), StreamError> {
+        let longest = self.welcome.map_or(usize::MAX, |longest| longest as usize);
+        for entry in entries {
+            match entry {
+                Forwarded::Gap(notice) if notice.to_vec().len() > longest => {
+                    Frame::Gap(GapItem::of(notice).without_claim()).write(&mut self.output);
+                }
+                _ => Frame::of(entry).write(&mut self.output),
+            }
+        }
         Ok(())
     }
 
@@ -152,10 +161,11 @@ pub enum StreamError {
 /// One for each connection. It takes what the sender sends into a queue by an [`Intake`], which all connections share.
 #[derive(Debug)]
 pub struct StreamServer {
+    max_payload: u32,
     input: LengthDelimited<Vec<u8>>,
     output: Vec<u8>,
     sender: Option<(Epoch, DeviceId)>,
-    pending: Vec<Entry>,
+    pending: Vec<Forwarded>,
 }
 
 impl StreamServer {
@@ -164,6 +174,7 @@ impl StreamServer {
     pub fn new(max_payload: u32) -> Self {
         let longest = (max_payload as usize).saturating_add(MAX_OVERHEAD);
         Self {
+            max_payload,
             input: LengthDelimited::new(alloc::vec![0; longest]),
             output: Vec::new(),
             sender: None,
@@ -214,7 +225,8 @@ impl StreamServer {
                         ResumePoint::From(next) => Some(next.number()),
                         ResumePoint::Unknown | ResumePoint::Blind => None,
                     };
-                    Frame::Welcome(Welcome { version: VERSION, next }).write(&mut self.output);
+                    let welcome = Welcome { version: VERSION, next, max_payload: self.max_payload };
+                    Frame::Welcome(welcome).write(&mut self.output);
                 }
                 frame @ (Frame::Message(_) | Frame::Gap(_)) if self.sender.is_some() => {
                     self.pending.push(frame.into_entry().ok_or(StreamError::Malformed)?);

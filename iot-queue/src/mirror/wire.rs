@@ -7,11 +7,13 @@ use iot_codec::framing::frame_header;
 use iot_codec::record;
 use iot_core::{DeviceId, Incarnation, Position, StreamId};
 
-use crate::message::{Entry, Lane, MessageId, Stored};
-use crate::offset::{Gap, GapCause, Offset};
+use crate::gap::GapItem;
+use crate::message::{Lane, MessageId, Stored};
+use crate::offset::Offset;
+use crate::sink::Forwarded;
 
 /// The version that both ends must name.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Octets that a message's frame has besides its payload, at the most: keys, heads, a key of 255, a position.
 pub(super) const MAX_OVERHEAD: usize = 512;
@@ -23,7 +25,7 @@ record! {
         1 => Hello(Hello),
         2 => Welcome(Welcome),
         3 => Message(MessageFrame<'b>),
-        4 => Gap(GapFrame),
+        4 => Gap(GapItem<'b>),
         5 => Acknowledged(u64),
         6 => Fault(StreamFault),
     }
@@ -40,11 +42,12 @@ record! {
 }
 
 record! {
-    /// Says where it goes on; without `next`, that nothing is known of it.
+    /// Says where it goes on, without `next` that nothing is known of it; and the longest payload that it takes.
     #[derive(Clone, Debug, PartialEq)]
     pub(super) struct Welcome {
         1 => pub(super) version: u32,
         2 => pub(super) next: Option<u64>,
+        3 => pub(super) max_payload: u32,
     }
 }
 
@@ -68,26 +71,6 @@ record! {
         2 => stream: u32,
         3 => incarnation: [u8; 8],
         4 => sequence: u64,
-    }
-}
-
-record! {
-    #[derive(Clone, Debug, PartialEq)]
-    pub(super) struct GapFrame {
-        1 => from: u64,
-        2 => until: u64,
-        3 => cause: Cause,
-    }
-}
-
-record! {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) enum Cause {
-        1 => Damaged,
-        2 => Uncertain,
-        3 => Expired,
-        4 => Dropped,
-        5 => Filtered,
     }
 }
 
@@ -127,9 +110,9 @@ impl Frame<'_> {
     }
 
     /// The frame of an entry.
-    pub(super) fn of(entry: &Entry) -> Frame<'_> {
+    pub(super) fn of(entry: &Forwarded) -> Frame<'_> {
         match entry {
-            Entry::Message(message) => Frame::Message(MessageFrame {
+            Forwarded::Message(message) => Frame::Message(MessageFrame {
                 offset: message.offset.number(),
                 payload: &message.payload,
                 position: message.position.as_ref().map(Place::of),
@@ -137,24 +120,14 @@ impl Frame<'_> {
                 lane: (message.lane != Lane::NORMAL).then(|| message.lane.number()),
                 id: message.id.map(|id| *id.as_bytes()),
             }),
-            Entry::Gap(gap) => Frame::Gap(GapFrame {
-                from: gap.from.number(),
-                until: gap.until.number(),
-                cause: match gap.cause {
-                    GapCause::Damaged => Cause::Damaged,
-                    GapCause::Uncertain => Cause::Uncertain,
-                    GapCause::Expired => Cause::Expired,
-                    GapCause::Dropped => Cause::Dropped,
-                    GapCause::Filtered => Cause::Filtered,
-                },
-            }),
+            Forwarded::Gap(notice) => Frame::Gap(GapItem::of(notice)),
         }
     }
 
     /// The entry that the frame is of; nothing if it is of none, or of one that cannot be.
-    pub(super) fn into_entry(self) -> Option<Entry> {
+    pub(super) fn into_entry(self) -> Option<Forwarded> {
         match self {
-            Self::Message(message) => Some(Entry::Message(Stored {
+            Self::Message(message) => Some(Forwarded::Message(Stored {
                 offset: Offset::new(message.offset),
                 position: message.position.map(Place::into_position),
                 key: message.key.filter(|key| !key.is_empty()).map(<[u8]>::to_vec),
@@ -162,17 +135,7 @@ impl Frame<'_> {
                 id: message.id.map(MessageId::from_bytes),
                 payload: message.payload.to_vec(),
             })),
-            Self::Gap(GapFrame { from, until, cause }) if from < until => Some(Entry::Gap(Gap {
-                from: Offset::new(from),
-                until: Offset::new(until),
-                cause: match cause {
-                    Cause::Damaged => GapCause::Damaged,
-                    Cause::Uncertain => GapCause::Uncertain,
-                    Cause::Expired => GapCause::Expired,
-                    Cause::Dropped => GapCause::Dropped,
-                    Cause::Filtered => GapCause::Filtered,
-                },
-            })),
+            Self::Gap(gap) => gap.into_notice().map(Forwarded::Gap),
             _ => None,
         }
     }

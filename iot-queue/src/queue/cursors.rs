@@ -100,6 +100,23 @@ impl<S: Storage> Queue<S> {
         entries
     }
 
+    /// The entry of a cursor at `offset`, if that is durable, whatever the cursor was given before. What it was moved past
+    /// is a gap, as far as that is durable.
+    pub(crate) fn next_durable(&mut self, cursor: CursorId, offset: Offset) -> Result<Option<Entry>, CursorError> {
+        self.find_cursor(cursor)?;
+        let durable = self.durable();
+        let Some((read, floor, mut window)) = self.cursors.take_reader(cursor).filter(|_| offset < durable) else {
+            return Ok(None);
+        };
+        let entries = self.collect_entries(&mut offset.number(), floor, 1, &mut window);
+        self.cursors.keep_reader(cursor, read, window);
+        let entry = entries?.pop();
+        Ok(entry.map(|entry| match entry {
+            Entry::Gap(gap) => Entry::Gap(Gap { until: gap.until.min(durable), ..gap }),
+            message @ Entry::Message(_) => message,
+        }))
+    }
+
     /// Says that a cursor is done with everything before `offset`: the [end](Entry::end) of an entry that it read. It
     /// never goes back by this. Lasts, as [`ack`](Self::ack) does, from the next [`commit`](Self::commit) or durable
     /// append on; until then a crash may bring the cursor back to where it was.

@@ -62,6 +62,7 @@ impl<S: Storage, C: Clock> Shared<S, C> {
         }
         state.wake_committing(durable, failure);
         self.announce_room(&mut state);
+        self.announce_durable(&mut state);
         self.tell_progress();
         match failure {
             Some(failure) => Err(failure),

@@ -33,6 +33,14 @@ pub(super) struct State<S> {
     pub(super) reserving: BTreeMap<u64, Waker>,
     /// Tasks that wait for room.
     pub(super) submitting: BTreeMap<u64, Waker>,
+    /// Tasks that wait for what a mirror has to do, and when that is due if nothing else happens.
+    pub(super) forwarding: BTreeMap<u64, (Waker, Option<Instant>)>,
+    /// Threads that wait for that.
+    pub(super) waiting_to_forward: usize,
+    /// What those were told to be durable.
+    told_durable: Offset,
+    /// How often they were told of something else.
+    pub(super) nudges: u64,
     next_task: u64,
     /// Tasks to be woken once the lock is free: waking one may drop another, and that takes the lock.
     awake: Vec<Waker>,
@@ -48,6 +56,7 @@ pub(super) struct Committing {
 
 impl<S: Storage> State<S> {
     pub(super) fn new(queue: Queue<S>) -> Self {
+        let told_durable = queue.durable();
         Self {
             queue,
             is_syncing: false,
@@ -59,6 +68,10 @@ impl<S: Storage> State<S> {
             committing: BTreeMap::new(),
             reserving: BTreeMap::new(),
             submitting: BTreeMap::new(),
+            forwarding: BTreeMap::new(),
+            waiting_to_forward: 0,
+            told_durable,
+            nudges: 0,
             next_task: 0,
             awake: Vec::new(),
         }
@@ -67,6 +80,12 @@ impl<S: Storage> State<S> {
     /// Whether a task waits for a commit that is still to come.
     pub(super) fn wants_commit(&self) -> bool {
         self.committing.values().any(|task| task.failure.is_none() && task.until > self.queue.durable())
+    }
+
+    /// Whether more is durable than when this was asked last.
+    pub(super) fn has_more_durable(&mut self) -> bool {
+        let durable = self.queue.durable();
+        core::mem::replace(&mut self.told_durable, durable) < durable
     }
 
     /// Writes what was taken in. Until then it cannot be read.
@@ -97,6 +116,15 @@ impl<S> State<S> {
 
     pub(super) fn wake_submitting(&mut self) {
         self.awake.extend(core::mem::take(&mut self.submitting).into_values());
+    }
+
+    pub(super) fn wake_forwarding(&mut self) {
+        self.awake.extend(core::mem::take(&mut self.forwarding).into_values().map(|(waker, _)| waker));
+    }
+
+    /// When the first of the tasks that wait for a mirror is to be woken.
+    pub(super) fn forwarding_due(&self) -> Option<Instant> {
+        self.forwarding.values().filter_map(|(_, due)| *due).min()
     }
 
     /// Wakes the tasks whose messages are durable now, or which learn that they are not.

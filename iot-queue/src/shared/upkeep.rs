@@ -28,6 +28,9 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
                 shared.announce(&mut state);
                 shared.announce_room(&mut state);
             }
+            if state.forwarding_due().is_some_and(|due| due <= now) {
+                state.wake_forwarding();
+            }
             let closing = state.is_closed;
             let due =
                 state.uncommitted.zip(shared.settings.flush_after).map(|(since, after)| since.saturating_add(after));
@@ -42,7 +45,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
                 }
                 continue;
             }
-            let wake = due.into_iter().chain(state.queue.poll_timeout()).min();
+            let wake = due.into_iter().chain(state.queue.poll_timeout()).chain(state.forwarding_due()).min();
             state = match wake {
                 Some(wake) => state.wait_timeout(&shared.demand, wake.saturating_since(now)),
                 None => state.wait(&shared.demand),

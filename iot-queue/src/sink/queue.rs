@@ -1,17 +1,17 @@
 //! A queue as the other side of a mirror.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::fmt;
 
+use iot_codec::cbor;
 use iot_core::{DeviceId, Incarnation, Position, StreamId};
 
-use super::{Answer, ResumePoint, Sink};
+use super::{Answer, Forwarded, ResumePoint, Sink};
 use crate::checksum::crc32c;
 use crate::error::{AppendError, CommitError, ReserveError};
+use crate::gap::{GapItem, GapNotice};
 use crate::message::{Entry, Message, MessageId};
-use crate::offset::{Epoch, Gap, Offset};
+use crate::offset::{Epoch, Offset};
 use crate::queue::Queue;
 use crate::storage::Storage;
 
@@ -24,20 +24,17 @@ const NUMBER_LEN: usize = 6;
 /// A message keeps its payload, position, key, lane and identifier. One without a position gets the one that it has in
 /// its log: the log's origin as the source, stream 0, the log's epoch as the incarnation, its offset as the sequence. One
 /// without an identifier gets the log's epoch, its offset and a check, by which [`recover`](Self::recover) finds where the
-/// log goes on after this side was killed. The record of a gap has both of the last message that is missing. Delays and
-/// times to live do not travel.
+/// log goes on after this side was killed. In the place of missing messages it appends a [`GapNotice`], which has both of
+/// the last of them, and a check of its own. Delays and times to live do not travel.
 ///
 /// What is repeated after everything else was forgotten on both sides is refused by position, where the queue
 /// [remembers positions](crate::QueueConfig::deduplicate_positions).
+#[derive(Debug)]
 pub struct Intake {
     feeds: BTreeMap<[u8; EPOCH_LEN], Feed>,
     max_feeds: usize,
     turn: u64,
-    record: Box<GapRecorder>,
 }
-
-/// Makes the payload of a gap's record, in the log of this epoch; nothing leaves the gap out.
-type GapRecorder = dyn FnMut(Epoch, &Gap) -> Option<Vec<u8>> + Send;
 
 #[derive(Clone, Copy, Debug)]
 struct Feed {
@@ -49,12 +46,15 @@ struct Feed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Taken {
-    /// How many messages were appended, records of gaps included.
+    /// How many messages were appended, notices of gaps included.
     pub appended: usize,
     /// How many were there already.
     pub repeated: usize,
     /// What the log says is missing.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<GapNotice>,
+    /// How many of the notices were appended without the claim that came with them, because the queue does not take
+    /// messages as long as that.
+    pub claims_left_out: usize,
 }
 
 impl Intake {
@@ -62,14 +62,7 @@ impl Intake {
     /// the last acknowledgement that it has kept itself, and halts should a later [`recover`](Self::recover) find more
     /// here than it has sent since. So give it room for every log that there is.
     pub fn new(max_feeds: usize) -> Self {
-        Self { feeds: BTreeMap::new(), max_feeds: max_feeds.max(1), turn: 0, record: Box::new(|_, _| None) }
-    }
-
-    /// Appends what `record` makes of each gap in its place: a statement that the caller signs, for example. By default
-    /// gaps are told by [`Taken`] only.
-    #[must_use]
-    pub fn record_gaps(self, record: impl FnMut(Epoch, &Gap) -> Option<Vec<u8>> + Send + 'static) -> Self {
-        Self { record: Box::new(record), ..self }
+        Self { feeds: BTreeMap::new(), max_feeds: max_feeds.max(1), turn: 0 }
     }
 
     /// Learns from `queue` where the logs go on whose messages it still stores: to be called once it was opened. Reads
@@ -103,13 +96,13 @@ impl Intake {
         queue: &mut Queue<S>,
         feed: Epoch,
         origin: DeviceId,
-        entries: &[Entry],
+        entries: &[Forwarded],
     ) -> Result<Taken, IntakeError> {
         let mut next = self.feeds.get(feed.as_bytes()).map(|known| known.next);
         let mut taken = Taken::default();
-        let mut records = Vec::new();
+        let mut new = Vec::new();
         for entry in entries {
-            let (from, until) = extent(entry);
+            let (from, until) = (entry.start(), entry.end());
             match next {
                 Some(expected) if until <= expected => {
                     taken.repeated += 1;
@@ -119,30 +112,34 @@ impl Intake {
                 _ => {}
             }
             next = Some(until);
-            match entry {
-                Entry::Message(_) => records.push((entry, None)),
-                Entry::Gap(gap) => {
-                    taken.gaps.push(*gap);
-                    records.extend((self.record)(feed, gap).map(|payload| (entry, Some(payload))));
+            let notice = match entry {
+                Forwarded::Message(_) => Vec::new(),
+                Forwarded::Gap(notice) => {
+                    taken.gaps.push(notice.clone());
+                    let whole = notice.to_vec();
+                    if whole.len() <= queue.longest_payload() {
+                        whole
+                    } else {
+                        taken.claims_left_out += 1;
+                        cbor::to_vec(&GapItem::of(notice).without_claim())
+                    }
                 }
-            }
+            };
+            new.push((entry, notice));
         }
-        let messages: Vec<_> = records
+        let messages: Vec<_> = new
             .iter()
-            .map(|(entry, record)| {
+            .map(|(entry, notice)| {
                 // A gap is known by its last place: what it begins with may have arrived before all was forgotten.
-                let offset = last_of(entry);
+                let offset = Offset::new(entry.end().number().saturating_sub(1));
                 let place = position_of(feed, origin, offset);
-                match (entry, record) {
-                    (Entry::Message(stored), _) => {
-                        let id = stored.id.unwrap_or_else(|| id_of(feed, offset));
+                match entry {
+                    Forwarded::Message(stored) => {
+                        let id = stored.id.unwrap_or_else(|| id_of(feed, offset, Kind::Message));
                         let message = Message::new(&stored.payload).at(stored.position.unwrap_or(place)).id(id);
                         message.lane(stored.lane).key(stored.key.as_deref().unwrap_or_default())
                     }
-                    (Entry::Gap(_), record) => {
-                        let payload = record.as_deref().unwrap_or_default();
-                        Message::new(payload).at(place).id(id_of(feed, offset))
-                    }
+                    Forwarded::Gap(_) => Message::new(notice).at(place).id(id_of(feed, offset, Kind::Notice)),
                 }
             })
             .collect();
@@ -164,12 +161,6 @@ impl Intake {
             let silent = self.feeds.iter().min_by_key(|(_, feed)| feed.turn).map(|(&name, _)| name);
             silent.map(|name| self.feeds.remove(&name));
         }
-    }
-}
-
-impl fmt::Debug for Intake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Intake").field("feeds", &self.feeds.len()).finish_non_exhaustive()
     }
 }
 
@@ -218,11 +209,11 @@ impl<S: Storage> Sink for QueueSink<'_, S> {
     }
 
     /// Appends the entries, and commits the queue.
-    fn send(&mut self, entries: &[Entry]) -> Result<(), QueueSinkError> {
+    fn send(&mut self, entries: &[Forwarded]) -> Result<(), QueueSinkError> {
         let (Some(feed), Some(last)) = (self.feed, entries.last()) else { return Ok(()) };
         self.intake.take(self.queue, feed, self.origin, entries)?;
         self.queue.commit().map_err(QueueSinkError::Commit)?;
-        self.answers.push_back(Answer::Acknowledged(extent(last).1));
+        self.answers.push_back(Answer::Acknowledged(last.end()));
         Ok(())
     }
 
@@ -243,47 +234,50 @@ pub enum QueueSinkError {
     Commit(#[source] CommitError),
 }
 
-/// The places from the first up to, not including, the second.
-pub(crate) const fn extent(entry: &Entry) -> (Offset, Offset) {
-    match entry {
-        Entry::Message(message) => (message.offset, message.offset.next()),
-        Entry::Gap(gap) => (gap.from, gap.until),
-    }
-}
-
-const fn last_of(entry: &Entry) -> Offset {
-    match entry {
-        Entry::Message(message) => message.offset,
-        Entry::Gap(gap) => Offset::new(gap.until.number().saturating_sub(1)),
-    }
-}
-
 fn position_of(feed: Epoch, source: DeviceId, offset: Offset) -> Position {
     let incarnation = Incarnation::from_bytes(*feed.as_bytes());
     Position { source, stream: StreamId::new(0), incarnation, sequence: offset.number() }
 }
 
+/// What a message is that an [`Intake`] gave its identifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Message,
+    Notice,
+}
+
 /// The identifier of a message that has none of its own.
-fn id_of(feed: Epoch, offset: Offset) -> MessageId {
+fn id_of(feed: Epoch, offset: Offset, kind: Kind) -> MessageId {
     let mut id = [0; MessageId::LEN];
     id[..EPOCH_LEN].copy_from_slice(feed.as_bytes());
     id[EPOCH_LEN..EPOCH_LEN + NUMBER_LEN].copy_from_slice(&offset.number().to_be_bytes()[8 - NUMBER_LEN..]);
-    let check = check_of(&id);
+    let check = check_of(&id, kind);
     id[EPOCH_LEN + NUMBER_LEN..].copy_from_slice(&check);
     MessageId::from_bytes(id)
 }
 
 /// What [`id_of`] was made of, if `id` was.
 fn place_of(id: &MessageId) -> Option<(Epoch, Offset)> {
-    let id = id.as_bytes();
-    let (mut epoch, mut number) = ([0; EPOCH_LEN], [0; 8]);
-    epoch.copy_from_slice(&id[..EPOCH_LEN]);
-    number[8 - NUMBER_LEN..].copy_from_slice(&id[EPOCH_LEN..EPOCH_LEN + NUMBER_LEN]);
+    let (octets, mut epoch, mut number) = (id.as_bytes(), [0; EPOCH_LEN], [0; 8]);
+    epoch.copy_from_slice(&octets[..EPOCH_LEN]);
+    number[8 - NUMBER_LEN..].copy_from_slice(&octets[EPOCH_LEN..EPOCH_LEN + NUMBER_LEN]);
     let place = (Epoch::from_bytes(epoch), Offset::new(u64::from_be_bytes(number)));
-    (id[EPOCH_LEN + NUMBER_LEN..] == check_of(id)).then_some(place)
+    (is_of(id, Kind::Message) || is_of(id, Kind::Notice)).then_some(place)
 }
 
-fn check_of(id: &[u8; MessageId::LEN]) -> [u8; 2] {
+/// Whether a message with this identifier is the notice of a gap.
+pub(crate) fn is_notice(id: &MessageId) -> bool {
+    is_of(id, Kind::Notice)
+}
+
+fn is_of(id: &MessageId, kind: Kind) -> bool {
+    id.as_bytes()[EPOCH_LEN + NUMBER_LEN..] == check_of(id.as_bytes(), kind)
+}
+
+fn check_of(id: &[u8; MessageId::LEN], kind: Kind) -> [u8; 2] {
     let [.., a, b] = crc32c(0, &id[..EPOCH_LEN + NUMBER_LEN]).to_be_bytes();
-    [a, b]
+    match kind {
+        Kind::Message => [a, b],
+        Kind::Notice => [!a, !b],
+    }
 }

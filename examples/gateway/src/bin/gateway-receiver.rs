@@ -18,7 +18,7 @@ use iot_link::{Endpoint, Event, Failure, Feedback, Keys, Role};
 use iot_queue::mirror::StreamServer;
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::sink::Intake;
-use iot_queue::{FileStorage, Queue, QueueConfig};
+use iot_queue::{FileStorage, GapNotice, Queue, QueueConfig};
 use lexopt::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -120,6 +120,12 @@ fn work(
 ) -> Result<(), Failure> {
     while !stop.load(Ordering::Relaxed) {
         for mut leased in arrived.reserve_wait(LEASE, 64, TICK)? {
+            if let Some(GapNotice { gap, .. }) = leased.gap_notice() {
+                let cause = gap.cause.name();
+                println!("gateway-receiver: a gateway says that it is without {} to {}: {cause}", gap.from, gap.until);
+                arrived.ack(leased.lease)?;
+                continue;
+            }
             let source = RoutingHeader::parse(&leased.payload).ok().and_then(|(header, _)| header.source);
             match source.and_then(|source| endpoints.get_mut(&source)) {
                 Some(endpoint) => endpoint.handle_packet(now(), &mut leased.payload)?,
@@ -177,12 +183,8 @@ fn take(mut stream: &TcpStream, arrived: &Files, intake: &Mutex<Intake>) -> Resu
         let outcome = arrived.with(|queue, _| server.handle_input(&buffer[..len], queue, &mut intake));
         drop(intake);
         stream.write_all(&server.poll_output())?;
-        for gap in outcome?.gaps {
-            println!(
-                "gateway-receiver: a gateway says that it is without {} to {}: {:?}",
-                gap.from, gap.until, gap.cause
-            );
-        }
+        // What is missing is in the queue, in its place.
+        outcome?;
     }
 }
 

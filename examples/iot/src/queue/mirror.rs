@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use iot_core::DeviceId;
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent, StreamServer, StreamSink};
 use iot_queue::sink::{Intake, QueueSink};
-use iot_queue::{CursorId, FileStorage, MaxLag, Offset, Queue, Seek};
+use iot_queue::{CursorError, FileStorage, MaxLag, Offset, Queue, Seek};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
@@ -26,13 +26,24 @@ const MAX_FEEDS: usize = 65_536;
 /// The longest payload that comes over a connection.
 const MAX_PAYLOAD: u32 = 1 << 20;
 
+/// The cursor of a mirror that moves messages, while it runs.
+const MOVING: &str = "mirror";
+
+/// What becomes of messages that have arrived at the other side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhatArrived {
+    /// They stay for whoever else consumes them.
+    Stays,
+    /// They are acknowledged.
+    Goes,
+}
+
 struct Mirroring {
     path: PathBuf,
     queue: Queue<FileStorage>,
     clock: Clock,
     mirror: Mirror,
-    /// What goes behind the messages; without one they are acknowledged.
-    cursor: Option<CursorId>,
+    what_arrived: WhatArrived,
     let_go_of: Offset,
     origin: DeviceId,
 }
@@ -59,29 +70,31 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
     let path = path.ok_or_else(directory::no_directory)?;
     let to = to.ok_or_else(|| Failure::Usage("--to is missing".into()))?;
     let (mut queue, clock) = directory::open(&path, Memory::default())?;
-    let mut start = Offset::START;
-    let mut cursor = None;
-    if let Some(name) = copy {
-        let id = queue.open_cursor(&name, Seek::Oldest, MaxLag::UNLIMITED).map_err(|error| refused(&path, &error))?;
-        start = queue.cursors().find(|status| status.id == id).map_or(start, |status| status.position);
-        cursor = Some(id);
-    }
-    // What opening the queue found counts as durable; what the log no longer holds was let go of.
-    start = start.max(queue.oldest());
-    let mirror = Mirror::new(MirrorConfig::default(), queue.epoch(), start, u64::from_le_bytes(random()?));
+    let what_arrived = if copy.is_some() { WhatArrived::Stays } else { WhatArrived::Goes };
+    let name = copy.as_deref().unwrap_or(MOVING);
+    let fail = |error: CursorError| refused(&path, &error);
+    let cursor = queue.open_cursor(name, Seek::Oldest, MaxLag::UNLIMITED).map_err(fail)?;
+    let seed = u64::from_le_bytes(random()?);
+    let mirror = Mirror::new(MirrorConfig::default(), &queue, cursor, seed).map_err(fail)?;
     let mut mirroring = Mirroring {
         origin: origin.unwrap_or_else(|| origin_of(&queue)),
-        let_go_of: start,
+        let_go_of: mirror.confirmed(),
+        what_arrived,
         path,
         queue,
         clock,
         mirror,
-        cursor,
     };
-    match to.to_str().and_then(|to| to.strip_prefix("tcp:")) {
-        Some(address) => mirroring.send_to(address, patience)?,
-        None => mirroring.copy_to(Path::new(&to), memory)?,
+    let outcome = match to.to_str().and_then(|to| to.strip_prefix("tcp:")) {
+        Some(address) => mirroring.send_to(address, patience),
+        None => mirroring.copy_to(Path::new(&to), memory),
+    };
+    // Acknowledgements say the same, and nothing is held for a mirror that may not come again.
+    if mirroring.what_arrived == WhatArrived::Goes {
+        mirroring.queue.delete_cursor(cursor).map_err(|error| refused(&mirroring.path, &error))?;
+        mirroring.queue.commit().map_err(|error| refused(&mirroring.path, &error))?;
     }
+    outcome?;
     let stats = mirroring.mirror.stats();
     println!("{} entries, up to {}", stats.acknowledged, mirroring.mirror.acknowledged());
     mirroring.queue.close().map_err(|error| refused(&mirroring.path, &error))?;
@@ -102,7 +115,7 @@ impl Mirroring {
         let mut intake = Intake::new(MAX_FEEDS);
         intake.recover(&target).map_err(|error| refused(to, &error))?;
         let mut sink = QueueSink::new(&mut target, &mut intake, self.origin);
-        let outcome = self.mirror.drive(self.clock.now(), &self.queue, &mut sink);
+        let outcome = self.mirror.drive(self.clock.now(), &mut self.queue, &mut sink);
         // What has arrived has, whatever came of the rest.
         self.let_go()?;
         outcome.map_err(|error| refused(to, &error))?;
@@ -141,7 +154,7 @@ impl Mirroring {
         let (mut sink, mut buffer) = (StreamSink::new(self.origin), [0; 4096]);
         let asked = self.mirror.stats().asked;
         while !self.is_done() {
-            self.mirror.drive(self.clock.now(), &self.queue, &mut sink).map_err(told)?;
+            self.mirror.drive(self.clock.now(), &mut self.queue, &mut sink).map_err(told)?;
             if self.mirror.is_halted() {
                 return Ok(());
             }
@@ -156,7 +169,7 @@ impl Mirroring {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error),
             }
-            self.mirror.drive(self.clock.now(), &self.queue, &mut sink).map_err(told)?;
+            self.mirror.drive(self.clock.now(), &mut self.queue, &mut sink).map_err(told)?;
         }
         Ok(())
     }
@@ -170,12 +183,9 @@ impl Mirroring {
         let confirmed = self.mirror.confirmed();
         if confirmed > self.let_go_of {
             self.let_go_of = confirmed;
-            match self.cursor {
-                Some(cursor) => {
-                    self.queue.advance_cursor(cursor, confirmed).map_err(|error| refused(&self.path, &error))
-                }
-                None => self.queue.ack_before(confirmed).map(drop).map_err(|error| refused(&self.path, &error)),
-            }?;
+            if self.what_arrived == WhatArrived::Goes {
+                self.queue.ack_before(confirmed).map_err(|error| refused(&self.path, &error))?;
+            }
             self.queue.commit().map_err(|error| refused(&self.path, &error))?;
         }
         Ok(())
@@ -257,8 +267,9 @@ fn receive(mut stream: &TcpStream, receiver: &Mutex<(Queue<FileStorage>, Intake)
         let outcome = server.handle_input(&buffer[..octets], queue, intake);
         drop(receiver);
         stream.write_all(&server.poll_output())?;
-        for gap in outcome.map_err(io::Error::other)?.gaps {
-            eprintln!("iot: messages {} to {} of a log are missing: {:?}", gap.from, gap.until, gap.cause);
+        for notice in outcome.map_err(io::Error::other)?.gaps {
+            let gap = notice.gap;
+            eprintln!("iot: messages {} to {} of a log are missing: {}", gap.from, gap.until, gap.cause.name());
         }
     }
 }

@@ -9,8 +9,8 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, RetentionPolicy};
 use async_nats::{Client, HeaderValue, Message, Subject, Subscriber, jetstream};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use iot_queue::sink::{Answer, ResumePoint};
-use iot_queue::{Entry, Epoch, Offset};
+use iot_queue::sink::{Answer, Forwarded, ResumePoint};
+use iot_queue::{Epoch, GapNotice, Offset};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -30,9 +30,12 @@ const WRONG_LAST_SEQUENCE: u64 = 10071;
 /// JetStream: there is no message; what it answers to a question about a subject's last.
 const NO_MESSAGE: u64 = 10037;
 
+/// Octets of a header of a notice, at the most.
+const LONGEST_HEADER: usize = 128;
+
 pub(crate) enum Command {
     Ask { turn: u64, feed: Epoch },
-    Send { turn: u64, entries: Vec<Entry> },
+    Send { turn: u64, entries: Vec<Forwarded> },
 }
 
 /// What was said, and to which question.
@@ -49,12 +52,17 @@ pub struct Driver {
     said: mpsc::UnboundedSender<Said>,
     inbox: String,
     chain: Chain,
+    /// Where a log goes on whose last message but the one that was refused was acknowledged, and the sequence of that.
+    refused: Option<(Epoch, Offset, u64)>,
 }
 
 /// What is under way on one subject, each message behind the one before it.
 #[derive(Debug, Default)]
 struct Chain {
     turn: u64,
+    feed: Option<Epoch>,
+    /// The end of the last message that was acknowledged in this turn, and its sequence.
+    stored: Option<(Offset, u64)>,
     subject: Option<Subject>,
     /// The sequence that the last message of the subject will have when the next one comes.
     last: u64,
@@ -64,6 +72,14 @@ struct Chain {
     ends: VecDeque<Offset>,
     /// The number of the first of these, and of the next that is published.
     numbers: (u64, u64),
+}
+
+/// What became of a message.
+enum Heard {
+    /// It is in the stream, which has everything before this place.
+    Stored(Offset),
+    /// Another one stands where it was to stand.
+    Refused,
 }
 
 /// What JetStream answers to a message.
@@ -91,7 +107,7 @@ impl Driver {
         let (mut context, inbox) = (jetstream::new(client.clone()), client.new_inbox());
         // Shorter than a mirror waits: a question that is lost with a connection holds up the next one.
         context.set_timeout(ANSWER_WITHIN);
-        Self { client, context, stream, prefix, commands, said, inbox, chain: Chain::default() }
+        Self { client, context, stream, prefix, commands, said, inbox, chain: Chain::default(), refused: None }
     }
 
     /// Works until the sink is dropped.
@@ -122,10 +138,18 @@ impl Driver {
 
     async fn ask(&mut self, turn: u64, feed: Epoch) {
         let subject = Subject::from(format!("{}.{}", self.prefix, hexadecimal(feed.as_bytes())));
+        let refused = std::mem::take(&mut self.refused).filter(|&(refused, ..)| refused == feed);
         self.chain = Chain { turn, ..Chain::default() };
-        match self.find_end(&subject).await {
+        // After a refusal the acknowledgements before it have told all. Should that be wrong, because somebody else writes
+        // to the subject, then the first message is refused, nothing was acknowledged, and the server is asked.
+        let end = match refused {
+            Some((_, until, last)) => Ok((ResumePoint::From(until), last, last)),
+            None => self.find_end(&subject).await,
+        };
+        match end {
             Ok((point, last, stream_last)) => {
-                self.chain = Chain { turn, subject: Some(subject), last, stream_last, ..Chain::default() };
+                let (feed, subject) = (Some(feed), Some(subject));
+                self.chain = Chain { turn, feed, subject, last, stream_last, ..Chain::default() };
                 self.say(Ok(Answer::Resume(point)));
             }
             Err(error) => self.fail(error),
@@ -164,17 +188,23 @@ impl Driver {
         }
     }
 
-    async fn send(&mut self, turn: u64, entries: Vec<Entry>) {
+    async fn send(&mut self, turn: u64, entries: Vec<Forwarded>) {
         let Some(subject) = self.chain.subject.clone().filter(|_| turn == self.chain.turn) else { return };
         for entry in entries {
             let mut headers = headers_of(&entry);
             headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(self.chain.last));
-            let (end, payload) = match entry {
-                Entry::Message(message) => (message.offset.next(), Bytes::from(message.payload)),
-                Entry::Gap(gap) => (gap.until, Bytes::new()),
+            let end = entry.end();
+            let payload = match entry {
+                Forwarded::Message(message) => message.payload,
+                Forwarded::Gap(notice) => self.payload_of(&notice, headers.len()),
             };
             let reply = format!("{}.{turn}.{}", self.inbox, self.chain.numbers.1);
-            if self.client.publish_with_reply_and_headers(subject.clone(), reply, headers, payload).await.is_err() {
+            if self
+                .client
+                .publish_with_reply_and_headers(subject.clone(), reply, headers, Bytes::from(payload))
+                .await
+                .is_err()
+            {
                 return self.fail(JetStreamError::Disconnected);
             }
             self.chain.numbers.1 += 1;
@@ -184,21 +214,35 @@ impl Driver {
         }
     }
 
+    /// The octets of a notice: without its claim, where the server does not take messages as long as that.
+    fn payload_of(&self, notice: &GapNotice, headers: usize) -> Vec<u8> {
+        let (whole, longest) = (notice.to_vec(), self.client.server_info().max_payload);
+        // Names and values of headers are short.
+        if whole.len() + headers * LONGEST_HEADER <= longest { whole } else { GapNotice::unsigned(notice.gap).to_vec() }
+    }
+
     /// Hears an answer, and those that came with it.
     fn hear(&mut self, answer: Message, answers: &mut Subscriber) {
-        let mut until = self.hear_one(&answer);
-        while self.chain.subject.is_some() {
-            let Some(Some(answer)) = answers.next().now_or_never() else { break };
-            until = self.hear_one(&answer).or(until);
+        let (mut until, mut next) = (None, Some(answer));
+        while let Some(answer) = next {
+            match self.hear_one(&answer) {
+                Some(Heard::Stored(end)) => until = Some(end),
+                Some(Heard::Refused) => {
+                    until.into_iter().for_each(|until| self.say(Ok(Answer::Acknowledged(until))));
+                    return self.say(Ok(Answer::Refused));
+                }
+                // It was of an earlier turn, or it was a failure, and that was said.
+                None => {}
+            }
+            next = if self.chain.subject.is_some() { answers.next().now_or_never().flatten() } else { None };
         }
-        // Nothing is said after a refusal, but what was stored before it is.
         if let Some(until) = until.filter(|_| self.chain.subject.is_some()) {
             self.say(Ok(Answer::Acknowledged(until)));
         }
     }
 
-    /// The end of what is stored, if this says so. Answers come in the order in which the stream takes messages.
-    fn hear_one(&mut self, answer: &Message) -> Option<Offset> {
+    /// What became of the next message, if this says so. Answers come in the order in which the stream takes messages.
+    fn hear_one(&mut self, answer: &Message) -> Option<Heard> {
         self.chain.subject.as_ref()?;
         let mut names = answer.subject.rsplitn(3, '.');
         let (number, turn) = (names.next()?.parse::<u64>().ok()?, names.next()?.parse::<u64>().ok()?);
@@ -209,14 +253,16 @@ impl Driver {
             Ok(PubAck { error: None, seq }) if seq > 0 => {
                 self.chain.numbers.0 += 1;
                 let end = self.chain.ends.pop_front();
+                self.chain.stored = end.map(|end| (end, seq));
                 if self.chain.ends.is_empty() {
                     (self.chain.last, self.chain.stream_last) = (seq, seq);
                 }
-                return end;
+                return end.map(Heard::Stored);
             }
             Ok(PubAck { error: Some(PubError { err_code: WRONG_LAST_SEQUENCE }), .. }) => {
-                self.say(Ok(Answer::Refused));
+                self.refused = self.chain.feed.zip(self.chain.stored).map(|(feed, (until, last))| (feed, until, last));
                 self.chain.subject = None;
+                return Some(Heard::Refused);
             }
             Ok(PubAck { error, .. }) => {
                 let code = error.map_or(0, |error| error.err_code);

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use async_nats::{HeaderMap, HeaderValue};
-use iot_queue::{Entry, GapCause, Lane, Offset};
+use iot_queue::sink::Forwarded;
+use iot_queue::{GapCause, Lane, Offset};
 
 const ENTRY: &str = "Iot-Entry";
 const POSITION: &str = "Iot-Position";
@@ -18,8 +19,8 @@ pub struct EntryHeaders {
     pub from: Offset,
     /// The place behind it.
     pub until: Offset,
-    /// Whether the places are a gap.
-    pub is_gap: bool,
+    /// Why the places are missing, if they are: the payload is a [`GapNotice`](iot_queue::GapNotice) then.
+    pub gap: Option<GapCause>,
 }
 
 impl EntryHeaders {
@@ -33,12 +34,13 @@ impl EntryHeaders {
         match value.split_once(' ') {
             None => {
                 let from = number(value)?;
-                Ok(Self { from, until: from.next(), is_gap: false })
+                Ok(Self { from, until: from.next(), gap: None })
             }
-            Some((range, _cause)) => {
+            Some((range, cause)) => {
+                let cause = GapCause::from_name(cause).ok_or(HeaderError::Malformed)?;
                 let (from, until) = range.split_once('-').ok_or(HeaderError::Malformed)?;
                 let (from, until) = (number(from)?, number(until)?);
-                if from < until { Ok(Self { from, until, is_gap: true }) } else { Err(HeaderError::Malformed) }
+                if from < until { Ok(Self { from, until, gap: Some(cause) }) } else { Err(HeaderError::Malformed) }
             }
         }
     }
@@ -57,10 +59,10 @@ pub enum HeaderError {
 }
 
 /// The headers of an entry.
-pub(crate) fn headers_of(entry: &Entry) -> HeaderMap {
+pub(crate) fn headers_of(entry: &Forwarded) -> HeaderMap {
     let mut headers = HeaderMap::new();
     match entry {
-        Entry::Message(message) => {
+        Forwarded::Message(message) => {
             headers.insert(ENTRY, HeaderValue::from(message.offset.number()));
             if let Some(position) = &message.position {
                 headers.insert(POSITION, position.to_string().as_str());
@@ -75,16 +77,9 @@ pub(crate) fn headers_of(entry: &Entry) -> HeaderMap {
                 headers.insert(LANE, HeaderValue::from(u64::from(message.lane.number())));
             }
         }
-        Entry::Gap(gap) => {
-            let cause = match gap.cause {
-                GapCause::Damaged => "damaged",
-                GapCause::Uncertain => "uncertain",
-                GapCause::Expired => "expired",
-                GapCause::Dropped => "dropped",
-                GapCause::Filtered => "filtered",
-                _ => "other",
-            };
-            headers.insert(ENTRY, format!("{}-{} {cause}", gap.from, gap.until).as_str());
+        Forwarded::Gap(notice) => {
+            let gap = notice.gap;
+            headers.insert(ENTRY, format!("{}-{} {}", gap.from, gap.until, gap.cause.name()).as_str());
         }
     }
     headers
@@ -100,14 +95,14 @@ pub(crate) fn hexadecimal(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iot_queue::{Gap, Stored};
+    use iot_queue::{Gap, GapNotice, Stored};
 
     #[test]
     fn headers_say_which_places_an_entry_takes() {
         let gap = Gap { from: Offset::new(7), until: Offset::new(900), cause: GapCause::Expired };
-        let headers = headers_of(&Entry::Gap(gap));
+        let headers = headers_of(&Forwarded::Gap(GapNotice::unsigned(gap)));
         assert_eq!(headers.get(ENTRY).map(HeaderValue::as_str), Some("7-900 expired"));
-        let read = EntryHeaders { from: gap.from, until: gap.until, is_gap: true };
+        let read = EntryHeaders { from: gap.from, until: gap.until, gap: Some(GapCause::Expired) };
         assert_eq!(EntryHeaders::read(&headers), Ok(read));
 
         let message = Stored {
@@ -118,17 +113,17 @@ mod tests {
             id: None,
             payload: Vec::new(),
         };
-        let headers = headers_of(&Entry::Message(message));
+        let headers = headers_of(&Forwarded::Message(message));
         assert_eq!(headers.get(KEY).map(HeaderValue::as_str), Some("00ff"));
         assert_eq!(headers.get(LANE).map(HeaderValue::as_str), Some("0"));
-        let read = EntryHeaders { from: Offset::new(12), until: Offset::new(13), is_gap: false };
+        let read = EntryHeaders { from: Offset::new(12), until: Offset::new(13), gap: None };
         assert_eq!(EntryHeaders::read(&headers), Ok(read));
     }
 
     #[test]
     fn refuses_headers_of_others() {
         assert_eq!(EntryHeaders::read(&HeaderMap::new()), Err(HeaderError::Missing));
-        for value in ["", "-", "x", "1-", "5-5 expired", "9-2 expired", "-1"] {
+        for value in ["", "-", "x", "1-", "5-5 expired", "9-2 expired", "-1", "1-2", "1-2 other"] {
             let mut headers = HeaderMap::new();
             headers.insert(ENTRY, value);
             assert_eq!(EntryHeaders::read(&headers), Err(HeaderError::Malformed), "{value:?}");

@@ -11,7 +11,7 @@
 //! use iot_queue::mirror::Mirror;
 //! use iot_queue::shared::{Clock, SharedQueue};
 //! use iot_queue::{CursorId, FileStorage};
-//! use iot_queue_nats::{JetStreamSink, LetGo, forward, mirror_config};
+//! use iot_queue_nats::{JetStreamSink, forward, mirror_config};
 //!
 //! async fn run<C: Clock>(
 //!     queue: SharedQueue<FileStorage, C>,
@@ -21,12 +21,8 @@
 //!     let client = async_nats::connect("nats.example.org").await?;
 //!     let (mut sink, driver) = JetStreamSink::new(client, "READINGS", "readings.gateway-7");
 //!     tokio::spawn(driver.run());
-//!     let (epoch, place) = queue.with(|queue, _| {
-//!         let place = queue.cursors().find(|status| status.id == cursor).map(|status| status.position);
-//!         (queue.epoch(), place.unwrap_or_default())
-//!     });
-//!     let mut mirror = Mirror::new(mirror_config(), epoch, place, seed);
-//!     forward(&queue, &mut mirror, &mut sink, LetGo::Advance(cursor)).await?;
+//!     let mut mirror = queue.with(|queue, _| Mirror::new(mirror_config(), queue, cursor, seed))?;
+//!     forward(&queue, &mut mirror, &mut sink).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -57,11 +53,12 @@
 //!
 //! # What is in a message
 //!
-//! The payload is that of the queue. The headers, where there is something to say:
+//! The payload is that of the queue; in the place of messages that are missing, a [`GapNotice`](iot_queue::GapNotice),
+//! with the signed claim of whoever dropped them. The headers, where there is something to say:
 //!
 //! | header | value |
 //! | --- | --- |
-//! | `Iot-Entry` | the offset of a message; of a gap, `FROM-UNTIL CAUSE`, half open, with an empty payload |
+//! | `Iot-Entry` | the offset of a message; of a gap, `FROM-UNTIL CAUSE`, half open |
 //! | `Iot-Position` | `SOURCE/STREAM/INCARNATION/SEQUENCE`, as `iot_core::Position` prints it |
 //! | `Iot-Key`, `Iot-Id` | hexadecimal |
 //! | `Iot-Lane` | 0 to 7 |
@@ -87,5 +84,5 @@ mod sink;
 
 pub use crate::driver::Driver;
 pub use crate::entry::{EntryHeaders, HeaderError};
-pub use crate::forward::{ForwardError, LetGo, forward};
+pub use crate::forward::{ForwardError, forward};
 pub use crate::sink::{JetStreamError, JetStreamSink, mirror_config};

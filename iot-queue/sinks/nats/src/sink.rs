@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_nats::Client;
+use iot_queue::Epoch;
 use iot_queue::mirror::MirrorConfig;
-use iot_queue::sink::{Answer, Sink};
-use iot_queue::{Entry, Epoch};
+use iot_queue::sink::{Answer, Forwarded, Sink};
 use tokio::sync::mpsc;
 
 use crate::driver::{Command, Driver, Said};
@@ -56,7 +56,7 @@ impl Sink for JetStreamSink {
         self.command(Command::Ask { turn: self.turn, feed })
     }
 
-    fn send(&mut self, entries: &[Entry]) -> Result<(), JetStreamError> {
+    fn send(&mut self, entries: &[Forwarded]) -> Result<(), JetStreamError> {
         self.command(Command::Send { turn: self.turn, entries: entries.to_vec() })
     }
 

@@ -2,6 +2,8 @@ use std::string::String;
 use std::vec;
 
 use super::*;
+use crate::gap::GapNotice;
+use crate::offset::{Gap, GapCause};
 
 fn vectors() -> Vec<(String, Vec<u8>)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats/mirror.md");
@@ -18,15 +20,24 @@ fn vectors() -> Vec<(String, Vec<u8>)> {
     section.lines().filter(|line| !line.is_empty()).map(line).collect()
 }
 
+fn gap_of(from: u64, until: u64, cause: GapCause) -> GapNotice {
+    GapNotice::unsigned(Gap { from: Offset::new(from), until: Offset::new(until), cause })
+}
+
 fn frames() -> Vec<Frame<'static>> {
-    let cause = Cause::Expired;
+    static CLAIMED: std::sync::OnceLock<[GapNotice; 2]> = std::sync::OnceLock::new();
+    let [bare, claimed] = CLAIMED.get_or_init(|| {
+        let dropped = gap_of(100, 1000, GapCause::Dropped);
+        [gap_of(100, 1000, GapCause::Expired), GapNotice { claim: vec![1, 2], signature: vec![3], ..dropped }]
+    });
     let message = MessageFrame { offset: 100, payload: b"hello", position: None, key: None, lane: None, id: None };
     vec![
         Frame::Hello(Hello { version: VERSION, feed: [1, 2, 3, 4, 5, 6, 7, 8], origin: [9; 32] }),
-        Frame::Welcome(Welcome { version: VERSION, next: Some(100) }),
-        Frame::Welcome(Welcome { version: VERSION, next: None }),
+        Frame::Welcome(Welcome { version: VERSION, next: Some(100), max_payload: 65_536 }),
+        Frame::Welcome(Welcome { version: VERSION, next: None, max_payload: 65_536 }),
         Frame::Message(message),
-        Frame::Gap(GapFrame { from: 100, until: 1000, cause }),
+        Frame::Gap(GapItem::of(bare)),
+        Frame::Gap(GapItem::of(claimed)),
         Frame::Acknowledged(65_536),
         Frame::Fault(StreamFault::Full),
     ]
@@ -63,12 +74,12 @@ fn whole_message() -> Stored {
 
 #[test]
 fn entries_come_back_and_stay_within_the_limits() {
-    let gap = |cause| Entry::Gap(Gap { from: Offset::new(3), until: Offset::new(u64::MAX), cause });
+    let gap = |cause| Forwarded::Gap(gap_of(3, u64::MAX, cause));
     let whole = whole_message();
     let bare = Stored { position: None, key: None, lane: Lane::NORMAL, id: None, payload: Vec::new(), ..whole.clone() };
     use GapCause::{Damaged, Dropped, Expired, Filtered, Uncertain};
     let gaps = [Damaged, Uncertain, Expired, Dropped, Filtered].map(gap);
-    for entry in [Entry::Message(whole), Entry::Message(bare)].into_iter().chain(gaps) {
+    for entry in [Forwarded::Message(whole), Forwarded::Message(bare)].into_iter().chain(gaps) {
         let mut written = Vec::new();
         Frame::of(&entry).write(&mut written);
         assert!(written.len() <= 300 + MAX_OVERHEAD);
@@ -78,8 +89,8 @@ fn entries_come_back_and_stay_within_the_limits() {
 
 #[test]
 fn a_gap_that_ends_before_it_begins_and_a_lane_that_is_none_are_no_entries() {
-    let gap = Frame::Gap(GapFrame { from: 7, until: 7, cause: Cause::Damaged });
-    assert_eq!(gap.into_entry(), None);
+    let gap = gap_of(7, 7, GapCause::Damaged);
+    assert_eq!(Frame::Gap(GapItem::of(&gap)).into_entry(), None);
     let message = MessageFrame { offset: 0, payload: b"", position: None, key: None, lane: Some(8), id: None };
     assert_eq!(Frame::Message(message).into_entry(), None);
     assert_eq!(Frame::Acknowledged(1).into_entry(), None);
@@ -87,7 +98,7 @@ fn a_gap_that_ends_before_it_begins_and_a_lane_that_is_none_are_no_entries() {
 
 #[test]
 fn rejects_every_truncation_and_trailing_octets() {
-    let entry = Entry::Message(whole_message());
+    let entry = Forwarded::Message(whole_message());
     for frame in frames().into_iter().chain([Frame::of(&entry)]) {
         let octets = cbor::to_vec(&frame);
         for len in 0..octets.len() {
@@ -100,7 +111,7 @@ fn rejects_every_truncation_and_trailing_octets() {
 /// A flipped bit is refused or read as another frame, which is written as it was read: nothing is read two ways.
 #[test]
 fn a_flipped_bit_is_refused_or_makes_another_frame() {
-    let entry = Entry::Message(whole_message());
+    let entry = Forwarded::Message(whole_message());
     for frame in frames().into_iter().chain([Frame::of(&entry)]) {
         let octets = cbor::to_vec(&frame);
         for bit in 0..octets.len() * 8 {
