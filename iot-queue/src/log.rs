@@ -42,6 +42,9 @@ pub(crate) use self::window::Window;
 /// Records wait in memory for their write up to so many octets; more than that only a batch brings together.
 const WRITE_AT: u32 = 1024 * 1024;
 
+/// The commit, which never is, that frees a segment in which a loss was found that the owner has not heard of.
+const UNTOLD: u64 = u64::MAX;
+
 /// A log over the segments of a medium. The last segment takes records; the first is the first that is free again.
 #[derive(Debug)]
 pub(crate) struct Log<S> {
@@ -160,21 +163,31 @@ impl<S: Storage> Log<S> {
         settled
     }
 
-    /// Notes that the medium does not hold a message.
+    /// Notes that the medium does not hold a message. Its segment stays until [`tell_losses`](Self::tell_losses).
     pub(crate) fn lose(&mut self, number: u64) {
         self.traffic.quarantined += 1;
+        let is_guest = self.moved.contains_key(&number);
         let guest = self.lose_guest(number);
         let in_place = self.segment_of(number).is_some_and(|at| {
-            // The commit that this call may end with does not free the segment: then nobody would hear of the loss.
-            self.segments[at].settled_in = self.commits + 2;
-            self.segments[at].lose(number)
+            let segment = &mut self.segments[at];
+            segment.settled_in = if is_guest { segment.settled_in } else { UNTOLD };
+            segment.lose(number)
         });
         self.unsettled -= u64::from(guest || in_place);
     }
 
+    /// Notes that the owner could hear of all losses: from the next commit on nothing of them has to be kept.
+    pub(crate) fn tell_losses(&mut self) {
+        let told = self.commits + 1;
+        let untold = self.segments.iter_mut().filter(|segment| segment.settled_in == UNTOLD);
+        untold.for_each(|segment| segment.settled_in = told);
+    }
+
     /// Reads a message through `window`, and believes it only when both of its checksums hold.
     pub(crate) fn read<'w>(&self, number: u64, window: &'w mut Window) -> Result<Lookup<'w>, StorageError> {
-        let damaged = Ok(Lookup::Lost(GapCause::Damaged));
+        // After a failure nothing says that the medium has what no sync covered.
+        let in_doubt = self.failed.is_some() && number >= self.durable;
+        let damaged = Ok(Lookup::Lost(if in_doubt { GapCause::Uncertain } else { GapCause::Damaged }));
         if self.is_lost_guest(number) {
             return damaged;
         }

@@ -158,6 +158,7 @@ impl<S: Storage> Queue<S> {
     /// # Errors
     /// See [`CommitError`].
     pub fn commit(&mut self) -> Result<Offset, CommitError> {
+        self.log.tell_losses();
         let budget = self.budget();
         self.commit_all().map(Offset::new).map_err(|error| CommitError::from_log(error, budget))
     }
@@ -165,6 +166,7 @@ impl<S: Storage> Queue<S> {
     /// Tells the time: leases run out, delays end, and messages whose time to live has passed become
     /// [gaps](GapCause::Expired). Early, late and repeated calls do no harm; other calls that take `now` do the same.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.log.tell_losses();
         let now = self.clock.tell(now);
         self.advance(now);
     }
@@ -342,6 +344,7 @@ impl<S: Storage> Queue<S> {
 
     /// Takes messages in that are not known and not too long.
     fn enter_checked(&mut self, messages: &[Message<'_>]) -> Result<Offset, AppendError> {
+        self.log.tell_losses();
         for message in messages {
             if let Some(len) = message.key.map(<[u8]>::len).filter(|&len| len > metadata::MAX_KEY_LEN) {
                 return Err(AppendError::KeyTooLong { len, limit: metadata::MAX_KEY_LEN });

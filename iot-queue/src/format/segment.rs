@@ -61,6 +61,8 @@ pub(crate) struct Cut {
     pub(crate) end: u32,
     /// The low half of the generation of the life that ended.
     pub(crate) generation: u32,
+    /// Whether a record of this life has to say what is uncertain in the one that ended.
+    pub(crate) is_doubtful: bool,
 }
 
 /// What the octets where a header should be turned out to be.
@@ -99,7 +101,8 @@ impl SegmentHeader {
         block[32..40].copy_from_slice(&self.first.to_le_bytes());
         block[40..48].copy_from_slice(&self.retired_below.to_le_bytes());
         block[48..52].copy_from_slice(&self.len.to_le_bytes());
-        if let Some(Cut { end, generation }) = self.cut {
+        if let Some(Cut { end, generation, is_doubtful }) = self.cut {
+            block[11] = is_doubtful.into();
             block[52..56].copy_from_slice(&end.to_le_bytes());
             block[56..60].copy_from_slice(&generation.to_le_bytes());
         }
@@ -283,6 +286,7 @@ fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
         cut: Some(Cut {
             end: u32::from_le_bytes(octets(&block, 52)),
             generation: u32::from_le_bytes(octets(&block, 56)),
+            is_doubtful: block[11] & 1 == 1,
         })
         .filter(|cut| cut.end > 0),
     })
@@ -309,7 +313,7 @@ mod tests {
         generation: 5,
         first: 900,
         retired_below: 3,
-        cut: Some(Cut { end: 2048, generation: 4 }),
+        cut: Some(Cut { end: 2048, generation: 4, is_doubtful: true }),
     };
 
     #[test]

@@ -9,7 +9,7 @@ use crate::format::segment::{self, Contents, Cut, Sealed, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
 use super::segment_state::{Phase, Segment};
-use super::{Log, LogError};
+use super::{Log, LogError, UNTOLD};
 
 /// Records that were written and not synced are kept in memory up to so many octets, to be written again elsewhere should
 /// the sync fail; beyond that a failure leaves the log read-only.
@@ -150,6 +150,15 @@ impl<S: Storage> Log<S> {
         tail.end += len;
     }
 
+    /// Encodes a record of what is uncertain. Where it names messages of earlier lives the footer places it.
+    pub(super) fn enter_uncertainties(&mut self, numbers: Vec<core::ops::Range<u64>>) {
+        let tail = self.tail_mut();
+        if numbers.iter().any(|numbers| numbers.start < tail.header.first) {
+            tail.controls.push(tail.end);
+        }
+        self.enter_ranges(record::UNCERTAINTIES, numbers);
+    }
+
     /// Goes on to the next segment until the last one is one that `fits`.
     pub(super) fn go_on_where(&mut self, fits: impl Fn(&Segment, u32) -> bool) -> Result<(), LogError> {
         while !fits(self.tail(), self.segment_len) {
@@ -221,7 +230,7 @@ impl<S: Storage> Log<S> {
     /// it holds without reading it, and names what is missing then, be it the last.
     pub(crate) fn close(mut self) -> Result<S, LogError> {
         self.commit()?;
-        if self.tail().phase == Phase::Open {
+        if self.tail().phase == Phase::Open && self.tail().has_room_for_footer(self.segment_len) {
             self.write_footer(Sealed::Closed).map_err(LogError::Storage)?;
         }
         Ok(self.storage)
@@ -229,6 +238,7 @@ impl<S: Storage> Log<S> {
 
     /// Writes the footer of the last segment, and syncs it.
     fn seal(&mut self) -> Result<(), LogError> {
+        self.shorten_footer();
         if let Err(cause) = self.write_footer(Sealed::Full) {
             return self.go_on_elsewhere(cause);
         }
@@ -237,6 +247,15 @@ impl<S: Storage> Log<S> {
         self.tail_mut().phase = Phase::Sealed;
         self.durable = self.next();
         Ok(())
+    }
+
+    /// Takes ranges out of the footer of the last segment that do not fit in it, to be recorded in the next: a record of
+    /// acknowledgements between two others joins what they name, and its loss takes them apart again.
+    fn shorten_footer(&mut self) {
+        while !self.tail().has_room_for_footer(self.segment_len) {
+            let Some(range) = self.tail_mut().recorded.pop_first() else { break };
+            self.unrecorded.insert_range(range);
+        }
     }
 
     fn write_footer(&mut self, sealed: Sealed) -> Result<(), StorageError> {
@@ -251,9 +270,12 @@ impl<S: Storage> Log<S> {
             end: tail.end,
         };
         segment::encode_footer(&tail.header, sealed, contents, &mut footer);
-        let position = self.segment_len - footer.len() as u32;
-        self.storage.write_at(number, position, &footer)?;
-        self.traffic.written += footer.len() as u64;
+        // A life without one is read record by record.
+        if self.tail().has_room_for_footer(self.segment_len) {
+            let position = self.segment_len - footer.len() as u32;
+            self.storage.write_at(number, position, &footer)?;
+            self.traffic.written += footer.len() as u64;
+        }
         #[cfg(iot_fault)]
         if fault::is_off(Guard::MoveSync) && self.tail().guests.iter().any(|&(_, entry)| entry >= self.tail().synced) {
             return Ok(());
@@ -313,7 +335,8 @@ impl<S: Storage> Log<S> {
     }
 
     pub(super) fn front_is_settled(&self) -> bool {
-        self.segments.len() > 1 && self.is_settled(&self.segments[0])
+        let front = &self.segments[0];
+        self.segments.len() > 1 && front.settled_in != UNTOLD && self.is_settled(front)
     }
 
     fn is_settled(&self, segment: &Segment) -> bool {

@@ -133,14 +133,16 @@ impl<S: Storage> Log<S> {
         core::mem::take(&mut self.recovered)
     }
 
-    /// Enters everything that stands if the last segment may lack it. Until a commit covers that, no segment is freed:
-    /// an earlier one may be the last that says so.
+    /// Enters everything that stands, if the last segment may lack some. Until a commit covers that, no segment is freed:
+    /// an earlier one may be the last that says so. Room that acknowledgements need is not touched: where there is no
+    /// other, this waits until everything in the oldest segment is acknowledged.
     pub(crate) fn enter_due_standing(&mut self) -> Result<(), LogError> {
         if self.standing_due {
             let (octets, count) = self.standing.len();
-            if self.tail().takes(octets + count * ALIGNMENT, self.segment_len) {
+            let fits = self.tail().takes(octets + count * ALIGNMENT, self.segment_len);
+            if count == 0 || (fits && self.has_room_for_standing_again()) {
                 self.enter_standing();
-            } else if count > 0 && (!self.free.is_empty() || self.front_is_settled()) {
+            } else if self.front_is_settled() || (!fits && !self.free.is_empty()) {
                 self.rotate()?;
             } else {
                 return Ok(());
@@ -173,7 +175,7 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// The control record at `place`, if both of its checksums hold.
+/// The control record at `place`, or the record of what is uncertain in earlier lives, if both of its checksums hold.
 pub(super) fn read_control<S: Storage>(
     storage: &S,
     segment: &Segment,
@@ -185,7 +187,8 @@ pub(super) fn read_control<S: Storage>(
         return Ok(None);
     }
     let header = RecordHeader::decode_or_correct(&octets(bytes, 0), segment.seed, place);
-    let Some(header) = header.filter(|header| header.kind >= record::FIRST_CONTROL) else { return Ok(None) };
+    let is_placed = |kind| kind == record::UNCERTAINTIES || kind >= record::FIRST_CONTROL;
+    let Some(header) = header.filter(|header| is_placed(header.kind)) else { return Ok(None) };
     let body = window.get_around(storage, segment, place + record::HEADER_LEN, header.body_len(), segment.end)?;
     let sound = body.len() == header.body_len() as usize && record::body_matches(&header, segment.seed, body);
     Ok(sound.then(|| Control { kind: header.kind, payload: body.to_vec() }))

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
+use super::segment_state::Phase;
 use super::{Log, LogError};
 use crate::format::record::{self, RecordHeader};
 use crate::format::segment::{self, Cut, PLACE_FLAGS};
@@ -52,12 +53,19 @@ impl<S: Storage> Log<S> {
         let guests = self.send_back_from(cut);
         let tail = self.tail_mut();
         let before = tail.next();
+        // What else would have said so is the footer, which there will not be.
+        let uncertain: Vec<_> = if tail.phase == Phase::Closing { tail.uncertain().collect() } else { Vec::new() };
         let needed = tail.cut(cut);
         let first = tail.next();
         debug_assert_eq!(first + needed.len() as u64, before);
-        let ended = Cut { end: cut, generation: tail.header.generation as u32 };
+        let generation = tail.header.generation as u32;
+        let ended = Cut { end: cut, generation, is_doubtful: !uncertain.is_empty() };
         self.begin_next(first, Some(ended)).inspect_err(|_| self.unsettled -= count(&needed))?;
         self.enter_standing();
+        if !uncertain.is_empty() {
+            let fits = self.tail().takes_ranges(self.segment_len).min(record::MAX_RANGES) as usize;
+            self.enter_uncertainties(uncertain.into_iter().take(fits).collect());
+        }
         let mut needed = needed.into_iter();
         let mut rest = &records[..];
         while let Some(header) = rest.first_chunk().and_then(RecordHeader::fields) {

@@ -14,7 +14,7 @@ use crate::storage::{Storage, StorageError};
 
 use super::segment_state::{Place, Segment};
 use super::window::Window;
-use super::{Log, LogError, WRITE_AT};
+use super::{Log, LogError, UNTOLD, WRITE_AT};
 
 /// Where a guest stands: in the life of this generation, and there at this place of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +160,7 @@ impl<S: Storage> Log<S> {
         let host = &mut self.segments[at];
         host.hosted -= u64::from(needed);
         host.guests[slot as usize].1 = DAMAGED;
+        host.settled_in = UNTOLD;
         needed
     }
 

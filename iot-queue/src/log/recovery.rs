@@ -19,7 +19,7 @@ use crate::format::segment::{
     self, BLOCK_LEN, DAMAGED, ELSEWHERE, HeaderBlock, Sealed, SegmentHeader, Trailer, UNCERTAIN,
 };
 use crate::format::{octets, record};
-use crate::offset::Epoch;
+use crate::offset::{Epoch, GapCause};
 use crate::storage::{self, SegmentExtent, SegmentNumber, Storage, StorageError};
 
 /// What a new log is made like. A log that exists keeps its segment length and its epoch, and never has fewer segments
@@ -61,6 +61,15 @@ struct Lives {
     /// Of the newest, and what was read of it last.
     findings: Findings,
     window: Window,
+}
+
+impl Lives {
+    /// Calls what is lost in `numbers` uncertain, in the lives that were loaded.
+    fn reclassify(&mut self, numbers: &[Range<u64>]) {
+        for segment in &mut self.segments {
+            numbers.iter().for_each(|numbers| segment.reclassify(numbers.clone(), GapCause::Uncertain));
+        }
+    }
 }
 
 impl<S: Storage> Log<S> {
@@ -198,8 +207,9 @@ impl<S: Storage> Log<S> {
         let uncertain = findings.uncertain.len().min(record::MAX_RANGES as usize) as u32;
         #[cfg(iot_fault)]
         let uncertain = if crate::fault::is_off(crate::fault::Guard::UncertaintyRecord) { 0 } else { uncertain };
-        if uncertain > 0 && tail.takes_ranges(self.segment_len) >= uncertain {
-            self.enter_ranges(record::UNCERTAINTIES, findings.uncertain[..uncertain as usize].to_vec());
+        // One more, in case that the footer has to place the record.
+        if uncertain > 0 && tail.takes_ranges(self.segment_len) > uncertain {
+            self.enter_uncertainties(findings.uncertain[..uncertain as usize].to_vec());
         } else if uncertain > 0 || findings.unreadable {
             // The footer will say so. Until there is one nothing may carry a mark past the loss.
             self.tail_mut().phase = Phase::Closing;
@@ -267,6 +277,8 @@ fn without_vain<S: Storage>(
 /// Loads lives, oldest first.
 fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Result<Lives, StorageError> {
     let mut lives = Lives::default();
+    // What may be uncertain in the life before, if it was left because of a failure.
+    let mut doubtful = Vec::new();
     for (at, &(number, header)) in live.iter().enumerate() {
         let next = live.get(at + 1).map(|(_, next)| next);
         let cut = next.and_then(|next| next.end_of(&header));
@@ -278,20 +290,41 @@ fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Res
         // happened. One that was left because of a failure may have a footer of which the same is true.
         let sealed = if next.is_none() { Sealed::Closed } else { Sealed::Full };
         if cut.is_some() || !load_footer(storage, &mut segment, sealed)? {
-            let age = if next.is_none() { Age::Newest } else { Age::Past };
+            let age = match (next, cut) {
+                (None, _) => Age::Newest,
+                (Some(_), Some(_)) => Age::Left,
+                (Some(_), None) => Age::Past,
+            };
             let limit = cut.unwrap_or(header.len - BLOCK_LEN as u32);
             lives.window = Window::reading_ahead(limit.min(MOST_AHEAD));
             let mut findings = scan(storage, &mut segment, age, limit, &mut lives.window)?;
             segment.phase = if age == Age::Newest { Phase::Open } else { Phase::Sealed };
             findings.acknowledged.iter().for_each(|range| segment.recorded.insert_range(range.clone()));
             lives.controls.append(&mut findings.controls);
+            let doubtful = core::mem::replace(&mut doubtful, findings.uncertain.clone());
+            let is_doubtful = header.cut.is_some_and(|cut| cut.is_doubtful);
+            if is_doubtful && age == Age::Newest && findings.mark <= segment::RECORDS {
+                // Nothing says that a sync covered what is to say what is uncertain in the life before.
+                let is_recorded = |numbers: &Range<u64>| findings.recorded.contains(numbers);
+                findings.uncertain.extend(doubtful.into_iter().filter(|numbers| !is_recorded(numbers)));
+                lives.reclassify(&findings.uncertain);
+            }
+            lives.reclassify(&findings.recorded);
             lives.findings = findings;
         } else {
+            doubtful.clear();
             if sealed == Sealed::Closed {
                 segment.phase = Phase::Open;
                 lives.findings = Findings::default();
             }
-            read_controls(storage, &segment, &mut lives.controls)?;
+            let mut controls = Vec::new();
+            read_controls(storage, &segment, &mut controls)?;
+            let is_uncertainty = |control: &Control| control.kind == record::UNCERTAINTIES;
+            let (uncertain, controls): (Vec<_>, Vec<_>) = controls.into_iter().partition(is_uncertainty);
+            lives.controls.extend(controls);
+            for Control { payload, .. } in uncertain {
+                lives.reclassify(&record::decode_ranges(&payload).collect::<Vec<_>>());
+            }
         }
         if let Some(next) = next {
             segment.truncate(next.first);
@@ -392,12 +425,12 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -
     let mut places = places.chunks_exact(4).map(|place| u32::from_le_bytes(octets(place, 0)));
     for place in places.by_ref().take(trailer.messages as usize) {
         match place {
-            segment::DAMAGED => segment.push_lost(crate::GapCause::Damaged),
-            UNCERTAIN => segment.push_lost(crate::GapCause::Uncertain),
+            segment::DAMAGED => segment.push_lost(GapCause::Damaged),
+            UNCERTAIN => segment.push_lost(GapCause::Uncertain),
             place if (segment::RECORDS..trailer.end).contains(&place) => {
                 segment.push(place & !segment::PLACE_FLAGS, (place & segment::PLACE_FLAGS) as u8);
             }
-            _ => segment.push_lost(crate::GapCause::Damaged),
+            _ => segment.push_lost(GapCause::Damaged),
         }
     }
     let within = |place: &u32| (segment::RECORDS..trailer.end).contains(place);

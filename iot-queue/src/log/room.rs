@@ -88,6 +88,15 @@ impl<S: Storage> Log<S> {
         plan.standing_len() <= most_standing(self.segment_len) && plan.holds(self.acknowledgements())
     }
 
+    /// Whether everything that stands fits in the last segment once more, and after it an acknowledgement of each message
+    /// that has none.
+    pub(super) fn has_room_for_standing_again(&self) -> bool {
+        let mut plan = self.plan();
+        plan.end += plan.standing;
+        plan.places += plan.standing_count;
+        plan.holds(self.acknowledgements())
+    }
+
     /// Whether a control record of `len` octets fits in the room that is kept for such records of the owner's, or for what
     /// damage may cost.
     pub(super) fn has_room_in_reserve(&self, len: u32) -> bool {
@@ -216,6 +225,11 @@ impl Segment {
     pub(super) fn takes_guest(&self, len: u32, segment_len: u32) -> bool {
         let footer_len = segment::footer_len(self.places(), self.pairs() + 1);
         self.phase == Phase::Open && self.end + len + footer_len <= segment_len
+    }
+
+    /// Whether its footer fits behind its records.
+    pub(super) fn has_room_for_footer(&self, segment_len: u32) -> bool {
+        self.end + self.footer_len() <= segment_len
     }
 
     /// How many ranges fit in one record, counted as if the footer could join none of them.

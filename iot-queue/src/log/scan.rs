@@ -25,8 +25,12 @@ pub(crate) struct Findings {
     pub(crate) disturbed: bool,
     /// Whether there were octets that the medium failed to read.
     pub(crate) unreadable: bool,
-    /// Losses that no earlier recovery has recorded as uncertain, and that are.
+    /// Losses that no earlier recovery has recorded as uncertain, and that are; of a life that was left, that may be.
     pub(crate) uncertain: Vec<Range<u64>>,
+    /// What earlier recoveries have recorded as uncertain, in this life or in an earlier one.
+    pub(crate) recorded: Vec<Range<u64>>,
+    /// The highest commit mark.
+    pub(crate) mark: u32,
 }
 
 /// Whether the whole segment is known to have been synced.
@@ -34,6 +38,9 @@ pub(crate) struct Findings {
 pub(crate) enum Age {
     /// A later segment exists, or a footer: yes.
     Past,
+    /// It was left because of a failure, and ends where the last good sync did: yes, but what an opening before that found
+    /// uncertain says only a record in the next life.
+    Left,
     /// Only as far as the commit marks in it say.
     Newest,
 }
@@ -51,7 +58,6 @@ pub(crate) fn scan<S: Storage>(
     window: &mut Window,
 ) -> Result<Findings, StorageError> {
     let mut findings = Findings::default();
-    let mut known_uncertain = Vec::new();
     let mut lost: Vec<(Range<u64>, u32)> = Vec::new();
     let mut mark = 0;
     let mut at = segment::RECORDS;
@@ -90,7 +96,14 @@ pub(crate) fn scan<S: Storage>(
                 }
                 None => findings.disturbed = true,
             },
-            record::UNCERTAINTIES if sound => known_uncertain.extend(record::decode_ranges(body)),
+            record::UNCERTAINTIES if sound => {
+                let numbers: Vec<_> = record::decode_ranges(body).collect();
+                if numbers.iter().any(|numbers| numbers.start < segment.header.first) {
+                    // A footer says what is uncertain in its own life only.
+                    segment.controls.push(found);
+                }
+                findings.recorded.extend(numbers);
+            }
             record::FIRST_CONTROL.. if sound => {
                 findings.controls.push(Control { kind: header.kind, payload: body.to_vec() });
                 segment.controls.push(found);
@@ -99,17 +112,20 @@ pub(crate) fn scan<S: Storage>(
         }
         at = found + header.record_len();
     }
-    if age == Age::Newest {
+    if age != Age::Past {
         findings.uncertain = lost.into_iter().filter(|&(_, at)| at >= mark).map(|(numbers, _)| numbers).collect();
     }
-    for numbers in known_uncertain.iter().chain(&findings.uncertain) {
+    let uncertain = if age == Age::Newest { findings.uncertain.as_slice() } else { &[] };
+    for numbers in findings.recorded.iter().chain(uncertain) {
         segment.reclassify(numbers.clone(), GapCause::Uncertain);
     }
     findings.unreadable = window.failure.is_some();
-    findings.uncertain.retain(|numbers| !known_uncertain.iter().any(|known| known.contains(&numbers.start)));
+    findings.mark = mark;
+    let recorded = &findings.recorded;
+    findings.uncertain.retain(|numbers| !recorded.iter().any(|recorded| recorded.contains(&numbers.start)));
     segment.end = at;
     segment.written = at;
-    segment.synced = if age == Age::Past { at } else { mark.clamp(segment::RECORDS, at) };
+    segment.synced = if age == Age::Newest { mark.clamp(segment::RECORDS, at) } else { at };
     Ok(findings)
 }
 

@@ -215,6 +215,11 @@ impl Segment {
         })
     }
 
+    /// Runs of messages that are lost where no sync is known to have covered them.
+    pub(crate) fn uncertain(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.losses().filter(|&(_, cause)| cause == GapCause::Uncertain).map(|(numbers, _)| numbers)
+    }
+
     /// How many messages at or after `number` are lost.
     pub(crate) fn lost_from(&self, number: u64) -> u64 {
         match number.checked_sub(self.header.first) {

@@ -169,14 +169,17 @@ impl<S: Storage> Queue<S> {
 
     /// Lets the next segments begin with what is known now, leases apart.
     pub(super) fn set_checkpoint(&mut self) {
-        let checkpoint = Checkpoint {
+        // Of constant length, it finds no room only the first time, in a log that was full before there were any.
+        let _ = self.log.set_standing(CHECKPOINT, 0, &self.checkpoint().encode());
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
             number: self.log.next(),
             records: self.standing.len() as u32,
             reading: self.clock.reading(),
             expired: self.expiries.total(),
-        };
-        // Of constant length, it finds no room only the first time, in a log that was full before there were any.
-        let _ = self.log.set_standing(CHECKPOINT, 0, &checkpoint.encode());
+        }
     }
 
     fn set_standing(&mut self, (kind, key, payload): duplicates::Standing) {
@@ -313,8 +316,17 @@ impl<S: Storage> Queue<S> {
             }
             self.duplicates.forgotten = 0;
         }
-        self.duplicates.standing().into_iter().for_each(|standing| self.set_standing(standing));
-        self.set_checkpoint();
+        // What stood before has its room, however full the log is now.
+        let stood = standing.len();
+        for (at, (kind, key, payload)) in self.duplicates.standing().into_iter().enumerate() {
+            if (at < stood && self.log.stand(kind, key, &payload)) || self.log.set_standing(kind, key, &payload).is_ok()
+            {
+                self.standing.insert((kind, key));
+            }
+        }
+        if since == 0 || !self.log.stand(CHECKPOINT, 0, &self.checkpoint().encode()) {
+            self.set_checkpoint();
+        }
         Ok(())
     }
 }

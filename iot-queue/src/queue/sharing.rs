@@ -27,6 +27,7 @@ impl<S: Storage> Queue<S> {
 
     /// The first half of a [`commit`](Self::commit): writes everything, and says what is to be synced, if anything is.
     pub(crate) fn begin_commit(&mut self) -> Result<Option<Pending>, CommitError> {
+        self.log.tell_losses();
         let budget = self.budget();
         self.begin_all().map_err(|error| CommitError::from_log(error, budget))
     }

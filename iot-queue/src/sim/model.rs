@@ -47,6 +47,8 @@ struct Slot {
     hit: bool,
     /// It is known to be lost.
     lost: bool,
+    /// A recovery met it where a torn record may stand before it.
+    found_unsynced: bool,
 }
 
 /// What became of a message.
@@ -134,6 +136,7 @@ impl Model {
                 in_doubt: false,
                 hit: false,
                 lost: false,
+                found_unsynced: false,
             }),
         }
     }
@@ -269,7 +272,9 @@ impl Model {
         }
         self.slots.truncate(next as usize);
         let before = self.durable.min(next);
-        self.slots[before as usize..].iter_mut().for_each(|slot| slot.uncertain = true);
+        for slot in &mut self.slots[before as usize..] {
+            (slot.uncertain, slot.found_unsynced) = (true, true);
+        }
         if self.damage == Damage::Bits {
             self.check_causes(entries)?;
         }
@@ -320,10 +325,12 @@ impl Model {
     }
 
     /// Notes which message a flipped bit hit, if it hit the body of one: `octets` are the segment's before that. The body of
-    /// one that was moved begins with its number. Behind a message that a crash tore, the header must hold as it is.
+    /// one that was moved begins with its number. Behind a record that a crash tore, the header must hold as it is; that may be
+    /// the record of anything, and only of messages it is known here.
     pub(super) fn hit(&mut self, octets: &[u8], flipped: usize) {
-        let mut header = 0;
+        let mut is_behind_torn = false;
         for slot in &mut self.slots {
+            let header = if is_behind_torn || slot.found_unsynced { HEADER_LEN as usize } else { 0 };
             for body in slot.candidates.iter().map(Payload::body) {
                 let is_at = |start: usize| octets.get(start..).is_some_and(|octets| octets.starts_with(&body));
                 let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header;
@@ -331,7 +338,7 @@ impl Model {
                 slot.hit |= !body.is_empty()
                     && (starts.any(is_at) || moved.any(|start| is_at(start) && is_moved(octets, start)));
             }
-            header = if slot.lost { HEADER_LEN as usize } else { 0 };
+            is_behind_torn = slot.lost;
         }
     }
 

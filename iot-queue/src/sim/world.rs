@@ -361,7 +361,10 @@ impl World {
         let now = self.now;
         let leased = match self.queue().reserve(now, TIMEOUT, max) {
             Ok(leased) => leased,
-            Err(ReserveError::Storage(_) | ReserveError::ReadOnly(_)) if self.disk_failed() => return Ok(None),
+            Err(ReserveError::Storage(_) | ReserveError::ReadOnly(_)) if self.disk_failed() => {
+                self.model.in_doubt();
+                return Ok(None);
+            }
             Err(error) => return Err(Violation::Reserve(error)),
         };
         let held = self.held.values().filter(|held| held.deadline > now).count();
@@ -413,7 +416,10 @@ impl World {
                 self.model.acknowledged(number);
                 Ok(())
             }
-            Err(LeaseError::ReadOnly(_) | LeaseError::Storage(_)) if self.disk_failed() => Ok(()),
+            Err(LeaseError::ReadOnly(_) | LeaseError::Storage(_)) if self.disk_failed() => {
+                self.model.in_doubt();
+                Ok(())
+            }
             Err(LeaseError::Stale { .. }) if held.deadline <= self.now => Ok(()),
             Err(error) => Err(Violation::Lease(error)),
         }
@@ -452,14 +458,17 @@ impl World {
 
     fn release_lease(&mut self, lease: LeaseId) -> Result<(), Violation> {
         let number = lease.offset().number();
-        let has_ended = self.held.remove(&number).is_none_or(|held| held.deadline <= self.now);
-        self.stale.push(lease);
+        let held = self.held.get(&number).copied();
         match self.queue().release(lease) {
-            Ok(()) => Ok(()),
-            Err(LeaseError::Stale { .. }) if has_ended => Ok(()),
-            Err(LeaseError::ReadOnly(_) | LeaseError::Storage(_)) if self.disk_failed() => Ok(()),
-            Err(error) => Err(Violation::Lease(error)),
+            Ok(()) => {}
+            // One that ran out may still be acknowledged until somebody else gets the message.
+            Err(LeaseError::Stale { .. }) if held.is_none_or(|held| held.deadline <= self.now) => return Ok(()),
+            Err(LeaseError::ReadOnly(_) | LeaseError::Storage(_)) if self.disk_failed() => self.model.in_doubt(),
+            Err(error) => return Err(Violation::Lease(error)),
         }
+        self.held.remove(&number);
+        self.stale.push(lease);
+        Ok(())
     }
 
     fn any_held(&mut self) -> Option<Held> {

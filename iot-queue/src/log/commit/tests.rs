@@ -1,7 +1,7 @@
 use iot_core::Instant;
 
 use crate::Message;
-use crate::log::{Log, Shape};
+use crate::log::{Log, Lookup, Shape, Window};
 use crate::storage::{Fate, MemoryStorage};
 
 fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
@@ -115,4 +115,63 @@ fn lost_acknowledgements_do_not_wedge_a_full_log() {
         assert_eq!(log.unsettled(), 0);
         append(&mut log);
     }
+}
+
+/// Three records of acknowledgements named what is one range, as long as all three were there. A bit flipped in the second,
+/// and the footer, of which nobody had kept room for another range, was written over the last message.
+#[test]
+fn a_footer_that_grew_by_damage_overwrites_nothing() {
+    let mut log = open(MemoryStorage::new());
+    log.enter_all(&[Message::new(&[7; 8]); 9], Instant::START).expect("there is room");
+    let mut middle = 0;
+    for number in [0, 2, 1] {
+        middle = log.tail().end;
+        assert!(log.settle(number));
+        log.commit().expect("there is room for an acknowledgement");
+    }
+    // To the last octet before the footer.
+    let rest = log.segment_len - log.tail().end - log.tail().footer_len();
+    let len = rest - crate::format::record::HEADER_LEN - 8;
+    log.enter_all(&[Message::new(&alloc::vec![9; len as usize])], Instant::START).expect("there is room");
+    log.commit().expect("the storage works");
+    assert!(log.tail().end + log.tail().footer_len() + 8 > log.segment_len, "the segment is full");
+    let last = log.next() - 1;
+    let mut storage = log.into_storage();
+    storage.damage(crate::SegmentNumber::new(0), |octets| octets[middle as usize + 32] ^= 1);
+    let mut log = open(storage);
+    assert_eq!(log.tail().pairs(), 2, "the ranges are apart");
+    append(&mut log);
+    assert_eq!(log.segments().0, 2);
+    let mut window = Window::default();
+    let found = log.read(last, &mut window).expect("the storage works");
+    assert!(matches!(found, Lookup::Message { .. }), "message {last} is lost");
+    // What found no room there is recorded in the next segment.
+    log.commit().expect("the storage works");
+    let mut storage = log.into_storage();
+    storage.crash(|_| Fate::Lost);
+    assert_eq!(open(storage).next_unsettled(0), Some(1));
+}
+
+/// A message turned out to be damaged, and before the call that found it had returned its segment was used again: nobody
+/// heard of it.
+#[test]
+fn a_segment_stays_until_its_losses_could_be_heard_of() {
+    let mut log = open(MemoryStorage::new());
+    while log.segments().0 == 1 {
+        append(&mut log);
+    }
+    let last = log.next() - 1;
+    (1..last).for_each(|number| assert!(log.settle(number)));
+    log.lose(0);
+    for _ in 0..5 {
+        log.enter_control(crate::format::record::FIRST_CONTROL, &[1]).expect("there is room");
+        log.commit().expect("the storage works");
+        assert_eq!(log.losses().count(), 1);
+    }
+    // Nor when there is no other room.
+    while log.enter_control(crate::format::record::FIRST_CONTROL, &[1; 500]).is_ok() {}
+    assert_eq!(log.losses().count(), 1);
+    log.tell_losses();
+    log.commit().expect("the storage works");
+    assert_eq!(log.losses().count(), 0);
 }

@@ -6,6 +6,7 @@ use iot_core::Instant;
 use super::*;
 use crate::format::record::FIRST_CONTROL;
 use crate::log::Shape;
+use crate::log::segment_state::Phase;
 use crate::storage::{Fate, MemoryStorage, SegmentNumber};
 use crate::{Message, OpenError};
 
@@ -155,4 +156,46 @@ fn refuses_what_would_fill_a_segment() {
     assert_eq!(log.set_standing(STANDING, 1, &[0; 200]), Err(LogError::Full));
     assert_eq!(log.set_standing(STANDING, 0, &[0; 200]), Ok(()));
     assert_eq!(log.set_standing(STANDING, 1, &[0; 200]), Ok(()));
+}
+
+/// Nothing stood, the last segment took no more records, and what nobody needed was not freed because something that
+/// stands might have been missing: an empty queue was full for good.
+#[test]
+fn segments_come_back_although_the_last_one_takes_nothing_that_stands() {
+    let mut log = open(MemoryStorage::new());
+    while log.segments().0 < 4 {
+        append(&mut log, 300);
+    }
+    (0..log.next()).for_each(|number| assert!(log.settle(number)));
+    log.commit().expect("there is room for acknowledgements");
+    assert_eq!(log.segments().0, 1);
+    let mut log = open(log.into_storage());
+    log.standing_due = true;
+    log.tail_mut().phase = Phase::Closing;
+    log.commit().expect("the storage works");
+    assert!(!log.standing_due);
+    assert_eq!(log.segments().0, 1);
+    append(&mut log, 300);
+}
+
+/// Each opening of a segment that a flipped bit had disturbed wrote once more what stands, until there was no room to
+/// acknowledge anything.
+#[test]
+fn what_stands_leaves_room_for_acknowledgements_however_often_it_is_written() {
+    let mut log = open(MemoryStorage::new());
+    while log.enter_all(&[Message::new(&[7; 300])], Instant::START).is_ok() {}
+    log.commit().expect("the storage works");
+    for _ in 0..40 {
+        log = open(log.into_storage());
+        assert!(log.stand(STANDING, 0, &[5; 200]));
+        log.standing_due = true;
+        log.enter_due_standing().expect("the storage works");
+        log.commit().expect("there is always room for this");
+    }
+    let numbers: Vec<_> = (0..log.next()).collect();
+    for number in numbers {
+        assert!(log.settle(number));
+        log.commit().expect("there is room for an acknowledgement");
+    }
+    append(&mut log, 300);
 }

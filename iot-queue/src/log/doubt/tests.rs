@@ -7,7 +7,9 @@ use iot_core::Instant;
 use crate::Message;
 use crate::format::record::FIRST_CONTROL;
 use crate::format::segment::Cut;
-use crate::log::{Log, LogError, Lookup, Shape, Window};
+use crate::log::segment_state::Phase;
+use crate::log::{Log, LogError, Lookup, Outbox, Shape, Window};
+use crate::offset::GapCause;
 use crate::storage::{Fate, Fault, MemoryStorage, Operation, SegmentNumber, StorageError};
 
 fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
@@ -113,7 +115,7 @@ fn a_segment_that_was_begun_in_vain_ends_nothing() {
     append(&mut log).expect("there is room");
     log.write().expect("the storage works");
     let tail = log.tail();
-    let cut = Cut { end: tail.synced, generation: tail.header.generation as u32 };
+    let cut = Cut { end: tail.synced, generation: tail.header.generation as u32, is_doubtful: false };
     let first = log.next() - 1;
     log.begin_next(first, Some(cut)).expect("there is a free segment");
     for _ in 0..3 {
@@ -212,4 +214,47 @@ fn a_segment_that_cannot_be_read_is_not_taken_for_a_free_one() {
         let found = waiting(&open(hidden));
         assert!(found == all, "segment {number}: {:?}", found.keys());
     }
+}
+
+/// What a recovery found torn, it noted for the footer, because the segment had no room for a record of it. The footer failed,
+/// the log went on elsewhere, and the next opening took the torn messages for damaged.
+#[test]
+fn what_was_torn_stays_uncertain_when_its_segment_is_left() {
+    const RECORD: u32 = 48;
+    let mut log = open(MemoryStorage::new());
+    append(&mut log).expect("there is room");
+    log.commit().expect("the storage works");
+    for _ in 0..3 {
+        append(&mut log).expect("there is room");
+        log.write().expect("the storage works");
+    }
+    let mut storage = log.into_storage();
+    let mut write = 0;
+    storage.crash(|_| {
+        write += 1;
+        if write == 2 { Fate::Lost } else { Fate::Kept }
+    });
+    let lost = |log: &Log<MemoryStorage>| log.losses().map(|gap| (gap.from.number(), gap.cause)).collect::<Vec<_>>();
+    let mut log = open(storage);
+    assert_eq!(lost(&log), [(2, GapCause::Uncertain)]);
+    // As if the record had found no room.
+    let (number, end) = (log.tail().number, log.tail().end - RECORD);
+    log.storage.damage(number, |octets| octets[end as usize..][..RECORD as usize].fill(0));
+    let tail = log.tail_mut();
+    (tail.end, tail.written, tail.synced, tail.phase) = (end, end, end, Phase::Closing);
+    log.outbox = Outbox::beginning_at(end);
+    log.storage.inject(Fault::OneSync, 0);
+    append(&mut log).expect("one failure does not end the log");
+    log.commit().expect("the storage works");
+    assert_eq!((log.traffic.abandoned, lost(&log)), (1, [(2, GapCause::Uncertain)].into()));
+    let mut storage = log.into_storage();
+    storage.crash(|_| Fate::Lost);
+    let mut log = open(storage);
+    assert_eq!(lost(&log), [(2, GapCause::Uncertain)]);
+    // The footer of the segment that says so says where.
+    let segments = log.segments().0;
+    while log.segments().0 == segments {
+        append(&mut log).expect("there is room");
+    }
+    assert_eq!(lost(&open(log.into_storage())), [(2, GapCause::Uncertain)]);
 }
