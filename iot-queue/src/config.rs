@@ -22,6 +22,18 @@ pub enum Durability {
     Manual,
 }
 
+/// What opening does about octets that the storage fails to read, where recovery has to know them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// It fails with [`OpenError::Unreadable`](crate::OpenError::Unreadable), and writes nothing: the storage may read
+    /// them another time.
+    #[default]
+    Refuse,
+    /// It takes them for damaged for good. Messages in them are lost, and named.
+    GiveUp,
+}
+
 /// When it is durable that a message was handed out, so that a consumer whose handling of it brings the machine down is
 /// not given it for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +100,7 @@ pub struct QueueConfig {
     durability: Durability,
     attempt_durability: AttemptDurability,
     lane_order: LaneOrder,
+    unreadable: Unreadable,
 }
 
 impl Default for QueueConfig {
@@ -111,6 +124,7 @@ impl Default for QueueConfig {
             durability: Durability::EachMessage,
             attempt_durability: AttemptDurability::Written,
             lane_order: LaneOrder::Strict,
+            unreadable: Unreadable::Refuse,
         }
     }
 }
@@ -175,6 +189,13 @@ impl QueueConfig {
     pub fn max_attempts(self, count: u32) -> Result<Self, ConfigError> {
         in_range("max_attempts", count, 1, u32::MAX)?;
         Ok(Self { max_attempts: count, ..self })
+    }
+
+    /// What opening does about octets that the storage fails to read. By default it refuses, so that a storage that fails
+    /// for a while costs nothing; give them up when that does not end.
+    #[must_use]
+    pub const fn unreadable(self, choice: Unreadable) -> Self {
+        Self { unreadable: choice, ..self }
     }
 
     /// When it is durable that a message was handed out. By default it is written, and not synced.
@@ -313,6 +334,10 @@ impl QueueConfig {
 
     pub(crate) const fn gap_feeds_limit(&self) -> u32 {
         self.max_gap_feeds
+    }
+
+    pub(crate) const fn unreadable_choice(&self) -> Unreadable {
+        self.unreadable
     }
 
     pub(crate) const fn lane_order_choice(&self) -> LaneOrder {

@@ -22,6 +22,16 @@ pub enum OpenError {
         /// The segment that says so.
         segment: SegmentNumber,
     },
+    /// The storage failed to read octets, three times, without which recovery would give up messages that may be there.
+    /// Nothing was written: it may be tried again. When it never gets better,
+    /// [`QueueConfig::unreadable`](crate::QueueConfig::unreadable) gives them up.
+    #[error("segment {segment} cannot be read in full")]
+    Unreadable {
+        /// The segment.
+        segment: SegmentNumber,
+        /// What the storage said.
+        source: StorageError,
+    },
     /// The medium failed.
     #[error("the storage of the queue failed")]
     Storage(#[from] StorageError),

@@ -239,7 +239,7 @@ pub mod sink;
 mod stats;
 mod storage;
 
-pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, WhenFull};
+pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, Unreadable, WhenFull};
 pub use crate::cursor::{CursorId, CursorStatus, MaxLag, Seek};
 pub use crate::error::{AppendError, CommitError, ConfigError, CursorError, LeaseError, OpenError, ReserveError};
 pub use crate::gap::{DroppedFeed, GapNotice, GapRecord, GapSigner, GapSigningError};

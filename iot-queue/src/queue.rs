@@ -93,10 +93,12 @@ impl<S: Storage> Queue<S> {
     /// a delay or a time to live; none of the others, whatever their number.
     ///
     /// # Errors
-    /// When an intact header says that the storage holds something else, or when the storage fails.
+    /// When an intact header says that the storage holds something else, or when the storage fails. Where it fails to read
+    /// what recovery has to know, trying again may help: [`OpenError::Unreadable`].
     pub fn open(storage: S, config: QueueConfig, random: [u8; 8]) -> Result<Self, OpenError> {
         let (segment_len, segments) = config.shape();
-        let log = Log::open(storage, Shape { segment_len, segments, random })?;
+        let unreadable = config.unreadable_choice();
+        let log = Log::open(storage, Shape { segment_len, segments, random, unreadable })?;
         let rules = Rules { max_attempts: config.attempts_limit(), lane_order: config.lane_order_choice() };
         let (max_sources, max_ids) = config.duplicates_limits();
         let mut queue = Self {

@@ -163,7 +163,8 @@ pub(crate) fn read_around<S: Storage>(
         let position = position + at as u32;
         let until = buffer.len().min(at + (PIECE - position % PIECE) as usize);
         let piece = &mut buffer[at..until];
-        match storage.read_at(segment, position, piece) {
+        // Once more: a failure may be over in a moment, and what is not read now is given up.
+        match storage.read_at(segment, position, piece).or_else(|_| storage.read_at(segment, position, piece)) {
             Ok(()) => around.octets += piece.len(),
             Err(error) => {
                 piece.fill(0);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use iot_core::Instant;
 use iot_queue::{
     Durability, Gap, GapCause, MemoryStorage, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber, Storage,
+    Unreadable,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -303,4 +304,20 @@ fn records_of_a_life_that_nobody_knows_of_stay_away() {
     let (next, storage) = (queue.next_offset(), queue.into_storage());
     let queue = Queue::open(storage, config(), [8; 8]).expect("it opened before");
     assert!(next > end && queue.next_offset() == next, "{} after {next}", queue.next_offset());
+}
+
+#[test]
+fn opening_gives_up_what_it_cannot_read_only_when_it_is_told_to() {
+    let (storage, acked, count) = sample();
+    let all: BTreeSet<_> = (0..count).filter(|number| !acked.contains(number)).collect();
+    let newest = SegmentNumber::new(USED - 1);
+    // The header, and a piece of the records.
+    for hidden in [0..1024, 1100..1110] {
+        let mut failing = storage.clone();
+        failing.hide(newest, hidden.clone());
+        let error = Queue::open(failing.clone(), config(), [9; 8]).expect_err("it may be readable another time");
+        assert!(matches!(error, OpenError::Unreadable { segment, .. } if segment == newest), "{error}");
+        let given_up = Queue::open(failing, config().unreadable(Unreadable::GiveUp), [9; 8]).expect("it is told to");
+        assert!(given_up.stats().depth <= all.len() as u64);
+    }
 }

@@ -9,11 +9,12 @@ use super::commit::page_len;
 use super::controls::{Control, Standing, read_control};
 use super::hold::Hold;
 use super::ranges::Ranges;
-use super::scan::{Age, Findings, scan};
+use super::scan::{Age, Findings, may_hold_any, scan};
 use super::segment_state::{Phase, Segment};
 use super::window::Window;
 use super::{Log, Outbox, Traffic, begin};
 use crate::checksum;
+use crate::config::Unreadable;
 use crate::error::OpenError;
 use crate::format::segment::{
     self, BLOCK_LEN, DAMAGED, ELSEWHERE, HeaderBlock, Sealed, SegmentHeader, Trailer, UNCERTAIN,
@@ -30,6 +31,7 @@ pub(crate) struct Shape {
     pub(crate) segments: u32,
     /// Names a new log, and this opening of an existing one.
     pub(crate) random: [u8; 8],
+    pub(crate) unreadable: Unreadable,
 }
 
 /// How many generations are tried, latest first, on a segment that does not say its own: each costs reading it once.
@@ -79,11 +81,13 @@ impl<S: Storage> Log<S> {
         let extents = storage.list()?;
         let mut survey = survey(&storage, &extents)?;
         if let Some(&(_, header)) = survey.lives.first() {
+            let hidden = survey.failed.first();
+            hidden.map_or(Ok(()), |&segment| refuse(shape.unreadable, segment, survey.failure))?;
             salvage(&storage, &mut survey, header)?;
             allocate(&mut storage, &extents, header.len, shape.segments)?;
             let mut numbers = numbers(&extents, shape.segments);
             numbers.retain(|number| !survey.failed.contains(number));
-            return Self::recover(storage, survey, header, opening, numbers);
+            return Self::recover(storage, survey, header, opening, numbers, shape.unreadable);
         }
         if let Some(failure) = survey.failure {
             return Err(failure.into());
@@ -114,6 +118,7 @@ impl<S: Storage> Log<S> {
         any: SegmentHeader,
         opening: u32,
         numbers: BTreeSet<SegmentNumber>,
+        unreadable: Unreadable,
     ) -> Result<Self, OpenError> {
         survey.lives.sort_unstable_by_key(|(_, header)| header.generation);
         // A copy of a segment's file under another number would be a second segment of the same generation.
@@ -127,7 +132,7 @@ impl<S: Storage> Log<S> {
         let (retired, live): (Vec<_>, Vec<_>) =
             survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
         let live = without_vain(&storage, live)?;
-        let lives = load(&storage, &live)?;
+        let lives = load(&storage, &live, unreadable)?;
         let Lives { segments: used, acknowledged, controls, findings, mut window } = lives;
         let occupied = |number| used.iter().any(|segment: &Segment| segment.number == number);
         let mut free: VecDeque<_> = retired.iter().map(|(number, _)| *number).collect();
@@ -210,7 +215,7 @@ impl<S: Storage> Log<S> {
         // One more, in case that the footer has to place the record.
         if uncertain > 0 && tail.takes_ranges(self.segment_len) > uncertain {
             self.enter_uncertainties(findings.uncertain[..uncertain as usize].to_vec());
-        } else if uncertain > 0 || findings.unreadable {
+        } else if uncertain > 0 || findings.unreadable.is_some() {
             // The footer will say so. Until there is one nothing may carry a mark past the loss.
             self.tail_mut().phase = Phase::Closing;
         }
@@ -268,14 +273,18 @@ fn without_vain<S: Storage>(
         let holds = (header.cut.is_none() && header.generation == newest)
             || kept.is_empty()
             || read_trailer(storage, number, header.len)?.as_ref().is_some_and(own)
-            || first_number(storage, number, header)?.is_some();
+            || may_hold_any(storage, &Segment::new(number, header), header.len - BLOCK_LEN as u32)?;
         kept.extend(holds.then_some((number, header)));
     }
     Ok(kept)
 }
 
 /// Loads lives, oldest first.
-fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Result<Lives, StorageError> {
+fn load<S: Storage>(
+    storage: &S,
+    live: &[(SegmentNumber, SegmentHeader)],
+    unreadable: Unreadable,
+) -> Result<Lives, OpenError> {
     let mut lives = Lives::default();
     // What may be uncertain in the life before, if it was left because of a failure.
     let mut doubtful = Vec::new();
@@ -298,6 +307,7 @@ fn load<S: Storage>(storage: &S, live: &[(SegmentNumber, SegmentHeader)]) -> Res
             let limit = cut.unwrap_or(header.len - BLOCK_LEN as u32);
             lives.window = Window::reading_ahead(limit.min(MOST_AHEAD));
             let mut findings = scan(storage, &mut segment, age, limit, &mut lives.window)?;
+            refuse(unreadable, number, findings.unreadable)?;
             segment.phase = if age == Age::Newest { Phase::Open } else { Phase::Sealed };
             findings.acknowledged.iter().for_each(|range| segment.recorded.insert_range(range.clone()));
             lives.controls.append(&mut findings.controls);
@@ -448,7 +458,15 @@ fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -
     Ok(true)
 }
 
-/// Reads the control records that a footer placed. One whose checksums do not hold says nothing.
+/// Refuses to go on without what the storage failed to read, unless it is to be given up.
+fn refuse(unreadable: Unreadable, segment: SegmentNumber, failure: Option<StorageError>) -> Result<(), OpenError> {
+    match (unreadable, failure) {
+        (Unreadable::Refuse, Some(source)) => Err(OpenError::Unreadable { segment, source }),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the control records that a footer placed. One whose checksums do not hold, or that cannot be read, says nothing.
 fn read_controls<S: Storage>(storage: &S, segment: &Segment, controls: &mut Vec<Control>) -> Result<(), StorageError> {
     let mut window = Window::reading_ahead(CONTROLS_AHEAD);
     for &place in &segment.controls {
@@ -504,8 +522,8 @@ fn count_with_content<S: Storage>(storage: &S, segments: &[SegmentNumber]) -> Re
     let mut count = 0;
     for &number in segments {
         let mut start = [0; record::HEADER_LEN as usize];
-        storage::read_around(storage, number, segment::RECORDS, &mut start)?;
-        count += u64::from(start != [0; record::HEADER_LEN as usize]);
+        let failure = storage::read_around(storage, number, segment::RECORDS, &mut start)?.failure;
+        count += u64::from(failure.is_some() || start != [0; record::HEADER_LEN as usize]);
     }
     Ok(count)
 }

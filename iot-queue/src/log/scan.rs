@@ -23,8 +23,8 @@ pub(crate) struct Findings {
     pub(crate) controls: Vec<Control>,
     /// Whether something was met that is not as it was written, and that no message was lost by.
     pub(crate) disturbed: bool,
-    /// Whether there were octets that the medium failed to read.
-    pub(crate) unreadable: bool,
+    /// Why there were octets that the medium failed to read.
+    pub(crate) unreadable: Option<StorageError>,
     /// Losses that no earlier recovery has recorded as uncertain, and that are; of a life that was left, that may be.
     pub(crate) uncertain: Vec<Range<u64>>,
     /// What earlier recoveries have recorded as uncertain, in this life or in an earlier one.
@@ -119,7 +119,7 @@ pub(crate) fn scan<S: Storage>(
     for numbers in findings.recorded.iter().chain(uncertain) {
         segment.reclassify(numbers.clone(), GapCause::Uncertain);
     }
-    findings.unreadable = window.failure.is_some();
+    findings.unreadable = window.failure;
     findings.mark = mark;
     let recorded = &findings.recorded;
     findings.uncertain.retain(|numbers| !recorded.iter().any(|recorded| recorded.contains(&numbers.start)));
@@ -184,6 +184,13 @@ pub(crate) fn first_intact<S: Storage>(
 ) -> Result<Option<u64>, StorageError> {
     let found = find_after(storage, segment, &mut Window::default(), segment::RECORDS, limit, |_, _| true)?;
     Ok(found.map(|(_, header)| header.offset))
+}
+
+/// Whether the segment's life holds an intact record, or may hold one where the medium fails to read.
+pub(crate) fn may_hold_any<S: Storage>(storage: &S, segment: &Segment, limit: u32) -> Result<bool, StorageError> {
+    let mut window = Window::default();
+    let found = find_after(storage, segment, &mut window, segment::RECORDS, limit, |_, _| true)?;
+    Ok(found.is_some() || window.failure.is_some())
 }
 
 /// The first intact record from `from` on that `believe` takes.

@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::random::Random;
 use super::storage::Fault;
-use crate::config::{AttemptDurability, Durability, QueueConfig};
+use crate::config::{AttemptDurability, Durability, QueueConfig, Unreadable};
 use crate::log::longest_payload;
 
 /// A queue's configuration and what is done to it, drawn from a seed.
@@ -26,6 +26,7 @@ pub(super) struct Setup {
     pub(super) payload_limit: usize,
     pub(super) payloads: Payloads,
     pub(super) max_leases: usize,
+    pub(super) unreadable: Unreadable,
 }
 
 /// How long payloads are. Equal lengths bring the records of one life to the places of those of another.
@@ -155,6 +156,7 @@ impl Setup {
         let max_leases = random.choose(&[1, 5, 1 << 16, 1 << 16, 1 << 16, 1 << 16]);
         let attempts =
             random.choose(&[AttemptDurability::Written, AttemptDurability::Deferred, AttemptDurability::Synced]);
+        let unreadable = if random.happens(1, 8) { Unreadable::GiveUp } else { Unreadable::Refuse };
         let queue = QueueConfig::default()
             .max_payload(payload_limit)
             .and_then(|config| config.segment_len(segment_len))
@@ -162,8 +164,17 @@ impl Setup {
             .and_then(|config| config.max_leases(max_leases))
             .expect("each of the values above is in its range")
             .durability(durability)
-            .attempt_durability(attempts);
-        Self { queue, segments, durability, payload_limit: longest, payloads, max_leases: max_leases as usize }
+            .attempt_durability(attempts)
+            .unreadable(unreadable);
+        Self {
+            queue,
+            segments,
+            durability,
+            payload_limit: longest,
+            payloads,
+            max_leases: max_leases as usize,
+            unreadable,
+        }
     }
 }
 

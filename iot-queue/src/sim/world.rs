@@ -12,7 +12,7 @@ use super::program::{Action, Setup, Step};
 use super::random::Random;
 use super::storage::{Fault, SimStorage};
 use super::violation::Violation;
-use crate::config::QueueConfig;
+use crate::config::{QueueConfig, Unreadable};
 use crate::error::{AppendError, CommitError, LeaseError, OpenError, ReserveError};
 use crate::lease::LeaseId;
 use crate::message::{Entry, Message};
@@ -195,8 +195,8 @@ impl World {
             let failures = self.disk.failures();
             let random = self.random.next().to_le_bytes();
             let opened = Queue::open(self.disk.clone(), self.config, random);
-            if opened.is_ok() && self.disk.failures() > failures {
-                // It read around octets that the disk refused twice, and may have missed what stands there.
+            if self.setup.unreadable == Unreadable::GiveUp && opened.is_ok() && self.disk.failures() > failures {
+                // It was told to go on without what the disk did not read.
                 self.model.damage = Damage::Sector;
             }
             match opened {
@@ -206,7 +206,7 @@ impl World {
                     Err(Violation::Reserve(_)) if self.disk.failures() > failures => {}
                     Err(violation) => return Err(violation),
                 },
-                Err(OpenError::Storage(_)) if self.disk.failures() > failures => {}
+                Err(OpenError::Storage(_) | OpenError::Unreadable { .. }) if self.disk.failures() > failures => {}
                 Err(error) => return Err(Violation::Shut(error)),
             }
             end = End::Crash;

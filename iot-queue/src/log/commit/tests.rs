@@ -1,11 +1,12 @@
 use iot_core::Instant;
 
 use crate::Message;
+use crate::config::Unreadable;
 use crate::log::{Log, Lookup, Shape, Window};
 use crate::storage::{Fate, MemoryStorage};
 
 fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
-    let shape = Shape { segment_len: 4096, segments: 4, random: [3; 8] };
+    let shape = Shape { segment_len: 4096, segments: 4, random: [3; 8], unreadable: Unreadable::Refuse };
     Log::open(storage, shape).expect("nothing is wrong with the storage")
 }
 
@@ -74,7 +75,7 @@ fn a_segment_comes_back_only_by_a_commit_that_covers_its_acknowledgements() {
 /// The last segment did not count as free although nobody needed anything in it, and nothing else made it so.
 #[test]
 fn an_empty_log_of_two_segments_takes_the_longest_message() {
-    let shape = Shape { segment_len: 4096, segments: 2, random: [3; 8] };
+    let shape = Shape { segment_len: 4096, segments: 2, random: [3; 8], unreadable: Unreadable::Refuse };
     let mut log = Log::open(MemoryStorage::new(), shape).expect("a new log");
     for round in 0..20 {
         for _ in 0..round % 5 {

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use iot_core::Instant;
 
 use super::*;
+use crate::config::Unreadable;
 use crate::format::record::FIRST_CONTROL;
 use crate::log::Shape;
 use crate::log::segment_state::Phase;
@@ -18,7 +19,7 @@ fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
 }
 
 fn try_open(storage: MemoryStorage) -> Result<Log<MemoryStorage>, OpenError> {
-    Log::open(storage, Shape { segment_len: 4096, segments: 6, random: [3; 8] })
+    Log::open(storage, Shape { segment_len: 4096, segments: 6, random: [3; 8], unreadable: Unreadable::Refuse })
 }
 
 fn append(log: &mut Log<MemoryStorage>, len: usize) -> u64 {

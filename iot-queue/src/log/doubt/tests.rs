@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use iot_core::Instant;
 
 use crate::Message;
+use crate::config::Unreadable;
 use crate::format::record::FIRST_CONTROL;
 use crate::format::segment::Cut;
 use crate::log::segment_state::Phase;
@@ -13,7 +14,7 @@ use crate::offset::GapCause;
 use crate::storage::{Fate, Fault, MemoryStorage, Operation, SegmentNumber, StorageError};
 
 fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
-    let shape = Shape { segment_len: 4096, segments: 6, random: [3; 8] };
+    let shape = Shape { segment_len: 4096, segments: 6, random: [3; 8], unreadable: Unreadable::Refuse };
     Log::open(storage, shape).expect("nothing keeps the log shut")
 }
 
@@ -136,7 +137,7 @@ fn a_segment_that_was_begun_in_vain_ends_nothing() {
 
 #[test]
 fn what_is_beyond_memory_when_a_sync_fails_leaves_the_log_read_only() {
-    let shape = Shape { segment_len: 4 << 20, segments: 2, random: [3; 8] };
+    let shape = Shape { segment_len: 4 << 20, segments: 2, random: [3; 8], unreadable: Unreadable::Refuse };
     for (count, goes_on) in [(3, true), (30, false)] {
         let mut log = Log::open(MemoryStorage::new(), shape).expect("a new log");
         for _ in 0..count {
@@ -184,7 +185,7 @@ fn a_medium_that_reads_nothing_is_not_taken_for_an_empty_one() {
     log.commit().expect("the storage works");
     let mut storage = log.into_storage();
     (0..6).for_each(|segment| storage.hide(SegmentNumber::new(segment), 0..4096));
-    let shape = Shape { segment_len: 4096, segments: 6, random: [3; 8] };
+    let shape = Shape { segment_len: 4096, segments: 6, random: [3; 8], unreadable: Unreadable::Refuse };
     assert!(Log::open(storage.clone(), shape).is_err());
     storage.crash(|_| Fate::Kept);
     assert_eq!(waiting(&open(storage)).len(), 1);
@@ -202,7 +203,7 @@ fn a_segment_that_cannot_be_read_is_not_taken_for_a_free_one() {
     for number in (0..3).map(SegmentNumber::new) {
         let mut hidden = storage.clone();
         hidden.hide(number, 0..4096);
-        let shape = Shape { segment_len: 4096, segments: 6, random: [3; 8] };
+        let shape = Shape { segment_len: 4096, segments: 6, random: [3; 8], unreadable: Unreadable::Refuse };
         assert!(Log::open(hidden.clone(), shape).is_err());
         hidden.crash(|_| Fate::Kept);
         assert_eq!(waiting(&open(hidden)), all);

@@ -6,12 +6,13 @@ use iot_core::Instant;
 
 use super::Move;
 use crate::Message;
+use crate::config::Unreadable;
 use crate::log::{Log, LogError, Lookup, Shape, Window};
 use crate::offset::GapCause;
 use crate::storage::{Fate, Fault, MemoryStorage, SegmentNumber};
 
 fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
-    let shape = Shape { segment_len: 4096, segments: 4, random: [3; 8] };
+    let shape = Shape { segment_len: 4096, segments: 4, random: [3; 8], unreadable: Unreadable::Refuse };
     Log::open(storage, shape).expect("nothing keeps the log shut")
 }
 
