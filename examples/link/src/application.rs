@@ -1,6 +1,7 @@
 //! The program around an end.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -106,7 +107,7 @@ impl Application {
                 println!("{}: keys of both ends are in {}", self.name, options.folder.display());
                 Ok(())
             }
-            Task::List => list(options),
+            Task::List => list(&options.folder.join("receiver")),
             Task::Run(role) => {
                 let stop = Arc::new(AtomicBool::new(false));
                 for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -156,10 +157,14 @@ impl Application {
     }
 }
 
-/// Shows what the receiver accepted, and which messages it never got.
-fn list(options: &Options) -> Result<(), Failure> {
+/// Shows what the end whose folder this is accepted, and which messages it never got.
+///
+/// # Errors
+///
+/// When its ledger cannot be read, or another process has it.
+pub fn list(folder: &Path) -> Result<(), Failure> {
     let mut last = None;
-    read_ledger(&options.folder.join("receiver"), |position, payload| {
+    read_ledger(folder, |position, payload| {
         let next = last.filter(|(incarnation, _)| *incarnation == position.incarnation).map_or(0, |(_, next)| next);
         if next != position.sequence {
             println!("# messages {next}..{} are missing or come later", position.sequence);

@@ -19,7 +19,7 @@ use rand_core::Rng as _;
 use self::ledger::Guard;
 use crate::{Keys, Role};
 
-pub use self::ledger::read_ledger;
+pub use self::ledger::{open_ledger, read_ledger};
 
 /// A message. Its incarnation is the epoch of its writer's outbox, and its sequence number its place there.
 const MESSAGES: StreamId = StreamId::new(0);

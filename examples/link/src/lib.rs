@@ -14,11 +14,11 @@ mod application;
 mod endpoint;
 mod keys;
 mod options;
-mod readings;
+pub mod readings;
 mod session;
 
-pub use application::{Application, Role};
-pub use endpoint::{Endpoint, Event, Failure, Feedback};
+pub use application::{Application, Role, list};
+pub use endpoint::{Endpoint, Event, Failure, Feedback, open_ledger};
 pub use keys::{Keys, KeysError, provision};
 pub use options::Options;
 pub use session::{Dialer, Link};

@@ -69,6 +69,17 @@ pub fn open_queue(path: &Path, random: [u8; 8]) -> Result<Queue<FileStorage>, Fa
     Ok(Queue::open(FileStorage::create(path)?, config, random)?)
 }
 
+/// Opens the ledger of the end whose folder this is, or makes it.
+///
+/// # Errors
+///
+/// When the folder cannot be used, or another process has the ledger.
+pub fn open_ledger(folder: &Path) -> Result<Queue<FileStorage>, Failure> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    open_queue(&folder.join("ledger"), random)
+}
+
 /// Shows each message in the ledger of the end whose folder this is, in the order in which they were accepted.
 ///
 /// # Errors

@@ -1,0 +1,134 @@
+//! Sealed readings posted to HTTP subscribers. Each has a cursor of its own in one queue, retries of its own and a state
+//! of its own, and each answers with a receipt that it signed.
+
+mod keys;
+mod publisher;
+mod receipt;
+mod subscriber;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use iot_core::{Instant, StreamId, Timestamp};
+use iot_link::Failure;
+use lexopt::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+const HELP: &str = "Posts sealed readings to subscribers over HTTP, until each has said that it has them.
+
+  push keys FOLDER NAME...     draw keys for the publisher and for subscribers of these names
+  push publisher FOLDER --subscriber NAME=URL ...
+                               read, seal, keep, and post until every subscriber has it
+  push subscriber FOLDER NAME --listen ADDRESS
+                               verify, keep, and answer with a receipt
+  push list FOLDER NAME        show what a subscriber accepted, as lines `seconds,value`
+
+  --subscriber NAME=URL  where to post for a subscriber; may be said again
+  --listen ADDRESS       where a subscriber listens, by default 127.0.0.1:8080
+  --status ADDRESS       where the publisher answers how it is with each subscriber
+  --input FILE           take readings from lines `seconds,value`, in place of a thermometer's
+  --readings N           end when every subscriber has so many; by default never
+  --rate N               readings a second, by default 10; 0 for as fast as they go
+  --max-lag N            how many messages a subscriber may stay behind before it is told that it missed some, by
+                         default 50000";
+
+/// What the messages are about, and what receipts are.
+const READINGS: &str = "readings";
+const RECEIPTS: &str = "receipts";
+
+/// A message. Its incarnation is the epoch of the publisher's queue, and its sequence number its place there.
+const MESSAGES: StreamId = StreamId::new(0);
+
+/// "I have all of your messages before this number": a subscriber's.
+const HAVE: StreamId = StreamId::new(1);
+
+/// "I have no messages before this number any more": the publisher's, to who waits for one of them.
+const OLDEST: StreamId = StreamId::new(2);
+
+/// What the command line says.
+#[derive(Default)]
+struct Options {
+    words: Vec<PathBuf>,
+    subscribers: Vec<(String, String)>,
+    listen: Option<String>,
+    status: Option<String>,
+    input: Option<PathBuf>,
+    readings: Option<u64>,
+    rate: Option<u32>,
+    max_lag: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    match run(lexopt::Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("push: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
+    let mut options = Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => {
+                println!("{HELP}");
+                return Ok(());
+            }
+            Long("subscriber") => {
+                let word = parser.value()?.string()?;
+                let (name, url) = word.split_once('=').ok_or("--subscriber takes NAME=URL")?;
+                if url.starts_with("https:") {
+                    return Err(
+                        "this client has no TLS; give http://HOST:PORT, of stunnel for one, which speaks it".into()
+                    );
+                }
+                options.subscribers.push((name.into(), url.into()));
+            }
+            Long("listen") => options.listen = Some(parser.value()?.string()?),
+            Long("status") => options.status = Some(parser.value()?.string()?),
+            Long("input") => options.input = Some(parser.value()?.into()),
+            Long("readings") => options.readings = Some(parser.value()?.parse()?),
+            Long("rate") => options.rate = Some(parser.value()?.parse()?),
+            Long("max-lag") => options.max_lag = Some(parser.value()?.parse()?),
+            Value(word) => options.words.push(word.into()),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let words: Vec<_> = options.words.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+    match &words[..] {
+        ["keys", folder, names @ ..] if !names.is_empty() => {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            keys::provision(folder.as_ref(), &names, wall())
+        }
+        ["publisher", folder] => publisher::run(folder.as_ref(), &options, &stop),
+        ["subscriber", folder, name] => subscriber::run(folder.as_ref(), name, &options, &stop),
+        ["list", folder, name] => iot_link::list(&std::path::Path::new(folder).join(name)),
+        _ => Err("a command is missing or incomplete: see --help".into()),
+    }
+}
+
+fn rng() -> Result<ChaCha20Rng, Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(ChaCha20Rng::from_seed(seed))
+}
+
+fn now() -> Instant {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    Instant::from_micros(START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64)
+}
+
+fn wall() -> Timestamp {
+    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,108 @@
+//! A subscriber: it verifies what is posted, keeps it, and answers with a receipt.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use iot_core::{Incarnation, Position, Topic};
+use iot_crypto::{Opener, RoutingHeader};
+use iot_link::{Failure, open_ledger};
+use iot_queue::{Entry, FileStorage, Message, Offset, Queue, Stored};
+use rand_chacha::ChaCha20Rng;
+use tiny_http::{Method, Request, Response, Server};
+
+use crate::keys::Keys;
+use crate::receipt::{self, Anything};
+use crate::{MESSAGES, OLDEST, Options, READINGS, rng, wall};
+
+/// Octets of the longest message.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// How long the server waits for a request before it looks at everything else.
+const TICK: Duration = Duration::from_millis(200);
+
+struct Subscriber {
+    keys: Keys,
+    ledger: Queue<FileStorage>,
+    /// The first message of each incarnation that is not in the ledger.
+    next: BTreeMap<Incarnation, u64>,
+    rng: ChaCha20Rng,
+}
+
+/// Runs a subscriber until somebody stops it.
+pub fn run(folder: &Path, name: &str, options: &Options, stop: &AtomicBool) -> Result<(), Failure> {
+    let folder = folder.join(name);
+    let keys = Keys::load(&folder, wall())?;
+    let ledger = open_ledger(&folder)?;
+    let mut next = BTreeMap::new();
+    for entry in ledger.entries_from(Offset::START) {
+        if let Entry::Message(Stored { position: Some(position), .. }) = entry? {
+            next.insert(position.incarnation, position.sequence + 1);
+        }
+    }
+    let address = options.listen.as_deref().unwrap_or("127.0.0.1:8080");
+    let server = Server::http(address).map_err(|error| io::Error::other(format!("{address}: {error}")))?;
+    let mut subscriber = Subscriber { keys, ledger, next, rng: rng()? };
+    println!("push subscriber: {name} listens at {address}");
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(request) = server.recv_timeout(TICK)? {
+            subscriber.serve(request)?;
+        }
+    }
+    subscriber.ledger.close()?;
+    println!("push subscriber: {name} ends");
+    Ok(())
+}
+
+impl Subscriber {
+    fn serve(&mut self, mut request: Request) -> Result<(), Failure> {
+        let mut message = Vec::new();
+        let read = request.as_reader().take(MAX_BODY).read_to_end(&mut message);
+        let answer = match (read, request.method()) {
+            (Ok(_), Method::Post) => self.take(&mut message)?,
+            _ => None,
+        };
+        // Who hung up posts again. And who posts rubbish hears that it is, and nothing else.
+        let _ = match answer {
+            Some(receipt) => request.respond(Response::from_data(receipt)),
+            None => request.respond(Response::empty(400)),
+        };
+        Ok(())
+    }
+
+    /// Takes a message, if it is the next one, and makes a receipt for everything that is in the ledger; nothing for what
+    /// is no message of the publisher.
+    fn take(&mut self, message: &mut [u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let Ok((RoutingHeader { stream, incarnation, sequence, .. }, _)) = RoutingHeader::parse(message) else {
+            return Ok(None);
+        };
+        let next = self.next.get(&incarnation).copied().unwrap_or(0);
+        let is_wanted = (stream == MESSAGES && sequence == next) || (stream == OLDEST && sequence > next);
+        if is_wanted {
+            let publisher = self.keys.others.first().ok_or("the keys name no publisher")?;
+            let mut opener = Opener::new(&self.keys.agreement, publisher, Anything);
+            let mut scratch = vec![0; iot_crypto::scratch_len(message.len(), READINGS.len())];
+            let opened = match opener.open(Some(Topic::new(READINGS)?), message, &mut scratch) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    println!("push subscriber: refused: {error}");
+                    return Ok(None);
+                }
+            };
+            let position: Position = *opened.position();
+            if stream == OLDEST {
+                println!("push subscriber: missing {next}..{sequence}");
+                self.next.insert(incarnation, sequence);
+            } else {
+                self.ledger.append(&Message::new(opened.payload()).at(position))?;
+                self.ledger.commit()?;
+                self.next.insert(incarnation, sequence + 1);
+                println!("push subscriber: accepted {sequence}");
+            }
+        }
+        let next = self.next.get(&incarnation).copied().unwrap_or(0);
+        receipt::seal(&self.keys, incarnation, next, &mut self.rng).map(Some)
+    }
+}
