@@ -48,6 +48,23 @@ fn numbers(queue: &Queue<MemoryStorage>) -> Vec<u64> {
 }
 
 #[test]
+fn a_connection_that_cannot_be_made_is_wanted_again_after_a_while() {
+    let source = shared(Durability::Manual, 1);
+    let link = link_of(&source);
+    let started = std::time::Instant::now();
+    for _ in 0..10 {
+        assert_eq!(link.wait_wanted(), Wake::Due);
+        link.lose();
+        link.lose();
+    }
+    assert_eq!(link.with_mirror(|mirror| mirror.stats().failures), 10, "each counts once");
+    // The waits are of 1 to 8 milliseconds, by chance.
+    assert!(started.elapsed() > Duration::from_millis(9), "{:?}", started.elapsed());
+    source.close();
+    assert_eq!(link.wait_wanted(), Wake::Closed);
+}
+
+#[test]
 fn threads_forward_over_connections_that_are_cut() {
     const COUNT: u64 = 600;
     let (source, target) = (shared(Durability::EachMessage, 1), shared(Durability::Manual, 2));

@@ -59,6 +59,11 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         self.shared.lock().nudges
     }
 
+    /// Whether nobody is to wait any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.shared.lock().is_closed
+    }
+
     /// Tells whoever waits for a mirror that there is something to do.
     pub(super) fn nudge(&self) {
         let mut state = self.shared.lock();

@@ -195,8 +195,8 @@ impl<S: Storage, C: Clock> MirrorLink<S, C> {
     /// The connection was lost, or could not be made: another one is wanted after a while.
     pub fn lose(&self) {
         let mut line = self.line();
-        line.sink = None;
-        if !line.mirror.is_resting() {
+        // Where it is gone already, the mirror knows.
+        if line.sink.take().is_some() {
             self.queue.with(|_, now| line.mirror.handle_failure(now));
         }
         drop(line);
@@ -210,6 +210,9 @@ impl<S: Storage, C: Clock> MirrorLink<S, C> {
 
     /// A new connection, if it is time for one; or what is to be waited for.
     fn begin(&self) -> Result<(), Awaited> {
+        if self.queue.is_closed() {
+            return Err(Awaited { offset: None, time: None, nudges: 0 });
+        }
         let nudges = self.queue.nudges();
         let mut line = self.line();
         let now = self.queue.with(|_, now| now);
