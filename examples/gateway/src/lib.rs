@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_queue::shared::{SharedQueue, SharedSettings};
-use iot_queue::{ConfigError, Durability, FileStorage, Queue, QueueConfig, WhenFull};
+use iot_queue::{ConfigError, Consumers, Durability, FileStorage, Queue, QueueConfig, WhenFull};
 
 use crate::identity::Claims;
 pub use crate::options::Options;
@@ -43,6 +43,9 @@ use crate::uplink::Health;
 
 /// Octets of a segment of the queue.
 const SEGMENT: u32 = 2 << 20;
+
+/// How soon the gateway ends when it is told to.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How long packets wait for a sync that makes them durable together. Only then they go on.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
@@ -107,11 +110,16 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             health.is_storing.store(false, Ordering::Relaxed);
             outcome
         });
-        let outcome = uplink::forward(store, &options.receiver, origin, health, stop);
+        threads.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK);
+            }
+            store.queue.close();
+        });
+        let outcome = uplink::forward(store, &options.receiver, origin, health);
         stop.store(true, Ordering::Relaxed);
-        store.queue.close();
         upkeep.join().map_err(|_| "the thread of the queue panicked")??;
-        Ok(outcome?)
+        outcome
     });
     println!("gateway: ends, {} packets wait", store.queue.stats().depth);
     outcome
@@ -125,7 +133,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 pub fn queue_config(capacity: u32) -> Result<QueueConfig, ConfigError> {
     let segments = capacity / (SEGMENT >> 20);
     let config = QueueConfig::default().segment_len(SEGMENT)?.segments(segments)?;
-    Ok(config.durability(Durability::Manual).when_full(WhenFull::DropOldest))
+    Ok(config.consumers(Consumers::CursorsOnly).durability(Durability::Manual).when_full(WhenFull::DropOldest))
 }
 
 fn open_queue(options: &Options, claims: Claims) -> Result<Files, Box<dyn Error>> {

@@ -1,20 +1,21 @@
 //! The way to the receiver: a mirror of the queue on one connection, and packets for devices on another.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::error::Error;
+use std::io::{self, ErrorKind, Read};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use iot_core::DeviceId;
-use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent, StreamSink};
-use iot_queue::{Backoff, MaxLag, Seek};
+use iot_core::{DeviceId, Instant};
+use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent};
+use iot_queue::shared::{LinkError, MirrorLink, Wake};
+use iot_queue::{Backoff, FileStorage, MaxLag, Seek};
 
 use crate::frames::{Frames, MAX_PACKET};
 use crate::store::{Store, now};
 
-/// How long a connection may be without a word before it is looked after.
-const TICK: Duration = Duration::from_millis(20);
+type Link = MirrorLink<FileStorage, fn() -> Instant>;
 
 /// How long the receiver may take to answer a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,99 +32,89 @@ pub struct Health {
     pub is_storing: AtomicBool,
 }
 
-/// Forwards the queue to `receiver` until `stop`.
+/// Forwards the queue to `receiver` until the queue is closed.
 ///
 /// # Errors
 ///
 /// When the queue cannot be read, or the receiver has what this queue never had.
-pub fn forward(
-    store: &Store,
-    receiver: &str,
-    origin: DeviceId,
-    health: &Health,
-    stop: &AtomicBool,
-) -> Result<(), String> {
+pub fn forward(store: &Store, receiver: &str, origin: DeviceId, health: &Health) -> Result<(), Box<dyn Error>> {
     let mirror = store.queue.with(|queue, _| {
         let cursor = queue.open_cursor("receiver", Seek::Oldest, MaxLag::UNLIMITED)?;
         let seed = u64::from_be_bytes(*queue.epoch().as_bytes());
         Mirror::new(MirrorConfig::default(), queue, cursor, seed)
-    });
-    let mut mirror = mirror.map_err(|error| error.to_string())?;
+    })?;
+    let link = MirrorLink::new(store.queue.clone(), mirror, origin);
     let mut complaint = String::new();
-    while !stop.load(Ordering::Relaxed) {
-        let due = mirror.poll_timeout().map_or(Duration::ZERO, |due| due.saturating_since(now()));
-        std::thread::sleep(due.min(TICK));
-        if due > TICK {
-            continue;
-        }
-        let outcome = TcpStream::connect(receiver).and_then(|stream| {
-            complaint.clear();
-            converse(store, &mut mirror, origin, &stream, health, stop)
-        });
+    while link.wait_wanted() == Wake::Due {
+        let broken = match connect(receiver) {
+            Ok(stream) => {
+                complaint.clear();
+                converse(&link, &stream, store, health)
+            }
+            Err(error) => {
+                link.lose();
+                LinkError::Stream(error)
+            }
+        };
         health.is_mirroring.store(false, Ordering::Relaxed);
-        while let Some(event) = mirror.poll_event() {
-            match event {
-                MirrorEvent::Missed(gap) => eprintln!("gateway: {} to {} were dropped", gap.from, gap.until),
-                MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_) => {
-                    return Err(format!("{receiver} has messages that this queue never had: {event:?}"));
-                }
-                _ => {}
+        while let Some(event) = link.with_mirror(Mirror::poll_event) {
+            if let MirrorEvent::Missed(gap) = event {
+                eprintln!("gateway: {} to {} were dropped before they were forwarded", gap.from, gap.until);
             }
         }
-        if let Err(error) = outcome {
-            let words = format!("{receiver}: {error}; trying again");
-            if words != complaint {
-                eprintln!("gateway: {words}");
-                complaint = words;
+        match broken {
+            LinkError::Closed => break,
+            LinkError::Source(_) => return Err(broken.into()),
+            LinkError::Halted => return Err(format!("{receiver} has packets that this queue never had").into()),
+            _ => {
+                let cause = broken.source().map_or_else(|| broken.to_string(), ToString::to_string);
+                let words = format!("{receiver}: {cause}; trying again");
+                if words != complaint {
+                    eprintln!("gateway: {words}");
+                    complaint = words;
+                }
             }
-            mirror.handle_failure(now());
         }
     }
     Ok(())
 }
 
-fn converse(
-    store: &Store,
-    mirror: &mut Mirror,
-    origin: DeviceId,
-    mut stream: &TcpStream,
-    health: &Health,
-    stop: &AtomicBool,
-) -> io::Result<()> {
+fn connect(receiver: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(receiver)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(TICK))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let (mut sink, mut buffer, mut let_go) = (StreamSink::new(origin), [0; 4096], mirror.confirmed());
-    let asked = mirror.stats().asked;
-    while !stop.load(Ordering::Relaxed) {
-        let outcome = store.queue.with(|queue, now| {
-            mirror.drive(now, queue, &mut sink).map_err(io::Error::other)?;
-            if mirror.confirmed() > let_go {
-                let_go = mirror.confirmed();
-                queue.ack_before(let_go).map_err(io::Error::other)?;
-                store.note_forwarded(let_go);
-            }
-            Ok::<_, io::Error>(())
+    Ok(stream)
+}
+
+/// Uses a connection until it is lost, and says why.
+fn converse(link: &Link, stream: &TcpStream, store: &Store, health: &Health) -> LinkError {
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut stream = Heard { stream, link, store, health };
+            // Whoever sends says why it ended.
+            let _ = link.receive_from(&mut stream);
         });
-        outcome?;
-        if mirror.is_halted() {
-            return Ok(());
-        }
-        if mirror.stats().asked > asked + 1 {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        stream.write_all(&sink.poll_output())?;
-        match stream.read(&mut buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(len) => {
-                health.is_mirroring.store(true, Ordering::Relaxed);
-                sink.handle_input(&buffer[..len]).map_err(io::Error::other)?;
-            }
-            Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(error),
-        }
+        let broken = link.send_to(&mut &*stream).expect_err("it never ends otherwise");
+        let _ = stream.shutdown(Shutdown::Both);
+        broken
+    })
+}
+
+/// A stream that takes note of what the receiver has, whenever it says something.
+struct Heard<'h> {
+    stream: &'h TcpStream,
+    link: &'h Link,
+    store: &'h Store,
+    health: &'h Health,
+}
+
+impl Read for Heard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.store.note_forwarded(self.link.with_mirror(|mirror| mirror.confirmed()));
+        let len = self.stream.read(buffer)?;
+        self.health.is_mirroring.store(len > 0, Ordering::Relaxed);
+        Ok(len)
     }
-    Ok(())
 }
 
 /// Passes on to devices what `receiver` has for them, until `stop`.

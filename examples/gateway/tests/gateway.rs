@@ -7,6 +7,8 @@ use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use iot_core::{DeviceId, Incarnation, StreamId};
+use iot_crypto::RoutingHeader;
 use iot_trial::{Program, Trial, free_port};
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
@@ -130,6 +132,32 @@ fn what_is_no_packet_is_refused_and_a_flood_is_slowed_down() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.0 404") || answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(gateway.terminate().success());
+}
+
+#[test]
+fn what_a_full_queue_dropped_the_receiver_is_told() {
+    let site = Site::new();
+    let gateway = site.gateway(&["--rate", "1000000"]);
+    let source = DeviceId::from_bytes([7; 32]);
+    let mut stream = TcpStream::connect(&site.doors[1]).unwrap();
+    for sequence in 0..3_000 {
+        let incarnation = Incarnation::from_bytes([8; 8]);
+        let header =
+            RoutingHeader { source: Some(source), topic: None, stream: StreamId::new(0), incarnation, sequence };
+        let mut packet = vec![0; 8_000];
+        header.encode(&mut packet).unwrap();
+        gateway::frames::write(&mut stream, [&packet, &[]]).unwrap();
+    }
+    while site.metric("packets_taken_total") < 3_000.0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let dropped = site.metric("queue_dropped_total");
+    assert!((900.0..1_500.0).contains(&dropped), "16 MiB hold some 2,000 of 3,000: {dropped}");
+    let receiver = site.receiver(&[]);
+    receiver.wait_for(1, &format!("among them {dropped} of {source}, stream 0, between 0 and {dropped}"));
+    receiver.wait_for(3_000 - dropped as usize, "a packet of nobody known");
+    assert!(gateway.terminate().success());
+    assert!(receiver.terminate().success());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The receiver behind a gateway: it verifies what devices sent through it, and answers them.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::error::Error as _;
+use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,9 @@ use gateway::{Files, frames, now, wall};
 use iot_core::{DeviceId, Instant};
 use iot_crypto::RoutingHeader;
 use iot_link::{Endpoint, Event, Failure, Feedback, Keys, Role};
-use iot_queue::mirror::StreamServer;
-use iot_queue::shared::{SharedQueue, SharedSettings};
+use iot_queue::shared::{SharedQueue, SharedSettings, serve};
 use iot_queue::sink::Intake;
-use iot_queue::{FileStorage, GapNotice, Queue, QueueConfig};
+use iot_queue::{DroppedFeed, FileStorage, Gap, GapNotice, Queue, QueueConfig};
 use lexopt::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -120,9 +119,8 @@ fn work(
 ) -> Result<(), Failure> {
     while !stop.load(Ordering::Relaxed) {
         for mut leased in arrived.reserve_wait(LEASE, 64, TICK)? {
-            if let Some(GapNotice { gap, .. }) = leased.gap_notice() {
-                let cause = gap.cause.name();
-                println!("gateway-receiver: a gateway says that it is without {} to {}: {cause}", gap.from, gap.until);
+            if let Some(notice) = leased.gap_notice() {
+                tell_of_gap(&notice);
                 arrived.ack(leased.lease)?;
                 continue;
             }
@@ -147,6 +145,16 @@ fn work(
     Ok(())
 }
 
+/// What a gateway says that it is without. It signed that as its claim, and a device's own words outweigh it.
+fn tell_of_gap(notice: &GapNotice) {
+    let Gap { from, until, cause } = notice.gap;
+    println!("gateway-receiver: a gateway says that it is without {from} to {until}: {}", cause.name());
+    for feed in notice.record().into_iter().flat_map(|(_, record)| record.feeds) {
+        let DroppedFeed { source, stream, messages, from, until, .. } = feed;
+        println!("gateway-receiver: among them {messages} of {source}, stream {stream}, between {from} and {until}");
+    }
+}
+
 fn tell(device: &DeviceId, event: &Event) {
     match event {
         Event::Accepted { sequence, .. } => println!("gateway-receiver: accepted {sequence} of {device}"),
@@ -164,27 +172,11 @@ fn receive(listener: &TcpListener, arrived: &Files, intake: Intake) {
     for stream in listener.incoming().flatten() {
         let (arrived, intake) = (arrived.clone(), intake.clone());
         std::thread::spawn(move || {
-            if let Err(error) = take(&stream, &arrived, &intake) {
-                eprintln!("gateway-receiver: a mirror's connection ended: {error}");
+            if let Err(error) = serve(&arrived, &intake, frames::MAX_PACKET as u32, &mut &stream) {
+                let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                eprintln!("gateway-receiver: a mirror's connection ended: {cause}");
             }
         });
-    }
-}
-
-fn take(mut stream: &TcpStream, arrived: &Files, intake: &Mutex<Intake>) -> Result<(), Box<dyn Error>> {
-    stream.set_nodelay(true)?;
-    let (mut server, mut buffer) = (StreamServer::new(frames::MAX_PACKET as u32), vec![0; 64 << 10]);
-    loop {
-        let len = stream.read(&mut buffer)?;
-        if len == 0 {
-            return Ok(());
-        }
-        let mut intake = intake.lock().map_err(|_| "another connection failed badly")?;
-        let outcome = arrived.with(|queue, _| server.handle_input(&buffer[..len], queue, &mut intake));
-        drop(intake);
-        stream.write_all(&server.poll_output())?;
-        // What is missing is in the queue, in its place.
-        outcome?;
     }
 }
 
