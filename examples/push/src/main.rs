@@ -2,6 +2,7 @@
 //! of its own, and each answers with a receipt that it signed.
 
 mod keys;
+mod page;
 mod publisher;
 mod receipt;
 mod subscriber;
@@ -25,11 +26,13 @@ const HELP: &str = "Posts sealed readings to subscribers over HTTP, until each h
                                read, seal, keep, and post until every subscriber has it
   push subscriber FOLDER NAME --listen ADDRESS
                                verify, keep, and answer with a receipt
+  push subscriber FOLDER NAME --pull URL
+                               fetch from the publisher's --page, verify, keep
   push list FOLDER NAME        show what a subscriber accepted, as lines `seconds,value`
 
-  --subscriber NAME=URL  where to post for a subscriber; may be said again
+  --subscriber NAME=URL  where to post for a subscriber, or NAME=pull for one that fetches; may be said again
   --listen ADDRESS       where a subscriber listens, by default 127.0.0.1:8080
-  --status ADDRESS       where the publisher answers how it is with each subscriber
+  --page ADDRESS         where the publisher answers how it is with each subscriber, and those who fetch
   --input FILE           take readings from lines `seconds,value`, in place of a thermometer's
   --readings N           end when every subscriber has so many; by default never
   --rate N               readings a second, by default 10; 0 for as fast as they go
@@ -55,7 +58,8 @@ struct Options {
     words: Vec<PathBuf>,
     subscribers: Vec<(String, String)>,
     listen: Option<String>,
-    status: Option<String>,
+    pull: Option<String>,
+    page: Option<String>,
     input: Option<PathBuf>,
     readings: Option<u64>,
     rate: Option<u32>,
@@ -91,7 +95,8 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
                 options.subscribers.push((name.into(), url.into()));
             }
             Long("listen") => options.listen = Some(parser.value()?.string()?),
-            Long("status") => options.status = Some(parser.value()?.string()?),
+            Long("pull") => options.pull = Some(parser.value()?.string()?),
+            Long("page") => options.page = Some(parser.value()?.string()?),
             Long("input") => options.input = Some(parser.value()?.into()),
             Long("readings") => options.readings = Some(parser.value()?.parse()?),
             Long("rate") => options.rate = Some(parser.value()?.parse()?),

@@ -15,17 +15,22 @@ use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{
     Backoff, Consumers, CursorId, Durability, Entry, FileStorage, MaxLag, Message, Offset, Queue, QueueConfig, Seek,
 };
-use tiny_http::{Response, Server};
+use tiny_http::Server;
 use ureq::Agent;
 
 use crate::keys::{Keys, Other};
+use crate::page::Page;
 use crate::{MESSAGES, OLDEST, Options, READINGS, now, receipt, rng, wall};
 
-type Files = SharedQueue<FileStorage, fn() -> Instant>;
+/// The queue, shared by all threads.
+pub type Files = SharedQueue<FileStorage, fn() -> Instant>;
 
 /// How long a subscriber may take for an answer, and how long a thread waits for messages.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(100);
+
+/// In place of the address of a subscriber that comes itself.
+const PULL: &str = "pull";
 
 /// Readings in a message.
 const BATCH: usize = 10;
@@ -35,12 +40,17 @@ const MAX_ANSWER: u64 = 4096;
 
 /// How it is with a subscriber.
 #[derive(Clone, Default)]
-struct State {
-    name: String,
-    delivered: u64,
-    failures: u32,
-    waits: Duration,
-    complaint: String,
+pub struct State {
+    /// Its name.
+    pub name: String,
+    /// Messages that it took from this process.
+    pub delivered: u64,
+    /// Tries in a row that failed.
+    pub failures: u32,
+    /// How long it is left alone after that.
+    pub waits: Duration,
+    /// What the last one said.
+    pub complaint: String,
 }
 
 /// Posts to one subscriber.
@@ -77,14 +87,15 @@ pub fn run(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<(), Fa
     let states: Vec<_> = states.into_iter().map(Mutex::new).collect();
     let agent = Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
     let page = options
-        .status
+        .page
         .as_ref()
         .map(|address| Server::http(address).map_err(|error| io::Error::other(format!("{address}: {error}"))));
     let page = page.transpose()?;
     println!("push publisher: {} subscribers", posters.len());
     std::thread::scope(|threads| {
         let upkeep = threads.spawn(|| queue.run());
-        for ((subscriber, cursor, url), state) in posters.into_iter().zip(&states) {
+        for ((subscriber, cursor, url), state) in posters.into_iter().zip(&states).filter(|((.., url), _)| *url != PULL)
+        {
             let (queue, keys, bundles, agent) = (&queue, &keys, &bundles[..], agent.clone().into());
             let poster = Poster { queue, keys, bundles, subscriber, cursor, url, agent };
             threads.spawn(move || {
@@ -94,7 +105,11 @@ pub fn run(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<(), Fa
                 }
             });
         }
-        let outcome = publish(&queue, &keys, &bundles, options, page.as_ref().map(|page| (page, &states[..])), stop);
+        if let Some(server) = &page {
+            let page = Page { queue: &queue, keys: &keys, bundles: &bundles, states: &states };
+            threads.spawn(move || page.keep(server, stop));
+        }
+        let outcome = publish(&queue, &keys, &bundles, options, stop);
         stop.store(true, Ordering::Relaxed);
         queue.close();
         let kept = upkeep.join().map_err(|_| "the thread of the queue panicked")?;
@@ -104,13 +119,12 @@ pub fn run(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<(), Fa
     Ok(())
 }
 
-/// Reads, seals and keeps, and says how it is with each subscriber.
+/// Reads, seals and keeps.
 fn publish(
     queue: &Files,
     keys: &Keys,
     bundles: &[KeyBundle],
     options: &Options,
-    page: Option<(&Server, &[Mutex<State>])>,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let readings = match &options.input {
@@ -142,32 +156,9 @@ fn publish(
         if is_done {
             return Ok(());
         }
-        match page {
-            Some((page, states)) => {
-                if let Some(request) = page.recv_timeout(TICK)? {
-                    // Who hung up asks again.
-                    let _ = request.respond(Response::from_string(describe(queue, states)));
-                }
-            }
-            None => std::thread::sleep(TICK),
-        }
+        std::thread::sleep(TICK);
     }
     Ok(())
-}
-
-/// A line for each subscriber.
-fn describe(queue: &Files, states: &[Mutex<State>]) -> String {
-    let lags: Vec<_> = queue.with(|queue, _| queue.cursors().collect());
-    let line = |state: &Mutex<State>| {
-        let State { name, delivered, failures, waits, complaint } = lock(state).clone();
-        let lag = lags.iter().find(|cursor| cursor.name == name).map_or(0, |cursor| cursor.lag);
-        let trouble = match failures {
-            0 => "well".to_owned(),
-            _ => format!("failed {failures} times, tries again every {:.1} s: {complaint}", waits.as_secs_f32()),
-        };
-        format!("{name}: {delivered} delivered, {lag} wait, {trouble}\n")
-    };
-    states.iter().map(line).collect()
 }
 
 impl Poster<'_> {
@@ -211,7 +202,7 @@ impl Poster<'_> {
         }
         let next = match entry {
             Entry::Message(message) => self.post(&message.payload)?,
-            Entry::Gap(gap) => self.post(&self.oldest(gap.until)?)?,
+            Entry::Gap(gap) => self.post(&seal_oldest(self.queue, self.keys, self.bundles, gap.until)?)?,
         };
         let end = entry.end();
         if next == end {
@@ -221,7 +212,7 @@ impl Poster<'_> {
         // It has more than the cursor knows, because the publisher was killed; or less, because it lost something.
         let found = self.queue.with(|queue, _| queue.seek_cursor(self.cursor, Seek::Offset(next)))?;
         if found > next {
-            self.post(&self.oldest(found)?)?;
+            self.post(&seal_oldest(self.queue, self.keys, self.bundles, found)?)?;
         }
         Ok(0)
     }
@@ -234,25 +225,30 @@ impl Poster<'_> {
             return Err(format!("{} answered {}", self.url, answer.status()).into());
         }
         let mut octets = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?;
-        receipt::open(self.keys, self.subscriber, incarnation(self.queue), &mut octets).map(Offset::new)
+        match receipt::open(self.keys, self.subscriber, &mut octets)? {
+            (incarnation, next) if incarnation == self::incarnation(self.queue) => Ok(Offset::new(next)),
+            _ => Err("it answered with a receipt for another queue's messages".into()),
+        }
     }
+}
 
-    /// "I have no messages before this number any more."
-    fn oldest(&self, offset: Offset) -> Result<Vec<u8>, Failure> {
-        let sealer = MultiSealer::new(self.keys.signing.verifying_key().device_id(), &self.keys.signing, self.bundles)?;
-        let position = position(self.keys, OLDEST, incarnation(self.queue), offset.number());
-        Ok(sealer.seal(&Heading { topic: Topic::new(READINGS)?, position }, &[], wall(), &mut rng()?)?)
-    }
+/// "I have no messages before this number any more."
+pub fn seal_oldest(queue: &Files, keys: &Keys, bundles: &[KeyBundle], offset: Offset) -> Result<Vec<u8>, Failure> {
+    let sealer = MultiSealer::new(keys.signing.verifying_key().device_id(), &keys.signing, bundles)?;
+    let position = position(keys, OLDEST, incarnation(queue), offset.number());
+    Ok(sealer.seal(&Heading { topic: Topic::new(READINGS)?, position }, &[], wall(), &mut rng()?)?)
 }
 
 fn position(keys: &Keys, stream: iot_core::StreamId, incarnation: Incarnation, sequence: u64) -> Position {
     Position { source: keys.signing.verifying_key().device_id(), stream, incarnation, sequence }
 }
 
-fn incarnation(queue: &Files) -> Incarnation {
+/// The incarnation of the messages.
+pub fn incarnation(queue: &Files) -> Incarnation {
     Incarnation::from_bytes(*queue.with(|queue, _| queue.epoch()).as_bytes())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Locks, whatever became of others who had the lock: nothing that is kept in one is ever half done.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

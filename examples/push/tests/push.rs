@@ -47,7 +47,7 @@ impl Site {
         let input = format!("{}/readings.csv", self.path());
         let status = format!("127.0.0.1:{}", self.status);
         let arguments = ["publisher", self.path(), "--subscriber", &archive, "--subscriber", &alarm, "--input", &input];
-        Program::start(PUSH, &[&arguments[..], &["--status", &status], more].concat())
+        Program::start(PUSH, &[&arguments[..], &["--page", &status], more].concat())
     }
 
     fn subscriber(&self, index: usize) -> Program {
@@ -113,6 +113,34 @@ fn a_proxy_may_stand_in_between() {
     let nginx = Nginx::configure(site.folder.path(), site.posted[0], &settings);
     let _running = nginx.start();
     survives_kills(&site);
+}
+
+#[test]
+fn who_cannot_be_posted_to_fetches_from_where_it_stopped() {
+    let site = Site::new(2_000);
+    let (input, page) = (format!("{}/readings.csv", site.path()), format!("127.0.0.1:{}", site.status));
+    let publisher = |rate| {
+        let subscribers = ["--subscriber", "archive=pull", "--subscriber", "alarm=pull"];
+        let arguments = ["publisher", site.path(), "--input", &input, "--page", &page, "--rate", rate];
+        Program::start(PUSH, &[&arguments[..], &subscribers].concat())
+    };
+    let url = format!("http://{page}");
+    let subscriber = |name| Program::start(PUSH, &["subscriber", site.path(), name, "--pull", &url]);
+    let archive = subscriber("archive");
+    archive.wait_for(1, "trying again");
+    let first = publisher("1000");
+    let alarm = subscriber("alarm");
+    archive.wait_for(20, "accepted");
+    alarm.wait_for(20, "accepted");
+    first.kill();
+    archive.kill();
+    let second = publisher("0");
+    let archive = subscriber("archive");
+    assert!(second.wait().success());
+    for (program, name) in [(archive, "archive"), (alarm, "alarm")] {
+        assert!(program.terminate().success());
+        assert!(site.list(name) == site.readings, "{name}");
+    }
 }
 
 #[test]
