@@ -24,6 +24,18 @@ pub trait Signer {
     fn sign(&self, message: &[u8]) -> Result<Signature, SignerError>;
 }
 
+/// A key that several share.
+#[cfg(feature = "alloc")]
+impl<S: Signer + ?Sized> Signer for alloc::sync::Arc<S> {
+    fn verifying_key(&self) -> VerifyingKey {
+        (**self).verifying_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
+        (**self).sign(message)
+    }
+}
+
 /// The holder of a signing key did not sign: it is locked, absent or broken. Retrying may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the holder of the signing key did not sign")]
