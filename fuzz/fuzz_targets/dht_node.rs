@@ -1,8 +1,10 @@
-//! A node of the DHT among strangers: whatever they send, and whenever, it sends and reports a bounded amount.
+//! A node of the DHT among strangers: whatever they send, and whenever, it sends, holds and reports a bounded amount, and
+//! sends at most three times as much to an address that has not shown that it receives anything.
 //!
 //! The input is a list of steps: what happens (u8: 0 time passes, 1 a datagram comes, 2 an answer to what the node
-//! asked last comes, 3 its user gets a key, 4 its user puts a record), a length (u16, little endian), as many octets of
-//! datagram, and a byte that chooses the sender or the seconds.
+//! asked last comes, 3 its user gets a key, 4 its user puts a record, 5 a datagram with the node's last cookie comes, 6 an
+//! answer comes that proves who sent it), a length (u16, little endian), as many octets of datagram, and a byte that
+//! chooses the sender or the seconds.
 
 #![no_main]
 
@@ -10,7 +12,8 @@ use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
-use iot_dht::wire::{MAX_DATAGRAM_LEN, Message, Transaction};
+use iot_dht::wire::proof::Signed;
+use iot_dht::wire::{Cookie, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message};
 use iot_dht::{GetMode, Node, NodeConfig, NodeId, Record};
 use libfuzzer_sys::fuzz_target;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -24,17 +27,20 @@ static RECORD: LazyLock<Record> = LazyLock::new(|| {
 struct Harness {
     node: Node,
     now: Duration,
-    asked: Option<(SocketAddr, Transaction)>,
+    /// What the node asked last, and whom.
+    asked: Option<(SocketAddr, Vec<u8>)>,
+    /// The last cookie that it gave, and to whom.
+    given: Option<(SocketAddr, Cookie)>,
 }
 
 impl Harness {
     fn new() -> Self {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let config = NodeConfig::default().overlay(1);
-        let mut node = Node::new(config, NodeId::from_bytes([1; 32]), Instant::from_micros(0), &mut rng);
+        let mut node = Node::new(config, SigningKey::from_seed(&[1; 32]), Instant::from_micros(0), &mut rng);
         node.bootstrap(Instant::from_micros(0), &[address(1)]);
-        let mut harness = Self { node, now: Duration::ZERO, asked: None };
-        harness.drain();
+        let mut harness = Self { node, now: Duration::ZERO, asked: None, given: None };
+        harness.drain(None);
         harness
     }
 
@@ -53,35 +59,73 @@ impl Harness {
                 self.now += Duration::from_secs(choice.into());
                 self.node.handle_timeout(self.now(), self.wall());
             }
-            2 => {
-                let (Ok(mut message), Some((from, transaction))) = (Message::decode(datagram), self.asked) else {
+            2 | 6 => {
+                let (Ok(mut message), Some((from, asked))) = (Message::decode(datagram), self.asked.clone()) else {
                     return;
                 };
-                message.transaction = transaction;
-                self.node.handle_datagram(now, wall, from, &message.encode());
+                let Ok(question) = Message::decode(&asked) else { return };
+                message.transaction = question.transaction;
+                let key = SigningKey::from_seed(&[choice; 32]);
+                let challenge = question.challenge.filter(|_| what == 6);
+                let signed =
+                    challenge.and_then(|challenge| Signed::answer(&key, &question, &challenge, address(0)).ok());
+                if let Some(signed) = &signed {
+                    message.sender = NodeId::of_node(&key.verifying_key());
+                    message.proof = Some(signed.proof());
+                }
+                (message.padding, message.cookie, message.challenge) = (None, None, None);
+                if fits(&message) {
+                    self.node.handle_datagram(now, wall, from, &message.encode());
+                }
+            }
+            5 => {
+                let (Ok(mut message), Some((from, cookie))) = (Message::decode(datagram), self.given) else {
+                    return;
+                };
+                (message.cookie, message.padding, message.challenge, message.proof) = (Some(cookie), None, None, None);
+                if fits(&message) {
+                    self.node.handle_datagram(now, wall, from, &message.encode());
+                }
             }
             3 => drop(self.node.get(now, wall, *RECORD.key(), GetMode::Newest)),
             4 => drop(self.node.put(now, wall, RECORD.clone())),
-            _ => self.node.handle_datagram(now, wall, address(choice), datagram),
+            _ => {
+                self.node.handle_datagram(now, wall, address(choice), datagram);
+                return self.drain(Some((address(choice), datagram.len())));
+            }
         }
-        self.drain();
+        self.drain(None);
     }
 
-    fn drain(&mut self) {
+    /// Takes all that the node has to say, after a datagram of so many octets from an address that is not verified.
+    fn drain(&mut self, unverified: Option<(SocketAddr, usize)>) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
-        let mut datagrams = 0;
+        let (mut datagrams, mut answered) = (0, 0);
         while let Some(transmit) = self.node.poll_transmit(&mut buffer) {
             let message = Message::decode(&buffer[..transmit.len]).expect("a node writes what nodes read");
             if !message.body.is_answer() {
-                self.asked = Some((transmit.to, message.transaction));
+                self.asked = Some((transmit.to, buffer[..transmit.len].to_vec()));
+            } else if let Some((from, len)) = unverified.filter(|(from, _)| *from == transmit.to) {
+                answered += transmit.len;
+                assert!(answered <= MAX_AMPLIFICATION * len, "{answered} octets to {from} for {len}");
+            }
+            if let Some(cookie) = message.cookie.filter(|_| message.body.is_answer()) {
+                self.given = Some((transmit.to, cookie));
             }
             datagrams += 1;
         }
         assert!(datagrams <= 4096, "{datagrams} datagrams after one step");
         let events = std::iter::from_fn(|| self.node.poll_event()).count();
         assert!(events <= 4096, "{events} events after one step");
+        let (table, store) = (self.node.table(), self.node.store());
+        assert!(table.allocated() <= 1 << 20 && store.octets() <= 4 << 20, "{} octets", table.allocated());
         let _ = self.node.poll_timeout(self.now());
     }
+}
+
+/// Whether what was added leaves room in a datagram.
+fn fits(message: &Message<'_>) -> bool {
+    iot_codec::cbor::to_vec(message).len() <= MAX_DATAGRAM_LEN
 }
 
 fn address(choice: u8) -> SocketAddr {

@@ -103,7 +103,12 @@ impl<const N: usize> Id<N> {
 impl Id<32> {
     /// The identifier of the node that holds the signing half of `key`.
     pub fn of_node(key: &VerifyingKey) -> Self {
-        Self(Sha256::new().chain_update(NODE_DOMAIN).chain_update(key.as_bytes()).finalize().into())
+        Self::of_node_key(key.as_bytes())
+    }
+
+    /// The same of the key's octets.
+    pub(crate) fn of_node_key(octets: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(NODE_DOMAIN).chain_update(octets).finalize().into())
     }
 
     /// Where the record that `owner` calls `name` is stored.
@@ -139,6 +144,11 @@ pub struct Distance<const N: usize>([u8; N]);
 impl<const N: usize> Distance<N> {
     /// The distance of a point to itself.
     pub const ZERO: Self = Self([0; N]);
+
+    /// How many leading bits two distances share.
+    pub(crate) fn shared_prefix(&self, other: &Self) -> usize {
+        Id(self.0).shared_prefix(&Id(other.0))
+    }
 
     /// The number, most significant octet first.
     pub const fn as_bytes(&self) -> &[u8; N] {

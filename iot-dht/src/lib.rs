@@ -2,8 +2,8 @@
 //! can change, and feeds from which a server pulls what it missed.
 //!
 //! It does not send or receive anything: a driver of a few lines around a UDP socket does. It does not hide what is
-//! stored, so seal values before they go in. It does not yet prove that a node owns its identifier. Some tens of attackers
-//! around a key hide few records ([`Placement::Region`]); thousands do.
+//! stored, so seal values before they go in. It does not know who may take part: whoever has a key may. Some tens of
+//! attackers around a key hide few records ([`Placement::Region`]); thousands do.
 //!
 //! # Example
 //! Two nodes, and a user who carries the datagrams from one to the other:
@@ -18,7 +18,7 @@
 //! let addresses: [std::net::SocketAddr; 2] = [([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 4000).into()];
 //! let mut nodes = [1, 2].map(|seed| {
 //!     let key = SigningKey::from_seed(&[seed; 32]);
-//!     Node::new(NodeConfig::default(), Id::of_node(&key.verifying_key()), now, &mut rng)
+//!     Node::new(NodeConfig::default(), key, now, &mut rng)
 //! });
 //! let carry = |nodes: &mut [Node; 2]| {
 //!     let mut datagram = [0; MAX_DATAGRAM_LEN];
@@ -53,7 +53,8 @@
 //! # How to drive it
 //! - A [`Node`] takes a datagram ([`Node::handle_datagram`]), a command ([`Node::bootstrap`], [`Node::put`],
 //!   [`Node::get`], [`Node::find`]) or the passing of time ([`Node::handle_timeout`]). After each, drain [`Node::poll_transmit`], then
-//!   [`Node::poll_event`], and read [`Node::poll_timeout`]. The same inputs give the same outputs, to the octet.
+//!   [`Node::poll_event`], and read [`Node::poll_timeout`]. The same inputs give the same outputs, to the octet. Where
+//!   signatures take long, hand them to somebody else ([`Verification::HandedOut`]): drain [`Node::poll_job`] too.
 //! - A [`feed::Publisher`] turns messages into records to put; a [`feed::Reader`] says what to get, and gives messages
 //!   in order and gaps that it can prove; [`feed::Sources`] reads many feeds at once. A [`feed::Keeper`] puts the records
 //!   of those who sleep again, without their keys.
@@ -80,7 +81,7 @@
 //! # Standards
 //! - Maymounkov and Mazières, *Kademlia*, 2002: §2.1 to §2.5.
 //! - COSE: RFC 9052 §4.2 and §4.4 (records); CBOR: RFC 8949 §4.2.1. `docs/formats/dht.md` holds every octet.
-//! - SipHash-2-4 with 128 bits (Aumasson and Bernstein) for write tokens and transactions.
+//! - SipHash-2-4 with 128 bits (Aumasson and Bernstein) for write tokens, cookies and transactions.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -114,8 +115,8 @@ pub use crate::lookup::{Lookup, LookupConfig, Summary};
 pub use crate::mailbox::{Mail, MailError, Mailbox, PostError, Receipt};
 pub use crate::name_key::NameKey;
 pub use crate::node::{
-    Busy, Event, FindDone, GetDone, GetMode, Node, NodeConfig, OperationId, Placement, PutDone, Rejected, Side, Stats,
-    Transmit,
+    Busy, Event, FindDone, GetDone, GetMode, Job, Node, NodeConfig, OperationId, Placement, PutDone, Rejected, Side,
+    Stats, Transmit, Verdict, Verification,
 };
 pub use crate::peer::Peer;
 pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};

@@ -212,6 +212,12 @@ impl<const N: usize> Lookup<N> {
         heard.map(|candidate| self.peer(candidate))
     }
 
+    /// All nodes that were asked.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = Peer<N>> + '_ {
+        let asked = self.candidates.iter().filter(|candidate| candidate.state != State::Heard);
+        asked.map(|candidate| self.peer(candidate))
+    }
+
     /// All nodes that it has heard of and that have not failed, in ascending distance.
     pub(crate) fn known(&self) -> impl Iterator<Item = Peer<N>> + '_ {
         let known = self.candidates.iter().filter(|candidate| candidate.state != State::Failed);
@@ -273,7 +279,8 @@ impl<const N: usize> Lookup<N> {
                 && match candidate.state {
                     State::Asked { hedge, .. } => now < hedge,
                     State::Failed => false,
-                    State::Heard | State::Answered => true,
+                    State::Heard => !self.is_surplus(candidate),
+                    State::Answered => true,
                 }
         });
         let (nearest, first) = hopeful.next()?;
@@ -322,7 +329,7 @@ impl<const N: usize> Lookup<N> {
         let (mut answered, mut passed_over) = (0, 0);
         for candidate in self.candidates.iter().filter(|candidate| view.holds(candidate)) {
             match candidate.state {
-                State::Heard if spent => {}
+                State::Heard if spent || self.is_surplus(candidate) => {}
                 State::Heard => return false,
                 State::Asked { timeout, .. } if silence == Silence::Gone && timeout <= now => passed_over += 1,
                 State::Asked { .. } => return false,
@@ -335,6 +342,28 @@ impl<const N: usize> Lookup<N> {
         }
         // Where nobody else is left, those who are silent are waited for all the same.
         passed_over == 0
+    }
+
+    /// Whether as many of those around a node were asked as may be within some prefix.
+    fn is_surplus(&self, candidate: &Candidate<N>) -> bool {
+        let Some(network) = self.config.network else { return false };
+        let place = self.candidates.partition_point(|other| other.distance < candidate.distance);
+        // Whoever shares a prefix with it stands next to it.
+        let asked = |other: &&Candidate<N>| matches!(other.state, State::Asked { .. } | State::Answered);
+        let (near, far) = self.candidates.split_at(place);
+        let (mut near, mut far) = (near.iter().rev().filter(asked).peekable(), far.iter().filter(asked).peekable());
+        let shared = |other: &&Candidate<N>| candidate.distance.shared_prefix(&other.distance);
+        let mut count = 0;
+        loop {
+            let (of_near, of_far) = (near.peek().map(shared), far.peek().map(shared));
+            let Some(bits) = of_near.max(of_far) else { return false };
+            let of_next = if of_near == Some(bits) { near.next() } else { far.next() };
+            count += u64::from(of_next.is_some());
+            let expected = network.saturating_mul(2).checked_shr(bits as u32).unwrap_or(0);
+            if count >= CROWD + expected {
+                return true;
+            }
+        }
     }
 
     fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
@@ -367,6 +396,10 @@ impl<const N: usize> Lookup<N> {
         }
     }
 }
+
+/// How many nodes may share any prefix, beside twice as many as are to be expected there: with as few as one, more share it
+/// once in a hundred thousand prefixes.
+const CROWD: u64 = 4;
 
 /// How many of the nodes closest to a point an estimate of the network's size is made from.
 pub(crate) const SIZE_SAMPLE: usize = 12;

@@ -1,8 +1,10 @@
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use iot_core::{Instant, Timestamp};
+use iot_crypto::Signer;
 use rand_core::CryptoRng;
 
 use crate::id::{Key, NodeId};
@@ -13,11 +15,12 @@ use crate::rejection::Rejection;
 use crate::rtt::Patience;
 use crate::store::Store;
 use crate::table::{Entry, Snapshot, Table};
-use crate::wire::{Body, MAX_DATAGRAM_LEN, Message, Role, Transaction, VERSION};
+use crate::wire::{Body, Challenge, Cookie, Endpoint, MAX_DATAGRAM_LEN, Message, Role, Transaction};
 
 mod config;
 mod drive;
 mod event;
+mod identity;
 mod limiter;
 mod operation;
 mod region;
@@ -25,18 +28,24 @@ mod request;
 mod schedule;
 mod secrets;
 mod serve;
+mod sightings;
 mod stats;
 mod upkeep;
+mod verification;
 
 pub use crate::node::config::{NodeConfig, Placement};
 pub use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
 pub use crate::node::stats::Stats;
+pub use crate::node::verification::{Job, Verdict, Verification};
 
+use crate::node::identity::Identity;
 use crate::node::limiter::Limiter;
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase, Put};
-use crate::node::request::{Purpose, Question, Request, Requests};
-use crate::node::secrets::Secrets;
+use crate::node::request::{Purpose, Question, Recipient, Request, Requests, Standing};
+use crate::node::secrets::{COOKIE_PERIOD, Secrets};
+use crate::node::sightings::Sightings;
 use crate::node::upkeep::Upkeep;
+use crate::node::verification::{Arrival, Jobs};
 
 /// A node of the network: answers others, stores their records, and puts and gets records for its user.
 ///
@@ -49,7 +58,7 @@ use crate::node::upkeep::Upkeep;
 ///
 /// # Work and memory
 ///
-/// A datagram costs at most one decoding and one verification of a signature, and as many datagrams in answer as one
+/// A datagram costs at most one decoding, two verifications of signatures and one signature, and as many datagrams in answer as one
 /// lookup has requests or a record has replicas. A new entry of the table costs a walk over the stored records, and a
 /// put into a full store one for each record that must give way, of which there are at most ten. A
 /// time-out handles at most 64 requests. Everything that grows has a bound in [`NodeConfig`] or
@@ -58,15 +67,21 @@ use crate::node::upkeep::Upkeep;
 /// # Whom it trusts
 ///
 /// Nobody: a record counts only with its owner's signature, an answer only from the address that was asked and with the
-/// eight random octets of the question, and a node enters the table only after such an answer. That a sender owns the
-/// identifier that it names is not proved yet. Those who place some tens of nodes around a key hide little, because nobody
+/// eight random octets of the question, and a node enters the table only after it has proved, at its address, that it holds
+/// the key that its identifier is the hash of. Whoever has not shown that it receives what is sent to its address gets at
+/// most three times what it has sent. Those who place some tens of nodes around a key hide little, because nobody
 /// asks there alone ([`Placement::Region`]).
 pub struct Node {
     config: NodeConfig,
     table: Table<32>,
     store: Store,
+    identity: Identity,
     secrets: Secrets,
     limiter: Limiter,
+    /// How many proofs may be signed for addresses that are not verified.
+    proofs: Limiter,
+    sightings: Sightings,
+    jobs: Jobs,
     requests: Requests,
     operations: BTreeMap<OperationId, Operation>,
     next_operation: u64,
@@ -79,9 +94,25 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node with the identifier [`Id::of_node`](crate::Id::of_node) of its key. Draws its secrets from `rng`, and
-    /// nothing later.
-    pub fn new(config: NodeConfig, id: NodeId, now: Instant, rng: &mut impl CryptoRng) -> Self {
+    /// A node with the identifier [`Id::of_node`](crate::Id::of_node) of the key that `signer` holds, with which it proves
+    /// who it is. Draws its secrets from `rng`, and nothing later.
+    pub fn new(
+        config: NodeConfig,
+        signer: impl Signer + Send + 'static,
+        now: Instant,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        Self::with_identity(config, Identity::Held(Box::new(signer)), now, rng)
+    }
+
+    /// An attacker's node, who is taken to have found the key of this identifier.
+    #[cfg(feature = "sim")]
+    pub(crate) fn found(config: NodeConfig, id: NodeId, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        Self::with_identity(config, Identity::Found(id), now, rng)
+    }
+
+    fn with_identity(config: NodeConfig, identity: Identity, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        let id = identity.id();
         let slots = match config.role {
             Role::Server => config.rate_slots,
             Role::Client => 1,
@@ -89,8 +120,12 @@ impl Node {
         Self {
             table: Table::new(id, config.table),
             store: Store::new(id, config.store),
+            identity,
             secrets: Secrets::new(rng),
             limiter: Limiter::new(config.rate, config.burst, slots),
+            proofs: Limiter::new(config.proofs, config.proofs, 1),
+            sightings: Sightings::default(),
+            jobs: Jobs::default(),
             requests: Requests::default(),
             operations: BTreeMap::new(),
             next_operation: 0,
@@ -166,18 +201,20 @@ impl Node {
             self.stats.malformed += 1;
             return;
         };
-        if message.overlay != self.config.overlay {
+        let arrival = Arrival { from, len: datagram.len(), message, at: now };
+        if arrival.message.overlay != self.config.overlay {
             self.stats.other_overlay += 1;
-        } else if message.body.is_answer() {
-            self.handle_answer(now, wall, from, message);
+        } else if arrival.message.body.is_answer() {
+            self.handle_answer(now, wall, arrival);
         } else {
-            self.handle_request(now, wall, from, message);
+            self.handle_request(now, wall, arrival);
         }
         self.start_upkeep(now, wall);
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, wall: Timestamp) {
+        self.handle_overdue_verdicts(now, wall);
         self.handle_overdue_requests(now, wall);
         self.drive_all(now, wall);
         self.handle_upkeep(now, wall);
@@ -208,7 +245,10 @@ impl Node {
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let searching = self.operations.values().filter(|operation| operation.phase == Phase::Searching);
         let slow = searching.flat_map(|operation| &operation.lookups).filter_map(Lookup::poll_timeout).min();
-        let next = [self.requests.next_deadline(), slow, self.next_upkeep()].into_iter().flatten().min();
+        let next = [self.requests.next_deadline(), slow, self.next_upkeep(), self.jobs.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| at.max(now))
     }
 
@@ -297,11 +337,35 @@ impl Node {
         hopeful.take(2 * self.config.replicas).map(Entry::peer).collect()
     }
 
-    /// Sends a request, if as many as configured are not yet under way.
-    fn request(&mut self, now: Instant, to: SocketAddr, id: Option<NodeId>, purpose: Purpose, body: Body<'_>) {
+    /// What to tell a peer that is to be asked: one that the table does not know has proved itself only if it is among
+    /// `proven`. A cookie that is too old to count is none.
+    fn recipient(&self, now: Instant, peer: &Peer<32>, proven: &[(Peer<32>, Cookie)]) -> Recipient {
+        let entry = self.table.known(&peer.id).filter(|entry| entry.address() == peer.address);
+        let given = proven.iter().find(|(of, _)| of == peer).map(|(_, cookie)| *cookie);
+        let recent = |entry: &&Entry<32>| now.saturating_since(entry.seen()) < COOKIE_PERIOD;
+        let (standing, cookie) = match (entry, given) {
+            (Some(entry), given) => (Standing::Proven, Some(entry).filter(recent).and_then(Entry::cookie).or(given)),
+            (None, Some(cookie)) => (Standing::Proven, Some(cookie)),
+            (None, None) => (Standing::Stranger, None),
+        };
+        Recipient { address: peer.address, id: Some(peer.id), standing, cookie }
+    }
+
+    /// Sends a request.
+    fn request(&mut self, now: Instant, recipient: Recipient, purpose: Purpose, body: Body<'_>) {
         let Some(question) = Question::of(&body) else { return };
+        let Recipient { address: to, id, standing, cookie } = recipient;
         let transaction = self.secrets.transaction();
-        let datagram = self.message(transaction, body).encode();
+        let mut message = self.message(transaction, body);
+        // A write token says what a cookie would.
+        message.cookie = cookie.filter(|_| question != Question::Put);
+        if standing == Standing::Stranger {
+            message.challenge = Some(Challenge { nonce: transaction, asked: Endpoint(to) });
+        }
+        let datagram = match question {
+            Question::FindNode | Question::Get if cookie.is_none() => message.encode_padded(),
+            _ => message.encode(),
+        };
         let timeout = self.patience(id.as_ref()).timeout;
         let deadline = now.saturating_add(timeout);
         self.stats.requests += 1;
@@ -318,6 +382,8 @@ impl Node {
             timeout,
             deadline,
             attempt,
+            standing,
+            retries: 0,
         });
     }
 
@@ -329,8 +395,7 @@ impl Node {
     }
 
     fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {
-        let (overlay, role) = (self.config.overlay, self.config.role);
-        Message { version: VERSION, overlay, transaction, sender: *self.id(), role, body }
+        Message::new(self.config.overlay, transaction, *self.id(), self.config.role, body)
     }
 
     fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>) {

@@ -20,6 +20,12 @@ impl<const N: usize> Peer<N> {
         let usable = address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast;
         usable.then_some(Self { address, ..self })
     }
+
+    /// The same of a peer that somebody at `witness` has named: nobody far away knows who is in this node's own network, and
+    /// nobody may make it send there.
+    pub(crate) fn usable_from(self, witness: SocketAddr) -> Option<Self> {
+        self.usable().filter(|peer| Scope::of(&peer.address.ip()) >= Scope::of(&witness.ip()))
+    }
 }
 
 /// A socket address in 24 octets: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2).
@@ -33,6 +39,17 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// Octets of [`to_octets`](Self::to_octets).
+    pub(crate) const LEN: usize = 18;
+
+    /// The address and the port, always as many octets, so that what follows cannot be shifted.
+    pub(crate) fn to_octets(self) -> [u8; Self::LEN] {
+        let mut octets = [0; Self::LEN];
+        octets[..16].copy_from_slice(&self.ip);
+        octets[16..].copy_from_slice(&self.port.to_be_bytes());
+        octets
+    }
+
     /// The network that a limit counts by: an IPv4 /24 or an IPv6 /64.
     pub(crate) fn subnet(&self) -> Subnet {
         let ip = u128::from_be_bytes(self.ip);
@@ -66,6 +83,32 @@ impl From<Address> for SocketAddr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Subnet(u128);
 
+/// How far an address reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scope {
+    /// Within a machine.
+    Loopback,
+    /// Within a link (RFC 3927, RFC 4291 §2.5.6).
+    Link,
+    /// Within a site (RFC 1918, RFC 4193).
+    Site,
+    /// Everywhere.
+    Global,
+}
+
+impl Scope {
+    pub(crate) fn of(ip: &IpAddr) -> Self {
+        match ip.to_canonical() {
+            ip if ip.is_loopback() => Self::Loopback,
+            IpAddr::V4(ip) if ip.is_link_local() => Self::Link,
+            IpAddr::V4(ip) if ip.is_private() => Self::Site,
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => Self::Link,
+            IpAddr::V6(ip) if ip.is_unique_local() => Self::Site,
+            IpAddr::V4(_) | IpAddr::V6(_) => Self::Global,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +133,19 @@ mod tests {
         }
         assert_eq!(usable("10.0.0.1:7"), Some("10.0.0.1:7".parse().unwrap()));
         assert_eq!(usable("[::ffff:10.0.0.1]:7"), Some("10.0.0.1:7".parse().unwrap()));
+    }
+
+    #[test]
+    fn nobody_far_away_names_addresses_of_the_own_network() {
+        let named = |named: &str, witness: &str| {
+            let peer = Peer { id: Id::from_bytes([0; 4]), address: named.parse().unwrap() };
+            peer.usable_from(witness.parse().unwrap()).is_some()
+        };
+        for inside in ["127.0.0.1:7", "[::1]:7", "192.168.0.1:7", "169.254.0.1:7", "[fe80::1]:7", "[fd00::1]:7"] {
+            assert!(!named(inside, "20.0.0.1:7") && named(inside, "127.0.0.1:9"), "{inside}");
+            assert!(named("20.0.0.1:7", inside));
+        }
+        assert!(named("10.0.0.1:7", "192.168.0.1:7") && !named("127.0.0.1:7", "10.0.0.1:7"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use iot_crypto::{KeyError, Signer, SignerError, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::id::Key;
-use crate::signatures::Signatures;
+use crate::signatures::{Signatures, Validity};
 
 #[cfg(test)]
 mod tests;
@@ -210,16 +210,24 @@ impl<'b> UnverifiedRecord<'b> {
     ///
     /// [`RecordError::Signature`], [`RecordError::Expired`], [`RecordError::ExpiryTooFar`].
     pub fn verify(self, now: Timestamp) -> Result<Record, RecordError> {
-        self.verify_by(Signatures::Real, now)
+        self.check_signature()?;
+        self.check_expiry(now)?;
+        Ok(self.into_record())
     }
 
-    pub(crate) fn verify_by(self, signatures: Signatures, now: Timestamp) -> Result<Record, RecordError> {
+    /// Whether the signature is its owner's, as far as such signatures are believed.
+    pub(crate) fn is_signed(&self, signatures: Signatures) -> bool {
         match signatures {
-            Signatures::Real => self.check_signature()?,
+            Signatures::Real => self.check_signature().is_ok(),
             #[cfg(feature = "sim")]
-            Signatures::Simulated if crate::sim::is_simulated(self.octets, &self.signer, EXTERNAL) => {}
-            #[cfg(feature = "sim")]
-            Signatures::Simulated => return Err(RecordError::Signature),
+            Signatures::Simulated => crate::sim::is_simulated(self.octets, &self.signer, EXTERNAL),
+        }
+    }
+
+    /// Verifies the expiry of a record whose signature somebody else has verified.
+    pub(crate) fn verify_given(self, validity: Validity, now: Timestamp) -> Result<Record, RecordError> {
+        if validity != Validity::Valid {
+            return Err(RecordError::Signature);
         }
         self.check_expiry(now)?;
         Ok(self.into_record())
@@ -231,19 +239,13 @@ impl<'b> UnverifiedRecord<'b> {
     ///
     /// [`RecordError::WrongKey`] and those of [`verify`](Self::verify).
     pub fn verify_for(self, key: &Key, now: Timestamp) -> Result<Record, RecordError> {
-        self.verify_for_by(key, Signatures::Real, now)
+        self.check_key(key)?;
+        self.verify(now)
     }
 
-    pub(crate) fn verify_for_by(
-        self,
-        key: &Key,
-        signatures: Signatures,
-        now: Timestamp,
-    ) -> Result<Record, RecordError> {
-        if self.key != *key {
-            return Err(RecordError::WrongKey);
-        }
-        self.verify_by(signatures, now)
+    /// That this is the record that belongs at `key`.
+    pub(crate) fn check_key(&self, key: &Key) -> Result<(), RecordError> {
+        if self.key == *key { Ok(()) } else { Err(RecordError::WrongKey) }
     }
 
     /// Verifies the signature alone, for an owner that reads back what it signed.

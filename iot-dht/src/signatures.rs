@@ -1,3 +1,12 @@
+/// What is known of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validity {
+    /// Nobody has verified it.
+    Unknown,
+    Valid,
+    Invalid,
+}
+
 /// Which signatures a node believes.
 ///
 /// Every node that a user of the crate makes believes real ones. Only a simulation can make nodes that believe its own

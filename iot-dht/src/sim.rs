@@ -65,7 +65,7 @@ pub use crate::sim::shard::{Action, ActionId, Counts, Happening, Shard, What};
 pub use crate::sim::signature::SimulatedSigner;
 pub use crate::sim::trace::Trace;
 
-pub(crate) use crate::sim::signature::is_simulated;
+pub(crate) use crate::sim::signature::{is_proof_simulated, is_simulated, prove_as};
 
 /// The wall clock at [`Instant::START`]: 2026-01-01T00:00:00Z.
 pub const EPOCH: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -154,7 +154,7 @@ impl Sim {
             Signing::Simulated => Signatures::Simulated,
         };
         let node = config.node.signatures(signatures);
-        let shard = |number| Shard::new(number, config.shards, config.seed, config.link.clone(), node);
+        let shard = |number| Shard::new(number, config.shards, config.seed, config.link.clone(), node, signatures);
         Self {
             seed: config.seed,
             signing: config.signing,

@@ -7,6 +7,7 @@ use iot_core::Instant;
 use crate::id::Id;
 use crate::peer::{Address, Peer};
 use crate::rtt::{Patience, Population};
+use crate::wire::Cookie;
 
 mod closest;
 mod config;
@@ -145,6 +146,17 @@ impl<const N: usize> Table<N> {
         }
     }
 
+    /// Keeps what a node gave for the next requests, if it is known at this address.
+    pub(crate) fn keep_cookie(&mut self, peer: &Peer<N>, cookie: Cookie) {
+        let entry = match self.place(&peer.id) {
+            Some(place) => Some(&mut self.entries[place]),
+            None => self.candidates.iter_mut().find(|candidate| candidate.id == peer.id),
+        };
+        if let Some(entry) = entry.filter(|entry| entry.address == Address::from(peer.address)) {
+            entry.cookie = cookie;
+        }
+    }
+
     /// How long to wait for an answer of a node: by its own round-trip times, by those of all nodes if it was never
     /// measured, and [`Patience::INITIAL`] if none was.
     pub fn patience(&self, id: &Id<N>) -> Patience {
@@ -178,6 +190,11 @@ impl<const N: usize> Table<N> {
             && self.place(&peer.id).is_none()
             && self.bucket(index).is_none_or(bucket_admits)
             && self.subnet_admits(index, &peer.address.into())
+    }
+
+    /// What is known of a node that has proved itself, whether it is an entry or waits to be one.
+    pub(crate) fn known(&self, id: &Id<N>) -> Option<&Entry<N>> {
+        self.entry(id).or_else(|| self.candidates.iter().find(|candidate| candidate.id == *id))
     }
 
     /// The entry of a node.

@@ -19,16 +19,29 @@ use crate::rejection::Rejection;
 pub const MAX_DATAGRAM_LEN: usize = 1231;
 
 /// The version of the messages.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
-/// The most nodes of one answer: twenty of them with IPv6 addresses fit a datagram.
+/// The most nodes of one answer: twenty of them with IPv4 addresses fit a datagram beside a proof.
 pub const MAX_NODES: usize = 20;
+
+/// How often the octets of a request an answer may have, as long as the sender has not shown that it receives what is sent
+/// to its address.
+pub const MAX_AMPLIFICATION: usize = 3;
+
+/// How long a request is made that has no cookie and asks for something long: the longest answer is then permitted.
+pub const PADDED_LEN: usize = MAX_DATAGRAM_LEN.div_ceil(MAX_AMPLIFICATION);
 
 /// Binds an answer to its request: eight random octets.
 pub type Transaction = [u8; 8];
 
 /// Shows that its bearer received an answer of the node that made it: a keyed hash of address, node and key.
 pub type Token = [u8; 16];
+
+/// Shows that its bearer receives what is sent to its address: a keyed hash of address and node.
+pub type Cookie = [u8; 8];
+
+/// What a proof must be made for: drawn by who asks for it.
+pub type Nonce = [u8; 8];
 
 record! {
     /// A datagram.
@@ -46,6 +59,38 @@ record! {
         4 => pub role: Role,
         /// What it says.
         5 => pub body: Body<'b>,
+        /// In a request, the cookie that the receiver gave; in an answer, one for the next requests.
+        6 => pub cookie: Option<Cookie>,
+        /// Asks the receiver to prove who it is.
+        7 => pub challenge: Option<Challenge>,
+        /// Proves who the sender is, to who asked for it.
+        8 => pub proof: Option<Proof<'b>>,
+        /// Makes a request long enough for its answer.
+        9 => pub padding: Option<&'b [u8]>,
+    }
+}
+
+record! {
+    /// Asks for a proof.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Challenge {
+        /// In a request, its transaction; in an answer, what a pong must have as its transaction.
+        0 => pub nonce: Nonce,
+        /// Where the challenger sends this.
+        1 => pub asked: Endpoint,
+    }
+}
+
+record! {
+    /// Proves that its sender holds the key that its identifier is the hash of, at the address that was asked.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Proof<'b> {
+        /// The verifying key.
+        0 => pub key: &'b [u8],
+        /// By that key, over [`proof::statement`].
+        1 => pub signature: [u8; 64],
+        /// Where the challenge came from.
+        2 => pub seen: Endpoint,
     }
 }
 
@@ -82,15 +127,23 @@ record! {
         7 => Stored(Empty),
         /// Answers that the record is not stored.
         8 => Refused(Refused),
+        /// Answers that the answer is too long for an address that has not shown a cookie: to be asked again with this one.
+        9 => Retry(Empty),
     }
 }
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint(pub SocketAddr);
 
 impl Body<'_> {
     /// Whether it is an answer, which only makes sense to who asked.
     pub fn is_answer(&self) -> bool {
         match self {
             Self::Ping(_) | Self::FindNode(_) | Self::Get(_) | Self::Put(_) => false,
-            Self::Pong(_) | Self::Nodes(_) | Self::Value(_) | Self::Stored(_) | Self::Refused(_) => true,
+            Self::Pong(_) | Self::Nodes(_) | Self::Value(_) | Self::Stored(_) | Self::Refused(_) | Self::Retry(_) => {
+                true
+            }
         }
     }
 }
@@ -167,6 +220,12 @@ record! {
 }
 
 impl<'b> Message<'b> {
+    /// A message of this version that says nothing beside its body.
+    pub const fn new(overlay: u64, transaction: Transaction, sender: NodeId, role: Role, body: Body<'b>) -> Self {
+        let (cookie, challenge, proof, padding) = (None, None, None, None);
+        Self { version: VERSION, overlay, transaction, sender, role, body, cookie, challenge, proof, padding }
+    }
+
     /// Reads a datagram.
     ///
     /// # Errors
@@ -191,37 +250,81 @@ impl<'b> Message<'b> {
         assert!(datagram.len() <= MAX_DATAGRAM_LEN, "{} octets do not fit a datagram", datagram.len());
         datagram
     }
+
+    /// Octets of the datagram.
+    pub(crate) fn encoded_len(&self) -> usize {
+        cbor::to_vec(self).len()
+    }
+
+    /// The datagram, if it has at most so many octets.
+    pub(crate) fn encode_within(&self, budget: usize) -> Option<Vec<u8>> {
+        let datagram = cbor::to_vec(self);
+        (datagram.len() <= budget).then_some(datagram)
+    }
+
+    /// Writes the datagram, and makes it [`PADDED_LEN`] octets or a few more, so that any answer is permitted.
+    ///
+    /// # Panics
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_padded(&self) -> Vec<u8> {
+        const ZEROS: [u8; PADDED_LEN] = [0; PADDED_LEN];
+        let bare = Self { padding: None, ..self.clone() }.encode();
+        // The field's key and the least head of its octets.
+        match PADDED_LEN.checked_sub(bare.len() + 2) {
+            Some(missing) => Self { padding: Some(&ZEROS[..missing]), ..self.clone() }.encode(),
+            None => bare,
+        }
+    }
 }
 
-/// A datagram without the signature of the record that it may carry: what stands before and behind it.
+/// What of a datagram is no signature, in order: a record's signature is the last thing in it, and a proof has one.
 #[cfg(feature = "sim")]
-pub(crate) fn without_signature(datagram: &[u8]) -> (&[u8], &[u8]) {
-    // Where the record in the body of a value or a put ends; its signature is the last thing in it.
-    let signed_end = || {
-        let mut cursor = Cursor::new(datagram);
-        for _ in 0..cursor.map()?.saturating_sub(1) {
-            cursor.skip()?;
-            cursor.skip()?;
+pub(crate) fn without_signatures(datagram: &[u8], mut part: impl FnMut(&[u8])) {
+    let mut end = 0;
+    // What cannot be read has no signature.
+    let _ = signature_ends(datagram, |at| {
+        if let Some(start) = at.checked_sub(iot_crypto::Signature::LEN).filter(|start| *start >= end) {
+            part(&datagram[end..start]);
+            end = at;
         }
-        cursor.skip()?;
-        cursor.array()?;
-        let record_key = match cursor.unsigned()? {
-            5 => 0,
-            6 => 1,
-            _ => return Ok(None),
-        };
-        cursor.map()?;
-        for _ in 0..record_key {
-            cursor.skip()?;
-            cursor.skip()?;
+    });
+    part(&datagram[end..]);
+}
+
+#[cfg(feature = "sim")]
+fn signature_ends(datagram: &[u8], mut found: impl FnMut(usize)) -> Result<(), DecodeError> {
+    let mut cursor = Cursor::new(datagram);
+    for _ in 0..cursor.map()? {
+        match cursor.unsigned()? {
+            5 => {
+                cursor.array()?;
+                let record_key = match cursor.unsigned()? {
+                    5 => Some(0),
+                    6 => Some(1),
+                    _ => None,
+                };
+                for _ in 0..cursor.map()? {
+                    let key = cursor.unsigned()?;
+                    cursor.skip()?;
+                    if Some(key) == record_key {
+                        found(cursor.position());
+                    }
+                }
+            }
+            8 => {
+                for _ in 0..cursor.map()? {
+                    let key = cursor.unsigned()?;
+                    cursor.skip()?;
+                    if key == 1 {
+                        found(cursor.position());
+                    }
+                }
+            }
+            _ => cursor.skip()?,
         }
-        cursor.skip()?;
-        cursor.skip()?;
-        Ok::<_, DecodeError>(Some(cursor.position()))
-    };
-    let signature =
-        signed_end().ok().flatten().and_then(|end| Some((end.checked_sub(iot_crypto::Signature::LEN)?, end)));
-    signature.map_or((datagram, &[]), |(start, end)| (&datagram[..start], &datagram[end..]))
+    }
+    Ok(())
 }
 
 /// How many octets a peer takes in a list.
@@ -269,12 +372,44 @@ impl<const N: usize> Encode for Peer<N> {
     fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
         writer.array(3)?;
         self.id.encode(writer)?;
-        match self.address.ip() {
-            IpAddr::V4(ip) => writer.bytes(&ip.octets())?,
-            IpAddr::V6(ip) => writer.bytes(&ip.octets())?,
-        }
-        writer.unsigned(self.address.port().into())
+        write_address(writer, &self.address)
     }
+}
+
+impl Encode for Endpoint {
+    fn encode<O: Output>(&self, writer: &mut Writer<O>) -> Result<(), EncodeError> {
+        writer.array(2)?;
+        write_address(writer, &self.0)
+    }
+}
+
+impl<'b> Decode<'b> for Endpoint {
+    fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
+        let start = cursor.position();
+        let count = cursor.array()?;
+        if count != 2 {
+            return Err(unexpected_length(2, count, start));
+        }
+        read_address(cursor).map(Self)
+    }
+}
+
+fn write_address<O: Output>(writer: &mut Writer<O>, address: &SocketAddr) -> Result<(), EncodeError> {
+    match address.ip() {
+        IpAddr::V4(ip) => writer.bytes(&ip.octets())?,
+        IpAddr::V6(ip) => writer.bytes(&ip.octets())?,
+    }
+    writer.unsigned(address.port().into())
+}
+
+fn read_address(cursor: &mut Cursor<'_>) -> Result<SocketAddr, DecodeError> {
+    let offset = cursor.position();
+    let octets = cursor.bytes()?;
+    let ip = match *octets {
+        [a, b, c, d] => IpAddr::from([a, b, c, d]),
+        _ => IpAddr::from(<[u8; 16]>::try_from(octets).map_err(|_| unexpected_length(16, octets.len(), offset))?),
+    };
+    Ok(SocketAddr::new(ip, u16::decode(cursor)?))
 }
 
 impl<'b, const N: usize> Decode<'b> for Peer<N> {
@@ -284,14 +419,7 @@ impl<'b, const N: usize> Decode<'b> for Peer<N> {
         if count != 3 {
             return Err(unexpected_length(3, count, start));
         }
-        let id = Id::decode(cursor)?;
-        let offset = cursor.position();
-        let octets = cursor.bytes()?;
-        let ip = match *octets {
-            [a, b, c, d] => IpAddr::from([a, b, c, d]),
-            _ => IpAddr::from(<[u8; 16]>::try_from(octets).map_err(|_| unexpected_length(16, octets.len(), offset))?),
-        };
-        Ok(Self { id, address: SocketAddr::new(ip, u16::decode(cursor)?) })
+        Ok(Self { id: Id::decode(cursor)?, address: read_address(cursor)? })
     }
 }
 
@@ -300,5 +428,6 @@ pub(crate) fn unexpected_length(expected: u32, found: usize, offset: usize) -> D
     DecodeError::new(DecodeErrorKind::UnexpectedLength { expected, found }, offset)
 }
 
+pub mod proof;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use iot_codec::cbor::List;
 use iot_core::Timestamp;
-use iot_crypto::SigningKey;
+use iot_crypto::{Signature, SigningKey};
 use iot_dht::feed::{Publisher, PublisherConfig};
-use iot_dht::wire::{Body, Empty, FindNode, Get, Message, Nodes, Put, Refused, Role, VERSION, Value};
+use iot_dht::wire::proof::{self, Signed};
+use iot_dht::wire::{Body, Challenge, Empty, Endpoint, FindNode, Get, Message, Nodes, Put, Refused, Role, Value};
 use iot_dht::{Id, Key, Peer, Record, Rejection, Snapshot, UnverifiedRecord};
 
 fn hex(octets: &[u8]) -> String {
@@ -41,14 +42,31 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
         ("put", Body::Put(Put { token, record: record.as_bytes() })),
         ("stored", Body::Stored(Empty {})),
         ("refused", Body::Refused(Refused { reason: Rejection::Superseded })),
+        ("retry", Body::Retry(Empty {})),
     ];
     for (name, body) in bodies {
         let (sender, role) = (Id::from_bytes([2; 32]), Role::Server);
-        let message = Message { version: VERSION, overlay: 3, transaction: *b"transact", sender, role, body };
+        let message = Message::new(3, *b"transact", sender, role, body);
         let datagram = message.encode();
         assert_eq!(Message::decode(&datagram), Ok(message));
         vectors.insert(name, datagram);
     }
+
+    let node = SigningKey::from_seed(&[8; 32]);
+    let challenger = Peer { id: Id::from_bytes([2; 32]), address: peers[0].0.parse().unwrap() };
+    let challenge = Challenge { nonce: *b"transact", asked: Endpoint(peers[1].0.parse().unwrap()) };
+    let mut ping = Message::new(3, *b"transact", challenger.id, Role::Server, Body::Ping(Empty {}));
+    ping.challenge = Some(challenge);
+    let signed = Signed::answer(&node, &ping, &challenge, challenger.address).unwrap();
+    let prover = Peer { id: Id::of_node(&node.verifying_key()), address: challenge.asked.0 };
+    let mut pong = Message::new(3, *b"transact", prover.id, Role::Server, Body::Pong(Empty {}));
+    pong.cookie = Some([5; 8]);
+    pong.proof = Some(signed.proof());
+    let statement = proof::statement(3, &challenge.nonce, &challenger, &prover);
+    node.verifying_key().verify(&statement, &Signature::from_bytes(signed.signature)).unwrap();
+    vectors.insert("ping-challenge", ping.encode());
+    vectors.insert("proof-statement", statement);
+    vectors.insert("pong-proof", pong.encode());
 
     let config = PublisherConfig::default().life(Duration::from_secs(3600)).renewal(Duration::from_secs(60));
     let mut publisher = Publisher::new(b"feed", config);

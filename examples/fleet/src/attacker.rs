@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use iot_core::Timestamp;
 use iot_crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey};
-use iot_dht::wire::{Body, Get, Message, Role, VERSION, Value};
+use iot_dht::wire::proof::Signed;
+use iot_dht::wire::{Body, Get, Message, Role, Value};
 use iot_dht::{Key, NodeId, Record, UnverifiedRecord};
 use iot_driver::{Filter, Verdict};
 
@@ -48,7 +49,7 @@ impl Signer for Impostor<'_> {
 pub struct Liar {
     lie: Lie,
     told: Arc<AtomicU64>,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     id: NodeId,
     /// Every version that it was ever given, in order.
     known: HashMap<Key, Vec<Vec<u8>>>,
@@ -60,7 +61,7 @@ const MAX_VERSIONS: usize = 64;
 impl Liar {
     /// A liar with the node key `key`, who starts with `planted` records.
     /// Counts in `told` how often it lied.
-    pub fn new(lie: Lie, told: Arc<AtomicU64>, key: SigningKey, planted: &[Record]) -> Self {
+    pub fn new(lie: Lie, told: Arc<AtomicU64>, key: Arc<SigningKey>, planted: &[Record]) -> Self {
         let mut known: HashMap<Key, Vec<Vec<u8>>> = HashMap::new();
         for record in planted {
             known.entry(*record.key()).or_default().push(record.as_bytes().to_vec());
@@ -70,10 +71,10 @@ impl Liar {
 
     /// What stands between the network and the node.
     pub fn into_filter(mut self, overlay: u64) -> Filter {
-        Box::new(move |wall, _, datagram| self.judge(overlay, wall, datagram).unwrap_or(Verdict::Deliver))
+        Box::new(move |wall, from, datagram| self.judge(overlay, wall, from, datagram).unwrap_or(Verdict::Deliver))
     }
 
-    fn judge(&mut self, overlay: u64, wall: Timestamp, datagram: &[u8]) -> Option<Verdict> {
+    fn judge(&mut self, overlay: u64, wall: Timestamp, from: SocketAddr, datagram: &[u8]) -> Option<Verdict> {
         let message = Message::decode(datagram).ok()?;
         match message.body {
             Body::Put(put) => {
@@ -87,14 +88,12 @@ impl Liar {
             Body::Get(Get { key, .. }) => {
                 let record = self.lie_about(&key, wall)?;
                 self.told.fetch_add(1, Ordering::Relaxed);
-                let answer = Message {
-                    version: VERSION,
-                    overlay,
-                    transaction: message.transaction,
-                    sender: self.id,
-                    role: Role::Server,
-                    body: Body::Value(Value { record: &record, nodes: None }),
-                };
+                // It holds the key of its identifier, and lies about nothing but the record.
+                let signed = message.challenge.map(|challenge| Signed::answer(&self.key, &message, &challenge, from));
+                let signed = signed.transpose().ok()?;
+                let body = Body::Value(Value { record: &record, nodes: None });
+                let mut answer = Message::new(overlay, message.transaction, self.id, Role::Server, body);
+                answer.proof = signed.as_ref().map(Signed::proof);
                 Some(Verdict::Answer(answer.encode()))
             }
             _ => None,
@@ -137,14 +136,9 @@ impl Liar {
 pub fn flood(target: SocketAddr, overlay: u64, count: u32) -> std::io::Result<u32> {
     let socket = UdpSocket::bind((target.ip(), 0))?;
     for number in 0..count {
-        let request = Message {
-            version: VERSION,
-            overlay,
-            transaction: u64::from(number).to_be_bytes(),
-            sender: NodeId::from_bytes([0xff; 32]),
-            role: Role::Client,
-            body: Body::Get(Get { key: Key::from_bytes([number as u8; 32]), near: None }),
-        };
+        let body = Body::Get(Get { key: Key::from_bytes([number as u8; 32]), near: None });
+        let (transaction, sender) = (u64::from(number).to_be_bytes(), NodeId::from_bytes([0xff; 32]));
+        let request = Message::new(overlay, transaction, sender, Role::Client, body);
         socket.send_to(&request.encode(), target)?;
         if number % 10 == 9 {
             std::thread::sleep(Duration::from_millis(10));

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use iot_codec::cbor::{self, List};
 use iot_core::{DeviceId, Timestamp};
+use iot_crypto::SigningKey;
 use iot_dht::feed::{Publisher, PublisherConfig, PushError};
 use iot_dht::wire::Role;
-use iot_dht::{Event, Key, Node, NodeId, OperationId, Record, Rejection, UnverifiedRecord};
+use iot_dht::{Event, Key, Node, OperationId, Record, Rejection, UnverifiedRecord};
 use iot_driver::{Driver, Link};
 use iot_queue::{Durability, FileStorage, LeaseId, Leased, Message, Offset, Queue, QueueConfig};
 use rand_core::Rng as _;
@@ -164,8 +165,8 @@ impl Gateway {
             queue.ack_before(sealed)?;
             queue.commit()?;
         }
-        let id = NodeId::of_node(&party.signing.verifying_key());
-        let node = Node::new(network::config().role(Role::Client), id, iot_core::Instant::START, &mut party.rng);
+        let key = SigningKey::generate(&mut party.rng);
+        let node = Node::new(network::config().role(Role::Client), key, iot_core::Instant::START, &mut party.rng);
         let clock = config.clock;
         let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
         driver.set_link(if config.link == LinkState::Up { Link::Up } else { Link::Down });

@@ -108,8 +108,7 @@ impl Network {
 
     fn join(&mut self, socket: UdpSocket) -> io::Result<()> {
         let mut party = party(self.seed, Role::Node, self.joined);
-        let id = NodeId::of_node(&party.signing.verifying_key());
-        let node = Node::new(config(), id, Instant::START, &mut party.rng);
+        let node = Node::new(config(), party.signing, Instant::START, &mut party.rng);
         let clock = self.clock;
         let driver = Driver::spawn(socket, node, move || clock.now())?;
         self.introduce(&driver);
@@ -120,14 +119,13 @@ impl Network {
 
     fn join_liar(&mut self, index: usize, socket: UdpSocket, placement: Placement) -> io::Result<()> {
         let mut party = party(self.seed, Role::Attacker, index);
-        let mut key = SigningKey::generate(&mut party.rng);
+        let mut key = Arc::new(SigningKey::generate(&mut party.rng));
         if let Some(near) = placement.near {
             while NodeId::of_node(&key.verifying_key()).shared_prefix(&near) < PLACED_BITS {
-                key = SigningKey::generate(&mut party.rng);
+                key = Arc::new(SigningKey::generate(&mut party.rng));
             }
         }
-        let id = NodeId::of_node(&key.verifying_key());
-        let node = Node::new(config(), id, Instant::START, &mut party.rng);
+        let node = Node::new(config(), key.clone(), Instant::START, &mut party.rng);
         let clock = self.clock;
         let told = self.told.entry(placement.lie).or_default().clone();
         let filter = Liar::new(placement.lie, told, key, &placement.planted).into_filter(OVERLAY);

@@ -8,7 +8,7 @@ use iot_codec::cbor;
 use iot_core::{DeviceId, Freshness, KeyId, Position, Topic};
 use iot_crypto::{Directory, KeyBundle, Opener, ReplayError, ReplayGuard, VerifyingKey};
 use iot_dht::wire::Role as NodeRole;
-use iot_dht::{Event, GetMode, Key, Node, NodeId, Record};
+use iot_dht::{Event, GetMode, Key, Node, Record};
 use iot_driver::Driver;
 
 use crate::cast::{Party, Role, party};
@@ -30,9 +30,8 @@ impl Recipients {
     /// When the network cannot be found.
     pub fn join(seed: u64, clock: Clock, addresses: &[SocketAddr], server: KeyBundle) -> Result<Self, Box<dyn Error>> {
         let mut party = party(seed, Role::Auditor, 0);
-        let id = NodeId::of_node(&party.signing.verifying_key());
         let config = network::config().role(NodeRole::Client);
-        let node = Node::new(config, id, iot_core::Instant::START, &mut party.rng);
+        let node = Node::new(config, party.signing, iot_core::Instant::START, &mut party.rng);
         let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
         let addresses = addresses.to_vec();
         driver.call(move |node, now, _| node.bootstrap(now, &addresses));

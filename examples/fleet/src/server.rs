@@ -22,7 +22,7 @@ use iot_crypto::{
 };
 use iot_dht::feed::{Cursor, FetchId, Item, OwnerOnly, Reader, ReaderConfig};
 use iot_dht::wire::Role;
-use iot_dht::{Event, GetDone, GetMode, Key, Node, NodeId, OperationId, Record, Rejection, Side};
+use iot_dht::{Event, GetDone, GetMode, Key, Node, OperationId, Record, Rejection, Side};
 use iot_driver::Driver;
 use rand_chacha::ChaCha20Rng;
 
@@ -44,8 +44,8 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     let secrets = [agreement];
     let senders = Senders(keys.iter().map(|key| (key.key_id(), *key)).collect());
 
-    let id = NodeId::of_node(&signing.verifying_key());
-    let node = Node::new(network::config().role(Role::Client), id, iot_core::Instant::START, &mut rng);
+    let key = SigningKey::generate(&mut rng);
+    let node = Node::new(network::config().role(Role::Client), key, iot_core::Instant::START, &mut rng);
     let clock = config.clock;
     let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
     let bootstrap: Vec<SocketAddr> = config.bootstrap.0.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;

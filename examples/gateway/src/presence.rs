@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(10);
 /// A node that runs.
 pub struct Presence {
     driver: Driver,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     reached: SocketAddr,
     due: Instant,
 }
@@ -38,8 +39,8 @@ impl Presence {
     pub fn start(options: &Dht, key: SigningKey, rng: &mut ChaCha20Rng) -> io::Result<Self> {
         let socket = UdpSocket::bind(options.address)?;
         let reached = options.reached.unwrap_or(socket.local_addr()?);
-        let id = NodeId::of_node(&key.verifying_key());
-        let node = Node::new(NodeConfig::default(), id, iot_core::Instant::START, rng);
+        let key = Arc::new(key);
+        let node = Node::new(NodeConfig::default(), key.clone(), iot_core::Instant::START, rng);
         let driver = Driver::spawn(socket, node, wall)?;
         let bootstrap = options.bootstrap.clone();
         driver.call(move |node, now, _| node.bootstrap(now, &bootstrap));

@@ -218,13 +218,15 @@ fn table() -> Vec<Case> {
     let case = |line: &str| {
         let (name, digits) = line.split_once(": ").unwrap();
         let (rule, allowed): (_, &[_]) = match name {
-            "node-id" | "record-key" => return None,
+            "node-id" | "record-key" | "proof-statement" => return None,
             "record" => ("record", &["shorten /0", "shorten /2"]),
             "segment-value" => ("segment", &["remove /0", "remove /1", "shorten /0", "shorten /1"]),
             "head-value" => ("head", &["remove /4/0"]),
             "nodes" => ("message", &["remove /5/1/1/0", "remove /5/1/1/1"]),
             "value" => ("message", &["shorten /5/1/0"]),
             "put" => ("message", &["shorten /5/1/1"]),
+            "ping-challenge" => ("message", &["remove /7"]),
+            "pong-proof" => ("message", &["remove /6", "remove /8"]),
             _ => ("message", &[]),
         };
         Some(Case::new("dht", rule, unhex(digits)).allowing(allowed))

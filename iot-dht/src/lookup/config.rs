@@ -5,6 +5,7 @@ pub struct LookupConfig {
     pub(super) paths: usize,
     pub(super) parallelism: usize,
     pub(super) requests: usize,
+    pub(super) network: Option<u64>,
 }
 
 impl LookupConfig {
@@ -45,6 +46,14 @@ impl LookupConfig {
         self
     }
 
+    /// How many nodes the network is taken to have; unknown by default. Where it is known, of those who lie much closer
+    /// together than so many nodes would by chance, a few are asked: within any prefix, four and twice as many as are to be
+    /// expected there. Who places many nodes next to each other cannot fill a search with them.
+    pub fn network(mut self, nodes: u64) -> Self {
+        self.network = Some(nodes);
+        self
+    }
+
     /// How many requests a lookup makes at most, 1 to 1,024; 96 by default. A lookup that reaches it ends with what it
     /// has.
     ///
@@ -59,6 +68,6 @@ impl LookupConfig {
 
 impl Default for LookupConfig {
     fn default() -> Self {
-        Self { closest: 20, paths: 1, parallelism: 3, requests: 96 }
+        Self { closest: 20, paths: 1, parallelism: 3, requests: 96, network: None }
     }
 }

@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use crate::lookup::LookupConfig;
+use crate::node::verification::Verification;
 use crate::signatures::Signatures;
 use crate::store::StoreConfig;
 use crate::table::TableConfig;
@@ -44,6 +45,9 @@ pub struct NodeConfig {
     pub(super) liveness_interval: Duration,
     pub(super) refresh_interval: Duration,
     pub(super) bootstrap_interval: Duration,
+    pub(super) verification: Verification,
+    pub(super) verifications: usize,
+    pub(super) proofs: u32,
     pub(super) signatures: Signatures,
 }
 
@@ -139,6 +143,12 @@ impl NodeConfig {
         self
     }
 
+    /// Who verifies signatures; [`Verification::Inline`] by default.
+    pub fn verification(mut self, verification: Verification) -> Self {
+        self.verification = verification;
+        self
+    }
+
     #[cfg(feature = "sim")]
     pub(crate) fn signatures(mut self, signatures: Signatures) -> Self {
         self.signatures = signatures;
@@ -191,6 +201,12 @@ impl NodeConfig {
         /// Over how many counters the addresses are spread by a secret hash; 1,024 by default, at least 1. A
         /// counter takes memory while its address sends. Addresses that meet in one counter share its rate.
         rate_slots: usize = 1,
+        /// How many datagrams wait for a verdict on their signatures; 256 by default, at least 1. At the bound one is
+        /// dropped and counted. Nothing waits under [`Verification::Inline`].
+        verifications: usize = 1,
+        /// How many proofs a second the node signs for addresses that have not shown that they receive anything; 1,000 by
+        /// default, at least 1. What exceeds it gets a cookie alone, and a proof when it comes with that.
+        proofs: u32 = 1,
         /// How many lookups of the node's own upkeep are under way at once; 4 by default, at least 1.
         maintenance: usize = 1
     }
@@ -220,6 +236,9 @@ impl Default for NodeConfig {
             liveness_interval: Duration::from_secs(30),
             refresh_interval: Duration::from_secs(900),
             bootstrap_interval: Duration::from_secs(5),
+            verification: Verification::Inline,
+            verifications: 256,
+            proofs: 1000,
             signatures: Signatures::default(),
         }
     }

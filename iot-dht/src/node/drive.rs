@@ -3,23 +3,26 @@ use core::net::SocketAddr;
 
 use iot_core::{Instant, Timestamp};
 
-use crate::id::NodeId;
+use crate::id::{Key, NodeId};
 use crate::lookup::Lookup;
 use crate::node::Node;
 use crate::node::event::{Event, FindDone, GetDone, GetMode, OperationId, PutDone, Side};
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase};
 use crate::node::region::MAX_COPIES;
-use crate::node::request::{Purpose, Request};
+use crate::node::request::{Purpose, Recipient, Request, Standing};
+use crate::node::verification::{Arrival, Verdict};
 use crate::peer::Peer;
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
-use crate::wire::{self, Body, FindNode, MAX_NODES, Message, Nodes, Role};
+use crate::wire::{self, Body, Cookie, FindNode, MAX_NODES, Message, Nodes, Role};
 
+/// How often a request may be answered by the word that it is to be asked again.
+const MAX_RETRIES: u8 = 2;
 /// The most requests that one time-out gives up or sends again.
 const MAX_OVERDUE: usize = 64;
 
 /// What came of a question.
-enum Answer {
+pub(super) enum Answer {
     Nodes(Nodes),
     /// A record, and nodes beside it.
     Record(Result<Record, Rejection>, Vec<Peer<32>>),
@@ -30,10 +33,10 @@ enum Answer {
 
 impl Node {
     /// Takes in an answer, if it was asked for.
-    pub(super) fn handle_answer(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, message: Message<'_>) {
-        let Some(request) = self.requests.take(&message.transaction, from) else {
-            self.stats.unsolicited += 1;
-            return;
+    pub(super) fn handle_answer(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>) {
+        let message = &arrival.message;
+        let Some(request) = self.requests.take(&message.transaction, arrival.from) else {
+            return self.handle_introduction(now, wall, arrival);
         };
         if request.id.is_some_and(|id| id != message.sender) {
             self.stats.impostors += 1;
@@ -45,21 +48,102 @@ impl Node {
             self.settle(now, wall, &request, Answer::None);
             return;
         }
+        if request.standing == Standing::Stranger && message.proof.is_none() {
+            // It signs no more proofs for addresses that are not verified, or none of what it serves has room for one.
+            return match message.cookie {
+                Some(cookie) => self.ask_again(now, wall, request, cookie),
+                None => {
+                    self.stats.unproven += 1;
+                    self.settle(now, wall, &request, Answer::None);
+                }
+            };
+        }
+        self.verify(now, wall, arrival, Some(request));
+    }
+
+    /// A pong that answers no ping may answer the challenge that stood in an answer.
+    fn handle_introduction(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>) {
+        let (message, from) = (&arrival.message, arrival.from);
+        let peer = Peer { id: message.sender, address: from };
+        let is_introduction = matches!(message.body, Body::Pong(_))
+            && message.proof.is_some()
+            && message.role == Role::Server
+            && self.secrets.has_challenged(now, &message.transaction, from, &message.sender);
+        if !is_introduction {
+            self.stats.unsolicited += 1;
+        } else if self.table.has_room(&peer) {
+            let slot = self.secrets.slot(from, self.limiter.slots());
+            if self.limiter.admit(now, slot) {
+                self.verify(now, wall, arrival, None);
+            } else {
+                self.stats.rate_limited += 1;
+            }
+        }
+    }
+
+    /// Sends a question again at once, with a cookie.
+    fn ask_again(&mut self, now: Instant, wall: Timestamp, mut request: Request, cookie: Cookie) {
+        if request.retries == MAX_RETRIES || request.purpose == Purpose::Abandoned {
+            self.stats.unproven += u64::from(request.standing == Standing::Stranger);
+            return self.settle(now, wall, &request, Answer::None);
+        }
+        let Ok(mut message) = Message::decode(&request.datagram) else { return };
+        message.cookie = Some(cookie);
+        message.padding = None;
+        if request.standing == Standing::Proven {
+            message.challenge = None;
+        }
+        let datagram = message.encode();
+        self.stats.retries += 1;
+        self.transmit(request.to, datagram.clone());
+        request.datagram = datagram;
+        request.retries += 1;
+        // It is not sent for the first time, so that nothing is measured.
+        request.attempt = request.attempt.max(2);
+        request.deadline = now.saturating_add(request.timeout);
+        self.requests.push(request);
+    }
+
+    /// Goes on with an answer of a node that has proved who it is.
+    pub(super) fn take_answer(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        arrival: Arrival<'_>,
+        mut request: Request,
+        verdict: Verdict,
+    ) {
+        let Arrival { from, message, at, .. } = arrival;
+        let peer = Peer { id: message.sender, address: from };
+        request.standing = Standing::Proven;
         if message.role == Role::Server {
-            self.learn(now, wall, Peer { id: message.sender, address: from });
+            self.learn(now, wall, peer, message.cookie);
+        }
+        if let (Some(cookie), Purpose::Search(id, _)) = (message.cookie, request.purpose) {
+            if self.table.known(&peer.id).is_none() {
+                self.operations.get_mut(&id).into_iter().for_each(|operation| operation.proven.push((peer, cookie)));
+            }
         }
         if request.attempt == 1 {
-            self.table.measured(&message.sender, now.saturating_since(request.sent));
+            self.table.measured(&message.sender, at.saturating_since(request.sent));
+        }
+        if let Some(challenge) = &message.challenge {
+            self.introduce(now, from, &message, challenge);
+        }
+        if let (Body::Retry(_), Some(cookie)) = (&message.body, message.cookie) {
+            return self.ask_again(now, wall, request, cookie);
         }
         let answer = match message.body {
             Body::Nodes(nodes) => Answer::Nodes(nodes),
             Body::Value(value) => Answer::Record(
-                self.check(wall, &request, value.record),
+                self.check(wall, &request, value.record, verdict),
                 value.nodes.map_or(Vec::new(), |nodes| nodes.0),
             ),
             Body::Stored(_) => Answer::Stored,
             Body::Refused(refused) => Answer::Refused(refused.reason),
-            Body::Pong(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) | Body::Put(_) => Answer::None,
+            Body::Pong(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) | Body::Put(_) | Body::Retry(_) => {
+                Answer::None
+            }
         };
         self.settle(now, wall, &request, answer);
     }
@@ -122,7 +206,8 @@ impl Node {
             let next = operation.lookups[part].next(now, |peer| self.patience(Some(&peer.id)));
             let Some(peer) = next else { return };
             let body = question(operation, part);
-            self.request(now, peer.address, Some(peer.id), Purpose::Search(id, part as u8), body);
+            let recipient = self.recipient(now, &peer, &operation.proven);
+            self.request(now, recipient, Purpose::Search(id, part as u8), body);
         }
     }
 
@@ -131,6 +216,7 @@ impl Node {
         let closest = closest_of(operation);
         let in_region = operation.region.as_ref().is_some_and(|region| region.holds(self.id()));
         let purpose = Purpose::Final(id);
+        let proven = &operation.proven;
         match &mut operation.kind {
             Kind::Join | Kind::Refresh | Kind::Find => 0,
             Kind::Get(_) if operation.region.is_some() => 0,
@@ -138,7 +224,10 @@ impl Node {
             Kind::Get(get) => {
                 get.asked = closest.len();
                 let body = Body::Get(wire::Get { key: get.key, near: None });
-                closest.iter().for_each(|peer| self.request(now, peer.address, Some(peer.id), purpose, body.clone()));
+                for peer in &closest {
+                    let recipient = self.recipient(now, peer, proven);
+                    self.request(now, recipient, purpose, body.clone());
+                }
                 closest.len()
             }
             Kind::Put(put) => {
@@ -171,7 +260,10 @@ impl Node {
                         },
                         (Some(address), Some(token)) => {
                             let body = Body::Put(wire::Put { token, record: put.record.as_bytes() });
-                            self.request(now, address, Some(peer), purpose, body);
+                            // It has proved who it is when it gave the token.
+                            let (standing, cookie) = (Standing::Proven, None);
+                            let recipient = Recipient { address, id: Some(peer), standing, cookie };
+                            self.request(now, recipient, purpose, body);
                             waiting += 1;
                         }
                         // It answered the lookup with something else than nodes; that it does not store is counted.
@@ -184,14 +276,22 @@ impl Node {
     }
 
     /// Verifies a record that came as an answer, against what its request asked for.
-    fn check(&mut self, wall: Timestamp, request: &Request, octets: &[u8]) -> Result<Record, Rejection> {
+    fn check(
+        &mut self,
+        wall: Timestamp,
+        request: &Request,
+        octets: &[u8],
+        verdict: Verdict,
+    ) -> Result<Record, Rejection> {
         let (Purpose::Search(id, _) | Purpose::Final(id)) = request.purpose else { return Err(Rejection::WrongKey) };
         let Some(Kind::Get(get)) = self.operations.get(&id).map(|operation| &operation.kind) else {
             return Err(Rejection::WrongKey);
         };
         let (key, mode) = (get.key, get.mode);
-        let verified =
-            UnverifiedRecord::parse(octets).and_then(|record| record.verify_for_by(&key, self.config.signatures, wall));
+        let verified = UnverifiedRecord::parse(octets).and_then(|record| {
+            record.check_key(&key)?;
+            record.verify_given(verdict.record, wall)
+        });
         let result = match (verified, mode) {
             (Err(error), _) => Err(Rejection::from(&error)),
             (Ok(record), GetMode::Matching(hash)) if record.value_hash() != hash => Err(Rejection::WrongHash),
@@ -203,8 +303,17 @@ impl Node {
         result
     }
 
+    /// Where the record belongs that a request asks for, if it asks for one.
+    pub(super) fn key_asked_for(&self, request: &Request) -> Option<Key> {
+        let (Purpose::Search(id, _) | Purpose::Final(id)) = request.purpose else { return None };
+        match &self.operations.get(&id)?.kind {
+            Kind::Get(get) => Some(get.key),
+            Kind::Put(_) | Kind::Join | Kind::Refresh | Kind::Find => None,
+        }
+    }
+
     /// Tells whoever asked what came of it.
-    fn settle(&mut self, now: Instant, wall: Timestamp, request: &Request, answer: Answer) {
+    pub(super) fn settle(&mut self, now: Instant, wall: Timestamp, request: &Request, answer: Answer) {
         match request.purpose {
             Purpose::Abandoned => {}
             Purpose::Liveness => self.settle_liveness(now, wall),
@@ -340,10 +449,10 @@ fn search(operation: &mut Operation, part: usize, peer: &NodeId, from: SocketAdd
                 // To find the newest of the closest, the lookup only finds whom to ask.
                 Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Find => {}
             }
-            lookup.handle_response(peer, named(nodes.nodes.0));
+            lookup.handle_response(peer, named(from, nodes.nodes.0));
         }
         (Answer::Record(Ok(record), nodes), Kind::Get(_)) => {
-            lookup.handle_response(peer, named(nodes));
+            lookup.handle_response(peer, named(from, nodes));
             operation.take(from, record);
         }
         (answer, kind) => {
@@ -357,8 +466,8 @@ fn search(operation: &mut Operation, part: usize, peer: &NodeId, from: SocketAdd
 }
 
 /// The nodes of an answer that something can be sent to, no more than an answer may name.
-fn named(nodes: Vec<Peer<32>>) -> impl Iterator<Item = Peer<32>> {
-    nodes.into_iter().take(MAX_NODES).filter_map(Peer::usable)
+fn named(from: SocketAddr, nodes: Vec<Peer<32>>) -> impl Iterator<Item = Peer<32>> {
+    nodes.into_iter().take(MAX_NODES).filter_map(move |peer| peer.usable_from(from))
 }
 
 /// An answer, or none, of one of the closest.

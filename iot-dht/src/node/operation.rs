@@ -6,9 +6,10 @@ use crate::id::{Key, NodeId};
 use crate::lookup::Lookup;
 use crate::node::event::GetMode;
 use crate::node::region::Region;
+use crate::peer::Peer;
 use crate::record::Record;
 use crate::rejection::Rejection;
-use crate::wire::Token;
+use crate::wire::{Cookie, Token};
 
 /// Something that takes a lookup, and perhaps a question to the closest nodes after it.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Operation {
     /// What is searched, if it is more than the closest nodes.
     pub(super) region: Option<Region>,
     pub(super) phase: Phase,
+    /// Who has proved itself in its course and is no entry of the table, and what it gave for the next request.
+    pub(super) proven: Vec<(Peer<32>, Cookie)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,7 @@ pub(super) struct Copy {
 
 impl Operation {
     pub(super) fn new(kind: Kind, lookup: Lookup<32>, region: Option<Region>) -> Self {
-        Self { kind, lookups: vec![lookup], region, phase: Phase::Searching }
+        Self { kind, lookups: vec![lookup], region, phase: Phase::Searching, proven: Vec::new() }
     }
 
     /// The lookup that all operations begin with.

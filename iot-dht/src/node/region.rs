@@ -28,7 +28,8 @@ const CROWDED: usize = 3;
 /// the half of the region that the key does not lie in, the quarter beside the key's, the eighth beside the key's, and
 /// that of the key; each is searched from a point drawn at random, where nobody can have waited. Two who think
 /// differently of the size of the network, by a factor of four or less, still search one part alike. A part whose
-/// nodes lie much closer together than they should is divided, and both halves are searched from new points.
+/// nodes lie much closer together than they should is divided, and both halves are searched from new points; one whose
+/// nodes lie much farther apart is searched again, without those who were asked.
 #[derive(Clone, Debug)]
 pub(super) struct Region {
     key: Key,
@@ -42,13 +43,17 @@ struct Part {
     point: Id<32>,
     /// How many bits all of its nodes share with the point.
     bits: usize,
-    divided: Divided,
+    standing: Standing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Divided {
-    No,
-    Yes,
+enum Standing {
+    /// It is searched for the first time.
+    First,
+    /// It was searched, and is divided or searched again.
+    Done,
+    /// It is searched again, without those whom the search with this number asked.
+    Again(usize),
 }
 
 impl Region {
@@ -57,7 +62,7 @@ impl Region {
     }
 
     fn divide(part: Part, mut octets: impl FnMut() -> [u8; 32]) -> [Part; 2] {
-        let half = |point| Part { point, bits: part.bits + 1, divided: Divided::No };
+        let half = |point| Part { point, bits: part.bits + 1, standing: Standing::First };
         [half(part.point.within(part.bits + 1, octets())), half(part.point.with_shared_prefix(part.bits, octets()))]
     }
 }
@@ -91,19 +96,19 @@ impl Node {
         let bits = (self.network_size() / nodes).checked_ilog2().filter(|bits| *bits > 0)? as usize;
         let beside = |depth| {
             let (bits, octets) = (bits + depth, self.secrets.octets());
-            Part { point: key.with_shared_prefix(bits, octets), bits: bits + 1, divided: Divided::No }
+            Part { point: key.with_shared_prefix(bits, octets), bits: bits + 1, standing: Standing::First }
         };
         let mut parts: Vec<_> = (0..PARTS - 1).map(beside).collect();
         let bits_of_last = bits + PARTS - 1;
         let point = key.within(bits_of_last, self.secrets.octets());
-        parts.push(Part { point, bits: bits_of_last, divided: Divided::No });
+        parts.push(Part { point, bits: bits_of_last, standing: Standing::First });
         Some(Region { key: *key, bits, parts })
     }
 
     /// The first lookup of a region's search; [`widen`](Self::widen) adds the others once it has found the way.
     pub(super) fn first_of(&self, region: &Region) -> Lookup<32> {
         let point = region.parts[0].point;
-        Lookup::new(*self.id(), point, part_config(self.config.lookup), self.closest_hopeful(&point))
+        Lookup::new(*self.id(), point, self.part_config(), self.closest_hopeful(&point))
     }
 
     /// Adds lookups to a search whose lookups are all done, if its region is not searched through yet; tells whether
@@ -118,27 +123,51 @@ impl Node {
         if operation.lookups.len() == region.parts.len() {
             let size = self.network_size();
             for place in 0..region.parts.len() {
-                let part = region.parts[place];
-                if part.divided == Divided::No && left >= DIVISION && is_crowded(&operation.lookups[place], &part, size)
-                {
-                    region.parts[place].divided = Divided::Yes;
+                let (part, lookup, secrets) = (region.parts[place], &operation.lookups[place], &mut self.secrets);
+                if part.standing != Standing::First {
+                    continue;
+                }
+                if left >= DIVISION && is_crowded(lookup, &part, size) {
+                    region.parts[place].standing = Standing::Done;
                     left -= DIVISION;
-                    let secrets = &mut self.secrets;
                     region.parts.extend(Region::divide(part, || secrets.octets()));
+                } else if left >= DIVISION / 2 && is_sparse(lookup, size) {
+                    region.parts[place].standing = Standing::Done;
+                    left -= DIVISION / 2;
+                    let point = part.point.within(part.bits, secrets.octets());
+                    region.parts.push(Part { point, standing: Standing::Again(place), ..part });
                 }
             }
         }
         let before = operation.lookups.len();
         let known: Vec<Peer<32>> = operation.lookups.iter().flat_map(Lookup::known).collect();
         for part in &region.parts[before..] {
+            let own = self.closest_hopeful(&part.point);
             // Whoever led the first lookup astray leads no other: each starts from the own table, too.
-            let start = self.closest_hopeful(&part.point).into_iter().chain(known.iter().copied());
-            let mut lookup = Lookup::new(*self.id(), part.point, part_config(self.config.lookup), start);
+            let start: Vec<_> = match part.standing {
+                Standing::First | Standing::Done => own.into_iter().chain(known.iter().copied()).collect(),
+                Standing::Again(place) => {
+                    let asked: Vec<_> = operation.lookups[place].asked().collect();
+                    self.hopeful(&part.point, |entry| asked.iter().all(|peer| peer.id != *entry.id()))
+                }
+            };
+            let mut lookup = Lookup::new(*self.id(), part.point, self.part_config(), start);
             lookup.look_at(now);
             operation.lookups.push(lookup);
         }
         operation.lookups.len() > before
     }
+
+    fn part_config(&self) -> LookupConfig {
+        self.config.lookup.closest(PART_CLOSEST).paths(1).network(self.network_size())
+    }
+}
+
+/// Whether the nodes that were found lie much farther apart than they would by chance: those who led the search name only
+/// some of the nodes that are there.
+fn is_sparse(lookup: &Lookup<32>, size: u64) -> bool {
+    let found = size_from(lookup.closest().map(|peer| peer.id.distance(lookup.target())));
+    found.is_none_or(|found| found < size - size / 3)
 }
 
 fn middle(mut estimates: Vec<u64>) -> Option<u64> {
@@ -154,8 +183,4 @@ fn is_crowded(lookup: &Lookup<32>, part: &Part, size: u64) -> bool {
     // In a prefix of this many bits as many nodes are expected as were found.
     let expected = (size / PART_CLOSEST as u64).checked_ilog2().unwrap_or(0) as usize;
     shared >= expected + CROWDED
-}
-
-fn part_config(config: LookupConfig) -> LookupConfig {
-    config.closest(PART_CLOSEST).paths(1)
 }

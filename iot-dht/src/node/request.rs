@@ -6,7 +6,7 @@ use iot_core::Instant;
 
 use crate::id::NodeId;
 use crate::node::event::OperationId;
-use crate::wire::{Body, Transaction};
+use crate::wire::{Body, Cookie, Transaction};
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]
@@ -23,6 +23,28 @@ pub(super) struct Request {
     pub(super) timeout: Duration,
     pub(super) deadline: Instant,
     pub(super) attempt: u8,
+    pub(super) standing: Standing,
+    /// How often the answer was that it is to be asked again.
+    pub(super) retries: u8,
+}
+
+/// What is known of whoever is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has proved its identifier at this address.
+    Proven,
+    /// It has to.
+    Stranger,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recipient {
+    pub(super) address: SocketAddr,
+    /// Unknown of a bootstrap address.
+    pub(super) id: Option<NodeId>,
+    pub(super) standing: Standing,
+    pub(super) cookie: Option<Cookie>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +75,15 @@ impl Question {
             Body::FindNode(_) => Some(Self::FindNode),
             Body::Get(_) => Some(Self::Get),
             Body::Put(_) => Some(Self::Put),
-            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) => None,
+            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) | Body::Retry(_) => {
+                None
+            }
         }
     }
 
     pub(super) fn fits(self, answer: &Body<'_>) -> bool {
         match self {
+            _ if matches!(answer, Body::Retry(_)) => true,
             Self::Ping => matches!(answer, Body::Pong(_)),
             Self::FindNode => matches!(answer, Body::Nodes(_)),
             Self::Get => matches!(answer, Body::Nodes(_) | Body::Value(_)),

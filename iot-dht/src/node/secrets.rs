@@ -7,13 +7,18 @@ use rand_core::CryptoRng;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::id::{Key, NodeId};
-use crate::wire::{Token, Transaction};
+use crate::peer::Address;
+use crate::wire::{Cookie, Nonce, Token, Transaction};
 
 /// How long one period of write tokens lasts; a token is good in its own and the next.
 const TOKEN_PERIOD: Duration = Duration::from_secs(5 * 60);
 
+/// How long one period of cookies lasts; a cookie is good in its own and the next.
+pub(super) const COOKIE_PERIOD: Duration = Duration::from_secs(60 * 60);
+
 /// What a node must be able to make up and nobody else to guess, all from one key that the caller's generator drew:
-/// transaction identifiers, write tokens, the points of refresh lookups, and where an address is counted.
+/// transaction identifiers, write tokens, cookies, challenges, the points of refresh lookups, and where an address is
+/// counted.
 #[derive(Clone)]
 pub(super) struct Secrets {
     key: (u64, u64),
@@ -25,6 +30,8 @@ enum Purpose {
     Draw = 1,
     Token = 2,
     Slot = 3,
+    Cookie = 4,
+    Nonce = 5,
 }
 
 impl Secrets {
@@ -63,20 +70,62 @@ impl Secrets {
         matches(period) || period.checked_sub(1).is_some_and(matches)
     }
 
+    /// What shows that `sender` receives what is sent to this address.
+    pub(super) fn cookie(&self, now: Instant, address: SocketAddr, sender: &NodeId) -> Cookie {
+        self.of_sender(Purpose::Cookie, cookie_period(now), address, sender)
+    }
+
+    /// How old a cookie is, if it is one that still counts.
+    pub(super) fn age(&self, now: Instant, cookie: &Cookie, address: SocketAddr, sender: &NodeId) -> Option<Age> {
+        let cookie = u64::from_be_bytes(*cookie);
+        let matches = |period| {
+            let of_period = u64::from_be_bytes(self.of_sender(Purpose::Cookie, period, address, sender));
+            core::hint::black_box(of_period ^ cookie) == 0
+        };
+        let period = cookie_period(now);
+        if matches(period) {
+            return Some(Age::Fresh);
+        }
+        period.checked_sub(1).filter(|period| matches(*period)).map(|_| Age::Stale)
+    }
+
+    /// What a node at this address must prove itself for, when nothing is kept of it until it does.
+    pub(super) fn nonce(&self, now: Instant, address: SocketAddr, sender: &NodeId) -> Nonce {
+        self.nonce_of(cookie_period(now), address, sender)
+    }
+
+    pub(super) fn has_challenged(&self, now: Instant, nonce: &Nonce, address: SocketAddr, sender: &NodeId) -> bool {
+        let period = cookie_period(now);
+        let periods = [Some(period), period.checked_sub(1)];
+        periods.into_iter().flatten().any(|period| self.nonce_of(period, address, sender) == *nonce)
+    }
+
     /// Which of `slots` counters an address belongs to.
     pub(super) fn slot(&self, address: SocketAddr, slots: usize) -> usize {
         let mut hasher = self.hasher(Purpose::Slot);
-        write_address(&mut hasher, address);
+        hasher.write(&Address::from(address).to_octets());
         (hasher.finish128().as_u128() % slots as u128) as usize
     }
 
     fn token_of(&self, period: u64, address: SocketAddr, sender: &NodeId, key: &Key) -> u128 {
         let mut hasher = self.hasher(Purpose::Token);
         hasher.write(&period.to_be_bytes());
-        write_address(&mut hasher, address);
+        hasher.write(&Address::from(address).to_octets());
         hasher.write(sender.as_bytes());
         hasher.write(key.as_bytes());
         hasher.finish128().as_u128()
+    }
+
+    fn nonce_of(&self, period: u64, address: SocketAddr, sender: &NodeId) -> Nonce {
+        self.of_sender(Purpose::Nonce, period, address, sender)
+    }
+
+    fn of_sender(&self, purpose: Purpose, period: u64, address: SocketAddr, sender: &NodeId) -> [u8; 8] {
+        let mut hasher = self.hasher(purpose);
+        hasher.write(&period.to_be_bytes());
+        hasher.write(&Address::from(address).to_octets());
+        hasher.write(sender.as_bytes());
+        (hasher.finish128().as_u128() as u64).to_be_bytes()
     }
 
     fn draw(&mut self) -> u128 {
@@ -93,18 +142,21 @@ impl Secrets {
     }
 }
 
-fn period(now: Instant) -> u64 {
-    now.as_micros() / TOKEN_PERIOD.as_micros() as u64
+/// Of which of the two periods in which it counts a cookie is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// Of the present one.
+    Fresh,
+    /// Of the one before.
+    Stale,
 }
 
-/// Always 18 octets, so that what follows cannot be shifted.
-fn write_address(hasher: &mut SipHasher24, address: SocketAddr) {
-    let ip = match address {
-        SocketAddr::V4(v4) => v4.ip().to_ipv6_mapped(),
-        SocketAddr::V6(v6) => *v6.ip(),
-    };
-    hasher.write(&ip.octets());
-    hasher.write(&address.port().to_be_bytes());
+fn cookie_period(now: Instant) -> u64 {
+    now.as_micros() / COOKIE_PERIOD.as_micros() as u64
+}
+
+fn period(now: Instant) -> u64 {
+    now.as_micros() / TOKEN_PERIOD.as_micros() as u64
 }
 
 #[cfg(test)]
@@ -129,6 +181,25 @@ mod tests {
         assert!(!secrets.accepts(at(299), &token, here, &b, &b));
         assert!(!secrets.accepts(at(299), &token, here, &a, &a));
         assert!(!other_node.accepts(at(299), &token, here, &a, &b));
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_address_node_and_two_periods() {
+        let secrets = Secrets::new(&mut ChaCha20Rng::seed_from_u64(1));
+        let at = |secs: u64| Instant::from_micros(secs * 1_000_000);
+        let (here, there): (SocketAddr, SocketAddr) = (([10, 0, 0, 1], 7).into(), ([10, 0, 0, 2], 7).into());
+        let (a, b) = (NodeId::from_bytes([1; 32]), NodeId::from_bytes([2; 32]));
+        let cookie = secrets.cookie(at(3599), here, &a);
+        assert_eq!(secrets.age(at(3599), &cookie, here, &a), Some(Age::Fresh));
+        assert_eq!(secrets.age(at(7199), &cookie, here, &a), Some(Age::Stale));
+        assert_eq!(secrets.age(at(7200), &cookie, here, &a), None);
+        assert_eq!(secrets.age(at(3599), &cookie, there, &a), None);
+        assert_eq!(secrets.age(at(3599), &cookie, here, &b), None);
+        let nonce = secrets.nonce(at(3599), here, &a);
+        assert!(
+            secrets.has_challenged(at(7199), &nonce, here, &a) && !secrets.has_challenged(at(7200), &nonce, here, &a)
+        );
+        assert!(!secrets.has_challenged(at(0), &nonce, there, &a) && !secrets.has_challenged(at(0), &nonce, here, &b));
     }
 
     #[test]

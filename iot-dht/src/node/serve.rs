@@ -5,74 +5,198 @@ use iot_codec::cbor::List;
 use iot_core::{Instant, Timestamp};
 
 use crate::id::{Id, Key, NodeId};
+use crate::node::Node;
 use crate::node::event::Side;
-use crate::node::request::Purpose;
-use crate::node::{Node, upkeep};
+use crate::node::secrets::Age;
+use crate::node::verification::{Arrival, Verdict};
 use crate::peer::Peer;
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
 use crate::table::Entry;
-use crate::wire::{self, Body, Empty, MAX_DATAGRAM_LEN, Message, Nodes, Refused, Role, Value};
+use crate::wire::proof::Signed;
+use crate::wire::{
+    self, Body, Challenge, Cookie, Empty, Endpoint, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message, Nodes, Refused, Role,
+    Value,
+};
+
+/// Who asks, and what it gets beside its answer.
+struct Asker {
+    from: SocketAddr,
+    id: NodeId,
+    /// Octets that an answer may have.
+    budget: usize,
+    cookie: Option<Cookie>,
+    challenge: Option<Challenge>,
+    proof: Option<Signed>,
+}
+
+impl Asker {
+    /// The message with all that this asker gets.
+    fn complete<'a>(&'a self, message: Message<'a>) -> Message<'a> {
+        let proof = self.proof.as_ref().map(Signed::proof);
+        Message { cookie: self.cookie, challenge: self.challenge, proof, ..message }
+    }
+}
 
 impl Node {
     /// Answers a request, unless its address has sent too many.
-    pub(super) fn handle_request(&mut self, now: Instant, wall: Timestamp, from: SocketAddr, message: Message<'_>) {
+    pub(super) fn handle_request(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>) {
         if self.config.role == Role::Client {
             self.stats.ignored += 1;
             return;
         }
-        let slot = self.secrets.slot(from, self.limiter.slots());
+        let slot = self.secrets.slot(arrival.from, self.limiter.slots());
         if !self.limiter.admit(now, slot) {
             self.stats.rate_limited += 1;
             return;
         }
-        self.meet(now, from, &message);
-        let transaction = message.transaction;
+        let (from, message) = (arrival.from, &arrival.message);
+        if let Body::Put(put) = &message.body {
+            // The token is checked before the signature, because it costs a hundredth.
+            if let Err((key, reason)) = self.check_put(now, from, &message.sender, put) {
+                let asker = self.asker(now, from, message, arrival.len);
+                return self.refuse(&asker, message, key, reason);
+            }
+            return self.verify(now, wall, arrival, None);
+        }
+        self.serve(now, wall, arrival, Verdict::NONE);
+    }
+
+    /// Answers a request whose signatures were verified.
+    pub(super) fn serve(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>, verdict: Verdict) {
+        let Arrival { from, message, len, .. } = arrival;
+        let asker = self.asker(now, from, &message, len);
         let datagram = match &message.body {
-            Body::Ping(_) => self.message(transaction, Body::Pong(Empty {})).encode(),
+            Body::Ping(_) => self.answer(&asker, &message, Body::Pong(Empty {})),
             Body::FindNode(find) => {
                 let key = find.key.unwrap_or(find.target);
-                self.nodes(now, from, &message, &find.target, &key)
+                self.nodes(now, &asker, &message, &find.target, &key)
             }
             Body::Get(get) => match self.store.get(wall, &get.key) {
-                Some(record) => self.value(&message, record, get.near.as_ref()),
-                None => self.nodes(now, from, &message, &get.near.unwrap_or(get.key), &get.key),
+                Some(record) => self.value(&asker, &message, record, get.near.as_ref()),
+                None => self.nodes(now, &asker, &message, &get.near.unwrap_or(get.key), &get.key),
             },
-            Body::Put(put) => {
-                let body = match self.store_for(now, wall, from, &message, put) {
-                    Ok(()) => Body::Stored(Empty {}),
-                    Err(reason) => Body::Refused(Refused { reason }),
-                };
-                self.message(transaction, body).encode()
+            Body::Put(put) => match self.store_for(now, wall, from, put, verdict) {
+                Ok(()) => self.answer(&asker, &message, Body::Stored(Empty {})),
+                Err((key, reason)) => return self.refuse(&asker, &message, key, reason),
+            },
+            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) | Body::Retry(_) => {
+                return;
             }
-            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) => return,
         };
         self.stats.served += 1;
         self.transmit(from, datagram);
     }
 
-    fn nodes(&self, now: Instant, from: SocketAddr, message: &Message<'_>, target: &Id<32>, key: &Key) -> Vec<u8> {
-        let token = self.secrets.token(now, from, &message.sender, key);
-        let nodes = List(self.alive(target, &message.sender).collect());
-        self.message(message.transaction, Body::Nodes(Nodes { token, nodes })).encode()
+    /// Proves who this node is to one that asked for it in its answer; it needs to, because that node keeps nothing of who
+    /// asked it.
+    pub(super) fn introduce(&mut self, now: Instant, from: SocketAddr, message: &Message<'_>, challenge: &Challenge) {
+        if self.config.role == Role::Client {
+            return;
+        }
+        let Some(signed) = self.identity.prove(message, challenge, from) else { return };
+        let mut pong = self.message(challenge.nonce, Body::Pong(Empty {}));
+        pong.cookie = Some(self.secrets.cookie(now, from, &message.sender));
+        pong.proof = Some(signed.proof());
+        let datagram = pong.encode();
+        self.transmit(from, datagram);
+    }
+
+    /// What an attacker's node says in answer to a request, with all that an honest one would add.
+    #[cfg(feature = "sim")]
+    pub(crate) fn say(&mut self, now: Instant, from: SocketAddr, request: &Message<'_>, body: Body<'_>) -> Vec<u8> {
+        let mut asker = self.asker(now, from, request, MAX_DATAGRAM_LEN);
+        let mut body = body;
+        loop {
+            let answer = asker.complete(self.message(request.transaction, body.clone()));
+            if let Some(datagram) = answer.encode_within(asker.budget) {
+                return datagram;
+            }
+            let shorter = match &mut body {
+                _ if asker.challenge.take().is_some() => true,
+                Body::Nodes(nodes) => nodes.nodes.0.pop().is_some(),
+                _ => false,
+            };
+            if !shorter {
+                return self.answer(&asker, request, Body::Retry(Empty {}));
+            }
+        }
+    }
+
+    /// What whoever sent a request gets beside the answer.
+    fn asker(&mut self, now: Instant, from: SocketAddr, message: &Message<'_>, len: usize) -> Asker {
+        let id = message.sender;
+        let age = message.cookie.and_then(|cookie| self.secrets.age(now, &cookie, from, &id));
+        let budget = match age {
+            Some(_) => MAX_DATAGRAM_LEN,
+            None => MAX_DATAGRAM_LEN.min(MAX_AMPLIFICATION * len),
+        };
+        let peer = Peer { id, address: from };
+        let is_welcome = message.role == Role::Server && self.table.has_room(&peer) && !self.requests.asks(&id);
+        let nonce = self.secrets.nonce(now, from, &id);
+        let proof = message
+            .challenge
+            .filter(|_| age.is_some() || self.proofs.admit(now, 0))
+            .and_then(|challenge| self.identity.prove(message, &challenge, from));
+        Asker {
+            from,
+            id,
+            budget,
+            cookie: (age != Some(Age::Fresh)).then(|| self.secrets.cookie(now, from, &id)),
+            challenge: is_welcome.then_some(Challenge { nonce, asked: Endpoint(from) }),
+            proof,
+        }
+    }
+
+    /// The answer, or as much of it as is not too long: a challenge can wait, a cookie and a proof make the next answer
+    /// longer.
+    fn answer(&self, asker: &Asker, request: &Message<'_>, body: Body<'_>) -> Vec<u8> {
+        let mut answer = asker.complete(self.message(request.transaction, body));
+        let whole = answer.encode_within(asker.budget).or_else(|| {
+            answer.challenge = None;
+            answer.encode_within(asker.budget)
+        });
+        let retry = || {
+            answer.body = Body::Retry(Empty {});
+            answer.encode_within(asker.budget).unwrap_or_else(|| {
+                answer.proof = None;
+                answer.encode()
+            })
+        };
+        whole.unwrap_or_else(retry)
+    }
+
+    fn nodes(&self, now: Instant, asker: &Asker, message: &Message<'_>, target: &Id<32>, key: &Key) -> Vec<u8> {
+        let token = self.secrets.token(now, asker.from, &asker.id, key);
+        let nodes = |nodes| Body::Nodes(Nodes { token, nodes: List(nodes) });
+        let mut alive: Vec<_> = self.alive(target, &asker.id).collect();
+        let count = self.fitting(asker, message, nodes(Vec::new()), &alive);
+        // An address that is not verified is not told half of it.
+        let is_whole = count == alive.len() || asker.budget == MAX_DATAGRAM_LEN;
+        alive.truncate(count);
+        self.answer(asker, message, if is_whole { nodes(alive) } else { Body::Retry(Empty {}) })
     }
 
     /// A record, and as many nodes near a point as fit beside it.
-    fn value(&self, message: &Message<'_>, record: &Record, near: Option<&Id<32>>) -> Vec<u8> {
-        let value = |nodes| {
-            let record = record.as_bytes();
-            self.message(message.transaction, Body::Value(Value { record, nodes })).encode()
-        };
-        let Some(near) = near else { return value(None) };
-        // The key of the field, and the head of a list of at most 20.
-        let mut room = (MAX_DATAGRAM_LEN - 2).saturating_sub(value(None).len());
-        let fitting = self.alive(near, &message.sender).take_while(|peer| {
+    fn value(&self, asker: &Asker, message: &Message<'_>, record: &Record, near: Option<&Id<32>>) -> Vec<u8> {
+        let value = |nodes| Body::Value(Value { record: record.as_bytes(), nodes });
+        let Some(near) = near else { return self.answer(asker, message, value(None)) };
+        let mut alive: Vec<_> = self.alive(near, &asker.id).collect();
+        alive.truncate(self.fitting(asker, message, value(Some(List(Vec::new()))), &alive));
+        self.answer(asker, message, value(Some(List(alive))))
+    }
+
+    /// How many of these peers there is room for beside an answer.
+    fn fitting(&self, asker: &Asker, request: &Message<'_>, body: Body<'_>, peers: &[Peer<32>]) -> usize {
+        let empty = asker.complete(self.message(request.transaction, body)).encoded_len();
+        let mut room = asker.budget.saturating_sub(empty);
+        let fits = |peer: &&Peer<32>| {
             let len = wire::peer_len(peer);
             let fits = len <= room;
             room = room.saturating_sub(len);
             fits
-        });
-        value(Some(List(fitting.collect())))
+        };
+        peers.iter().take_while(fits).count()
     }
 
     /// Whom to name to a node that asks for a point.
@@ -81,53 +205,50 @@ impl Node {
         alive.take(self.config.replicas).map(Entry::peer)
     }
 
+    /// Whether this record may be put by whoever sends it, as far as that is to be told without a signature.
+    fn check_put(
+        &self,
+        now: Instant,
+        from: SocketAddr,
+        sender: &NodeId,
+        put: &wire::Put<'_>,
+    ) -> Result<(), (Option<Key>, Rejection)> {
+        let record = UnverifiedRecord::parse(put.record).map_err(|error| (None, Rejection::from(&error)))?;
+        let key = *record.key();
+        if self.secrets.accepts(now, &put.token, from, sender, &key) {
+            Ok(())
+        } else {
+            Err((Some(key), Rejection::Token))
+        }
+    }
+
     fn store_for(
         &mut self,
         now: Instant,
         wall: Timestamp,
         from: SocketAddr,
-        message: &Message<'_>,
         put: &wire::Put<'_>,
-    ) -> Result<(), Rejection> {
-        let mut claimed: Option<Key> = None;
-        let result = UnverifiedRecord::parse(put.record).map_err(|error| Rejection::from(&error)).and_then(|record| {
-            let key = *record.key();
-            claimed = Some(key);
-            // The token is checked before the signature, because it costs a hundredth.
-            if !self.secrets.accepts(now, &put.token, from, &message.sender, &key) {
-                return Err(Rejection::Token);
-            }
-            let record = record.verify_by(self.config.signatures, wall).map_err(|error| Rejection::from(&error))?;
-            if self.config.table.limits_subnets() {
-                self.store.put_from(wall, record, from)?;
-            } else {
-                self.store.put(wall, record)?;
-            }
-            Ok(key)
-        });
-        match result {
-            Ok(key) => {
-                let interval = self.secrets.about(self.config.replication_interval);
-                self.upkeep.replicate_at(key, now.saturating_add(interval));
-                Ok(())
-            }
-            Err(reason) => {
-                self.reject(from, claimed, Side::Store, reason);
-                Err(reason)
-            }
-        }
+        verdict: Verdict,
+    ) -> Result<(), (Option<Key>, Rejection)> {
+        let refused = |error| (None, Rejection::from(&error));
+        let record = UnverifiedRecord::parse(put.record).map_err(refused)?;
+        let key = *record.key();
+        let record = record.verify_given(verdict.record, wall).map_err(|error| (Some(key), Rejection::from(&error)))?;
+        let stored = if self.config.table.limits_subnets() {
+            self.store.put_from(wall, record, from)
+        } else {
+            self.store.put(wall, record)
+        };
+        stored.map_err(|reason| (Some(key), reason))?;
+        let interval = self.secrets.about(self.config.replication_interval);
+        self.upkeep.replicate_at(key, now.saturating_add(interval));
+        Ok(())
     }
 
-    /// Asks a server that this node does not know, and has room for, whether it is really there.
-    fn meet(&mut self, now: Instant, from: SocketAddr, message: &Message<'_>) {
-        let peer = Peer { id: message.sender, address: from };
-        let pending = self.requests.count(Purpose::Liveness);
-        if message.role == Role::Server
-            && pending < upkeep::MAX_PINGS
-            && self.table.has_room(&peer)
-            && !self.requests.asks(&peer.id)
-        {
-            self.ping(now, peer);
-        }
+    fn refuse(&mut self, asker: &Asker, message: &Message<'_>, key: Option<Key>, reason: Rejection) {
+        self.reject(asker.from, key, Side::Store, reason);
+        let datagram = self.answer(asker, message, Body::Refused(Refused { reason }));
+        self.stats.served += 1;
+        self.transmit(asker.from, datagram);
     }
 }

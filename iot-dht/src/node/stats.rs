@@ -30,6 +30,12 @@ pub struct Stats {
     pub unsolicited: u64,
     /// Answers whose sender was not the node that was asked.
     pub impostors: u64,
+    /// Answers and introductions of nodes that did not prove who they are.
+    pub unproven: u64,
+    /// Requests that were to be asked again with a cookie.
+    pub retries: u64,
+    /// Datagrams dropped because their signatures were not verified in time, or too many waited for that.
+    pub verifications_dropped: u64,
     /// Answers to something else than was asked.
     pub mismatched: u64,
     /// Requests that came to this node though it is a client.

@@ -12,11 +12,11 @@ use crate::node::Node;
 use crate::node::config::NodeConfig;
 use crate::node::event::Event;
 use crate::node::operation::{Kind, Origin, Put};
-use crate::node::request::Purpose;
+use crate::node::request::{Purpose, Recipient, Standing};
 use crate::node::schedule::Schedule;
 use crate::peer::{Address, Peer};
 use crate::table::{Entry, Insert};
-use crate::wire::{Body, Empty, FindNode, Role};
+use crate::wire::{Body, Cookie, Empty, FindNode, Role};
 
 /// The most strangers and doubtful entries that are asked at once whether they live.
 pub(super) const MAX_PINGS: usize = 16;
@@ -110,7 +110,8 @@ impl Node {
         self.upkeep.joined = Joined::No;
         for address in self.upkeep.addresses.clone() {
             self.upkeep.waiting += 1;
-            self.request(now, address, None, Purpose::Bootstrap, Body::FindNode(FindNode { target, key: None }));
+            let recipient = Recipient { address, id: None, standing: Standing::Stranger, cookie: None };
+            self.request(now, recipient, Purpose::Bootstrap, Body::FindNode(FindNode { target, key: None }));
         }
     }
 
@@ -184,9 +185,11 @@ impl Node {
         self.queue_refreshes();
     }
 
-    /// Offers a node that has just answered to the table.
-    pub(super) fn learn(&mut self, now: Instant, wall: Timestamp, peer: Peer<32>) {
-        match self.table.insert(now, peer) {
+    /// Offers a node that has just answered, and has proved who it is, to the table.
+    pub(super) fn learn(&mut self, now: Instant, wall: Timestamp, peer: Peer<32>, cookie: Option<Cookie>) {
+        let inserted = self.table.insert(now, peer);
+        cookie.into_iter().for_each(|cookie| self.table.keep_cookie(&peer, cookie));
+        match inserted {
             Insert::Added | Insert::Replaced(_) => self.hand_over(now, wall, &peer),
             Insert::Waiting(doubtful) | Insert::Elsewhere(doubtful) => {
                 let quiet = self.table.entry(&doubtful.id).map(|entry| now.saturating_since(entry.seen()));
@@ -202,7 +205,8 @@ impl Node {
 
     pub(super) fn ping(&mut self, now: Instant, peer: Peer<32>) {
         if self.requests.count(Purpose::Liveness) < MAX_PINGS {
-            self.request(now, peer.address, Some(peer.id), Purpose::Liveness, Body::Ping(Empty {}));
+            let recipient = self.recipient(now, &peer, &[]);
+            self.request(now, recipient, Purpose::Liveness, Body::Ping(Empty {}));
         }
     }
 

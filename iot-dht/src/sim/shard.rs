@@ -8,13 +8,14 @@ use core::time::Duration;
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 
-use crate::id::{Id, Key, NodeId};
+use crate::id::{Key, NodeId};
 use crate::node::{Event, GetMode, Node, NodeConfig, OperationId};
 use crate::record::Record;
+use crate::signatures::Signatures;
 use crate::sim::adversary::{Adversary, Conduct};
 use crate::sim::host::Member;
 use crate::sim::noise::{Noise, hash};
-use crate::sim::{EPOCH, Host, Link, Reach, Trace};
+use crate::sim::{EPOCH, Host, Link, Reach, SimulatedSigner, Trace};
 use crate::wire::{MAX_DATAGRAM_LEN, Message, Role};
 
 /// A node that has nothing to do for now is looked at again after this time at the earliest.
@@ -28,6 +29,7 @@ pub struct Shard {
     seed: u64,
     pub(super) link: Link,
     config: NodeConfig,
+    signatures: Signatures,
     /// By the host's number, divided by the number of shards.
     members: Vec<Option<Box<Member>>>,
     there: usize,
@@ -52,7 +54,8 @@ pub enum Action {
         /// The one host that it knows; nobody, if it is the first.
         through: Option<Host>,
     },
-    /// It comes to be as a server of an attacker, who found a key with this identifier.
+    /// It comes to be as a server of an attacker, who is taken to have found a key with this identifier. Nobody believes
+    /// that where signatures are real.
     Infiltrate {
         /// Who it claims to be.
         id: NodeId,
@@ -136,8 +139,16 @@ impl Item {
 }
 
 impl Shard {
-    pub(super) fn new(number: usize, count: usize, seed: u64, link: Link, config: NodeConfig) -> Self {
+    pub(super) fn new(
+        number: usize,
+        count: usize,
+        seed: u64,
+        link: Link,
+        config: NodeConfig,
+        signatures: Signatures,
+    ) -> Self {
         Self {
+            signatures,
             number,
             count,
             seed,
@@ -209,7 +220,7 @@ impl Shard {
             Due::Datagram(datagram) => {
                 let from = Host(item.rank.0);
                 if member.lets_in(now, from) {
-                    match lie(&member, &datagram) {
+                    match lie(now, &mut member, from, &datagram) {
                         Lie::None => member.node.handle_datagram(now, wall, from.address(), &datagram),
                         Lie::Silence => {}
                         Lie::Datagram(lie) => self.send(now, item.to, &mut member, from, &lie),
@@ -244,7 +255,7 @@ impl Shard {
             (Action::Infiltrate { id, through, adversary }, None) => {
                 self.there += 1;
                 let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
-                let mut node = Node::new(self.config.role(Role::Server), id, now, &mut noise);
+                let mut node = Node::found(self.config.role(Role::Server), id, now, &mut noise);
                 node.bootstrap(now, &[through.address()]);
                 let mut member = Box::new(Member::new(node, Reach::Open));
                 member.adversary = Some(adversary);
@@ -285,7 +296,11 @@ impl Shard {
     fn join(&self, now: Instant, host: Host, role: Role, reach: Reach, through: Option<Host>) -> Box<Member> {
         let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
         let key = SigningKey::from_seed(&noise.octets());
-        let mut node = Node::new(self.config.role(role), Id::of_node(&key.verifying_key()), now, &mut noise);
+        let config = self.config.role(role);
+        let mut node = match self.signatures {
+            Signatures::Real => Node::new(config, key, now, &mut noise),
+            Signatures::Simulated => Node::new(config, SimulatedSigner::new(&key), now, &mut noise),
+        };
         if let Some(through) = through {
             node.bootstrap(now, &[through.address()]);
         }
@@ -341,7 +356,7 @@ enum Lie {
 }
 
 /// What an attacker says in the node's place, if the host is one's and the datagram a request.
-fn lie(member: &Member, datagram: &[u8]) -> Lie {
+fn lie(now: Instant, member: &mut Member, from: Host, datagram: &[u8]) -> Lie {
     let Some(adversary) = &member.adversary else { return Lie::None };
     let Ok(request) = Message::decode(datagram) else { return Lie::None };
     if request.body.is_answer() {
@@ -350,11 +365,7 @@ fn lie(member: &Member, datagram: &[u8]) -> Lie {
     match adversary.answer(member.node.id(), &request) {
         Conduct::Honest => Lie::None,
         Conduct::Silent => Lie::Silence,
-        Conduct::Say(body) => {
-            let (sender, role) = (*member.node.id(), Role::Server);
-            let (version, overlay, transaction) = (request.version, request.overlay, request.transaction);
-            Lie::Datagram(Message { version, overlay, transaction, sender, role, body }.encode())
-        }
+        Conduct::Say(body) => Lie::Datagram(member.node.say(now, from.address(), &request, body)),
     }
 }
 

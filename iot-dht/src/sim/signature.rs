@@ -1,6 +1,13 @@
+use core::net::SocketAddr;
+
 use iot_codec::cbor::{self, Cursor};
 use iot_crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
+
+use crate::id::NodeId;
+use crate::peer::Peer;
+use crate::wire::proof::{self, Signed};
+use crate::wire::{Challenge, Endpoint, Message};
 
 const DOMAIN: &[u8] = b"iot-dht simulated signature 1\0";
 
@@ -24,15 +31,29 @@ impl Signer for SimulatedSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
-        Ok(Signature::from_bytes(simulated(&self.0, message)))
+        Ok(Signature::from_bytes(simulated(self.0.as_bytes(), message)))
     }
 }
 
-fn simulated(key: &VerifyingKey, message: &[u8]) -> [u8; 64] {
+/// What a node proves that is taken to have found the key of an identifier: the identifier stands for the key.
+pub(crate) fn prove_as(id: &NodeId, message: &Message<'_>, challenge: &Challenge, from: SocketAddr) -> Signed {
+    let challenger = Peer { id: message.sender, address: from };
+    let prover = Peer { id: *id, address: challenge.asked.0 };
+    let statement = proof::statement(message.overlay, &challenge.nonce, &challenger, &prover);
+    let signature = simulated(id.as_bytes(), &statement);
+    Signed { key: id.as_bytes().to_vec(), signature, seen: Endpoint(from) }
+}
+
+/// Whether a proof carries the simulated signature of the key of an identifier, or of what stands for such a key.
+pub(crate) fn is_proof_simulated(prover: &NodeId, key: &[u8], signature: &[u8; 64], statement: &[u8]) -> bool {
+    (key == prover.as_bytes() || NodeId::of_node_key(key) == *prover) && *signature == simulated(key, statement)
+}
+
+fn simulated(key: &[u8], message: &[u8]) -> [u8; 64] {
     let mut octets = [0; 64];
     for (half, chunk) in octets.chunks_exact_mut(32).enumerate() {
         let hash = Sha256::new().chain_update(DOMAIN).chain_update([half as u8]);
-        chunk.copy_from_slice(&hash.chain_update(key.as_bytes()).chain_update(message).finalize());
+        chunk.copy_from_slice(&hash.chain_update(key).chain_update(message).finalize());
     }
     octets
 }
@@ -53,5 +74,5 @@ pub(crate) fn is_simulated(octets: &[u8], key: &VerifyingKey, external: &[u8]) -
     for part in [protected, external, payload] {
         message.extend_from_slice(&cbor::to_vec(&part));
     }
-    signature == simulated(key, &message)
+    signature == simulated(key.as_bytes(), &message)
 }

@@ -26,9 +26,7 @@ impl Trace {
         hasher.write(&at.as_micros().to_le_bytes());
         hasher.write(&from.0.to_le_bytes());
         hasher.write(&to.0.to_le_bytes());
-        let (before, behind) = wire::without_signature(datagram);
-        hasher.write(before);
-        hasher.write(behind);
+        wire::without_signatures(datagram, |part| hasher.write(part));
         self.sum = self.sum.wrapping_add(hasher.finish128().as_u128());
         self.datagrams += 1;
     }

@@ -6,13 +6,16 @@ use iot_core::Instant;
 use crate::id::Id;
 use crate::peer::{Address, Peer};
 use crate::rtt::Rtt;
+use crate::wire::Cookie;
 
-/// A node of the table: 72 octets for a 32-octet identifier.
+/// A node of the table: 80 octets for a 32-octet identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<const N: usize> {
     pub(super) id: Id<N>,
     pub(super) address: Address,
     pub(super) seen: Instant,
+    /// What it gave to show that this node receives what is sent to its address; zeros, if it gave nothing.
+    pub(super) cookie: Cookie,
     pub(super) rtt: Rtt,
     pub(super) failures: u8,
     /// The last eight requests, the most recent in the lowest bit; 1 is one without an answer.
@@ -22,7 +25,7 @@ pub struct Entry<const N: usize> {
 impl<const N: usize> Entry<N> {
     pub(super) fn new(now: Instant, peer: &Peer<N>) -> Self {
         let address = Address::from(peer.address);
-        Self { id: peer.id, address, seen: now, rtt: Rtt::default(), failures: 0, outcomes: 0 }
+        Self { id: peer.id, address, seen: now, cookie: [0; 8], rtt: Rtt::default(), failures: 0, outcomes: 0 }
     }
 
     pub(super) fn answered(&mut self, now: Instant) {
@@ -49,6 +52,11 @@ impl<const N: usize> Entry<N> {
     /// Its identifier and address.
     pub fn peer(&self) -> Peer<N> {
         Peer { id: self.id, address: self.address() }
+    }
+
+    /// The cookie that it gave, if it did.
+    pub(crate) fn cookie(&self) -> Option<Cookie> {
+        (self.cookie != [0; 8]).then_some(self.cookie)
     }
 
     /// When it last answered.

@@ -4,7 +4,7 @@ use super::*;
 
 fn message(body: Body<'_>) -> Message<'_> {
     let sender = NodeId::from_bytes([2; 32]);
-    Message { version: VERSION, overlay: 3, transaction: *b"transact", sender, role: Role::Server, body }
+    Message::new(3, *b"transact", sender, Role::Server, body)
 }
 
 fn peers(count: usize, address: &str) -> List<Peer<32>> {
@@ -24,21 +24,34 @@ fn bodies() -> Vec<Body<'static>> {
         Body::Put(Put { token: [4; 16], record: b"record" }),
         Body::Stored(Empty {}),
         Body::Refused(Refused { reason: Rejection::Superseded }),
+        Body::Retry(Empty {}),
     ]
+}
+
+/// Each body alone, and one with all that may stand beside it.
+fn messages() -> Vec<Message<'static>> {
+    let seen = Endpoint("[2001:db8::1]:4001".parse().unwrap());
+    let whole = Message {
+        cookie: Some([5; 8]),
+        challenge: Some(Challenge { nonce: [6; 8], asked: Endpoint("10.0.0.1:4000".parse().unwrap()) }),
+        proof: Some(Proof { key: &[7; 32], signature: [8; 64], seen }),
+        padding: Some(&[0; 40]),
+        ..message(Body::Pong(Empty {}))
+    };
+    bodies().into_iter().map(message).chain([whole]).collect()
 }
 
 #[test]
 fn every_message_survives_the_wire() {
-    for body in bodies() {
-        let message = message(body);
+    for message in messages() {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
     }
 }
 
 #[test]
 fn every_truncation_and_trailing_octet_is_refused() {
-    for body in bodies() {
-        let datagram = message(body).encode();
+    for message in messages() {
+        let datagram = message.encode();
         for len in 0..datagram.len() {
             assert!(Message::decode(&datagram[..len]).is_err());
         }
@@ -49,8 +62,7 @@ fn every_truncation_and_trailing_octet_is_refused() {
 
 #[test]
 fn a_flipped_bit_never_panics_and_never_reads_as_the_same() {
-    for body in bodies() {
-        let message = message(body);
+    for message in messages() {
         let mut datagram = message.encode();
         for bit in 0..datagram.len() * 8 {
             datagram[bit / 8] ^= 1 << (bit % 8);
@@ -69,9 +81,54 @@ fn twenty_nodes_with_the_longest_addresses_fit_a_datagram() {
 }
 
 #[test]
+fn a_padded_request_permits_the_longest_answer() {
+    for overlay in [0, 7, u64::MAX] {
+        for near in [None, Some(Id::from_bytes([9; 32]))] {
+            let get = Body::Get(Get { key: Id::from_bytes([1; 32]), near });
+            let padded = Message { overlay, ..message(get) }.encode_padded();
+            assert!(padded.len() * MAX_AMPLIFICATION >= MAX_DATAGRAM_LEN && padded.len() <= PADDED_LEN + 3);
+            assert!(Message::decode(&padded).is_ok());
+        }
+    }
+}
+
+/// A record of the greatest length, a cookie, and the largest numbers: what a node that has proved itself may answer.
+#[test]
+fn the_longest_record_fits_a_datagram_with_a_cookie() {
+    let body = Body::Value(Value { record: &[7; crate::Record::MAX_LEN], nodes: None });
+    let largest = Message { overlay: u64::MAX, cookie: Some([5; 8]), ..message(body) };
+    assert!(largest.encode().len() <= MAX_DATAGRAM_LEN);
+    let body = Body::Put(Put { token: [4; 16], record: &[7; crate::Record::MAX_LEN] });
+    assert!(Message { overlay: u64::MAX, ..message(body) }.encode().len() <= MAX_DATAGRAM_LEN);
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn signatures_are_left_out_and_nothing_else() {
+    let record: Vec<u8> = (0..100).collect();
+    let proof = Proof { key: &[7; 32], signature: [8; 64], seen: Endpoint("10.0.0.1:4000".parse().unwrap()) };
+    for body in [
+        Body::Value(Value { record: &record, nodes: Some(peers(2, "10.0.0.1:4000")) }),
+        Body::Put(Put { token: [1; 16], record: &record }),
+        Body::Pong(Empty {}),
+    ] {
+        let signatures = if body == Body::Pong(Empty {}) { 1 } else { 2 };
+        let mut datagram = Message { proof: Some(proof), ..message(body) }.encode();
+        let mut rest = Vec::new();
+        without_signatures(&datagram, |part| rest.extend_from_slice(part));
+        assert_eq!(rest.len() + signatures * 64, datagram.len());
+        assert!(!rest.windows(8).any(|octets| octets == [8; 8]) && !rest.windows(2).any(|octets| octets == [98, 99]));
+        datagram.truncate(30);
+        let mut len = 0;
+        without_signatures(&datagram, |part| len += part.len());
+        assert_eq!(len, 30, "what cannot be read is all there");
+    }
+}
+
+#[test]
 fn another_version_is_told_apart() {
-    let other = Message { version: 2, ..message(Body::Ping(Empty {})) };
-    assert_eq!(Message::decode(&other.encode()), Err(WireError::Version(2)));
+    let other = Message { version: 3, ..message(Body::Ping(Empty {})) };
+    assert_eq!(Message::decode(&other.encode()), Err(WireError::Version(3)));
     assert_eq!(Message::decode(&[0; 1232]), Err(WireError::TooLarge { len: 1232 }));
 }
 

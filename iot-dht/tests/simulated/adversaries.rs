@@ -3,21 +3,13 @@ use std::time::Duration;
 
 use iot_core::Timestamp;
 use iot_crypto::SigningKey;
-use iot_dht::wire::{Body, Empty, FindNode, Message, Role, VERSION, Value};
+use iot_dht::wire::{Body, Empty, FindNode, Message, Role, Value};
 use iot_dht::{Event, GetMode, Id, NodeId, Record, Rejection, Side};
 
 use crate::network::{EPOCH, Lie, Network, REPLICAS};
 
 pub fn answer(question: &Message<'_>, sender: NodeId, body: Body<'_>) -> Vec<u8> {
-    Message {
-        version: VERSION,
-        overlay: question.overlay,
-        transaction: question.transaction,
-        sender,
-        role: Role::Server,
-        body,
-    }
-    .encode()
+    Message::new(question.overlay, question.transaction, sender, Role::Server, body).encode()
 }
 
 /// Answers every get with these octets, whatever was asked for.
@@ -159,8 +151,7 @@ fn nodes_do_not_store_what_they_would_not_believe() {
     let from = SocketAddr::from(([127, 0, 0, 1], 9));
     let put = |token, record: &[u8]| {
         let body = Body::Put(iot_dht::wire::Put { token, record });
-        let (version, overlay, transaction, role) = (VERSION, 0, [1; 8], Role::Client);
-        Message { version, overlay, transaction, sender, role, body }.encode()
+        Message::new(0, [1; 8], sender, Role::Client, body).encode()
     };
     let victim = all[4];
     network.inject(from, victim, put([0; 16], record.as_bytes()));
@@ -183,14 +174,8 @@ fn a_flooded_node_still_answers_others() {
     let flooder = SocketAddr::from(([127, 0, 0, 1], 9));
     let served = network.member(victim).node.stats().served;
     for n in 0..5000_u64 {
-        let question = Message {
-            version: VERSION,
-            overlay: 0,
-            transaction: n.to_be_bytes(),
-            sender: NodeId::from_bytes([9; 32]),
-            role: Role::Client,
-            body: Body::FindNode(FindNode { target: Id::from_bytes([n as u8; 32]), key: None }),
-        };
+        let body = Body::FindNode(FindNode { target: Id::from_bytes([n as u8; 32]), key: None });
+        let question = Message::new(0, n.to_be_bytes(), NodeId::from_bytes([9; 32]), Role::Client, body);
         network.inject(flooder, victim, question.encode());
     }
     let done = network.get(all[20], *record.key(), GetMode::Newest);
@@ -205,7 +190,7 @@ fn answers_nobody_asked_for_teach_nothing() {
     let from = SocketAddr::from(([127, 0, 0, 1], 9));
     let sender = NodeId::from_bytes([9; 32]);
     let body = Body::Pong(Empty {});
-    let pong = Message { version: VERSION, overlay: 0, transaction: [3; 8], sender, role: Role::Server, body };
+    let pong = Message::new(0, [3; 8], sender, Role::Server, body);
     network.inject(from, all[2], pong.encode());
     network.inject(from, all[2], Message { overlay: 7, ..pong }.encode());
     network.inject(from, all[2], b"noise".to_vec());

@@ -6,3 +6,4 @@ mod feeds;
 mod lookups;
 mod network;
 mod records;
+mod strangers;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
+use iot_dht::wire::proof::Signed;
 use iot_dht::wire::{MAX_DATAGRAM_LEN, Message, Role};
 use iot_dht::{
-    Busy, Event, GetDone, GetMode, Id, Key, Node, NodeConfig, NodeId, OperationId, Placement, PutDone, Record,
-    SubnetLimit, TableConfig,
+    Busy, Event, GetDone, GetMode, Key, Node, NodeConfig, NodeId, OperationId, Placement, PutDone, Record, SubnetLimit,
+    TableConfig,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -27,9 +28,18 @@ type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
 
 pub struct Member {
     pub node: Node,
+    pub key: SigningKey,
     pub events: Vec<Event>,
     lie: Option<Lie>,
     deadline: Option<Instant>,
+}
+
+/// Who verifies the signatures that nodes hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verifiers {
+    /// All at once, the last first.
+    AtWork,
+    Gone,
 }
 
 /// A network with latency and loss, driven by one seeded generator.
@@ -38,6 +48,10 @@ pub struct Network {
     pub loss_permille: u64,
     members: BTreeMap<SocketAddr, Member>,
     in_flight: BinaryHeap<Reverse<Flight>>,
+    /// Octets that came to addresses where nobody is.
+    pub astray: BTreeMap<SocketAddr, usize>,
+    /// What becomes of signatures that nodes hand out.
+    pub verifiers: Verifiers,
     deadlines: BTreeSet<(Instant, SocketAddr)>,
     sent: u64,
     rng: ChaCha20Rng,
@@ -64,6 +78,8 @@ impl Network {
             loss_permille: 0,
             members: BTreeMap::new(),
             in_flight: BinaryHeap::new(),
+            astray: BTreeMap::new(),
+            verifiers: Verifiers::AtWork,
             deadlines: BTreeSet::new(),
             sent: 0,
             rng: ChaCha20Rng::seed_from_u64(seed),
@@ -101,11 +117,24 @@ impl Network {
     }
 
     pub fn add(&mut self, role: Role) -> SocketAddr {
-        let id = Id::of_node(&self.key().verifying_key());
+        // An attacker of a test needs the key, too.
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let (key, own) = (SigningKey::from_seed(&seed), SigningKey::from_seed(&seed));
         let address = SocketAddr::from(([127, 0, 0, 1], self.next_port));
         self.next_port += 1;
-        let node = Node::new(self.config.role(role), id, self.now, &mut self.rng);
-        self.members.insert(address, Member { node, events: Vec::new(), lie: None, deadline: None });
+        self.add_at(address, role, key, own)
+    }
+
+    /// Starts the node of an address anew: with its key, and without anything else that it had.
+    pub fn restart(&mut self, address: SocketAddr, seed: &[u8; 32]) {
+        self.remove(address);
+        self.add_at(address, Role::Server, SigningKey::from_seed(seed), SigningKey::from_seed(seed));
+    }
+
+    pub fn add_at(&mut self, address: SocketAddr, role: Role, key: SigningKey, own: SigningKey) -> SocketAddr {
+        let node = Node::new(self.config.role(role), own, self.now, &mut self.rng);
+        self.members.insert(address, Member { node, key, events: Vec::new(), lie: None, deadline: None });
         self.pump(address);
         address
     }
@@ -224,10 +253,16 @@ impl Network {
             let Some(Reverse((_, _, from, to, datagram))) = self.in_flight.pop() else { return false };
             self.trace.update(now.as_micros().to_be_bytes());
             self.trace.update(&datagram);
+            if !self.members.contains_key(&to) {
+                *self.astray.entry(to).or_default() += datagram.len();
+            }
             if let Some(member) = self.members.get_mut(&to) {
                 let lie = member.lie.as_mut().zip(Message::decode(&datagram).ok());
                 match lie.and_then(|(lie, message)| lie(&message, *member.node.id())) {
-                    Some(answer) => self.send(to, from, answer),
+                    Some(answer) => {
+                        let answer = proven(&answer, &datagram, from, &member.key);
+                        self.send(to, from, answer);
+                    }
                     None => member.node.handle_datagram(now, wall, from, &datagram),
                 }
                 self.pump(to);
@@ -243,11 +278,21 @@ impl Network {
 
     fn pump(&mut self, address: SocketAddr) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
+        let (now, wall) = (self.now, self.wall());
+        if self.verifiers == Verifiers::AtWork {
+            let node = &mut self.member(address).node;
+            loop {
+                let jobs: Vec<_> = std::iter::from_fn(|| node.poll_job()).collect();
+                if jobs.is_empty() {
+                    break;
+                }
+                jobs.iter().rev().for_each(|job| node.handle_verdict(now, wall, job.verify()));
+            }
+        }
         while let Some(transmit) = self.member(address).node.poll_transmit(&mut buffer) {
             assert!(transmit.len < 1232);
             self.send(address, transmit.to, buffer[..transmit.len].to_vec());
         }
-        let now = self.now;
         let member = self.member(address);
         while let Some(event) = member.node.poll_event() {
             member.events.push(event);
@@ -271,4 +316,18 @@ impl Network {
             self.in_flight.push(Reverse((self.now.saturating_add(latency), self.sent, from, to, datagram)));
         }
     }
+}
+
+/// The answer of an attacker to a question, with the proof that the question asks for, unless it claims to be somebody
+/// else.
+fn proven(answer: &[u8], question: &[u8], from: SocketAddr, key: &SigningKey) -> Vec<u8> {
+    let (Ok(mut answer), Ok(question)) = (Message::decode(answer), Message::decode(question)) else {
+        return answer.to_vec();
+    };
+    if answer.sender != NodeId::of_node(&key.verifying_key()) {
+        return answer.encode();
+    }
+    let signed = question.challenge.map(|challenge| Signed::answer(key, &question, &challenge, from).unwrap());
+    answer.proof = signed.as_ref().map(Signed::proof);
+    answer.encode()
 }

@@ -8,9 +8,7 @@ use iot_core::{DeviceId, Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_dht::subscription::{Subscription, SubscriptionConfig};
 use iot_dht::wire::Role;
-use iot_dht::{
-    Event, GetDone, GetMode, Id, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit, TableConfig,
-};
+use iot_dht::{Event, GetDone, GetMode, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit, TableConfig};
 use iot_driver::{Beside, Task};
 use rand_chacha::ChaCha20Rng;
 
@@ -63,7 +61,7 @@ impl Client {
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
         };
         let mut rng = generator()?;
-        let node = node(options, Role::Client, &SigningKey::generate(&mut rng), &mut rng)?;
+        let node = node(options, Role::Client, SigningKey::generate(&mut rng), &mut rng)?;
         let started = std::time::Instant::now();
         let mut client = Self { task: spawn(local, node, beside).await?, started };
         let asked = addresses.len();
@@ -135,13 +133,13 @@ pub async fn spawn(address: SocketAddr, node: Node, beside: Beside) -> Result<Ta
 }
 
 /// A node of the network that `--overlay` names.
-pub fn node(options: &Options, role: Role, key: &SigningKey, rng: &mut ChaCha20Rng) -> Result<Node, Failure> {
+pub fn node(options: &Options, role: Role, key: SigningKey, rng: &mut ChaCha20Rng) -> Result<Node, Failure> {
     let mut config = NodeConfig::default().role(role).overlay(options.number("overlay")?.unwrap_or(0));
     // A client holds what it is told, and is in nobody's table.
     if role == Role::Client || options.has("local") {
         config = config.table(TableConfig::default().subnets(SubnetLimit::Off));
     }
-    Ok(Node::new(config, Id::of_node(&key.verifying_key()), Instant::START, rng))
+    Ok(Node::new(config, key, Instant::START, rng))
 }
 
 /// The addresses of `--bootstrap`: names or numbers with a port, several with commas between them.

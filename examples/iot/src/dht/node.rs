@@ -32,7 +32,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         Some(_) => client::signing(options)?,
         None => SigningKey::generate(&mut rng),
     };
-    let node = client::node(options, Role::Server, &key, &mut rng)?;
+    let node = client::node(options, Role::Server, key, &mut rng)?;
     let id = *node.id();
     let leases = Leases::new(LeasesConfig::default(), &mut rng);
     let no_signals = |error| Failure::Input(format!("the system gives no signals: {error}"));
