@@ -82,6 +82,8 @@ pub struct Mirror {
     reached: Option<Offset>,
     flight: Flight,
     settling: Settling,
+    /// Whether a connection was lost since the other side last said what it has: it may have less now.
+    in_doubt: bool,
     /// Failures in a row.
     failures: u32,
     /// Entries that may be under way at the moment: less than the window after a refusal.
@@ -175,6 +177,7 @@ impl Mirror {
             reached: None,
             flight: Flight::default(),
             settling: Settling::new(config.settle_time(), confirmed),
+            in_doubt: true,
             failures: 0,
             limit: config.window_messages(),
             grown: 0,
@@ -249,13 +252,16 @@ impl Mirror {
         self.failures = self.failures.saturating_add(1);
         self.stats.failures += 1;
         self.flight.clear();
+        self.in_doubt = true;
         let seed = self.seed.wrapping_add(self.stats.failures);
         self.state = State::Resting(now.saturating_add(self.config.backoff_choice().delay(self.failures, seed)));
     }
 
     /// Tells the time: takes note when nothing was heard for too long, and of what has settled.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.settling.handle_timeout(now, self.acknowledged);
+        if !self.in_doubt {
+            self.settling.handle_timeout(now, self.acknowledged);
+        }
         if self.silence_ends().is_some_and(|end| end <= now) {
             self.handle_failure(now);
         }
@@ -267,7 +273,8 @@ impl Mirror {
             State::Resting(until) => Some(until),
             _ => self.silence_ends(),
         };
-        resting.into_iter().chain(self.settling.poll_timeout(self.acknowledged)).min()
+        let settles = if self.in_doubt { None } else { self.settling.poll_timeout(self.acknowledged) };
+        resting.into_iter().chain(settles).min()
     }
 
     /// What happened, in the order in which it did.
@@ -350,6 +357,9 @@ impl Mirror {
             self.kept = from;
         }
         self.settling.go_back(from);
+        if core::mem::take(&mut self.in_doubt) {
+            self.settling.begin_anew();
+        }
         self.settling.handle_timeout(now, from);
         self.heard = now;
         self.state = State::Sending;
@@ -369,12 +379,13 @@ impl Mirror {
         self.note_progress(now, until, count);
     }
 
-    /// The message at `position` has arrived at the receiver behind a sink that cannot be asked.
+    /// The entry at `position` has arrived at the receiver behind a sink that cannot be asked; see
+    /// [`Forwarded::place`] for those that have no position.
     pub fn handle_received(&mut self, now: Instant, position: &Position) {
         if self.state != State::Sending {
             return;
         }
-        if let Some((until, count)) = self.flight.receive(position) {
+        if let Some((until, count)) = self.flight.receive(self.feed, position) {
             self.note_progress(now, until, count);
         }
     }

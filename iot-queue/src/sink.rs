@@ -2,7 +2,7 @@
 
 use core::error::Error;
 
-use iot_core::Position;
+use iot_core::{DeviceId, Position};
 
 use crate::gap::GapNotice;
 use crate::message::Stored;
@@ -10,13 +10,15 @@ use crate::offset::{Epoch, Offset};
 
 mod queue;
 
-pub(crate) use self::queue::is_notice;
 pub use self::queue::{Intake, IntakeError, QueueSink, QueueSinkError, Taken};
+pub(crate) use self::queue::{is_notice, position_of};
 
 /// The other side of a [`Mirror`](crate::mirror::Mirror): another queue, a peer behind a byte stream, a broker.
 ///
 /// Nothing here waits. What the other side says comes by [`poll_answer`](Self::poll_answer), as soon as the sink knows it.
-/// An error means that the connection is lost, whatever the reason: the mirror goes on, after a while, by asking again.
+/// An error means that the connection is lost, whatever the reason: the mirror goes on, after a while, by asking again. A
+/// sink whose other side may lose what it has acknowledged says so whenever the connection was lost, also with nothing
+/// under way: only then does the mirror send the tail again.
 pub trait Sink {
     /// Why the other side cannot be reached.
     type Error: Error;
@@ -66,6 +68,12 @@ impl Forwarded {
             Self::Gap(notice) => notice.gap.until,
         }
     }
+
+    /// The position of its last place in the log `feed`, which `origin` keeps: stream 0, the log's epoch as the
+    /// incarnation, the offset as the sequence number. It is the position of what has none of its own.
+    pub fn place(&self, feed: Epoch, origin: DeviceId) -> Position {
+        position_of(feed, origin, Offset::new(self.end().number().saturating_sub(1)))
+    }
 }
 
 /// What the other side of a mirror says.
@@ -76,8 +84,8 @@ pub enum Answer {
     Resume(ResumePoint),
     /// Everything before this place is stored there.
     Acknowledged(Offset),
-    /// The message at this position has arrived, says the receiver behind a sink that cannot be asked. Entries without a
-    /// position are covered by the next one that has one.
+    /// The entry at this position has arrived, says the receiver behind a sink that cannot be asked: the position of the
+    /// message, or [that of its place](Forwarded::place) in the log, whichever the receiver knows.
     Received(Position),
     /// It took none of what it was sent since its last acknowledgement, for something came in between: it is to be asked
     /// again.

@@ -52,7 +52,8 @@ impl MirrorConfig {
     }
 
     /// How long after its acknowledgement a message is kept here, because a power cut at the other side may take it until
-    /// then. By default not at all, which is right where an acknowledgement means a sync. Whole by a sixteenth: a message
+    /// then: with the connection up all the while, or else as long after the other side has said that it has it still. By
+    /// default not at all, which is right where an acknowledgement means a sync. Whole by a sixteenth: a message
     /// may be kept so much longer.
     #[must_use]
     pub const fn settle_after(self, time: Duration) -> Self {

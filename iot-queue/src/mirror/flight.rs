@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use iot_core::Position;
 
-use crate::offset::Offset;
+use crate::offset::{Epoch, Offset};
+use crate::sink::position_of;
 
 #[derive(Debug, Default)]
 pub(super) struct Flight {
@@ -33,14 +34,14 @@ impl Flight {
         count
     }
 
-    /// Takes note that the message at `position` was received, and those right before it that have none. Gives the end of
-    /// what was received without a break from the front, and takes that out.
-    pub(super) fn receive(&mut self, position: &Position) -> Option<(Offset, usize)> {
-        let at = self.entries.iter().position(|entry| entry.position.as_ref() == Some(position))?;
+    /// Takes note that the entry at `position` was received: its own, or that of its place in the log `feed`. Gives the end
+    /// of what was received without a break from the front, and takes that out.
+    pub(super) fn receive(&mut self, feed: Epoch, position: &Position) -> Option<(Offset, usize)> {
+        let end = position_of(feed, position.source, Offset::new(position.sequence)) == *position;
+        let end = end.then(|| Offset::new(position.sequence).next());
+        let is_it = |entry: &Entry| Some(entry.end) == end || entry.position.as_ref() == Some(position);
+        let at = self.entries.iter().position(is_it)?;
         self.entries[at].received = true;
-        for entry in self.entries.range_mut(..at).rev().take_while(|entry| entry.position.is_none()) {
-            entry.received = true;
-        }
         let until = self.entries.iter().take_while(|entry| entry.received).last()?.end;
         Some((until, self.pop_before(until)))
     }

@@ -55,6 +55,11 @@ impl Settling {
         self.marks.retain(|&(_, offset)| offset <= from);
     }
 
+    /// The other side was out of sight: what it has, it may have read from a disk that is still to sync it.
+    pub(super) fn begin_anew(&mut self) {
+        self.marks.clear();
+    }
+
     /// When the next mark is due, if there is anything to mark.
     fn next_mark(&self, acknowledged: Offset) -> Option<Instant> {
         match self.marks.back() {

@@ -132,7 +132,7 @@ impl Intake {
             .map(|(entry, notice)| {
                 // A gap is known by its last place: what it begins with may have arrived before all was forgotten.
                 let offset = Offset::new(entry.end().number().saturating_sub(1));
-                let place = position_of(feed, origin, offset);
+                let place = entry.place(feed, origin);
                 match entry {
                     Forwarded::Message(stored) => {
                         let id = stored.id.unwrap_or_else(|| id_of(feed, offset, Kind::Message));
@@ -234,7 +234,7 @@ pub enum QueueSinkError {
     Commit(#[source] CommitError),
 }
 
-fn position_of(feed: Epoch, source: DeviceId, offset: Offset) -> Position {
+pub(crate) fn position_of(feed: Epoch, source: DeviceId, offset: Offset) -> Position {
     let incarnation = Incarnation::from_bytes(*feed.as_bytes());
     Position { source, stream: StreamId::new(0), incarnation, sequence: offset.number() }
 }

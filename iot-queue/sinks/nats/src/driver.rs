@@ -1,10 +1,11 @@
 //! What talks to the server.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::header::{NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RetentionPolicy};
 use async_nats::{Client, HeaderValue, Message, Subject, Subscriber, jetstream};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use crate::entry::{EntryHeaders, headers_of, hexadecimal};
 use crate::sink::JetStreamError;
 
-/// How often the connection is looked at while messages are under way.
+/// How often the connection is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the server may take to answer a question.
@@ -27,8 +28,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// JetStream: the last message of the subject has another sequence.
 const WRONG_LAST_SEQUENCE: u64 = 10071;
 
+/// JetStream: the last message of the stream has another identifier.
+const WRONG_LAST_ID: u64 = 10070;
+
 /// JetStream: there is no message; what it answers to a question about a subject's last.
 const NO_MESSAGE: u64 = 10037;
+
+/// Octets that the identifiers of a driver begin with.
+const NONCE_LEN: usize = 10;
 
 /// Octets of a header of a notice, at the most.
 const LONGEST_HEADER: usize = 128;
@@ -51,9 +58,11 @@ pub struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     said: mpsc::UnboundedSender<Said>,
     inbox: String,
+    /// Drawn at random: no other driver gives a message an identifier that begins so.
+    nonce: String,
     chain: Chain,
-    /// Where a log goes on whose last message but the one that was refused was acknowledged, and the sequence of that.
-    refused: Option<(Epoch, Offset, u64)>,
+    /// The log and the connection of the last refusal, where the log goes on, and the sequence of the message before.
+    refused: Option<(Epoch, Option<u64>, Offset, u64)>,
 }
 
 /// What is under way on one subject, each message behind the one before it.
@@ -61,13 +70,15 @@ pub struct Driver {
 struct Chain {
     turn: u64,
     feed: Option<Epoch>,
+    /// Which connection was asked.
+    connection: Option<u64>,
     /// The end of the last message that was acknowledged in this turn, and its sequence.
     stored: Option<(Offset, u64)>,
     subject: Option<Subject>,
-    /// The sequence that the last message of the subject will have when the next one comes.
+    /// The sequence of the last message of the subject, while nothing is under way.
     last: u64,
-    /// The sequence that the last message of the stream will have then, if nobody else writes.
-    stream_last: u64,
+    /// The identifier of the last message that is.
+    last_id: String,
     /// The ends of what is under way.
     ends: VecDeque<Offset>,
     /// The number of the first of these, and of the next that is published.
@@ -87,6 +98,8 @@ enum Heard {
 struct PubAck {
     #[serde(default)]
     seq: u64,
+    #[serde(default)]
+    duplicate: bool,
     error: Option<PubError>,
 }
 
@@ -107,7 +120,9 @@ impl Driver {
         let (mut context, inbox) = (jetstream::new(client.clone()), client.new_inbox());
         // Shorter than a mirror waits: a question that is lost with a connection holds up the next one.
         context.set_timeout(ANSWER_WITHIN);
-        Self { client, context, stream, prefix, commands, said, inbox, chain: Chain::default(), refused: None }
+        // An inbox ends in the most random part of its name.
+        let nonce = inbox.chars().skip(inbox.len().saturating_sub(NONCE_LEN)).collect();
+        Self { client, context, stream, prefix, commands, said, inbox, nonce, chain: Chain::default(), refused: None }
     }
 
     /// Works until the sink is dropped.
@@ -128,7 +143,8 @@ impl Driver {
                     None => return,
                 },
                 _ = look.tick() => {
-                    if !self.chain.ends.is_empty() && !self.is_connected() {
+                    // The server may have lost what it acknowledged last, also when nothing is under way.
+                    if self.chain.subject.is_some() && self.connection() != self.chain.connection {
                         self.fail(JetStreamError::Disconnected);
                     }
                 }
@@ -138,27 +154,28 @@ impl Driver {
 
     async fn ask(&mut self, turn: u64, feed: Epoch) {
         let subject = Subject::from(format!("{}.{}", self.prefix, hexadecimal(feed.as_bytes())));
-        let refused = std::mem::take(&mut self.refused).filter(|&(refused, ..)| refused == feed);
+        let (refused, connection) = (std::mem::take(&mut self.refused), self.connection());
+        let refused = refused.filter(|&(of, on, ..)| (of, on) == (feed, connection));
         self.chain = Chain { turn, ..Chain::default() };
         // After a refusal the acknowledgements before it have told all. Should that be wrong, because somebody else writes
         // to the subject, then the first message is refused, nothing was acknowledged, and the server is asked.
         let end = match refused {
-            Some((_, until, last)) => Ok((ResumePoint::From(until), last, last)),
+            Some((.., until, last)) => Ok((ResumePoint::From(until), last)),
             None => self.find_end(&subject).await,
         };
         match end {
-            Ok((point, last, stream_last)) => {
+            Ok((point, last)) => {
                 let (feed, subject) = (Some(feed), Some(subject));
-                self.chain = Chain { turn, feed, subject, last, stream_last, ..Chain::default() };
+                self.chain = Chain { turn, feed, connection, subject, last, ..Chain::default() };
                 self.say(Ok(Answer::Resume(point)));
             }
             Err(error) => self.fail(error),
         }
     }
 
-    /// Where the log goes on, and the last sequences of the subject and of the stream.
-    async fn find_end(&self, subject: &Subject) -> Result<(ResumePoint, u64, u64), JetStreamError> {
-        if !self.is_connected() {
+    /// Where the log goes on, and the last sequence of the subject.
+    async fn find_end(&self, subject: &Subject) -> Result<(ResumePoint, u64), JetStreamError> {
+        if self.connection().is_none() {
             return Err(JetStreamError::Disconnected);
         }
         let no_stream = || JetStreamError::NoStream { stream: self.stream.clone(), subject: subject.to_string() };
@@ -170,18 +187,17 @@ impl Driver {
         if info.config.retention != RetentionPolicy::Limits || info.config.no_ack {
             return Err(JetStreamError::Unsuitable { stream: self.stream.clone() });
         }
-        let stream_last = info.state.last_sequence;
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => {
                 let entry = EntryHeaders::read(&message.headers);
                 let foreign = |cause| JetStreamError::Foreign { subject: subject.to_string(), cause };
                 let until = entry.map_err(foreign)?.until;
-                Ok((ResumePoint::From(until), message.sequence, stream_last.max(message.sequence)))
+                Ok((ResumePoint::From(until), message.sequence))
             }
             Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok((ResumePoint::Unknown, 0, stream_last)),
+                LastRawMessageErrorKind::NoMessageFound => Ok((ResumePoint::Unknown, 0)),
                 LastRawMessageErrorKind::JetStream(said) if said.error_code().0 == NO_MESSAGE => {
-                    Ok((ResumePoint::Unknown, 0, stream_last))
+                    Ok((ResumePoint::Unknown, 0))
                 }
                 _ => Err(JetStreamError::Unanswered),
             },
@@ -192,7 +208,13 @@ impl Driver {
         let Some(subject) = self.chain.subject.clone().filter(|_| turn == self.chain.turn) else { return };
         for entry in entries {
             let mut headers = headers_of(&entry);
-            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(self.chain.last));
+            if self.chain.ends.is_empty() {
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(self.chain.last));
+            } else {
+                headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, self.chain.last_id.as_str());
+            }
+            self.chain.last_id = format!("{}{}", self.nonce, entry.start());
+            headers.insert(NATS_MESSAGE_ID, self.chain.last_id.as_str());
             let end = entry.end();
             let payload = match entry {
                 Forwarded::Message(message) => message.payload,
@@ -208,8 +230,6 @@ impl Driver {
                 return self.fail(JetStreamError::Disconnected);
             }
             self.chain.numbers.1 += 1;
-            self.chain.stream_last += 1;
-            self.chain.last = self.chain.stream_last;
             self.chain.ends.push_back(end);
         }
     }
@@ -250,17 +270,22 @@ impl Driver {
             return None;
         }
         match serde_json::from_slice(&answer.payload) {
-            Ok(PubAck { error: None, seq }) if seq > 0 => {
+            Ok(PubAck { error: None, seq, duplicate: false }) if seq > 0 => {
                 self.chain.numbers.0 += 1;
                 let end = self.chain.ends.pop_front();
                 self.chain.stored = end.map(|end| (end, seq));
                 if self.chain.ends.is_empty() {
-                    (self.chain.last, self.chain.stream_last) = (seq, seq);
+                    self.chain.last = seq;
                 }
                 return end.map(Heard::Stored);
             }
-            Ok(PubAck { error: Some(PubError { err_code: WRONG_LAST_SEQUENCE }), .. }) => {
-                self.refused = self.chain.feed.zip(self.chain.stored).map(|(feed, (until, last))| (feed, until, last));
+            // What is there already is there because of somebody else, or came late.
+            Ok(
+                PubAck { error: Some(PubError { err_code: WRONG_LAST_SEQUENCE | WRONG_LAST_ID }), .. }
+                | PubAck { duplicate: true, .. },
+            ) => {
+                let Chain { feed, connection, stored, .. } = self.chain;
+                self.refused = feed.zip(stored).map(|(feed, (until, last))| (feed, connection, until, last));
                 self.chain.subject = None;
                 return Some(Heard::Refused);
             }
@@ -288,7 +313,9 @@ impl Driver {
         let _ = self.said.send((self.chain.turn, said));
     }
 
-    fn is_connected(&self) -> bool {
-        self.client.connection_state() == State::Connected
+    /// The number of the connection that there is.
+    fn connection(&self) -> Option<u64> {
+        let number = self.client.statistics().connects.load(Ordering::Relaxed);
+        (self.client.connection_state() == State::Connected).then_some(number)
     }
 }
