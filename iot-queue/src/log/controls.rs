@@ -62,12 +62,13 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// As [`enter_control`](Self::enter_control), with the room that [`keep_room`](Self::keep_room) keeps. Who uses that
-    /// sees to it that room comes back by it.
-    pub(crate) fn enter_in_reserve(&mut self, kind: u8, payload: &[u8]) -> Result<(), LogError> {
+    /// As [`enter_control`](Self::enter_control), with the room that [`keep_room`](Self::keep_room) keeps, and that of the
+    /// acknowledgements of so many messages that nobody needs any more once the record is durable. Who uses that sees to it
+    /// that room comes back by it.
+    pub(crate) fn enter_in_reserve(&mut self, kind: u8, payload: &[u8], needless: u64) -> Result<(), LogError> {
         self.writable().map_err(LogError::ReadOnly)?;
         let len = self.control_len(payload).ok_or(LogError::Full)?;
-        if !self.has_room_in_reserve(len) {
+        if !self.has_room_in_reserve(len, needless) {
             return Err(LogError::Full);
         }
         self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;

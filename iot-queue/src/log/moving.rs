@@ -47,20 +47,11 @@ impl<S: Storage> Log<S> {
             space += u64::from(self.segment_len);
             2 * needed <= space
         });
-        let pays = pays && !self.is_needed_in_one_piece();
         let Some(front) = self.segments.get(self.hold.kept).filter(|_| pays) else { return Vec::new() };
         let mut numbers: Vec<_> = front.guests.iter().map(|&(number, _)| number).collect();
         numbers.retain(|&number| self.needed_guest(number) == Some(self.hold.kept));
         numbers.extend(core::iter::successors(front.next_unsettled(0), |&number| front.next_unsettled(number + 1)));
         numbers
-    }
-
-    /// Whether everything is needed from some message on. Then space returns in the log's own order, and who reads it in
-    /// that order, without a cursor that holds it, is not to meet a message elsewhere.
-    fn is_needed_in_one_piece(&self) -> bool {
-        let segments = || self.segments.iter().skip(self.hold.kept);
-        let needed: u64 = segments().map(Segment::unsettled).sum();
-        segments().find_map(|segment| segment.next_unsettled(0)).is_none_or(|first| needed == self.next() - first)
     }
 
     /// Moves a message of the oldest segment to the newest, durably with the next commit; the segment that it leaves is

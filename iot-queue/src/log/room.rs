@@ -67,10 +67,13 @@ impl<S: Storage> Log<S> {
     }
 
     /// Whether a message of an earlier segment fits in a record of `len` octets, and after it an acknowledgement of each
-    /// message that has none.
+    /// message that has none, the free segments that appends leave, and a record of what then makes use of those.
     pub(super) fn has_room_for_guest(&self, len: u32) -> bool {
         let mut plan = self.plan();
-        plan.put_with(len, 0, 1) && plan.holds(self.acknowledgements())
+        let fits = plan.put_with(len, 0, 1) && plan.free >= self.hold.spare;
+        // Where the oldest is dropped, the record of that follows.
+        let record = record::record_len(0, self.longest_control());
+        fits && (self.hold.spare == 0 || plan.put(record)) && plan.holds(self.acknowledgements())
     }
 
     /// Whether as much fits as appends leave if so many octets of the last segment are not used.
@@ -97,11 +100,11 @@ impl<S: Storage> Log<S> {
         plan.holds(self.acknowledgements())
     }
 
-    /// Whether a control record of `len` octets fits in the room that is kept for such records of the owner's, or for what
-    /// damage may cost.
-    pub(super) fn has_room_in_reserve(&self, len: u32) -> bool {
+    /// Whether a control record of `len` octets fits in the room that is kept for such records of the owner's, for what
+    /// damage may cost, or for acknowledgements of so many messages.
+    pub(super) fn has_room_in_reserve(&self, len: u32, needless: u64) -> bool {
         let mut plan = self.plan();
-        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + SLACK))
+        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + SLACK + needless))
     }
 
     /// Records of acknowledgements that may have to be written before a segment comes back, and those of the owner's for

@@ -60,7 +60,7 @@ impl<S: Storage> Queue<S> {
         self.log.writable().map_err(LeaseError::ReadOnly)?;
         if self.drops.record.is_some() && offset.number() > self.drops.told {
             self.drops.told = offset.number();
-            self.enter_drops().or_else(LeaseError::unless_full)?;
+            self.enter_drops(0).or_else(LeaseError::unless_full)?;
         }
         Ok(())
     }
@@ -72,9 +72,9 @@ impl<S: Storage> Queue<S> {
         if !self.log.has_room_when_empty(messages) {
             return Err(fail(LogError::Full));
         }
-        let before = self.log.front().start;
+        let before = self.log.front_generation();
         self.commit_all().map_err(fail)?;
-        if self.log.front().start > before {
+        if self.log.front_generation() > before {
             return Ok(());
         }
         self.log.leave_only_segment().map_err(fail)?;
@@ -86,7 +86,7 @@ impl<S: Storage> Queue<S> {
         }
         let dropped = record.messages - self.drops.record.as_ref().map_or(0, |record| record.messages);
         let former = self.drops.record.replace(record);
-        if let Err(error) = self.enter_drops() {
+        if let Err(error) = self.enter_drops(end) {
             self.drops.record = former;
             return Err(fail(error));
         }
@@ -94,7 +94,7 @@ impl<S: Storage> Queue<S> {
         self.drops.total += dropped;
         self.finish_drop(end);
         self.commit_all().map_err(fail)?;
-        if self.log.front().start > before { Ok(()) } else { Err(fail(LogError::Full)) }
+        if self.log.front_generation() > before { Ok(()) } else { Err(fail(LogError::Full)) }
     }
 
     /// Puts back what an earlier opening dropped, as its last record says, and finishes it.
@@ -175,11 +175,19 @@ impl<S: Storage> Queue<S> {
         (room.saturating_sub(fixed) / gap::FEED_LEN).min(self.config.gap_feeds_limit() as usize)
     }
 
-    /// Enters the record, and lets each segment begin with it.
-    fn enter_drops(&mut self) -> Result<(), LogError> {
+    /// Enters the record, by which nobody needs what is before `end`, and lets each segment begin with it.
+    fn enter_drops(&mut self, end: u64) -> Result<(), LogError> {
         let Some(record) = &self.drops.record else { return Ok(()) };
         let payload = encode(self.drops.told, record);
-        self.log.enter_control(DROPPED, &payload)?;
+        match self.log.enter_control(DROPPED, &payload) {
+            // It brings room back.
+            Err(LogError::Full) if end > 0 => {
+                let needed = |from| self.log.next_unsettled(from).filter(|&number| number < end);
+                let needless = core::iter::successors(needed(self.log.oldest()), |&number| needed(number + 1)).count();
+                self.log.enter_in_reserve(DROPPED, &payload, needless as u64)?;
+            }
+            entered => entered?,
+        }
         self.log.stand(DROPPED, 0, &payload);
         Ok(())
     }

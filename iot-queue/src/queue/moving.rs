@@ -3,7 +3,6 @@
 use alloc::collections::BTreeSet;
 
 use super::Queue;
-use crate::config::WhenFull;
 use crate::format::control::LEASES;
 use crate::log::{LogError, Move};
 use crate::message::Message;
@@ -13,8 +12,7 @@ impl<S: Storage> Queue<S> {
     /// Moves messages out of the oldest segments as long as these do not fit and space returns by that. Each round costs
     /// a sync and at most a segment of writing.
     pub(super) fn make_room_for(&mut self, messages: &[Message<'_>]) -> Result<(), LogError> {
-        // Where the oldest messages are dropped to make room, nothing is kept that stands in the way.
-        if self.config.when_full_choice() == WhenFull::DropOldest || self.log.has_room_for(messages) {
+        if self.log.has_room_for(messages) {
             return Ok(());
         }
         self.commit_all()?;
