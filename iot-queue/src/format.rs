@@ -12,9 +12,12 @@ pub(crate) const VERSION: u16 = 1;
 /// Records begin at multiples of so many octets.
 pub(crate) const ALIGNMENT: u32 = 8;
 
-/// Octets that acknowledgements need, at the most, for one message that nobody acknowledged yet: a record of its own,
-/// and its range in the footer. See [`record::ranges_len`] and [`segment::footer_len`].
-pub(crate) const ACKNOWLEDGEMENT_COST: u32 = record::ranges_len(1) + segment::RANGE_LEN;
+/// Octets that acknowledgements need, at the most, for one message that nobody acknowledged yet, where so many octets are
+/// written together: a record of its own, and its range in the footer. See [`record::ranges_len`] and
+/// [`segment::footer_len`].
+pub(crate) const fn acknowledgement_cost(granule: u32) -> u32 {
+    record::ranges_len(1).next_multiple_of(granule) + segment::RANGE_LEN
+}
 
 /// `len`, lengthened to the next multiple of [`ALIGNMENT`].
 pub(crate) const fn aligned(len: u32) -> u32 {

@@ -198,6 +198,7 @@
 //!
 //! - `std` (default): `FileStorage`, on Unix, and CRC32C by the processor's instructions. Without it the crate needs
 //!   `alloc` only, and computes CRC32C by a table.
+//! - `embedded-storage`: `NorStorage`, segments on NOR flash through the traits of that crate. Needs `alloc` only.
 //! - `sim`: a simulated disk for tests, and the simulator that holds this crate to its promises, in the module `sim`;
 //!   `docs/durability.md` of the repository says what it found, and what it notices.
 //!
@@ -250,7 +251,9 @@ pub use crate::queue::{Entries, Queue};
 pub use crate::retention::Retention;
 pub use crate::stats::Stats;
 pub use crate::storage::{
-    Fate, Fault, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer,
+    Fate, Fault, Granularity, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer,
 };
 #[cfg(all(feature = "std", unix))]
 pub use crate::storage::{FileStorage, FileSyncer, FileSystemWarning};
+#[cfg(feature = "embedded-storage")]
+pub use crate::storage::{NorRegionError, NorStorage};

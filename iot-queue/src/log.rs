@@ -10,11 +10,12 @@ use crate::format::record::{self, Life};
 use crate::format::segment;
 use crate::message::Message;
 use crate::offset::{Epoch, Gap, GapCause, Offset};
-use crate::storage::{SegmentNumber, Storage, StorageError};
+use crate::storage::{Granularity, SegmentNumber, Storage, StorageError};
 
 mod commit;
 mod controls;
 mod doubt;
+mod flash;
 mod hold;
 mod moving;
 mod ranges;
@@ -53,6 +54,8 @@ pub(crate) struct Log<S> {
     /// Drawn for this opening; see [`record::Life`].
     opening: u32,
     segment_len: u32,
+    /// What the medium asks for if it takes no octet a second time.
+    flash: Option<Granularity>,
     /// In the order of their generations; never empty.
     segments: VecDeque<Segment>,
     /// Below this number nobody needed anything when the log was opened. The first commit frees the segments: until then

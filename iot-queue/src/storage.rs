@@ -9,12 +9,16 @@ mod file;
 #[cfg(all(feature = "std", unix))]
 mod file_system;
 mod memory;
+#[cfg(feature = "embedded-storage")]
+mod nor;
 
 #[cfg(all(feature = "std", unix))]
 pub use self::file::{FileStorage, FileSyncer};
 #[cfg(all(feature = "std", unix))]
 pub use self::file_system::FileSystemWarning;
 pub use self::memory::{Fate, Fault, MemoryStorage};
+#[cfg(feature = "embedded-storage")]
+pub use self::nor::{NorRegionError, NorStorage};
 
 /// The name of a segment: a place on the medium that is filled, emptied and filled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,14 +51,27 @@ pub struct SegmentExtent {
     pub len: u64,
 }
 
+/// What is written and erased together on a medium that takes no octet a second time before it is erased, such as NOR
+/// flash. On it a segment is as long as [`Storage::list`] says, from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granularity {
+    /// Octets that are written together, from a multiple of as many: a power of two, at most 256.
+    pub write_len: u32,
+    /// Octets that are erased together. A segment is one or more of them.
+    pub erase_len: u32,
+    /// What an erased octet reads as: 255 on most flash, 0 on some.
+    pub erased: u8,
+}
+
 /// A medium that holds numbered segments of a fixed length.
 ///
 /// A write is durable after the [`sync`](Self::sync) of its segment, a segment's existence after
 /// [`sync_directory`](Self::sync_directory). Until then a crash may keep any part of any write, in any order. The log
 /// relies on nothing else: in particular not on the atomicity of a sector, nor on the order of two writes.
 ///
-/// The log writes ahead through a segment, and writes over octets of the segment's present life in one case only: over
-/// what a crash tore.
+/// The log writes ahead through a segment, and writes over octets of the segment's present life only where a crash may
+/// have torn them, and over the last 64 octets when it goes on in a segment of a queue that was closed. On a medium with
+/// a [`granularity`](Self::granularity) it writes over none.
 pub trait Storage {
     /// What syncs a segment from another thread; [`Infallible`] where there is no such thing.
     type Syncer: Syncer;
@@ -64,6 +81,27 @@ pub trait Storage {
     /// What is synced together begins at a multiple of it where that saves a write of so many octets.
     fn page_len(&self) -> u32 {
         4096
+    }
+
+    /// What the medium needs of its writer if it takes no octet a second time before it is erased. By default nothing:
+    /// octets can be written over, and any number of them anywhere.
+    ///
+    /// With one, each segment is [erased](Self::erase) once for each of its lives; a write begins and ends at multiples of
+    /// `write_len`; it is durable when [`write_at`](Self::write_at) returns; and a write that a power cut interrupts leaves
+    /// whatever it leaves within its own octets.
+    fn granularity(&self) -> Option<Granularity> {
+        None
+    }
+
+    /// Erases the whole of `segment`, durably, before its next life. Called only on a medium with a
+    /// [`granularity`](Self::granularity). After a power cut in the middle it holds anything, and is erased again before
+    /// it is used.
+    ///
+    /// # Errors
+    /// When the segment does not exist or the medium fails.
+    fn erase(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
+        let _ = segment;
+        Ok(())
     }
 
     /// The segments that exist, in any order.
@@ -201,6 +239,17 @@ pub enum StorageError {
         /// The segment that was asked for.
         segment: SegmentNumber,
     },
+    /// The medium was divided into segments of another length than the queue has; the caller divides it as it was when
+    /// the queue was made, or makes the configuration agree with it.
+    #[error("segment {segment} is {found} octets long on the medium, and {expected} in the queue")]
+    SegmentLength {
+        /// The segment.
+        segment: SegmentNumber,
+        /// Octets that the queue's segments have.
+        expected: u32,
+        /// Octets that the medium's segments have.
+        found: u64,
+    },
     /// Permissions, or a medium mounted for reading only.
     #[error("no permission to {operation}")]
     Denied {
@@ -237,6 +286,8 @@ pub enum Operation {
     Read(SegmentNumber),
     /// Write to a segment.
     Write(SegmentNumber),
+    /// Erase a segment.
+    Erase(SegmentNumber),
     /// Make a segment's octets durable.
     Sync(SegmentNumber),
     /// Give a segment's octets back.
@@ -253,6 +304,7 @@ impl fmt::Display for Operation {
             Self::Allocate(segment) => write!(f, "allocate segment {segment}"),
             Self::Read(segment) => write!(f, "read segment {segment}"),
             Self::Write(segment) => write!(f, "write segment {segment}"),
+            Self::Erase(segment) => write!(f, "erase segment {segment}"),
             Self::Sync(segment) => write!(f, "sync segment {segment}"),
             Self::Remove(segment) => write!(f, "remove segment {segment}"),
             Self::SyncDirectory => f.write_str("sync the directory"),

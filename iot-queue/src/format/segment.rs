@@ -253,6 +253,11 @@ pub(crate) fn encode_footer(
     out.extend(block);
 }
 
+/// Whether these octets hold nothing: they are as an allocation or an erasure leaves them.
+pub(crate) fn is_blank(octets: &[u8]) -> bool {
+    [0, 0xFF].iter().any(|blank| octets.iter().all(|octet| octet == blank))
+}
+
 fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
     #[cfg(iot_fault)]
     if fault::is_off(Guard::SegmentHeaderCrc) && block[..8] == HEADER_MAGIC {
@@ -267,7 +272,7 @@ fn decode_copy(mut block: [u8; BLOCK_LEN]) -> HeaderBlock {
         if version != super::VERSION {
             return HeaderBlock::Newer { version };
         }
-    } else if block == [0; BLOCK_LEN] {
+    } else if is_blank(&block) {
         return HeaderBlock::Blank;
     } else if checksum::check_or_correct(&mut block, 0) == Integrity::Damaged
         || block[..8] != HEADER_MAGIC
@@ -344,6 +349,7 @@ mod tests {
     #[test]
     fn tells_newer_foreign_blank_and_unreadable_apart() {
         assert_eq!(SegmentHeader::decode(&[0; 1024]), HeaderBlock::Blank);
+        assert_eq!(SegmentHeader::decode(&[0xFF; 1024]), HeaderBlock::Blank);
         assert_eq!(SegmentHeader::decode(&[9; 1024]), HeaderBlock::Unreadable);
         let altered = |change: &dyn Fn(&mut [u8; BLOCK_LEN])| {
             let mut block = octets(&HEADER.encode(), 0);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
+use crate::format::ALIGNMENT;
 use crate::format::record::{self, RecordHeader};
 use crate::format::segment::{self, Contents, Cut, Sealed, SegmentHeader};
 use crate::storage::{SegmentNumber, Storage, StorageError};
@@ -62,18 +63,23 @@ impl<S: Storage> Log<S> {
     pub(crate) fn write(&mut self) -> Result<(), LogError> {
         let tail = self.tail();
         let (number, position) = (tail.number, tail.written);
-        let records = self.outbox.from(position);
-        if records.is_empty() {
+        if self.outbox.from(position).is_empty() {
             return Ok(());
         }
+        let padding = self.pad();
+        let records = self.outbox.from(position);
         let written = self.storage.write_at(number, position, records);
         self.traffic.written += records.len() as u64;
         if let Err(cause) = written {
+            self.take_back(padding);
             return self.go_on_elsewhere(cause);
         }
         let tail = self.tail_mut();
         tail.written = tail.end;
         let written = tail.written;
+        if self.flash.is_some() {
+            self.note_synced(written);
+        }
         self.outbox.keep_at_most(RETAINED, written);
         Ok(())
     }
@@ -221,16 +227,18 @@ impl<S: Storage> Log<S> {
             return Ok(Err(cause));
         }
         self.traffic.syncs += 1;
-        self.segments.push_back(Segment::new(next, header));
+        self.segments.push_back(Segment::new(next, header).written_by(self.granule()));
         self.outbox = Outbox::default();
         Ok(Ok(()))
     }
 
     /// Makes everything durable, and then marks the last segment as closed, by one more sync: the next opening knows what
-    /// it holds without reading it, and names what is missing then, be it the last.
+    /// it holds without reading it, and names what is missing then, be it the last. Where a footer could not be written
+    /// over, there is none.
     pub(crate) fn close(mut self) -> Result<S, LogError> {
         self.commit()?;
-        if self.tail().phase == Phase::Open && self.tail().has_room_for_footer(self.segment_len) {
+        let has_room = self.tail().has_room_for_footer(self.segment_len);
+        if self.tail().phase == Phase::Open && self.flash.is_none() && has_room {
             self.write_footer(Sealed::Closed).map_err(LogError::Storage)?;
         }
         Ok(self.storage)
@@ -270,8 +278,11 @@ impl<S: Storage> Log<S> {
             end: tail.end,
         };
         segment::encode_footer(&tail.header, sealed, contents, &mut footer);
-        // A life without one is read record by record.
-        if self.tail().has_room_for_footer(self.segment_len) {
+        self.pad_front(&mut footer);
+        // A life without one is read record by record. One that cannot be written over waits until it is certain that there
+        // is a segment to go on to: here that may rest on acknowledgements that are not durable.
+        let is_certain = self.flash.is_none() || !self.free.is_empty();
+        if is_certain && self.tail().has_room_for_footer(self.segment_len) {
             let position = self.segment_len - footer.len() as u32;
             self.storage.write_at(number, position, &footer)?;
             self.traffic.written += footer.len() as u64;
@@ -398,15 +409,19 @@ impl Outbox {
 
 /// What the header of a segment says of the medium's pages.
 pub(super) fn page_len<S: Storage>(storage: &S) -> u32 {
-    storage.page_len().checked_ilog2().map_or(0, |exponent| 1 << exponent)
+    let page_len = storage.granularity().map_or(storage.page_len(), |flash| flash.write_len.max(ALIGNMENT));
+    page_len.checked_ilog2().map_or(0, |exponent| 1 << exponent)
 }
 
-/// Begins a life of a segment. Its header is durable before its first record is written.
+/// Begins a life of a segment, which is erased first where that must be. Its header is durable before its first record is written.
 pub(super) fn begin<S: Storage>(
     storage: &mut S,
     number: SegmentNumber,
     header: &SegmentHeader,
 ) -> Result<(), StorageError> {
+    if storage.granularity().is_some() {
+        storage.erase(number)?;
+    }
     storage.write_at(number, 0, &header.encode())?;
     #[cfg(iot_fault)]
     return fault::sync_unless(Guard::HeaderSync, storage, number);

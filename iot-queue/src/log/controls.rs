@@ -7,8 +7,8 @@ use super::room::longest_control;
 use super::segment_state::Segment;
 use super::window::Window;
 use super::{Log, LogError};
+use crate::format::octets;
 use crate::format::record::{self, RecordHeader};
-use crate::format::{ALIGNMENT, octets};
 use crate::storage::{Storage, StorageError};
 
 /// A record that is no message.
@@ -140,7 +140,7 @@ impl<S: Storage> Log<S> {
     pub(crate) fn enter_due_standing(&mut self) -> Result<(), LogError> {
         if self.standing_due {
             let (octets, count) = self.standing.len();
-            let fits = self.tail().takes(octets + count * ALIGNMENT, self.segment_len);
+            let fits = self.tail().takes_together(octets, count, self.segment_len);
             if count == 0 || (fits && self.has_room_for_standing_again()) {
                 self.enter_standing();
             } else if self.front_is_settled() || (!fits && !self.free.is_empty()) {

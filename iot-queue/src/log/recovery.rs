@@ -12,7 +12,7 @@ use super::ranges::Ranges;
 use super::scan::{Age, Findings, may_hold_any, scan};
 use super::segment_state::{Phase, Segment};
 use super::window::Window;
-use super::{Log, Outbox, Traffic, begin};
+use super::{Log, LogError, Outbox, Traffic, begin};
 use crate::checksum;
 use crate::config::Unreadable;
 use crate::error::OpenError;
@@ -21,7 +21,7 @@ use crate::format::segment::{
 };
 use crate::format::{octets, record};
 use crate::offset::{Epoch, GapCause};
-use crate::storage::{self, SegmentExtent, SegmentNumber, Storage, StorageError};
+use crate::storage::{self, Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
 
 /// What a new log is made like. A log that exists keeps its segment length and its epoch, and never has fewer segments
 /// than it had.
@@ -80,6 +80,8 @@ impl<S: Storage> Log<S> {
         let opening = u32::from_le_bytes(octets(&shape.random, 0));
         let extents = storage.list()?;
         let mut survey = survey(&storage, &extents)?;
+        let len = survey.lives.first().map_or(shape.segment_len, |(_, header)| header.len);
+        check_lengths(&storage, &extents, len)?;
         if let Some(&(_, header)) = survey.lives.first() {
             let hidden = survey.failed.first();
             hidden.map_or(Ok(()), |&segment| refuse(shape.unreadable, segment, survey.failure))?;
@@ -162,6 +164,7 @@ impl<S: Storage> Log<S> {
     ) -> Self {
         let newest = segments.back().map_or(0, |segment| segment.header.generation);
         let mut log = Self {
+            flash: storage.granularity(),
             storage,
             epoch: any.epoch,
             opening,
@@ -188,6 +191,8 @@ impl<S: Storage> Log<S> {
             segments,
         };
         log.traffic.recovered = log.unsettled;
+        let granule = log.granule();
+        log.segments.iter_mut().for_each(|segment| segment.granule = granule);
         log
     }
 
@@ -207,6 +212,9 @@ impl<S: Storage> Log<S> {
         self.traffic.cut = u64::from(findings.torn);
         self.traffic.recovered = self.unsettled;
         self.traffic.quarantined = self.losses().map(|gap| gap.until.number() - gap.from.number()).sum();
+        if let Some(flash) = self.flash {
+            self.go_past_written(flash)?;
+        }
         let tail = self.tail();
         let number = tail.number;
         let uncertain = findings.uncertain.len().min(record::MAX_RANGES as usize) as u32;
@@ -215,9 +223,16 @@ impl<S: Storage> Log<S> {
         // One more, in case that the footer has to place the record.
         if uncertain > 0 && tail.takes_ranges(self.segment_len) > uncertain {
             self.enter_uncertainties(findings.uncertain[..uncertain as usize].to_vec());
-        } else if uncertain > 0 || findings.unreadable.is_some() {
+        } else if (uncertain > 0 || findings.unreadable.is_some()) && tail.phase == Phase::Open {
             // The footer will say so. Until there is one nothing may carry a mark past the loss.
             self.tail_mut().phase = Phase::Closing;
+        }
+        if self.flash.is_some() {
+            // What stands is durable as it stands.
+            return self.write().map_err(|error| match error {
+                LogError::ReadOnly(cause) | LogError::Storage(cause) => cause,
+                LogError::Full => StorageError::NoSpace { operation: Operation::Write(number) },
+            });
         }
         self.write_uncovered(window)?;
         // Once more is written, the mark of a clean end must not be there any more; nor may it be when somebody tried to
@@ -296,8 +311,10 @@ fn load<S: Storage>(
         }
         let mut segment = Segment::new(number, header);
         // Of the newest only a mark counts that was written after a sync: the sync behind another footer may not have
-        // happened. One that was left because of a failure may have a footer of which the same is true.
-        let sealed = if next.is_none() { Sealed::Closed } else { Sealed::Full };
+        // happened. One that was left because of a failure may have a footer of which the same is true. Where every
+        // write is durable, a footer counts as soon as it is there: no other can take its place.
+        let may_be_unsynced = next.is_none() && storage.granularity().is_none();
+        let sealed = if may_be_unsynced { Sealed::Closed } else { Sealed::Full };
         if cut.is_some() || !load_footer(storage, &mut segment, sealed)? {
             let age = match (next, cut) {
                 (None, _) => Age::Newest,
@@ -323,9 +340,9 @@ fn load<S: Storage>(
             lives.findings = findings;
         } else {
             doubtful.clear();
+            lives.findings = Findings::default();
             if sealed == Sealed::Closed {
                 segment.phase = Phase::Open;
-                lives.findings = Findings::default();
             }
             let mut controls = Vec::new();
             read_controls(storage, &segment, &mut controls)?;
@@ -517,13 +534,24 @@ fn numbers(extents: &[SegmentExtent], segments: u32) -> BTreeSet<SegmentNumber> 
     (0..segments).map(SegmentNumber::new).chain(extents.iter().map(|extent| extent.segment)).collect()
 }
 
+/// Whether a medium whose segments have a length of their own was divided as the queue was.
+fn check_lengths<S: Storage>(storage: &S, extents: &[SegmentExtent], len: u32) -> Result<(), StorageError> {
+    let has_own = storage.granularity().is_some();
+    match extents.iter().find(|extent| has_own && extent.len != u64::from(len)) {
+        Some(&SegmentExtent { segment, len: found }) => {
+            Err(StorageError::SegmentLength { segment, expected: len, found })
+        }
+        None => Ok(()),
+    }
+}
+
 /// How many of these segments hold something where their first record would stand.
 fn count_with_content<S: Storage>(storage: &S, segments: &[SegmentNumber]) -> Result<u64, StorageError> {
     let mut count = 0;
     for &number in segments {
         let mut start = [0; record::HEADER_LEN as usize];
         let failure = storage::read_around(storage, number, segment::RECORDS, &mut start)?.failure;
-        count += u64::from(failure.is_some() || start != [0; record::HEADER_LEN as usize]);
+        count += u64::from(failure.is_some() || !segment::is_blank(&start));
     }
     Ok(count)
 }

@@ -2,7 +2,7 @@
 
 use super::segment_state::{Phase, Segment};
 use super::{Log, Needs};
-use crate::format::{ACKNOWLEDGEMENT_COST, record, segment};
+use crate::format::{ALIGNMENT, acknowledgement_cost, record, segment};
 use crate::message::Message;
 use crate::storage::Storage;
 
@@ -31,6 +31,11 @@ pub(crate) const fn longest_control(segment_len: u32) -> u32 {
     usable(segment_len) / 4 - record::HEADER_LEN - crate::format::ALIGNMENT
 }
 
+/// Whether a footer of so many octets fits behind records that end at `end`, both as the medium writes them.
+fn fits_within(segment_len: u32, end: u32, footer_len: u32, granule: u32) -> bool {
+    end.next_multiple_of(granule) + footer_len.next_multiple_of(granule) <= segment_len
+}
+
 impl<S: Storage> Log<S> {
     /// Whether `messages` fit, and after them, for each message that has no acknowledgement, an acknowledgement in a
     /// record of its own, and half as much again for control records.
@@ -50,7 +55,7 @@ impl<S: Storage> Log<S> {
         let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
         messages.iter().all(|message| plan.put(record::message_len(message)))
             && plan.free >= self.hold.spare
-            && plan.holds(new + new / 2 + SLACK + self.hold.reserve)
+            && plan.holds(new + new / 2 + self.slack() + self.hold.reserve)
     }
 
     /// Octets that a record of this kind and key may take of each new segment beside everything else that stands.
@@ -80,8 +85,7 @@ impl<S: Storage> Log<S> {
     pub(super) fn has_room_to_skip(&self, octets: u32) -> bool {
         let mut plan = self.plan();
         plan.end += octets;
-        plan.end + segment::footer_len(plan.places, plan.pairs) <= plan.segment_len
-            && plan.holds(self.acknowledgements() + self.unsettled / 2)
+        plan.fits(0, 0, 0) && plan.holds(self.acknowledgements() + self.unsettled / 2)
     }
 
     /// Whether acknowledgements of everything fit if each new segment begins with so many standing records of so many
@@ -95,7 +99,7 @@ impl<S: Storage> Log<S> {
     /// that has none.
     pub(super) fn has_room_for_standing_again(&self) -> bool {
         let mut plan = self.plan();
-        plan.end += plan.standing;
+        plan.end += plan.standing_octets();
         plan.places += plan.standing_count;
         plan.holds(self.acknowledgements())
     }
@@ -104,7 +108,7 @@ impl<S: Storage> Log<S> {
     /// damage may cost, or for acknowledgements of so many messages.
     pub(super) fn has_room_in_reserve(&self, len: u32, needless: u64) -> bool {
         let mut plan = self.plan();
-        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + SLACK + needless))
+        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + self.slack() + needless))
     }
 
     /// Records of acknowledgements that may have to be written before a segment comes back, and those of the owner's for
@@ -114,7 +118,14 @@ impl<S: Storage> Log<S> {
         if crate::fault::is_off(crate::fault::Guard::Reserve) {
             return 0;
         }
-        self.unsettled + self.unrecorded.numbers() + SLACK + self.hold.reserve
+        self.unsettled + self.unrecorded.numbers() + self.slack() + self.hold.reserve
+    }
+
+    /// Acknowledgements that fit beyond those. Where torn octets are not written over, each power cut costs what it tore:
+    /// then as many more as a quarter of a segment has room for.
+    fn slack(&self) -> u64 {
+        let quarter = usable(self.segment_len) / 4 / acknowledgement_cost(self.granule());
+        SLACK + if self.flash.is_some() { u64::from(quarter) } else { 0 }
     }
 
     /// Keeps room for so many control records of the owner's, each of at most 28 octets. Says whether there is so much;
@@ -133,6 +144,7 @@ impl<S: Storage> Log<S> {
         let (standing, standing_count) = self.standing.len();
         Plan {
             segment_len: self.segment_len,
+            granule: self.granule(),
             standing,
             standing_count,
             end: tail.end,
@@ -154,6 +166,8 @@ impl<S: Storage> Log<S> {
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     segment_len: u32,
+    /// Octets that the medium writes together.
+    granule: u32,
     /// Octets and number of the records that each new segment begins with.
     standing: u32,
     standing_count: u32,
@@ -186,25 +200,36 @@ impl Plan {
 
     /// Enters a record of which the footer says so many places and pairs.
     fn put_with(&mut self, len: u32, places: u32, pairs: u32) -> bool {
-        let footer_len = |plan: &Self| segment::footer_len(plan.places + places, plan.pairs + pairs);
-        let fits = |plan: &Self| plan.end + len + footer_len(plan) <= plan.segment_len;
-        if !self.open || !fits(self) {
+        // Each record may be one that is written alone.
+        let len = len.next_multiple_of(self.granule);
+        if !self.open || !self.fits(len, places, pairs) {
             let Some(free) = self.free.checked_sub(1) else { return false };
-            let (end, standing) = (segment::RECORDS + self.standing, self.standing_count);
+            let (end, standing) = (segment::RECORDS + self.standing_octets(), self.standing_count);
             let free = free + u64::from(self.tail_is_free);
             *self = Self { end, places: standing, pairs: 0, open: true, free, ..*self };
         }
         self.tail_is_free = false;
-        let fits = fits(self);
+        let fits = self.fits(len, places, pairs);
         self.end += len;
         self.places += places;
         self.pairs += pairs;
         fits
     }
 
+    /// Whether the segment takes so many octets more, and its footer so many places and pairs.
+    fn fits(&self, len: u32, places: u32, pairs: u32) -> bool {
+        let footer_len = segment::footer_len(self.places + places, self.pairs + pairs);
+        fits_within(self.segment_len, self.end + len, footer_len, self.granule)
+    }
+
+    /// Octets of the records that a new segment begins with, as they are written together.
+    fn standing_octets(&self) -> u32 {
+        self.standing.next_multiple_of(self.granule)
+    }
+
     /// Octets of a new segment that what stands takes, its places in the footer included.
     fn standing_len(&self) -> u32 {
-        self.standing + segment::footer_len(self.standing_count, 0) - segment::footer_len(0, 0)
+        self.standing_octets() + segment::footer_len(self.standing_count, 0) - segment::footer_len(0, 0)
     }
 
     /// Whether so many acknowledgements fit, each in a record of its own.
@@ -212,7 +237,9 @@ impl Plan {
         let footer_len = segment::footer_len(self.places, self.pairs);
         let rest = if self.open { self.segment_len.saturating_sub(self.end + footer_len) } else { 0 };
         let fresh = usable(self.segment_len).saturating_sub(self.standing_len());
-        let fit = |octets: u32| u64::from(octets / ACKNOWLEDGEMENT_COST);
+        let cost = acknowledgement_cost(self.granule);
+        // The first record may have to begin later, and the footer earlier, than where there is room.
+        let fit = |octets: u32| u64::from(octets.saturating_sub(2 * (self.granule - ALIGNMENT)) / cost);
         fit(rest) + self.free * fit(fresh) >= acknowledgements
     }
 }
@@ -220,19 +247,24 @@ impl Plan {
 impl Segment {
     /// Whether a record of `len` octets fits that the footer places.
     pub(super) fn takes(&self, len: u32, segment_len: u32) -> bool {
-        let footer_len = segment::footer_len(self.places() + 1, self.pairs());
-        self.phase == Phase::Open && self.end + len + footer_len <= segment_len
+        self.takes_together(len, 1, segment_len)
+    }
+
+    /// Whether so many records that the footer places fit in `len` octets, written together.
+    pub(super) fn takes_together(&self, len: u32, records: u32, segment_len: u32) -> bool {
+        let footer_len = segment::footer_len(self.places() + records, self.pairs());
+        self.phase == Phase::Open && fits_within(segment_len, self.end + len, footer_len, self.granule)
     }
 
     /// Whether a message of an earlier segment fits in a record of `len` octets.
     pub(super) fn takes_guest(&self, len: u32, segment_len: u32) -> bool {
         let footer_len = segment::footer_len(self.places(), self.pairs() + 1);
-        self.phase == Phase::Open && self.end + len + footer_len <= segment_len
+        self.phase == Phase::Open && fits_within(segment_len, self.end + len, footer_len, self.granule)
     }
 
     /// Whether its footer fits behind its records.
     pub(super) fn has_room_for_footer(&self, segment_len: u32) -> bool {
-        self.end + self.footer_len() <= segment_len
+        fits_within(segment_len, self.end, self.footer_len(), self.granule)
     }
 
     /// How many ranges fit in one record, counted as if the footer could join none of them.
@@ -240,7 +272,8 @@ impl Segment {
         if self.phase != Phase::Open {
             return 0;
         }
-        let rest = (segment_len - self.end).saturating_sub(self.footer_len());
+        let padding = 2 * (self.granule - ALIGNMENT);
+        let rest = (segment_len - self.end).saturating_sub(self.footer_len() + padding);
         rest.saturating_sub(record::HEADER_LEN) / (2 * segment::RANGE_LEN)
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn scan<S: Storage>(
             lost.push((next..header.offset, at));
         }
         mark = mark.max(header.mark);
-        findings.disturbed |= found != at && !found.is_multiple_of(segment.header.page_len.max(ALIGNMENT));
+        findings.disturbed |= found != at && found != at.next_multiple_of(segment.header.page_len.max(ALIGNMENT));
         let body = window.get_around(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
         let sound = record::body_matches(&header, segment.seed, body);
         match header.kind {
@@ -225,7 +225,7 @@ fn find_after<S: Storage>(
 /// How many octets the record claims that was begun where the log ends, if one was.
 fn torn_at(bytes: &[u8], seed: u32, rest: u32) -> u32 {
     let Some(bytes) = bytes.first_chunk::<{ record::HEADER_LEN as usize }>() else { return 0 };
-    if bytes[0] != record::tag(seed) {
+    if bytes[0] != record::tag(seed) || segment::is_blank(bytes) {
         return 0;
     }
     RecordHeader::fields(bytes).map_or(rest, |header| header.record_len().min(rest))

@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::ranges::Ranges;
+use crate::format::ALIGNMENT;
 use crate::format::segment::{self, DAMAGED, ELSEWHERE, PLACE_FLAGS, SegmentHeader, UNCERTAIN};
 use crate::offset::GapCause;
 use crate::storage::SegmentNumber;
@@ -35,6 +36,8 @@ pub(crate) struct Segment {
     pub(crate) written: u32,
     pub(crate) synced: u32,
     pub(crate) phase: Phase,
+    /// Octets that the medium writes together: each write ends at a multiple of it, and so does a footer begin.
+    pub(crate) granule: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +78,13 @@ impl Segment {
             written: segment::RECORDS,
             synced: segment::RECORDS,
             phase: Phase::Open,
+            granule: ALIGNMENT,
         }
+    }
+
+    /// The same segment on a medium that writes so many octets together.
+    pub(crate) fn written_by(self, granule: u32) -> Self {
+        Self { granule, ..self }
     }
 
     /// Enters the next message, which stands at `position` in a record with these flags.
