@@ -144,6 +144,9 @@
 //! # }
 //! ```
 //!
+//! A [`stage`] between the cursor and the sink filters, maps, or aggregates in windows of time: a thermometer that is read
+//! each second leaves as means of a minute, and gaps say what was left out.
+//!
 //! With the feature `std`, threads and tasks use one queue through `shared::SharedQueue`, which makes one sync serve all
 //! who wait for one, and lets them wait for messages. `shared::MirrorLink` is a mirror for them over byte streams.
 //!
@@ -237,6 +240,7 @@ pub mod shared;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod sink;
+pub mod stage;
 mod stats;
 mod storage;
 

@@ -10,13 +10,13 @@
 //! - *In order, none missing.* Entries go out in the order of the log, gaps among them, up to
 //!   [`window`](MirrorConfig::window) at a time without an answer. Only durable messages go out: what a power cut can
 //!   take back must not be known elsewhere under a number that is used again.
-//! - *None twice*, where the other side can be asked: after whatever happened, the mirror asks what is there and goes on
-//!   behind it. No window of time plays a part in that.
-//! - *Nothing goes before it has arrived.* The mirror reads through a [cursor](Queue::open_cursor) of the queue's, which
-//!   holds what the other side has not [confirmed](Mirror::confirmed), as far as its [`MaxLag`](crate::MaxLag) allows: so a
-//!   mirror that nobody drives any more does not fill the disk, and one that is opened anew goes on where the cursor is.
-//!   Where an answer does not mean that the other side keeps what it has at a power cut, a tail stays behind it:
-//!   [`settle_after`](MirrorConfig::settle_after).
+//! - *None twice*, where the other side can be asked: after whatever happened, the mirror asks what is there and goes
+//!   on behind it. No window of time plays a part in that.
+//! - *Nothing goes before it has arrived.* The mirror reads through a [cursor](Queue::open_cursor) of the queue's,
+//!   which holds what the other side has not [confirmed](Mirror::confirmed), as far as its [`MaxLag`](crate::MaxLag)
+//!   allows: so a mirror that nobody drives any more does not fill the disk, and one that is opened anew goes on where
+//!   the cursor is. Where an answer does not mean that the other side keeps what it has at a power cut, a tail stays
+//!   behind it: [`settle_after`](MirrorConfig::settle_after).
 //! - *What is missing is said.* What the log lost, and what it dropped before it was forwarded, travels as a
 //!   [`GapNotice`], with its cause, and with the signed claim of whoever dropped it.
 //!
@@ -31,7 +31,8 @@
 //!
 //! # Sinks that cannot be asked
 //!
-//! After a [`ResumePoint::Blind`] the mirror goes on where the cursor is, and repeats what was under way. The receiver behind the sink tells by position what it has, and drops repetitions: `iot_core::Tracker` does that.
+//! After a [`ResumePoint::Blind`] the mirror goes on where the cursor is, and repeats what was under way. The receiver
+//! behind the sink tells by position what it has, and drops repetitions: `iot_core::Tracker` does that.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -75,6 +76,8 @@ pub struct Mirror {
     state: State,
     /// Everything before is at the other side, as far as it said.
     acknowledged: Offset,
+    /// What is from here on the sink needs again to go on behind that: the same, where it is no stage.
+    needed: Offset,
     /// Where sending goes on.
     next: Offset,
     /// The end of what was sent at any time since the other side first knew the log. Where it has forgotten it, it may
@@ -118,11 +121,11 @@ pub enum MirrorEvent {
     Forgotten(Offset, Offset),
     /// The log does not hold these, and the other side never had them: they travel as this gap.
     Missed(Gap),
-    /// The other side has something at or behind this place that this log has not: the log was copied, or set back to an
-    /// older state. The mirror has halted, for what it would send is not what was there.
+    /// The other side has something at or behind this place that this log has not: the log was copied, or set back to
+    /// an older state. The mirror has halted, for what it would send is not what was there.
     Ahead(Offset),
-    /// The other side has something at or behind this place that this mirror has not sent: another one forwards a copy of
-    /// this log. The mirror has halted.
+    /// The other side has something at or behind this place that this mirror has not sent: another one forwards a copy
+    /// of this log. The mirror has halted.
     Fenced(Offset),
     /// What the other side said makes no sense: it acknowledged what was never sent.
     Nonsense(Offset),
@@ -150,10 +153,11 @@ pub struct MirrorStats {
 
 impl Mirror {
     /// A mirror of the log of `queue`, which reads it through `cursor` and moves that behind what the other side has
-    /// confirmed. One mirror uses a cursor, and nobody else does. What it moves lasts, as all that a cursor does, from the
-    /// queue's next [`commit`](Queue::commit) or durable append on.
+    /// confirmed. One mirror uses a cursor, and nobody else does. What it moves lasts, as all that a cursor does, from
+    /// the queue's next [`commit`](Queue::commit) or durable append on.
     ///
-    /// `seed` is what the random part of each wait is drawn from: mirrors with different seeds do not come back together.
+    /// `seed` is what the random part of each wait is drawn from: mirrors with different seeds do not come back
+    /// together.
     ///
     /// # Errors
     /// [`CursorError::NotFound`].
@@ -173,6 +177,7 @@ impl Mirror {
             seed,
             state: State::Resting(Instant::START),
             acknowledged: confirmed,
+            needed: confirmed,
             next: confirmed,
             reached: None,
             flight: Flight::default(),
@@ -238,13 +243,14 @@ impl Mirror {
         match answer {
             Answer::Resume(point) => self.handle_resume(now, queue, point),
             Answer::Acknowledged(until) => self.handle_acknowledged(now, until),
+            Answer::Processed { until, needed } => self.handle_processed(now, until, needed),
             Answer::Received(position) => self.handle_received(now, &position),
             Answer::Refused => self.handle_refused(now),
         }
     }
 
-    /// The connection was lost, or could not be made: what was under way is in doubt. The mirror asks again after a wait
-    /// that grows with the failures in a row.
+    /// The connection was lost, or could not be made: what was under way is in doubt. The mirror asks again after a
+    /// wait that grows with the failures in a row.
     pub fn handle_failure(&mut self, now: Instant) {
         if self.state == State::Halted {
             return;
@@ -260,7 +266,7 @@ impl Mirror {
     /// Tells the time: takes note when nothing was heard for too long, and of what has settled.
     pub fn handle_timeout(&mut self, now: Instant) {
         if !self.in_doubt {
-            self.settling.handle_timeout(now, self.acknowledged);
+            self.settling.handle_timeout(now, self.needed);
         }
         if self.silence_ends().is_some_and(|end| end <= now) {
             self.handle_failure(now);
@@ -273,7 +279,7 @@ impl Mirror {
             State::Resting(until) => Some(until),
             _ => self.silence_ends(),
         };
-        let settles = if self.in_doubt { None } else { self.settling.poll_timeout(self.acknowledged) };
+        let settles = if self.in_doubt { None } else { self.settling.poll_timeout(self.needed) };
         resting.into_iter().chain(settles).min()
     }
 
@@ -334,23 +340,26 @@ impl Mirror {
             return;
         }
         let durable = queue.durable();
-        let from = match point {
-            ResumePoint::From(offset) => offset,
-            // What the log still holds of it is sent again, but not what was acknowledged for good.
-            ResumePoint::Unknown | ResumePoint::Blind => self.settling.settled(),
+        // What the log still holds of it is sent again, but not what was acknowledged for good.
+        let settled = self.settling.settled();
+        let (from, has) = match point {
+            ResumePoint::From(offset) => (offset, Some(offset)),
+            ResumePoint::Replay(offset) => (settled.min(offset), Some(offset)),
+            ResumePoint::Unknown | ResumePoint::Blind => (settled, None),
         };
-        if let Some(reached) = self.reached.filter(|&reached| from > reached) {
+        if let Some(reached) = self.reached.filter(|&reached| has > Some(reached)) {
             return self.halt(MirrorEvent::Fenced(reached));
         }
-        if from > durable {
+        if has > Some(durable) {
             return self.halt(MirrorEvent::Ahead(durable));
         }
-        if from < self.acknowledged && point != ResumePoint::Blind {
+        let is_told = !matches!(point, ResumePoint::Blind | ResumePoint::Replay(_));
+        if from < self.acknowledged && is_told {
             self.push_event(MirrorEvent::Forgotten(from, self.acknowledged));
         }
-        self.reached = matches!(point, ResumePoint::From(_)).then(|| from.max(self.reached.unwrap_or(from)));
+        self.reached = has.map(|has| has.max(self.reached.unwrap_or(has)));
         self.flight.clear();
-        (self.acknowledged, self.next) = (from, from);
+        (self.acknowledged, self.needed, self.next) = (from, from, from);
         if from < self.kept && queue.seek_cursor(self.cursor, Seek::Offset(from)).is_ok() {
             // From now on that is needed again, as far as it is still stored. In a queue that takes no changes, nothing
             // goes anyway.
@@ -368,7 +377,13 @@ impl Mirror {
 
     /// Everything before `until` is stored at the other side.
     pub fn handle_acknowledged(&mut self, now: Instant, until: Offset) {
-        if self.state != State::Sending || until <= self.acknowledged {
+        self.handle_processed(now, until, until);
+    }
+
+    /// What a [`Stage`](crate::stage::Stage) made of everything before `until` is stored at the other side; of that, it
+    /// needs again what is at or behind `needed`.
+    fn handle_processed(&mut self, now: Instant, until: Offset, needed: Offset) {
+        if self.state != State::Sending || (until <= self.acknowledged && needed <= self.needed) {
             return;
         }
         if until > self.next {
@@ -376,7 +391,7 @@ impl Mirror {
             return self.handle_failure(now);
         }
         let count = self.flight.pop_before(until);
-        self.note_progress(now, until, count);
+        self.note_progress(now, until.max(self.acknowledged), needed.max(self.needed), count);
     }
 
     /// The entry at `position` has arrived at the receiver behind a sink that cannot be asked; see
@@ -386,7 +401,7 @@ impl Mirror {
             return;
         }
         if let Some((until, count)) = self.flight.receive(self.feed, position) {
-            self.note_progress(now, until, count);
+            self.note_progress(now, until, until, count);
         }
     }
 
@@ -466,9 +481,9 @@ impl Mirror {
         }
     }
 
-    fn note_progress(&mut self, now: Instant, until: Offset, count: usize) {
-        self.acknowledged = until;
-        self.settling.handle_timeout(now, until);
+    fn note_progress(&mut self, now: Instant, until: Offset, needed: Offset, count: usize) {
+        (self.acknowledged, self.needed) = (until, needed);
+        self.settling.handle_timeout(now, needed);
         self.heard = now;
         self.failures = 0;
         self.stats.acknowledged += count as u64;

@@ -15,10 +15,10 @@ pub(crate) use self::queue::{is_notice, position_of};
 
 /// The other side of a [`Mirror`](crate::mirror::Mirror): another queue, a peer behind a byte stream, a broker.
 ///
-/// Nothing here waits. What the other side says comes by [`poll_answer`](Self::poll_answer), as soon as the sink knows it.
-/// An error means that the connection is lost, whatever the reason: the mirror goes on, after a while, by asking again. A
-/// sink whose other side may lose what it has acknowledged says so whenever the connection was lost, also with nothing
-/// under way: only then does the mirror send the tail again.
+/// Nothing here waits. What the other side says comes by [`poll_answer`](Self::poll_answer), as soon as the sink knows
+/// it. An error means that the connection is lost, whatever the reason: the mirror goes on, after a while, by asking
+/// again. A sink whose other side may lose what it has acknowledged says so whenever the connection was lost, also with
+/// nothing under way: only then does the mirror send the tail again.
 pub trait Sink {
     /// Why the other side cannot be reached.
     type Error: Error;
@@ -84,11 +84,19 @@ pub enum Answer {
     Resume(ResumePoint),
     /// Everything before this place is stored there.
     Acknowledged(Offset),
-    /// The entry at this position has arrived, says the receiver behind a sink that cannot be asked: the position of the
-    /// message, or [that of its place](Forwarded::place) in the log, whichever the receiver knows.
+    /// What a [`Stage`](crate::stage::Stage) made of everything before `until` is stored there. To go on behind that
+    /// after a restart, it is to be sent again what is at or behind `needed`.
+    Processed {
+        /// Everything before was taken.
+        until: Offset,
+        /// Everything before is done with.
+        needed: Offset,
+    },
+    /// The entry at this position has arrived, says the receiver behind a sink that cannot be asked: the position of
+    /// the message, or [that of its place](Forwarded::place) in the log, whichever the receiver knows.
     Received(Position),
-    /// It took none of what it was sent since its last acknowledgement, for something came in between: it is to be asked
-    /// again.
+    /// It took none of what it was sent since its last acknowledgement, for something came in between: it is to be
+    /// asked again.
     Refused,
 }
 
@@ -98,6 +106,9 @@ pub enum Answer {
 pub enum ResumePoint {
     /// It has everything before this place, and nothing from there on.
     From(Offset),
+    /// It has what a [`Stage`](crate::stage::Stage) made of everything before this place, and is to be sent again what
+    /// the cursor holds of that.
+    Replay(Offset),
     /// It remembers nothing of the log: it has nothing, or no longer.
     Unknown,
     /// It cannot say: MQTT, AMQP. The receiver behind it tells by position what has arrived, and drops repetitions.

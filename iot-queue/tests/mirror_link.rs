@@ -1,5 +1,5 @@
-//! A shared queue that forwards over byte streams: by threads over TCP connections that are cut, and by a task without a
-//! runtime.
+//! A shared queue that forwards over byte streams: by threads over TCP connections that are cut, and by a task without
+//! a runtime.
 #![cfg(feature = "std")]
 
 use core::future::Future as _;

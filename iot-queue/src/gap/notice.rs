@@ -37,9 +37,9 @@ record! {
 
 /// Messages of a log that did not come with it: which, why, and who says so. It travels in their place.
 ///
-/// Behind a mirror it is a message, whose payload is this; [`Stored::gap_notice`] and [`Leased::gap_notice`] tell it from
-/// the others. Nothing in it is proof: what is signed is the claim of whoever dropped the messages, and the rest is what
-/// the mirror says.
+/// Behind a mirror it is a message, whose payload is this; [`Stored::gap_notice`] and [`Leased::gap_notice`] tell it
+/// from the others. Nothing in it is proof: what is signed is the claim of whoever dropped the messages, and the rest
+/// is what the mirror says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GapNotice {
     /// The places of the log that are missing, and why.
@@ -57,7 +57,8 @@ impl GapNotice {
         Self { gap, claim: Vec::new(), signature: Vec::new() }
     }
 
-    /// What the claim says, and which log it is about; nothing if there is none. The caller verifies the signature first.
+    /// What the claim says, and which log it is about; nothing if there is none. The caller verifies the signature
+    /// first.
     pub fn record(&self) -> Option<(Epoch, GapRecord)> {
         GapRecord::decode_claim(&self.claim, &self.signature)
     }
@@ -125,8 +126,8 @@ impl<'b> GapItem<'b> {
 }
 
 impl Stored {
-    /// What this message tells of missing ones, if a mirror put it in their place: by its identifier, which everybody can
-    /// choose who appends to the log, so that only the signature says who claims it.
+    /// What this message tells of missing ones, if a mirror put it in their place: by its identifier, which everybody
+    /// can choose who appends to the log, so that only the signature says who claims it.
     pub fn gap_notice(&self) -> Option<GapNotice> {
         notice_in(self.id.as_ref(), &self.payload)
     }

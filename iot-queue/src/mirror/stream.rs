@@ -223,7 +223,7 @@ impl StreamServer {
                     self.sender = Some((feed, DeviceId::from_bytes(hello.origin)));
                     let next = match intake.resume_point(feed) {
                         ResumePoint::From(next) => Some(next.number()),
-                        ResumePoint::Unknown | ResumePoint::Blind => None,
+                        _ => None,
                     };
                     let welcome = Welcome { version: VERSION, next, max_payload: self.max_payload };
                     Frame::Welcome(welcome).write(&mut self.output);

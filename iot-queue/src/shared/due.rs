@@ -46,8 +46,8 @@ impl Awaited {
 }
 
 impl<S: Storage, C: Clock> SharedQueue<S, C> {
-    /// Waits, for a task, until `mirror` has something to do that its sink does not tell: there is more to be forwarded,
-    /// or something is due. Who forwards drives the mirror then, and whenever the sink has heard something.
+    /// Waits, for a task, until `mirror` has something to do that its sink does not tell: there is more to be
+    /// forwarded, or something is due. Who forwards drives the mirror then, and whenever the sink has heard something.
     /// [`run`](Self::run) tells the time.
     pub fn due(&self, mirror: &Mirror) -> Due<S, C> {
         let nudges = self.nudges();

@@ -22,14 +22,14 @@ use super::{Clock, Due, SharedQueue, Wake};
 /// Octets that are read at a time.
 const READ: usize = 16 << 10;
 
-/// Forwards a queue over one byte stream after the other, by the protocol of `docs/formats/mirror.md`. A clone is another
-/// handle of the same mirror.
+/// Forwards a queue over one byte stream after the other, by the protocol of `docs/formats/mirror.md`. A clone is
+/// another handle of the same mirror.
 ///
-/// Whoever has it waits until a connection is [wanted](Self::wait_wanted), makes one, and uses it until it is lost: on two
-/// threads by [`send_to`](Self::send_to) and [`receive_from`](Self::receive_from), or in a task by
+/// Whoever has it waits until a connection is [wanted](Self::wait_wanted), makes one, and uses it until it is lost: on
+/// two threads by [`send_to`](Self::send_to) and [`receive_from`](Self::receive_from), or in a task by
 /// [`output`](Self::output) and [`handle_input`](Self::handle_input). Nothing of it polls: it sends when something has
-/// become durable, when the other side has said something, and when it is time. What has arrived there lasts here from the
-/// queue's next commit on, which [`SharedQueue::run`] sees to.
+/// become durable, when the other side has said something, and when it is time. What has arrived there lasts here from
+/// the queue's next commit on, which [`SharedQueue::run`] sees to.
 ///
 /// ```no_run
 /// # use iot_queue::shared::{Clock, MirrorLink, Wake};
@@ -103,9 +103,9 @@ impl<S: Storage, C: Clock> MirrorLink<S, C> {
         Self { queue, line: Arc::new(Mutex::new(Line { mirror, origin, sink: None })) }
     }
 
-    /// Waits until a connection is to be made: at first at once, and after one was lost when it is time to come again. What
-    /// is sent and received from then on is the new connection's. A mirror that has halted wants none, and waits until the
-    /// queue is closed.
+    /// Waits until a connection is to be made: at first at once, and after one was lost when it is time to come again.
+    /// What is sent and received from then on is the new connection's. A mirror that has halted wants none, and waits
+    /// until the queue is closed.
     pub fn wait_wanted(&self) -> Wake {
         loop {
             let awaited = match self.begin() {

@@ -6,8 +6,8 @@ use iot_queue::{CursorError, Storage};
 
 use crate::sink::{JetStreamError, JetStreamSink};
 
-/// Forwards what is in the queue, and what comes, until the queue is closed, that fails for good or the task is dropped.
-/// It waits for what becomes durable and for what the stream says, and polls nothing. Where the mirror's
+/// Forwards what is in the queue, and what comes, until the queue is closed, that fails for good or the task is
+/// dropped. It waits for what becomes durable and for what the stream says, and polls nothing. Where the mirror's
 /// cursor is becomes durable with the queue's next commit: [`SharedQueue::run`] sees to that,
 /// and tells the time.
 ///

@@ -30,24 +30,24 @@
 //! # How each message comes once
 //!
 //! A log goes to one subject of its own, `PREFIX.EPOCH`, the epoch in hexadecimal. The last message of that subject
-//! tells where the log goes on, whenever the mirror asks, so nothing depends on the stream's window for duplicates. Each
-//! message follows on the one before it, or is refused: the first names the sequence that the last one of its subject has
-//! (`Nats-Expected-Last-Subject-Sequence`), each one behind it the identifier of the one before it
+//! tells where the log goes on, whenever the mirror asks, so nothing depends on the stream's window for duplicates.
+//! Each message follows on the one before it, or is refused: the first names the sequence that the last one of its
+//! subject has (`Nats-Expected-Last-Subject-Sequence`), each one behind it the identifier of the one before it
 //! (`Nats-Expected-Last-Msg-Id`). So one that was refused takes all behind it with it, one that was on its way when the
 //! connection broke cannot come late, and a second writer of the same log is fenced off. Sequences cannot be foretold
 //! for that: where another gateway writes meanwhile, a message gets the sequence that was foretold for a later one, and
 //! what should follow on the later one is taken.
 //!
-//! Gateways may share a stream, each with its own subject. The identifier that is named must be the last one of the whole
-//! stream: whenever another gateway comes in between, what is under way is refused, and goes on behind what was
-//! acknowledged, with half as much under way, and more again when that succeeds. Gateways that are busy at once come down
-//! to a message a round trip that way. Where that is too slow, give each a stream of its own, and let one stream gather
-//! them as its sources.
+//! Gateways may share a stream, each with its own subject. The identifier that is named must be the last one of the
+//! whole stream: whenever another gateway comes in between, what is under way is refused, and goes on behind what was
+//! acknowledged, with half as much under way, and more again when that succeeds. Gateways that are busy at once come
+//! down to a message a round trip that way. Where that is too slow, give each a stream of its own, and let one stream
+//! gather them as its sources.
 //!
 //! An acknowledgement of JetStream says that the server has the message, not that its disk has: by default it syncs
 //! every two minutes. So [`mirror_config`] keeps a tail of two minutes and a half behind what was acknowledged; after a
-//! power cut of the server, what it lost is sent again: the driver notices that the connection was another one, also when
-//! nothing is under way, and the mirror asks.
+//! power cut of the server, what it lost is sent again: the driver notices that the connection was another one, also
+//! when nothing is under way, and the mirror asks.
 //!
 //! # What the stream must be like
 //!
