@@ -383,7 +383,7 @@ fn a_closed_queue_goes_on_in_the_same_segment() {
     for number in 0..6 {
         let storage = NorStorage::new(flash.clone(), 0..4 * 4096, 4096).expect("the region is whole");
         let mut queue = Queue::open(storage, config(4), [number; 8]).expect("the flash works");
-        assert_eq!(queue.stats().depth, number.into());
+        assert_eq!(queue.stats().depth, u64::from(number));
         queue.append(&Message::new(&[number; 40])).expect("there is room");
         queue.close().expect("the flash works");
     }
