@@ -20,6 +20,7 @@ const APPLICATION: Application = Application {
     options: &[],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
+    sink: None,
 };
 
 /// Where packets are posted to, and which resource brings those of the receiver.

@@ -24,6 +24,7 @@ const APPLICATION: Application = Application {
     )],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
+    sink: None,
 };
 
 /// How often a device that has nothing to say asks for commands.

@@ -30,16 +30,7 @@ fn nothing_is_lost_through_kills_of_all_three() {
     let nginx = configure(trial.folder(), proxy, behind);
     let (server, right) = (format!("127.0.0.1:{proxy}"), trial.folder().join("right"));
     let common = ["--server", &server, "--authorization", right.to_str().unwrap()];
-    let device = trial.device(&[&common[..], &["--rate", "500"]].concat());
-    device.wait_for(1, "is the receiver there?");
-    let first = nginx.start();
-    device.wait_for(1, "the answer was 502");
-    let receiver = trial.receiver(&[]);
-    receiver.wait_for(30, "accepted");
-    first.kill();
-    device.wait_for(1, "the link ended");
-    let _second = nginx.start();
-    trial.survives_kills(device, receiver, [&common, &[]]);
+    nginx.survives_kills(&trial, &common);
 }
 
 #[test]

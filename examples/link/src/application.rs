@@ -1,6 +1,7 @@
 //! The program around an end.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use iot_core::Timestamp;
+use iot_queue::Stored;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
@@ -65,7 +67,23 @@ pub struct Application {
     /// Whether acknowledgements come back.
     pub feedback: Feedback,
     /// Makes what makes the links of one end.
-    pub dialer: fn(&Options) -> std::io::Result<Dialer>,
+    pub dialer: fn(&Options) -> io::Result<Dialer>,
+    /// Makes where the receiver's ledger goes on to, if it does.
+    pub sink: Option<OpenSink>,
+}
+
+/// Makes a sink.
+pub type OpenSink = fn(&Options) -> io::Result<Box<dyn Sink>>;
+
+/// Where accepted messages go on to, such as a database.
+pub trait Sink {
+    /// Takes messages for good. Some come again after a kill: their positions tell.
+    ///
+    /// # Errors
+    ///
+    /// The sink took none of them; they come again. [`PermissionDenied`](io::ErrorKind::PermissionDenied) and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) end the program, as no second try will mend what they say.
+    fn write(&mut self, messages: &[Stored]) -> io::Result<()>;
 }
 
 impl Application {
@@ -121,8 +139,9 @@ impl Application {
                     endpoint = endpoint.naming_its_source();
                     options.source = Some(keys.signing.verifying_key().device_id());
                 }
+                let sink = self.sink.filter(|_| role == Role::Receiver).map(|open| open(&options)).transpose()?;
                 let dialer = (self.dialer)(&options)?;
-                Session::new((self.name, self.hint), &options, endpoint, stop)?.run(dialer)
+                Session::new((self.name, self.hint), &options, endpoint, stop, sink)?.run(dialer)
             }
         }
     }

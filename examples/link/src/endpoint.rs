@@ -5,6 +5,7 @@ mod ledger;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 
 use self::ledger::Guard;
-use crate::{Keys, Role};
+use crate::{Keys, Role, Sink};
 
 pub use self::ledger::{open_ledger, read_ledger};
 
@@ -42,6 +43,9 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// Messages that are handed out together, so that the patience with each begins when it leaves.
 const BURST: usize = 16;
+
+/// Messages that a sink takes together.
+const POURED: usize = 256;
 
 /// Gaps that are kept open for late messages, where nothing is repeated.
 const OPEN_GAPS: usize = 8;
@@ -96,6 +100,8 @@ pub struct Endpoint<'k> {
     seen: Rc<RefCell<Tracker>>,
     outbox: Queue<FileStorage>,
     ledger: Queue<FileStorage>,
+    /// Where a sink goes on.
+    poured: Offset,
     rng: ChaCha20Rng,
     wall: fn() -> Timestamp,
     /// What is on its way, by place, and until when.
@@ -137,6 +143,7 @@ impl<'k> Endpoint<'k> {
             seen,
             outbox,
             ledger,
+            poured: Offset::START,
             rng,
             wall,
             in_flight: BTreeMap::new(),
@@ -260,6 +267,36 @@ impl<'k> Endpoint<'k> {
             }
         }
         Ok(self.transmits.pop_front())
+    }
+
+    /// What the peer has not acknowledged, all of it durable: for a link that hands it over by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox fails.
+    pub fn outbox(&mut self) -> Result<&mut Queue<FileStorage>, Failure> {
+        self.outbox.commit()?;
+        Ok(&mut self.outbox)
+    }
+
+    /// Hands what was accepted to `sink`, and lets go of what it has taken but for the last: that remembers for the
+    /// ledger where the peer's messages go on.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails; the inner error is the sink's.
+    pub fn pour(&mut self, now: Instant, sink: &mut dyn Sink) -> Result<io::Result<()>, Failure> {
+        let mut messages = self.ledger.peek(now, POURED)?;
+        messages.retain(|message| message.offset >= self.poured);
+        let Some(last) = messages.last() else { return Ok(Ok(())) };
+        // What is let go of must not come again from the peer.
+        self.ledger.commit()?;
+        if let Err(error) = sink.write(&messages) {
+            return Ok(Err(error));
+        }
+        self.ledger.ack_before(last.offset)?;
+        self.poured = last.offset.next();
+        Ok(Ok(()))
     }
 
     /// When [`poll_transmit`](Self::poll_transmit) has something to give at the latest, if nothing else happens.

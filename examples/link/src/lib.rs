@@ -17,7 +17,7 @@ mod options;
 pub mod readings;
 mod session;
 
-pub use application::{Application, Role, list};
+pub use application::{Application, OpenSink, Role, Sink, list};
 pub use endpoint::{Endpoint, Event, Failure, Feedback, open_ledger};
 pub use keys::{Keys, KeysError, provision};
 pub use options::Options;

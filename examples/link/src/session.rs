@@ -7,10 +7,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use iot_core::Instant;
-use iot_queue::{AppendError, Backoff};
+use iot_queue::{AppendError, Backoff, FileStorage, Queue};
 
 use crate::readings::{self, Readings};
-use crate::{Endpoint, Event, Failure, Options, Role};
+use crate::{Endpoint, Event, Failure, Options, Role, Sink};
 
 /// A transport, as an end sees it: packets leave and arrive, each whole, or not at all.
 pub trait Link {
@@ -27,6 +27,26 @@ pub trait Link {
     ///
     /// As [`send`](Self::send).
     fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>>;
+
+    /// Takes what it wants from the outbox by itself, at its own pace, and lets go of what is handed over; `false` if
+    /// it wants packets one by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    fn forward(&mut self, now: Instant, outbox: &mut Queue<FileStorage>) -> io::Result<bool> {
+        let _ = (now, outbox);
+        Ok(false)
+    }
+
+    /// Hears that the packet which was received last is not what it says. A broker that has a place for such puts it there.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    fn refuse(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Makes a link, or says why there is none: [`WouldBlock`](io::ErrorKind::WouldBlock) if nobody has come yet. What
@@ -36,6 +56,9 @@ pub type Dialer = Box<dyn FnMut() -> io::Result<Box<dyn Link>>>;
 
 /// How long an end waits for packets before it looks at everything else.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long a sink that failed is left alone.
+const POUR_AGAIN: Duration = Duration::from_secs(1);
 
 /// Packets that are sent before it looks whether one came.
 const BURST: usize = 16;
@@ -51,6 +74,9 @@ pub(crate) struct Session<'s> {
     endpoint: Endpoint<'s>,
     readings: Option<Readings>,
     commands: Option<Receiver<String>>,
+    sink: Option<Box<dyn Sink>>,
+    /// When the sink is tried again, after it failed.
+    pour_at: Instant,
     stop: Arc<AtomicBool>,
     started: std::time::Instant,
     /// Packets and octets, out and in.
@@ -66,6 +92,7 @@ impl<'s> Session<'s> {
         options: &'s Options,
         endpoint: Endpoint<'s>,
         stop: Arc<AtomicBool>,
+        sink: Option<Box<dyn Sink>>,
     ) -> io::Result<Self> {
         let (mut readings, mut commands) = (None, None);
         match (options.role, &options.input) {
@@ -84,6 +111,8 @@ impl<'s> Session<'s> {
             endpoint,
             readings,
             commands,
+            sink,
+            pour_at: Instant::START,
             stop,
             started,
             counts: [0; 4],
@@ -122,6 +151,7 @@ impl<'s> Session<'s> {
             attempts += 1;
             self.pause(backoff.delay(attempts, self.started.elapsed().as_micros() as u64))?;
         }
+        self.pour()?;
         let [out, octets_out, came, octets_in] = self.counts;
         let (written, waiting) = (self.endpoint.written(), self.endpoint.waiting());
         let seconds = self.started.elapsed().as_secs_f64();
@@ -137,7 +167,11 @@ impl<'s> Session<'s> {
         loop {
             self.take_input()?;
             let (now, mut sent) = (self.now(), 0);
-            while sent < BURST {
+            let forwards = match link.forward(now, self.endpoint.outbox()?) {
+                Ok(forwards) => forwards,
+                Err(broken) => return Ok(Err(broken)),
+            };
+            while sent < BURST && !forwards {
                 let Some(packet) = self.endpoint.poll_transmit(now)? else { break };
                 if let Err(broken) = link.send(&packet) {
                     return Ok(Err(broken));
@@ -159,8 +193,13 @@ impl<'s> Session<'s> {
                     }
                     Err(broken) => return Ok(Err(broken)),
                 }
-                while let Some(event) = self.endpoint.poll_event() {
-                    self.tell(&event);
+                let events: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_event()).collect();
+                events.iter().for_each(|event| self.tell(event));
+                // Later ones are about packets that came before.
+                if let Some(Event::Refused(_) | Event::Unknown(_)) = events.first()
+                    && let Err(broken) = link.refuse()
+                {
+                    return Ok(Err(broken));
                 }
                 patience = Duration::ZERO;
                 if self.endpoint.poll_timeout().is_some_and(|due| due <= self.now()) {
@@ -170,8 +209,24 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// Hands on what was accepted.
+    fn pour(&mut self) -> Result<(), Failure> {
+        let now = self.now();
+        let Some(sink) = self.sink.as_deref_mut().filter(|_| self.pour_at <= now) else { return Ok(()) };
+        match self.endpoint.pour(now, sink)? {
+            Ok(()) => {}
+            Err(error) if is_final(&error) => return Err(error.into()),
+            Err(error) => {
+                self.say(&format!("the ledger keeps what was accepted meanwhile: {error}"));
+                self.pour_at = self.now().saturating_add(POUR_AGAIN);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes readings that are due, or commands that were typed, into the outbox.
     fn take_input(&mut self) -> Result<(), Failure> {
+        self.pour()?;
         for line in self.commands.iter().flat_map(Receiver::try_iter).collect::<Vec<_>>() {
             self.endpoint.append(line.as_bytes())?;
         }

@@ -25,6 +25,11 @@ fn keys(folder: &Path) -> [Keys; 2] {
     ["device", "receiver"].map(|name| Keys::load(&folder.join(name), NOW).unwrap())
 }
 
+/// The device's and the receiver's end.
+fn ends<'k>(folder: &Path, [near, far]: &'k [Keys; 2], feedback: Feedback) -> [Endpoint<'k>; 2] {
+    [open(folder, near, Role::Device, feedback, 2), open(folder, far, Role::Receiver, feedback, 3)]
+}
+
 /// Lets packets pass for so long, each as `between` gives it on: its direction is 0 from the first to the second.
 fn pass(
     ends: [&mut Endpoint<'_>; 2],
@@ -98,9 +103,8 @@ fn messages_arrive_once_and_in_order_whatever_the_link_does() {
 #[test]
 fn no_acknowledgement_that_was_altered_or_is_another_ends_frees_a_message() {
     let folder = tempfile::tempdir().unwrap();
-    let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3);
+    let keys = keys(folder.path());
+    let [mut device, mut receiver] = ends(folder.path(), &keys, REPEATING);
     append(&mut device, 0..3);
     let mut now = Instant::START;
     let mut acknowledgement = Vec::new();
@@ -130,9 +134,8 @@ fn no_acknowledgement_that_was_altered_or_is_another_ends_frees_a_message() {
 #[test]
 fn a_receiver_that_forgot_is_told_what_is_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3);
+    let keys = keys(folder.path());
+    let [mut device, mut receiver] = ends(folder.path(), &keys, REPEATING);
     append(&mut device, 0..5);
     let mut now = Instant::START;
     pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
@@ -140,7 +143,7 @@ fn a_receiver_that_forgot_is_told_what_is_gone() {
     drop(receiver);
     std::fs::remove_dir_all(folder.path().join("receiver/ledger")).unwrap();
 
-    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 4);
+    let mut receiver = open(folder.path(), &keys[1], Role::Receiver, REPEATING, 4);
     append(&mut device, 5..7);
     pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
     assert_eq!(events(&mut receiver), [Event::Missing(0..5), accepted(5), accepted(6)]);
@@ -150,9 +153,8 @@ fn a_receiver_that_forgot_is_told_what_is_gone() {
 #[test]
 fn commands_go_the_other_way() {
     let folder = tempfile::tempdir().unwrap();
-    let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, REPEATING, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, REPEATING, 3);
+    let keys = keys(folder.path());
+    let [mut device, mut receiver] = ends(folder.path(), &keys, REPEATING);
     append(&mut receiver, 0..2);
     pass([&mut device, &mut receiver], &mut { Instant::START }, 100, |_, packet| vec![packet]);
     assert_eq!(events(&mut device), [accepted(0), accepted(1)]);
@@ -162,9 +164,8 @@ fn commands_go_the_other_way() {
 #[test]
 fn without_feedback_each_loss_is_reported_and_nothing_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let [near, far] = keys(folder.path());
-    let mut device = open(folder.path(), &near, Role::Device, Feedback::None, 2);
-    let mut receiver = open(folder.path(), &far, Role::Receiver, Feedback::None, 3);
+    let keys = keys(folder.path());
+    let [mut device, mut receiver] = ends(folder.path(), &keys, Feedback::None);
     append(&mut device, 0..40);
     let mut number = 0..;
     pass([&mut device, &mut receiver], &mut { Instant::START }, 100, |_, packet| {

@@ -30,6 +30,7 @@ const APPLICATION: Application = Application {
     ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
     dialer,
+    sink: None,
 };
 
 /// How long the broker may take for an answer.

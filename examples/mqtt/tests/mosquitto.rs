@@ -11,7 +11,6 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_mqtt");
 
 /// A broker that asks for a password and keeps its sessions on disk.
 struct Mosquitto {
-    program: Option<Program>,
     configuration: String,
 }
 
@@ -21,8 +20,6 @@ impl Mosquitto {
         let passwords = path("passwords");
         let made = Command::new("mosquitto_passwd").args(["-c", "-b", &passwords, "plant", "right"]).status();
         assert!(made.is_ok_and(|status| status.success()), "mosquitto_passwd makes a file");
-        std::fs::write(folder.join("right"), "right\n").unwrap();
-        std::fs::write(folder.join("wrong"), "wrong\n").unwrap();
         let owner = if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" { "user root\n" } else { "" };
         let settings = format!(
             "{owner}listener {port} 127.0.0.1\npassword_file {passwords}\npersistence true\npersistence_location {}/\n\
@@ -31,36 +28,22 @@ impl Mosquitto {
         );
         let configuration = path("mosquitto.conf");
         std::fs::write(&configuration, settings).unwrap();
-        Self { program: None, configuration }
+        Self { configuration }
     }
 
-    fn start(&mut self) {
+    fn start(&self) -> Program {
         let program = Program::start("mosquitto", &["-c", &self.configuration]);
         program.wait_for(1, "running");
-        self.program = Some(program);
-    }
-
-    fn kill(&mut self) {
-        self.program.take().expect("it runs").kill();
+        program
     }
 }
 
 fn goes_through_kills_of_all_three(version: &str) {
     let port = free_port();
-    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 4_000);
-    let mut mosquitto = Mosquitto::prepare(trial.folder(), port);
-    let right = trial.folder().join("right").to_str().unwrap().to_owned();
-    let trial = trial.with(&["--user", "plant", "--password", &right, "--mqtt", version, "--patience", "1"]);
-
-    let device = trial.device(&["--rate", "500"]);
-    device.wait_for(1, "is a broker there?");
-    mosquitto.start();
-    let receiver = trial.receiver(&[]);
-    receiver.wait_for(60, "accepted");
-    mosquitto.kill();
-    receiver.wait_for(1, "trying again");
-    mosquitto.start();
-    trial.survives_kills(device, receiver, [&[], &[]]);
+    let common = ["--user", "plant", "--mqtt", version, "--patience", "1"];
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&common);
+    let mosquitto = Mosquitto::prepare(trial.folder(), port);
+    trial.survives_kills_of_all_three(|| mosquitto.start());
 }
 
 #[test]
@@ -80,18 +63,17 @@ fn nothing_is_lost_through_mqtt_3_1_1() {
 fn a_wrong_password_is_said_and_a_will_is_published() {
     let port = free_port();
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 10);
-    let mut mosquitto = Mosquitto::prepare(trial.folder(), port);
-    mosquitto.start();
-    let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
+    let _running = Mosquitto::prepare(trial.folder(), port).start();
+    let [right, wrong] = trial.passwords();
     for version in ["5", "3.1.1"] {
-        let device = trial.device(&["--user", "plant", "--password", &path("wrong"), "--mqtt", version]);
+        let device = trial.device(&["--user", "plant", "--password", &wrong, "--mqtt", version]);
         device.wait_for(1, "wrong --user or --password");
         assert_eq!(device.wait().code(), Some(1));
     }
     let port = port.to_string();
     let listen = ["-p", &port, "-u", "plant", "-P", "right", "-t", "iot/1/status/device", "-v"];
     let listener = Program::start("mosquitto_sub", &listen);
-    let device = trial.device(&["--user", "plant", "--password", &path("right")]);
+    let device = trial.device(&["--user", "plant", "--password", &right]);
     listener.wait_for(1, "online");
     device.kill();
     listener.wait_for(1, "offline");

@@ -21,6 +21,7 @@ const APPLICATION: Application = Application {
     ],
     feedback: Feedback::None,
     dialer,
+    sink: None,
 };
 
 /// Octets of a frame: what `LoRaWAN` carries at its longest range.

@@ -21,6 +21,7 @@ const APPLICATION: Application = Application {
     options: &[("baud", "N            bits a second, by default 115200")],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
+    sink: None,
 };
 
 /// Octets of the longest packet.

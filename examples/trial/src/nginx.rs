@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::Program;
+use crate::{Program, Trial};
 
 /// A configuration of nginx, with everything that it writes in one folder.
 pub struct Nginx {
@@ -39,5 +39,25 @@ impl Nginx {
         let nginx = Program::start("nginx", &["-e", "stderr", "-c", &self.configuration]);
         nginx.wait_for(1, "notice");
         nginx
+    }
+
+    /// Kills it, where it stands between the ends of a trial, as well as both ends, and starts each again. `device` is for
+    /// the device alone: where the proxy is.
+    ///
+    /// # Panics
+    ///
+    /// If something is lost.
+    pub fn survives_kills(&self, trial: &Trial, device: &[&str]) {
+        let arguments = device;
+        let device = trial.device(&[arguments, &["--rate", "500"]].concat());
+        device.wait_for(1, "is the receiver there?");
+        let first = self.start();
+        device.wait_for(1, "502");
+        let receiver = trial.receiver(&[]);
+        receiver.wait_for(30, "accepted");
+        first.kill();
+        device.wait_for(1, "the link ended");
+        let _second = self.start();
+        trial.survives_kills(device, receiver, [arguments, &[]]);
     }
 }

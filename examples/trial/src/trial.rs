@@ -64,6 +64,55 @@ impl Trial {
     ///
     /// If one of that is not so.
     pub fn survives_kills(&self, device: Program, receiver: Program, arguments: [&[&str]; 2]) -> String {
+        let said = self.goes_through_kills(device, receiver, arguments);
+        self.verify_all_arrived();
+        said
+    }
+
+    /// Files with the password that a server knows, `right`, and with one that it does not know.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot be written.
+    pub fn passwords(&self) -> [String; 2] {
+        ["right", "wrong"].map(|password| {
+            let path = self.folder().join(password);
+            std::fs::write(&path, format!("{password}\n")).expect("there is room for a file");
+            path.to_str().expect("it has a plain name").to_owned()
+        })
+    }
+
+    /// Kills a server that stands between the ends and asks for a password, as well as both ends, and starts each again.
+    /// Returns the server.
+    ///
+    /// # Panics
+    ///
+    /// If something is lost, or a wrong password not refused.
+    pub fn survives_kills_of_all_three(&self, mut start: impl FnMut() -> Program) -> Program {
+        let [right, wrong] = self.passwords();
+        let login = ["--password", right.as_str()];
+        let device = self.device(&[&login[..], &["--rate", "300"]].concat());
+        device.wait_for(1, "trying again");
+        let first = start();
+        let stranger = self.receiver(&["--password", &wrong]);
+        stranger.wait_for(1, "wrong --user");
+        assert_eq!(stranger.wait().code(), Some(1));
+        let receiver = self.receiver(&login);
+        receiver.wait_for(30, "accepted");
+        first.kill();
+        receiver.wait_for(1, "trying again");
+        let second = start();
+        self.survives_kills(device, receiver, [&login, &login]);
+        second
+    }
+
+    /// Kills the receiver and then the device as [`survives_kills`](Self::survives_kills) does, for a receiver whose ledger
+    /// goes on to somewhere else: look there for what arrived.
+    ///
+    /// # Panics
+    ///
+    /// If an end does not end well.
+    pub fn goes_through_kills(&self, device: Program, receiver: Program, arguments: [&[&str]; 2]) -> String {
         let [of_device, of_receiver] = arguments;
         receiver.wait_for(receiver.count("accepted") + 30, "accepted");
         receiver.kill();
@@ -76,7 +125,6 @@ impl Trial {
         assert!(device.wait().success(), "the device ends well");
         let said = receiver.lines();
         assert!(receiver.terminate().success(), "the receiver ends well:\n{said}");
-        self.verify_all_arrived();
         said
     }
 

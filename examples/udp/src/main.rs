@@ -15,6 +15,7 @@ const APPLICATION: Application = Application {
     options: &[],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(1) },
     dialer,
+    sink: None,
 };
 
 /// Octets of the longest datagram: what IPv6 carries anywhere without fragments.

@@ -18,6 +18,7 @@ const APPLICATION: Application = Application {
     options: &[],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
+    sink: None,
 };
 
 /// Octets of the longest packet.

@@ -15,18 +15,8 @@ fn nothing_is_lost_through_kills_of_all_three() {
         "location /packets {{ proxy_pass http://127.0.0.1:{behind}; proxy_http_version 1.1;
          proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}"
     );
-    let nginx = Nginx::configure(trial.folder(), proxy, &settings);
     let server = format!("127.0.0.1:{proxy}");
-    let device = trial.device(&["--server", &server, "--rate", "500"]);
-    device.wait_for(1, "is the receiver there?");
-    let first = nginx.start();
-    device.wait_for(1, "502");
-    let receiver = trial.receiver(&[]);
-    receiver.wait_for(30, "accepted");
-    first.kill();
-    device.wait_for(1, "the link ended");
-    let _second = nginx.start();
-    trial.survives_kills(device, receiver, [&["--server", &server], &[]]);
+    Nginx::configure(trial.folder(), proxy, &settings).survives_kills(&trial, &["--server", &server]);
 }
 
 #[test]

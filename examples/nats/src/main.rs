@@ -1,0 +1,157 @@
+//! Sealed readings through NATS `JetStream`: each end mirrors its outbox into a stream, and pulls the other's from there.
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::{self, stream};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, connection};
+use futures_util::StreamExt as _;
+use iot_core::Instant;
+use iot_link::{Application, Dialer, Feedback, Link, Options};
+use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
+use iot_queue::{FileStorage, MaxLag, Queue, Seek};
+use iot_queue_nats::{EntryHeaders, JetStreamError, JetStreamSink, mirror_config};
+use tokio::runtime::{Builder, Runtime};
+
+const APPLICATION: Application = Application {
+    name: "nats",
+    about: "Mirrors sealed readings into NATS JetStream, where the receiver pulls and verifies them.",
+    server: "127.0.0.1:4222",
+    hint: "is a server there? `nats-server -js` starts one; trying again",
+    options: &[
+        ("name", "NAME         the streams are NAME-readings and NAME-commands, by default iot"),
+        ("user", "NAME         the user that the server knows"),
+        ("password", "FILE     a file with the user's password"),
+        ("settle", "S          seconds for which what the server has is kept, by default 150: it syncs every 120"),
+    ],
+    feedback: Feedback::None,
+    dialer,
+    sink: None,
+};
+
+/// How long the server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Messages that are asked for at a time.
+const BATCH: i64 = 256;
+
+fn main() -> ExitCode {
+    APPLICATION.main()
+}
+
+fn dialer(options: &Options) -> io::Result<Dialer> {
+    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
+    let (address, login, role) = (options.address("nats")?.to_owned(), options.login()?, options.role);
+    let name = options.own("name").unwrap_or("iot").to_owned();
+    if name.contains(['.', '*', '>', ' ']) {
+        return Err(invalid(format!("--name takes no points, stars or blanks, unlike {name}")));
+    }
+    let mut config = mirror_config();
+    if let Some(seconds) = options.own("settle") {
+        let seconds = seconds.parse().map_err(|error| invalid(format!("--settle {seconds}: {error}")))?;
+        config = config.settle_after(Duration::from_secs(seconds));
+    }
+    // It lasts as long as the process: a subscription that is dropped wants it, too.
+    let runtime: &'static Runtime =
+        Box::leak(Box::new(Builder::new_multi_thread().worker_threads(1).enable_all().build()?));
+    std::mem::forget(runtime.enter());
+    Ok(Box::new(move || {
+        let [ours, theirs] = [role, role.peer()].map(|role| format!("{name}-{}", role.topic()));
+        let opened = runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, open(&address, login.clone(), [&ours, &theirs])).await });
+        let (client, sink, arriving) = opened.map_err(|_| ErrorKind::TimedOut)??;
+        Ok(Box::new(Server { runtime, client, sink, arriving, config, mirror: None }))
+    }))
+}
+
+/// Connects, and makes the streams that are not there yet.
+async fn open(
+    address: &str,
+    login: Option<(String, String)>,
+    [ours, theirs]: [&str; 2],
+) -> io::Result<(Client, JetStreamSink, Ordered)> {
+    let mut options = ConnectOptions::new();
+    if let Some((user, password)) = login {
+        options = options.user_and_password(user, password);
+    }
+    let client = options.connect(address).await.map_err(|error| match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            io::Error::new(ErrorKind::PermissionDenied, "the server does not let us in: wrong --user or --password")
+        }
+        ConnectErrorKind::Tls => io::Error::new(ErrorKind::PermissionDenied, "the server wants TLS, which we have not"),
+        _ => io::Error::other(error),
+    })?;
+    let context = jetstream::new(client.clone());
+    for name in [ours, theirs] {
+        let stream = stream::Config { name: name.into(), subjects: vec![format!("{name}.*")], ..Default::default() };
+        context.get_or_create_stream(stream).await.map_err(io::Error::other)?;
+    }
+    // From its beginning: what is in the ledger already is passed over unopened.
+    let ordered = OrderedConfig { max_batch: BATCH, ..Default::default() };
+    let consumer = context.create_consumer_on_stream(ordered, theirs).await.map_err(io::Error::other)?;
+    let arriving = consumer.messages().await.map_err(io::Error::other)?;
+    let (sink, driver) = JetStreamSink::new(client.clone(), ours, ours);
+    tokio::spawn(driver.run());
+    Ok((client, sink, arriving))
+}
+
+/// A connection to the server.
+struct Server {
+    runtime: &'static Runtime,
+    client: Client,
+    sink: JetStreamSink,
+    arriving: Ordered,
+    config: MirrorConfig,
+    mirror: Option<Mirror>,
+}
+
+impl Link for Server {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn forward(&mut self, now: Instant, outbox: &mut Queue<FileStorage>) -> io::Result<bool> {
+        let mirror = match &mut self.mirror {
+            Some(mirror) => mirror,
+            none => {
+                let seed = u64::from_be_bytes(*outbox.epoch().as_bytes());
+                let cursor = outbox.open_cursor("nats", Seek::Oldest, MaxLag::UNLIMITED).map_err(io::Error::other)?;
+                none.insert(Mirror::new(self.config, outbox, cursor, seed).map_err(io::Error::other)?)
+            }
+        };
+        match mirror.drive(now, outbox, &mut self.sink) {
+            Err(MirrorError::Source(error)) => return Err(io::Error::other(error)),
+            Err(MirrorError::Sink(error @ JetStreamError::Ended)) => return Err(io::Error::other(error)),
+            // It comes again when it is time.
+            Ok(()) | Err(_) => {}
+        }
+        outbox.ack_before(mirror.confirmed()).map_err(io::Error::other)?;
+        while let Some(event) = mirror.poll_event() {
+            if matches!(event, MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_)) {
+                return Err(io::Error::other(format!("the stream and the outbox do not belong together: {event:?}")));
+            }
+        }
+        Ok(true)
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.client.connection_state() != connection::State::Connected {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        let waited = self.runtime.block_on(async {
+            tokio::select! {
+                arrived = self.arriving.next() => Some(arrived),
+                () = self.sink.answered() => None,
+                () = tokio::time::sleep(patience) => None,
+            }
+        });
+        let Some(arrived) = waited else { return Ok(None) };
+        let message = arrived.ok_or(ErrorKind::ConnectionAborted)?.map_err(io::Error::other)?;
+        // What the other end dropped unread is a gap, and no packet.
+        let entry = message.headers.as_ref().map(EntryHeaders::read);
+        Ok(Some(message.payload.to_vec())
+            .filter(|_| entry.is_some_and(|entry| entry.is_ok_and(|entry| entry.gap.is_none()))))
+    }
+}

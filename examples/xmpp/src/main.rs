@@ -1,0 +1,137 @@
+//! Sealed readings as XMPP messages: the device has an account and so has the receiver, and the server keeps messages for
+//! whoever is away.
+
+mod stream;
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use iot_link::{Application, Dialer, Feedback, Link, Options};
+
+use crate::stream::{Stanza, Stream};
+
+const APPLICATION: Application = Application {
+    name: "xmpp",
+    about: "Sends sealed readings as XMPP messages until the receiver has verified and kept them.",
+    server: "127.0.0.1:5222",
+    hint: "is a server there? `prosody -F` starts one; trying again",
+    options: &[
+        ("domain", "NAME       the domain of both accounts, by default localhost"),
+        ("user", "NAME         the account of this end, by default device or receiver"),
+        ("peer", "NAME         the account of the other end, by default receiver or device"),
+        ("password", "FILE     a file with the password of this end's account"),
+    ],
+    feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
+    dialer,
+    sink: None,
+};
+
+/// How long the server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an end is silent before it sends a blank: a connection that has gone shows by that.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    APPLICATION.main()
+}
+
+fn dialer(options: &Options) -> io::Result<Dialer> {
+    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
+    let address = options.address("xmpp")?.to_owned();
+    let name = |option, role: iot_link::Role| options.own(option).map_or_else(|| role.to_string(), str::to_owned);
+    let (user, peer) = (name("user", options.role), name("peer", options.role.peer()));
+    let domain = options.own("domain").unwrap_or("localhost").to_owned();
+    if let Some(odd) = [&user, &peer, &domain].into_iter().find(|name| name.contains(['\'', '<', '&', '@'])) {
+        return Err(invalid(format!("{odd} is no name of an account or a domain")));
+    }
+    let file = options.own("password").ok_or_else(|| invalid("--password FILE is missing: see --help".into()))?;
+    let password = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
+    let secret = STANDARD.encode(format!("\0{user}\0{}", password.trim_end()));
+    Ok(Box::new(move || {
+        let mut stream = Stream::connect(&address, PATIENCE)?;
+        log_in(&mut stream, &domain, &secret)?;
+        Ok(Box::new(Account { stream, peer: format!("{peer}@{domain}"), spoke: Instant::now() }))
+    }))
+}
+
+/// Opens a stream, logs in, binds a resource and becomes available (RFC 6120, 6121).
+fn log_in(stream: &mut Stream, domain: &str, secret: &str) -> io::Result<()> {
+    let denied = |words: &str| Err(io::Error::new(ErrorKind::PermissionDenied, words));
+    let open = format!(
+        "<stream:stream to='{domain}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    );
+    stream.write(&open)?;
+    let features = expect(stream, "features")?;
+    if !features.texts.iter().any(|text| text == "PLAIN") {
+        return denied("the server takes no password here: it wants TLS; let stunnel speak that");
+    }
+    stream.write(&format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>"))?;
+    match hear(stream)?.name.as_str() {
+        "success" => {}
+        "failure" => return denied("the server does not let us in: wrong --user, --domain or --password"),
+        other => return Err(io::Error::other(format!("the server answered a log-in by <{other}>"))),
+    }
+    stream.write(&open)?;
+    expect(stream, "features")?;
+    // A name of its own: whoever had it before, such as this end before it was killed, is hung up on.
+    let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>iot</resource></bind>";
+    stream.write(&format!("<iq type='set' id='bind'>{bind}</iq>"))?;
+    let bound = expect(stream, "iq")?;
+    if bound.kind != "result" {
+        return Err(io::Error::other("the server binds no resource"));
+    }
+    stream.write("<presence/>")
+}
+
+fn hear(stream: &mut Stream) -> io::Result<Stanza> {
+    stream.read(PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
+}
+
+fn expect(stream: &mut Stream, name: &str) -> io::Result<Stanza> {
+    let stanza = hear(stream)?;
+    if stanza.name != name {
+        return Err(io::Error::other(format!("the server said <{}>, not <{name}>", stanza.name)));
+    }
+    Ok(stanza)
+}
+
+/// An account that is logged in.
+struct Account {
+    stream: Stream,
+    peer: String,
+    spoke: Instant,
+}
+
+impl Link for Account {
+    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+        self.spoke = Instant::now();
+        let (to, body) = (&self.peer, STANDARD.encode(packet));
+        self.stream.write(&format!("<message to='{to}' type='chat'><body>{body}</body></message>"))
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.spoke.elapsed() > KEEP_ALIVE {
+            self.spoke = Instant::now();
+            self.stream.write(" ")?;
+        }
+        let Some(stanza) = self.stream.read(patience)? else { return Ok(None) };
+        match (stanza.name.as_str(), stanza.kind.as_str()) {
+            ("error", _) => Err(io::Error::other(format!("the server hangs up: {}", stanza.children.join(", ")))),
+            // What comes back undelivered is sent again in time.
+            ("message", "error") => Ok(None),
+            ("message", _) => Ok(stanza.texts.first().and_then(|body| STANDARD.decode(body).ok())),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        // Whoever has hung up need not be told.
+        let _ = self.stream.write("</stream:stream>");
+    }
+}

@@ -1,0 +1,53 @@
+//! Against Prosody, which is killed and started again in the middle, as both ends are.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use iot_trial::{Program, Trial, free_port};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xmpp");
+
+/// A configuration with an account for each end, and everything that the server writes in one folder.
+fn configure(folder: &Path, port: u16) -> String {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir_all(path("data/localhost/accounts")).unwrap();
+    for account in ["device", "receiver"] {
+        let record = "return { [\"password\"] = \"right\" };\n";
+        std::fs::write(path(&format!("data/localhost/accounts/{account}.dat")), record).unwrap();
+    }
+    let settings = format!(
+        "run_as_root = true\npidfile = \"{}\"\ndata_path = \"{}\"\ninterfaces = {{ \"127.0.0.1\" }}\n\
+         c2s_ports = {{ {port} }}\nmodules_enabled = {{ \"saslauth\", \"offline\" }}\n\
+         modules_disabled = {{ \"s2s\", \"tls\" }}\nauthentication = \"internal_plain\"\n\
+         c2s_require_encryption = false\nallow_unencrypted_plain_auth = true\nlog = {{ info = \"*console\" }}\n\
+         VirtualHost \"localhost\"\n",
+        path("prosody.pid"),
+        path("data"),
+    );
+    std::fs::write(path("prosody.cfg.lua"), settings).unwrap();
+    path("prosody.cfg.lua")
+}
+
+fn start(configuration: &str) -> Program {
+    let prosody = Program::start("prosody", &["--config", configuration, "-F"]);
+    prosody.wait_for(1, "Activated service 'c2s'");
+    prosody
+}
+
+#[test]
+#[ignore = "needs prosody"]
+fn nothing_is_lost_through_kills_of_all_three() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--patience", "1"]);
+    let configuration = configure(trial.folder(), port);
+    trial.survives_kills_of_all_three(|| start(&configuration));
+}
+
+#[test]
+fn a_missing_password_is_said() {
+    let trial = Trial::new(PROGRAM, "127.0.0.1:9", 10);
+    let device = trial.device(&[]);
+    device.wait_for(1, "--password FILE is missing");
+    assert_eq!(device.wait().code(), Some(1));
+}
