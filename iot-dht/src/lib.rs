@@ -64,6 +64,8 @@
 //! - [`Table`], [`Lookup`], [`Record`] and [`Store`] stand alone, for those who build another node. [`wire`] reads and
 //!   writes each datagram, for tests and tools.
 //!
+//! A [`Shelf`] keeps a node's records over a restart, and a [`Snapshot`] its table.
+//!
 //! On one machine or in one subnet, switch the limits by subnet off: [`SubnetLimit::Off`].
 //!
 //! # Limits
@@ -91,6 +93,7 @@ extern crate std;
 
 mod contact;
 pub mod feed;
+mod fork;
 mod id;
 mod lookup;
 mod mailbox;
@@ -110,6 +113,7 @@ mod table;
 pub mod wire;
 
 pub use crate::contact::{Contact, ContactError};
+pub use crate::fork::Fork;
 pub use crate::id::{Distance, Id, Key, NodeId};
 pub use crate::lookup::{Lookup, LookupConfig, Summary};
 pub use crate::mailbox::{Mail, MailError, Mailbox, PostError, Receipt};
@@ -123,7 +127,7 @@ pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};
 pub use crate::rejection::{Rejection, Rejections};
 pub use crate::roster::{Publication, Roster, RosterError, RosterFetch, RosterReader};
 pub use crate::rtt::Patience;
-pub use crate::store::{Store, StoreConfig, Stored};
+pub use crate::store::{Shelf, Store, StoreConfig, Stored};
 pub use crate::table::{Closest, Entry, Insert, Snapshot, SnapshotError, SubnetLimit, Table, TableConfig};
 
 /// Compiles the example of the README.

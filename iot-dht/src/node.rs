@@ -10,10 +10,11 @@ use rand_core::CryptoRng;
 use crate::id::{Key, NodeId};
 use crate::lookup::{Lookup, LookupConfig};
 use crate::peer::{Address, Peer};
-use crate::record::Record;
+use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
 use crate::rtt::Patience;
-use crate::store::Store;
+use crate::signatures::Validity;
+use crate::store::{Shelf, Store, Stored, unshelve};
 use crate::table::{Entry, Snapshot, Table};
 use crate::wire::{Body, Challenge, Cookie, Endpoint, MAX_DATAGRAM_LEN, Message, Role, Transaction};
 
@@ -156,6 +157,24 @@ impl Node {
         Ok(self.start(now, wall, key, Kind::Put(Put::new(record, Origin::Command))))
     }
 
+    /// Puts a record where the record with this sequence stands, or none. Each node compares by itself: those that have
+    /// another refuse it ([`Rejection::Changed`]), and [`PutDone::newer`] or [`PutDone::fork`] shows what they have.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub fn put_replacing(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        record: Record,
+        replaces: u64,
+    ) -> Result<OperationId, Busy> {
+        self.check_operations()?;
+        let (key, put) = (*record.key(), Put::new(record, Origin::Command));
+        Ok(self.start(now, wall, key, Kind::Put(Put { replaces: Some(replaces), ..put })))
+    }
+
     /// Asks the network for the record at a key. [`Event::GetDone`] follows. What this node stores itself counts too.
     ///
     /// # Errors
@@ -189,6 +208,35 @@ impl Node {
         self.table.restore(snapshot);
         self.upkeep.expect_hearsay();
         self.start_upkeep(now, wall);
+    }
+
+    /// Writes to the shelf which records came and went since the last time ([`Store::write_to`]).
+    ///
+    /// # Errors
+    ///
+    /// Those of the shelf.
+    pub fn write_to<S: Shelf>(&mut self, shelf: &mut S) -> Result<usize, S::Error> {
+        self.store.write_to(shelf)
+    }
+
+    /// Takes back what a [`Shelf`] has kept: verifies the record as any other, and holds it again for whoever brought it.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Malformed`] for octets that no shelf was given, and those of [`Store::put_from`] and of
+    /// [`UnverifiedRecord::verify`](crate::UnverifiedRecord::verify). What is refused may be removed from the shelf.
+    pub fn restore_record(&mut self, now: Instant, wall: Timestamp, octets: &[u8]) -> Result<Stored, Rejection> {
+        let (octets, source) = unshelve(octets).ok_or(Rejection::Malformed)?;
+        let record = UnverifiedRecord::parse(&octets).map_err(|error| Rejection::from(&error))?;
+        let validity = if record.is_signed(self.config.signatures) { Validity::Valid } else { Validity::Invalid };
+        let record = record.verify_given(validity, wall).map_err(|error| Rejection::from(&error))?;
+        let key = *record.key();
+        let stored = self.store.put_by(wall, record, source, None)?;
+        self.store.note_shelved(key);
+        // After a while away its neighbours are others.
+        let soon = self.secrets.about(self.config.liveness_interval);
+        self.upkeep.replicate_at(key, now.saturating_add(soon));
+        Ok(stored)
     }
 
     /// Takes in a datagram. An IPv4-mapped IPv6 address counts as the IPv4 address that it means, and that is where

@@ -83,6 +83,16 @@ impl From<Address> for SocketAddr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Subnet(u128);
 
+impl Subnet {
+    pub(crate) fn to_octets(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    pub(crate) fn from_octets(octets: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(octets))
+    }
+}
+
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {

@@ -31,11 +31,13 @@ record! {
         10 => Full,
         /// The write token was not made by this node for this address, node and key within the last ten minutes.
         11 => Token,
+        /// The record that it should replace is not the one that is stored.
+        12 => Changed,
     }
 }
 
 impl Rejection {
-    const COUNT: usize = 12;
+    const COUNT: usize = 13;
 }
 
 impl From<&RecordError> for Rejection {

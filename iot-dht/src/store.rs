@@ -8,12 +8,16 @@ use crate::id::{Key, NodeId};
 use crate::peer::{Address, Subnet};
 use crate::record::Record;
 use crate::rejection::Rejection;
+use crate::store::shelf::Shelving;
 
 mod config;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
 pub use crate::store::config::StoreConfig;
+pub use crate::store::shelf::Shelf;
+pub(crate) use crate::store::shelf::unshelve;
 
 /// The records that a node keeps for others.
 ///
@@ -37,6 +41,7 @@ pub struct Store {
     owners: BTreeMap<DeviceId, Usage>,
     sources: BTreeMap<Source, Usage>,
     octets: usize,
+    shelving: Shelving,
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ struct Held {
 }
 
 /// The subnet that brought a record; none, if this node's own user did.
-type Source = Option<Subnet>;
+pub(crate) type Source = Option<Subnet>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Usage {
@@ -69,7 +74,16 @@ impl Store {
     /// An empty store of the node with this identifier.
     pub fn new(own: NodeId, config: StoreConfig) -> Self {
         let (records, expiries) = (BTreeMap::new(), BTreeSet::new());
-        Self { own, config, records, expiries, owners: BTreeMap::new(), sources: BTreeMap::new(), octets: 0 }
+        Self {
+            own,
+            config,
+            records,
+            expiries,
+            owners: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            octets: 0,
+            shelving: Shelving::default(),
+        }
     }
 
     /// Keeps a record of this node's own user, who counts as one subnet that has no quota.
@@ -79,7 +93,7 @@ impl Store {
     /// [`Rejection::Superseded`], [`Rejection::Conflict`], [`Rejection::Quota`], [`Rejection::Full`], or
     /// [`Rejection::Expired`] when the record has expired since it was verified.
     pub fn put(&mut self, now: Timestamp, record: Record) -> Result<Stored, Rejection> {
-        self.put_by(now, record, None)
+        self.put_by(now, record, None, None)
     }
 
     /// Keeps a record that came from this address.
@@ -88,10 +102,32 @@ impl Store {
     ///
     /// Those of [`put`](Self::put).
     pub fn put_from(&mut self, now: Timestamp, record: Record, from: SocketAddr) -> Result<Stored, Rejection> {
-        self.put_by(now, record, Some(Address::from(from).subnet()))
+        self.put_by(now, record, Some(Address::from(from).subnet()), None)
     }
 
-    fn put_by(&mut self, now: Timestamp, record: Record, source: Source) -> Result<Stored, Rejection> {
+    /// Keeps a record of this node's own user, or of this address, if the record that is there has this sequence, or none
+    /// is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Changed`], and those of [`put`](Self::put).
+    pub fn replace(
+        &mut self,
+        now: Timestamp,
+        record: Record,
+        from: Option<SocketAddr>,
+        replaces: u64,
+    ) -> Result<Stored, Rejection> {
+        self.put_by(now, record, from.map(|from| Address::from(from).subnet()), Some(replaces))
+    }
+
+    pub(crate) fn put_by(
+        &mut self,
+        now: Timestamp,
+        record: Record,
+        source: Source,
+        replaces: Option<u64>,
+    ) -> Result<Stored, Rejection> {
         if record.expires() <= now {
             return Err(Rejection::Expired);
         }
@@ -99,6 +135,11 @@ impl Store {
         let known = self.get(now, &key);
         let outcome = match known {
             None => Stored::New,
+            // What comes a second time was stored, and its answer lost.
+            Some(known) if known.as_bytes() == record.as_bytes() => return Ok(Stored::Same),
+            Some(known) if replaces.is_some_and(|sequence| known.sequence() != sequence) => {
+                return Err(Rejection::Changed);
+            }
             Some(known) if known.sequence() > record.sequence() => return Err(Rejection::Superseded),
             Some(known) if known.sequence() < record.sequence() => Stored::Replaced,
             Some(known) if known.value() == record.value() && known.expires() == record.expires() => {
@@ -120,6 +161,7 @@ impl Store {
         let len = record.as_bytes().len();
         self.expiries.remove(&(record.expires(), *key));
         self.octets -= len;
+        self.shelving.note_removed(key);
         release(&mut self.owners, record.owner(), len);
         release(&mut self.sources, &source, len);
         Some(record)
@@ -211,6 +253,7 @@ impl Store {
         self.owners.entry(*record.owner()).or_default().add(len);
         self.sources.entry(source).or_default().add(len);
         self.octets += len;
+        self.shelving.note_kept(*record.key());
         self.expiries.insert((record.expires(), *record.key()));
         self.records.insert(*record.key(), Held { record, source });
     }

@@ -126,7 +126,7 @@ record! {
         /// Answers that the record is stored.
         7 => Stored(Empty),
         /// Answers that the record is not stored.
-        8 => Refused(Refused),
+        8 => Refused(Refused<'b>),
         /// Answers that the answer is too long for an address that has not shown a cookie: to be asked again with this one.
         9 => Retry(Empty),
     }
@@ -207,15 +207,19 @@ record! {
         0 => pub token: Token,
         /// The signed octets.
         1 => pub record: &'b [u8],
+        /// Which sequence it replaces: a receiver that has another refuses it.
+        2 => pub replaces: Option<u64>,
     }
 }
 
 record! {
     /// Says why a record is not stored.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Refused {
+    pub struct Refused<'b> {
         /// Why.
         0 => pub reason: Rejection,
+        /// The record that is stored in its place, if that is why.
+        1 => pub record: Option<&'b [u8]>,
     }
 }
 
@@ -301,7 +305,7 @@ fn signature_ends(datagram: &[u8], mut found: impl FnMut(usize)) -> Result<(), D
                 cursor.array()?;
                 let record_key = match cursor.unsigned()? {
                     5 => Some(0),
-                    6 => Some(1),
+                    6 | 8 => Some(1),
                     _ => None,
                 };
                 for _ in 0..cursor.map()? {

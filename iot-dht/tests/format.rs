@@ -39,9 +39,9 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
         ("nodes", Body::Nodes(Nodes { token, nodes: List(nodes) })),
         ("get", Body::Get(Get { key: point, near: None })),
         ("value", Body::Value(Value { record: record.as_bytes(), nodes: None })),
-        ("put", Body::Put(Put { token, record: record.as_bytes() })),
+        ("put", Body::Put(Put { token, record: record.as_bytes(), replaces: Some(4) })),
         ("stored", Body::Stored(Empty {})),
-        ("refused", Body::Refused(Refused { reason: Rejection::Superseded })),
+        ("refused", Body::Refused(Refused { reason: Rejection::Changed, record: Some(record.as_bytes()) })),
         ("retry", Body::Retry(Empty {})),
     ];
     for (name, body) in bodies {

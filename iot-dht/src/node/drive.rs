@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -27,7 +28,8 @@ pub(super) enum Answer {
     /// A record, and nodes beside it.
     Record(Result<Record, Rejection>, Vec<Peer<32>>),
     Stored,
-    Refused(Rejection),
+    /// And what is stored in its place.
+    Refused(Rejection, Option<Record>),
     None,
 }
 
@@ -140,7 +142,10 @@ impl Node {
                 value.nodes.map_or(Vec::new(), |nodes| nodes.0),
             ),
             Body::Stored(_) => Answer::Stored,
-            Body::Refused(refused) => Answer::Refused(refused.reason),
+            Body::Refused(refused) => {
+                let stored = refused.record.and_then(|octets| self.stored_instead(wall, &request, octets, verdict));
+                Answer::Refused(refused.reason, stored)
+            }
             Body::Pong(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) | Body::Put(_) | Body::Retry(_) => {
                 Answer::None
             }
@@ -247,19 +252,20 @@ impl Node {
                 for (peer, address) in peers {
                     let token = put.tokens.iter().find(|(of, _)| *of == peer).map(|(_, token)| *token);
                     match (address, token) {
-                        (None, _) => match self.store.put(wall, put.record.clone()) {
+                        (None, _) => match self.store.put_by(wall, put.record.clone(), None, put.replaces) {
                             Ok(_) => {
                                 put.stored += 1;
                                 let interval = self.secrets.about(self.config.replication_interval);
                                 self.upkeep.replicate_at(*put.record.key(), now.saturating_add(interval));
                             }
                             Err(reason) => {
-                                put.refused += 1;
-                                put.reason = Some(reason);
+                                let stored = self.store.get(wall, put.record.key()).cloned();
+                                put.refuse(reason, stored);
                             }
                         },
                         (Some(address), Some(token)) => {
-                            let body = Body::Put(wire::Put { token, record: put.record.as_bytes() });
+                            let body =
+                                Body::Put(wire::Put { token, record: put.record.as_bytes(), replaces: put.replaces });
                             // It has proved who it is when it gave the token.
                             let (standing, cookie) = (Standing::Proven, None);
                             let recipient = Recipient { address, id: Some(peer), standing, cookie };
@@ -303,12 +309,20 @@ impl Node {
         result
     }
 
-    /// Where the record belongs that a request asks for, if it asks for one.
+    /// What a node says it has instead of a record that it refuses, if that is what it claims.
+    fn stored_instead(&self, wall: Timestamp, request: &Request, octets: &[u8], verdict: Verdict) -> Option<Record> {
+        let key = self.key_asked_for(request)?;
+        let record = UnverifiedRecord::parse(octets).ok().filter(|record| record.check_key(&key).is_ok())?;
+        record.verify_given(verdict.record, wall).ok()
+    }
+
+    /// Where the record belongs that a request is about, if it is about one.
     pub(super) fn key_asked_for(&self, request: &Request) -> Option<Key> {
         let (Purpose::Search(id, _) | Purpose::Final(id)) = request.purpose else { return None };
         match &self.operations.get(&id)?.kind {
             Kind::Get(get) => Some(get.key),
-            Kind::Put(_) | Kind::Join | Kind::Refresh | Kind::Find => None,
+            Kind::Put(put) => Some(*put.record.key()),
+            Kind::Join | Kind::Refresh | Kind::Find => None,
         }
     }
 
@@ -364,6 +378,8 @@ impl Node {
                     asked: put.asked,
                     requests: searched + put.asked,
                     reason: put.reason,
+                    newer: put.newer.map(Box::new),
+                    fork: put.fork.map(Box::new),
                 }));
             }
             Kind::Get(get) => {
@@ -405,6 +421,7 @@ impl Node {
             agreed,
             superseded,
             conflicting,
+            fork: get.fork.map(Box::new),
         }
     }
 }
@@ -477,10 +494,7 @@ fn conclude(operation: &mut Operation, from: SocketAddr, answer: Answer) {
     }
     match (answer, &mut operation.kind) {
         (Answer::Stored, Kind::Put(put)) => put.stored += 1,
-        (Answer::Refused(reason), Kind::Put(put)) => {
-            put.refused += 1;
-            put.reason = Some(reason);
-        }
+        (Answer::Refused(reason, stored), Kind::Put(put)) => put.refuse(reason, stored),
         (Answer::Nodes(_), Kind::Get(get)) => get.answered += 1,
         (Answer::Record(Ok(record), _), Kind::Get(get)) => {
             get.answered += 1;

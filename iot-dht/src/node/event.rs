@@ -1,6 +1,8 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::fork::Fork;
 use crate::id::Key;
 use crate::lookup::Summary;
 use crate::peer::Peer;
@@ -82,6 +84,10 @@ pub struct PutDone {
     pub requests: usize,
     /// Why the last node that refused did so.
     pub reason: Option<Rejection>,
+    /// The newest record that a node which refused has in its place.
+    pub newer: Option<Box<Record>>,
+    /// A record with the same sequence and another value, and this one.
+    pub fork: Option<Box<Fork>>,
 }
 
 /// The result of a get.
@@ -107,6 +113,8 @@ pub struct GetDone {
     pub superseded: usize,
     /// Answers with a valid record of the best sequence and another value: the owner signed one number twice.
     pub conflicting: usize,
+    /// The record, and the first of those.
+    pub fork: Option<Box<Fork>>,
 }
 
 /// A record that was refused, and who brought it.

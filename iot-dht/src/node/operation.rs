@@ -2,6 +2,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::fork::Fork;
 use crate::id::{Key, NodeId};
 use crate::lookup::Lookup;
 use crate::node::event::GetMode;
@@ -54,12 +55,17 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct Put {
     pub(super) record: Record,
+    /// Which sequence it may replace, if not any.
+    pub(super) replaces: Option<u64>,
     pub(super) origin: Origin,
     pub(super) tokens: Vec<(NodeId, Token)>,
     pub(super) asked: usize,
     pub(super) stored: usize,
     pub(super) refused: usize,
     pub(super) reason: Option<Rejection>,
+    /// The newest record that a node has in its place.
+    pub(super) newer: Option<Record>,
+    pub(super) fork: Option<Fork>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +73,7 @@ pub(super) struct Get {
     pub(super) key: Key,
     pub(super) mode: GetMode,
     pub(super) best: Option<Record>,
+    pub(super) fork: Option<Fork>,
     /// Who brought a valid record, and what told it apart.
     pub(super) copies: Vec<Copy>,
     pub(super) asked: usize,
@@ -131,13 +138,28 @@ impl Operation {
 
 impl Put {
     pub(super) fn new(record: Record, origin: Origin) -> Self {
-        Self { record, origin, tokens: Vec::new(), asked: 0, stored: 0, refused: 0, reason: None }
+        let (tokens, replaces, reason, newer, fork) = (Vec::new(), None, None, None, None);
+        Self { record, replaces, origin, tokens, asked: 0, stored: 0, refused: 0, reason, newer, fork }
+    }
+
+    /// A node does not store it, and has this in its place.
+    pub(super) fn refuse(&mut self, reason: Rejection, stored: Option<Record>) {
+        self.refused += 1;
+        self.reason = Some(reason);
+        let Some(stored) = stored else { return };
+        if self.fork.is_none() {
+            self.fork = Fork::of(&self.record, &stored);
+        }
+        let newest = self.newer.as_ref().unwrap_or(&self.record);
+        if newest.sequence() < stored.sequence() {
+            self.newer = Some(stored);
+        }
     }
 }
 
 impl Get {
     pub(super) fn new(key: Key, mode: GetMode) -> Self {
-        Self { key, mode, best: None, copies: Vec::new(), asked: 0, answered: 0, rejected: 0 }
+        Self { key, mode, best: None, fork: None, copies: Vec::new(), asked: 0, answered: 0, rejected: 0 }
     }
 
     /// Whether the first record that matches ends it.
@@ -157,8 +179,15 @@ impl Get {
             return;
         }
         self.copies.push(Copy { from, sequence: record.sequence(), value_hash: record.value_hash() });
-        if self.best.as_ref().is_none_or(|best| best.sequence() < record.sequence()) {
-            self.best = Some(record);
+        match &self.best {
+            Some(best) if best.sequence() >= record.sequence() => {
+                self.fork = self.fork.take().or_else(|| Fork::of(best, &record));
+            }
+            _ => {
+                self.best = Some(record);
+                // What lies behind it no longer counts.
+                self.fork = None;
+            }
         }
     }
 }

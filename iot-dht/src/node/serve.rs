@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::node::event::Side;
 use crate::node::secrets::Age;
 use crate::node::verification::{Arrival, Verdict};
-use crate::peer::Peer;
+use crate::peer::{Address, Peer};
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
 use crate::table::Entry;
@@ -55,7 +55,7 @@ impl Node {
             // The token is checked before the signature, because it costs a hundredth.
             if let Err((key, reason)) = self.check_put(now, from, &message.sender, put) {
                 let asker = self.asker(now, from, message, arrival.len);
-                return self.refuse(&asker, message, key, reason);
+                return self.refuse(wall, &asker, message, key, reason);
             }
             return self.verify(now, wall, arrival, None);
         }
@@ -78,7 +78,7 @@ impl Node {
             },
             Body::Put(put) => match self.store_for(now, wall, from, put, verdict) {
                 Ok(()) => self.answer(&asker, &message, Body::Stored(Empty {})),
-                Err((key, reason)) => return self.refuse(&asker, &message, key, reason),
+                Err((key, reason)) => return self.refuse(wall, &asker, &message, key, reason),
             },
             Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) | Body::Retry(_) => {
                 return;
@@ -234,20 +234,21 @@ impl Node {
         let record = UnverifiedRecord::parse(put.record).map_err(refused)?;
         let key = *record.key();
         let record = record.verify_given(verdict.record, wall).map_err(|error| (Some(key), Rejection::from(&error)))?;
-        let stored = if self.config.table.limits_subnets() {
-            self.store.put_from(wall, record, from)
-        } else {
-            self.store.put(wall, record)
-        };
+        let source = self.config.table.limits_subnets().then(|| Address::from(from).subnet());
+        let stored = self.store.put_by(wall, record, source, put.replaces);
         stored.map_err(|reason| (Some(key), reason))?;
         let interval = self.secrets.about(self.config.replication_interval);
         self.upkeep.replicate_at(key, now.saturating_add(interval));
         Ok(())
     }
 
-    fn refuse(&mut self, asker: &Asker, message: &Message<'_>, key: Option<Key>, reason: Rejection) {
+    /// Says why a record is not stored, and what is in its place.
+    fn refuse(&mut self, wall: Timestamp, asker: &Asker, message: &Message<'_>, key: Option<Key>, reason: Rejection) {
         self.reject(asker.from, key, Side::Store, reason);
-        let datagram = self.answer(asker, message, Body::Refused(Refused { reason }));
+        let has_other = matches!(reason, Rejection::Superseded | Rejection::Conflict | Rejection::Changed);
+        let stored = key.filter(|_| has_other).and_then(|key| self.store.get(wall, &key));
+        let record = stored.map(Record::as_bytes);
+        let datagram = self.answer(asker, message, Body::Refused(Refused { reason, record }));
         self.stats.served += 1;
         self.transmit(asker.from, datagram);
     }

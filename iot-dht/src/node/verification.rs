@@ -169,6 +169,7 @@ impl Node {
         let octets = match &message.body {
             Body::Value(value) => Some(value.record),
             Body::Put(put) => Some(put.record),
+            Body::Refused(refused) => refused.record,
             _ => None,
         };
         let wanted = |octets: &&[u8]| {

@@ -94,6 +94,7 @@ pub struct Happening {
 /// What happened at a host.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "nearly all that happens is told, and is taken at once")]
 pub enum What {
     /// An action has started this operation, whose result follows.
     Started(ActionId, OperationId),

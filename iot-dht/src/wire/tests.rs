@@ -21,9 +21,11 @@ fn bodies() -> Vec<Body<'static>> {
         Body::Nodes(Nodes { token: [4; 16], nodes: peers(2, "10.0.0.1:4000") }),
         Body::Get(Get { key: id, near: None }),
         Body::Value(Value { record: b"record", nodes: None }),
-        Body::Put(Put { token: [4; 16], record: b"record" }),
+        Body::Put(Put { token: [4; 16], record: b"record", replaces: None }),
+        Body::Put(Put { token: [4; 16], record: b"record", replaces: Some(7) }),
         Body::Stored(Empty {}),
-        Body::Refused(Refused { reason: Rejection::Superseded }),
+        Body::Refused(Refused { reason: Rejection::Superseded, record: None }),
+        Body::Refused(Refused { reason: Rejection::Changed, record: Some(b"record") }),
         Body::Retry(Empty {}),
     ]
 }
@@ -98,7 +100,7 @@ fn the_longest_record_fits_a_datagram_with_a_cookie() {
     let body = Body::Value(Value { record: &[7; crate::Record::MAX_LEN], nodes: None });
     let largest = Message { overlay: u64::MAX, cookie: Some([5; 8]), ..message(body) };
     assert!(largest.encode().len() <= MAX_DATAGRAM_LEN);
-    let body = Body::Put(Put { token: [4; 16], record: &[7; crate::Record::MAX_LEN] });
+    let body = Body::Put(Put { token: [4; 16], record: &[7; crate::Record::MAX_LEN], replaces: None });
     assert!(Message { overlay: u64::MAX, ..message(body) }.encode().len() <= MAX_DATAGRAM_LEN);
 }
 
@@ -109,7 +111,8 @@ fn signatures_are_left_out_and_nothing_else() {
     let proof = Proof { key: &[7; 32], signature: [8; 64], seen: Endpoint("10.0.0.1:4000".parse().unwrap()) };
     for body in [
         Body::Value(Value { record: &record, nodes: Some(peers(2, "10.0.0.1:4000")) }),
-        Body::Put(Put { token: [1; 16], record: &record }),
+        Body::Put(Put { token: [1; 16], record: &record, replaces: Some(1) }),
+        Body::Refused(Refused { reason: Rejection::Conflict, record: Some(&record) }),
         Body::Pong(Empty {}),
     ] {
         let signatures = if body == Body::Pong(Empty {}) { 1 } else { 2 };

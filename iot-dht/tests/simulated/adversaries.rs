@@ -150,7 +150,7 @@ fn nodes_do_not_store_what_they_would_not_believe() {
     let sender = NodeId::from_bytes([9; 32]);
     let from = SocketAddr::from(([127, 0, 0, 1], 9));
     let put = |token, record: &[u8]| {
-        let body = Body::Put(iot_dht::wire::Put { token, record });
+        let body = Body::Put(iot_dht::wire::Put { token, record, replaces: None });
         Message::new(0, [1; 8], sender, Role::Client, body).encode()
     };
     let victim = all[4];

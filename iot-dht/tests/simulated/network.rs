@@ -181,6 +181,16 @@ impl Network {
         })
     }
 
+    pub fn put_replacing(&mut self, address: SocketAddr, record: Record, replaces: u64) -> PutDone {
+        let (now, wall) = (self.now, self.wall());
+        let operation = self.member(address).node.put_replacing(now, wall, record, replaces).expect("not busy");
+        self.pump(address);
+        self.wait(address, |event| match event {
+            Event::PutDone(done) if done.operation == operation => Some(done.clone()),
+            _ => None,
+        })
+    }
+
     pub fn get(&mut self, address: SocketAddr, key: Key, mode: GetMode) -> GetDone {
         let (now, wall) = (self.now, self.wall());
         let operation = self.member(address).node.get(now, wall, key, mode).expect("not busy");

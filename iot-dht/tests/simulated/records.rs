@@ -1,12 +1,16 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use iot_crypto::SigningKey;
 use iot_dht::wire::{Body, Empty, Role, Value};
-use iot_dht::{Busy, Event, GetMode, Record, Rejection};
+use iot_dht::{Busy, Event, Fork, GetMode, Key, Node, Record, Rejection, Shelf, Stored};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use crate::adversaries::answer;
 use crate::network::{Network, REPLICAS, test_config};
 
-fn record(network: &mut Network, sequence: u64, value: &[u8], owner: &iot_crypto::SigningKey) -> Record {
+fn record(network: &mut Network, sequence: u64, value: &[u8], owner: &SigningKey) -> Record {
     let expires = network.wall().saturating_add(Duration::from_secs(3600));
     Record::sign(owner, b"name", sequence, expires, value).unwrap()
 }
@@ -179,4 +183,107 @@ fn nothing_outlives_its_expiry() {
     assert!(network.get(all[20], *record.key(), GetMode::Newest).record.is_none());
     network.run_for(Duration::from_secs(5));
     assert!(network.nodes().all(|(_, node)| node.store().is_empty()), "no replication extends it");
+}
+
+/// Two writers who both read sequence 1: the second learns what the first wrote.
+#[test]
+fn a_record_is_replaced_only_where_it_is_the_one_that_was_read() {
+    let (mut network, all) = Network::joined(61, 40);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let version = |sequence, value: &[u8]| Record::sign(&owner, b"r", sequence, expires, value).unwrap();
+    assert_eq!(network.put_replacing(all[0], version(1, b"one"), 0).stored, REPLICAS, "none is there");
+    let done = network.put_replacing(all[1], version(2, b"two"), 1);
+    assert_eq!((done.stored, done.refused, done.newer, done.fork), (REPLICAS, 0, None, None));
+    let late = network.put_replacing(all[2], version(3, b"three"), 1);
+    assert_eq!((late.stored, late.refused, late.reason), (0, REPLICAS, Some(Rejection::Changed)));
+    assert_eq!((late.newer, late.fork), (None, None), "what is there is no newer than what was put");
+    let old = network.put(all[3], version(1, b"one"));
+    assert_eq!((old.reason, old.newer.as_deref()), (Some(Rejection::Superseded), Some(&version(2, b"two"))));
+    let again = network.put_replacing(all[1], version(2, b"two"), 1);
+    assert_eq!(again.stored, REPLICAS, "what is stored already is no other");
+}
+
+#[test]
+fn a_sequence_that_was_signed_twice_comes_back_as_a_fork() {
+    let (mut network, all) = Network::joined(62, 40);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let sign = |value: &[u8]| Record::sign(&owner, b"r", 5, expires, value).unwrap();
+    let (one, other) = (sign(b"one"), sign(b"other"));
+    network.put(all[0], one.clone());
+    let done = network.put(all[1], other.clone());
+    assert_eq!((done.stored, done.reason), (0, Some(Rejection::Conflict)));
+    assert_eq!(done.fork.as_deref(), Some(&Fork { believed: other.clone(), other: one.clone() }));
+
+    // One of the holders has the other.
+    let closest = network.truly_closest(one.key(), 1)[0];
+    let holder = network.nodes().find(|(_, node)| *node.id() == closest).unwrap().0;
+    let octets = other.as_bytes().to_vec();
+    network.corrupt(
+        holder,
+        Box::new(move |question, me| {
+            let Body::Get(_) = question.body else { return None };
+            Some(answer(question, me, Body::Value(Value { record: &octets, nodes: None })))
+        }),
+    );
+    let reader = all.iter().copied().find(|address| *address != holder).unwrap();
+    let got = network.get(reader, *one.key(), GetMode::Newest);
+    let fork = got.fork.unwrap();
+    assert!(
+        fork.believed != fork.other && [&fork.believed, &fork.other].into_iter().all(|it| [&one, &other].contains(&it))
+    );
+    assert_eq!(got.record.as_ref(), Some(&fork.believed));
+}
+
+#[derive(Default)]
+struct Folder(BTreeMap<Key, Vec<u8>>);
+
+impl Shelf for Folder {
+    type Error = std::convert::Infallible;
+
+    fn keep(&mut self, key: &Key, octets: &[u8]) -> Result<(), Self::Error> {
+        self.0.insert(*key, octets.to_vec());
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &Key) -> Result<(), Self::Error> {
+        self.0.remove(key);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_node_that_starts_again_holds_its_records_and_believes_no_others() {
+    let (mut network, all) = Network::joined(63, 20);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    for n in 0..30_u8 {
+        network.put(all[0], Record::sign(&owner, &[n], 1, expires, b"value").unwrap());
+    }
+    let (mut folder, now, wall) = (Folder::default(), network.now, network.wall());
+    let before = &mut network.member(all[3]).node;
+    assert_eq!(before.write_to(&mut folder), Ok(before.store().len()));
+    assert!(folder.0.len() > 5, "{}", folder.0.len());
+    assert_eq!(before.write_to(&mut folder), Ok(0), "nothing has changed");
+    let records: Vec<_> = before.store().records().cloned().collect();
+
+    let again = || Node::new(test_config(), SigningKey::from_seed(&[9; 32]), now, &mut ChaCha20Rng::seed_from_u64(1));
+    let mut node = again();
+    for octets in folder.0.values() {
+        assert_eq!(node.restore_record(now, wall, octets), Ok(Stored::New));
+        let mut damaged = octets.clone();
+        damaged[octets.len() / 2] ^= 1;
+        assert!(again().restore_record(now, wall, &damaged).is_err());
+        let late = wall.saturating_add(Duration::from_secs(4000));
+        assert_eq!(again().restore_record(now, late, octets), Err(Rejection::Expired));
+    }
+    assert!(node.store().records().eq(&records));
+    // What was read is not written again, and what has expired leaves the folder.
+    assert_eq!(node.write_to(&mut folder), Ok(0));
+    let late = wall.saturating_add(Duration::from_secs(4000));
+    node.handle_timeout(now.saturating_add(Duration::from_secs(4000)), late);
+    assert!(node.store().is_empty());
+    assert_eq!(node.write_to(&mut folder), Ok(records.len()));
+    assert!(folder.0.is_empty());
 }

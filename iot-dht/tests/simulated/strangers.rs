@@ -46,8 +46,8 @@ fn an_address_that_was_made_up_gets_at_most_three_times_as_much() {
         Body::Get(Get { key: point, near: None }),
         Body::Get(Get { key: point, near: Some(point) }),
         Body::Get(Get { key: Id::from_bytes([3; 32]), near: None }),
-        Body::Put(Put { token: [0; 16], record: record.as_bytes() }),
-        Body::Put(Put { token: [0; 16], record: b"" }),
+        Body::Put(Put { token: [0; 16], record: record.as_bytes(), replaces: None }),
+        Body::Put(Put { token: [0; 16], record: b"", replaces: None }),
         Body::Pong(Empty {}),
     ];
     let mut port = 30_000;

@@ -71,8 +71,13 @@ impl Client {
         Ok(client)
     }
 
-    pub async fn put(&mut self, record: Record) -> Result<PutDone, Failure> {
-        let operation = self.call(move |node, now, wall| node.put(now, wall, record)).await?.map_err(busy)?;
+    /// Puts a record; where the record with this sequence stands, if one is named.
+    pub async fn put(&mut self, record: Record, replaces: Option<u64>) -> Result<PutDone, Failure> {
+        let start = move |node: &mut Node, now, wall| match replaces {
+            Some(sequence) => node.put_replacing(now, wall, record, sequence),
+            None => node.put(now, wall, record),
+        };
+        let operation = self.call(start).await?.map_err(busy)?;
         self.wait(LONGEST, |event| match event {
             Event::PutDone(done) if done.operation == operation => Some(done),
             _ => None,
@@ -192,6 +197,7 @@ pub fn words(reason: Rejection) -> &'static str {
         Rejection::Quota => "its owner has too many",
         Rejection::Full => "the store is full",
         Rejection::Token => "the token is not good any more",
+        Rejection::Changed => "another record is there than the one to replace",
         _ => "for a reason that this tool does not know",
     }
 }

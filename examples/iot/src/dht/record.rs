@@ -15,7 +15,7 @@ const DAYS: u64 = 7;
 
 /// `iot dht put`.
 pub fn put(parser: Parser) -> Result<(), Failure> {
-    let valued = [&client::OPTIONS[..], &["key", "password", "name", "days", "sequence"]].concat();
+    let valued = [&client::OPTIONS[..], &["key", "password", "name", "days", "sequence", "replaces"]].concat();
     let options = Options::parse(parser, &valued, &[], &["FILE"])?;
     let key = client::signing(&options)?;
     let value = source::read(options.file(0))?;
@@ -23,15 +23,22 @@ pub fn put(parser: Parser) -> Result<(), Failure> {
     let now = client::wall();
     // Without another word, the later of two records is the newer.
     let sequence = options.number("sequence")?.unwrap_or(now.as_secs());
+    let replaces = options.number("replaces")?;
     let name = name(&options)?;
     let record = Record::sign(&key, name.as_bytes(), sequence, now.saturating_add(life), &value)
         .map_err(|error| refused(options.file(0), &error))?;
     client::block_on(async {
         let key = *record.key();
-        let done = Client::join(&options).await?.put(record).await?;
+        let done = Client::join(&options).await?.put(record, replaces).await?;
         println!("key       {key}");
         println!("sequence  {sequence}");
         println!("stored by {} of {} nodes", done.stored, done.asked);
+        if let Some(newer) = &done.newer {
+            println!("newer     sequence {} is there", newer.sequence());
+        }
+        if done.fork.is_some() {
+            println!("fork      another value with this sequence is there: its owner signed one number twice");
+        }
         match done.reason {
             _ if done.stored > 0 => Ok(()),
             Some(reason) => Err(Failure::Input(format!("no node stores it: {}", client::words(reason)))),

@@ -79,7 +79,7 @@ impl<'o> Outlet<'o> {
         let waiting: Vec<Record> = self.publisher.outbox().cloned().collect();
         for record in waiting {
             let (key, sequence) = (*record.key(), record.sequence());
-            let done = client.put(record).await?;
+            let done = client.put(record, None).await?;
             if done.stored == 0 {
                 let words = done.reason.map_or("none answered", client::words);
                 return Err(Failure::Input(format!(
