@@ -32,7 +32,10 @@
 //! # Sinks that cannot be asked
 //!
 //! After a [`ResumePoint::Blind`] the mirror goes on where the cursor is, and repeats what was under way. The receiver
-//! behind the sink tells by position what it has, and drops repetitions: `iot_core::Tracker` does that.
+//! behind the sink tells by position what it has, and drops repetitions: `iot_core::Tracker` does that. A sink that sends
+//! the [place](Forwarded::place) of each entry along lets it see what is missing, too, and covers entries that have no
+//! position of their own. What the receiver has not acknowledged is sent again when nothing new was heard for as long as
+//! [`answer_within`](MirrorConfig::answer_within) says.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

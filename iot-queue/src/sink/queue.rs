@@ -11,7 +11,7 @@ use crate::checksum::crc32c;
 use crate::error::{AppendError, CommitError, ReserveError};
 use crate::gap::{GapItem, GapNotice};
 use crate::message::{Entry, Message, MessageId};
-use crate::offset::{Epoch, Offset};
+use crate::offset::{Epoch, GapCause, Offset};
 use crate::queue::Queue;
 use crate::storage::Storage;
 
@@ -36,10 +36,20 @@ pub struct Intake {
     turn: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Feed {
     next: Offset,
     turn: u64,
+    /// What is there although something before it is not, from the first places up to the second: a power cut tore a
+    /// write.
+    ahead: BTreeMap<Offset, Offset>,
+}
+
+impl Feed {
+    /// Whether these places are there, ahead of others.
+    fn has(&self, from: Offset, until: Offset) -> bool {
+        self.ahead.range(..=from).next_back().is_some_and(|(_, &end)| until <= end)
+    }
 }
 
 /// What became of entries.
@@ -66,15 +76,24 @@ impl Intake {
     }
 
     /// Learns from `queue` where the logs go on whose messages it still stores: to be called once it was opened. Reads
-    /// all of it.
+    /// all of it. Where a power cut tore a write in the middle, a log goes on at what is missing there, and what is there
+    /// behind that is not taken twice: such messages, and no others, come out of their order.
     ///
     /// # Errors
     /// When the storage cannot be read.
     pub fn recover<S: Storage>(&mut self, queue: &Queue<S>) -> Result<(), ReserveError> {
+        let mut is_torn = false;
         for entry in queue.entries_from(queue.oldest()) {
-            if let Entry::Message(message) = entry? {
-                if let Some((feed, offset)) = message.id.as_ref().and_then(place_of) {
-                    self.remember(feed, offset.next());
+            match entry? {
+                // What was lost there no sync had covered, so that nobody was told that it had arrived.
+                Entry::Gap(gap) => is_torn |= gap.cause == GapCause::Uncertain,
+                Entry::Message(message) => {
+                    let Some((feed, last)) = message.id.as_ref().and_then(place_of) else { continue };
+                    let from = message.gap_notice().map_or(last, |notice| notice.gap.from);
+                    match self.feeds.get_mut(feed.as_bytes()) {
+                        Some(known) if is_torn && from > known.next => drop(known.ahead.insert(from, last.next())),
+                        _ => self.remember(feed, last.next()),
+                    }
                 }
             }
         }
@@ -98,7 +117,8 @@ impl Intake {
         origin: DeviceId,
         entries: &[Forwarded],
     ) -> Result<Taken, IntakeError> {
-        let mut next = self.feeds.get(feed.as_bytes()).map(|known| known.next);
+        let known = self.feeds.get(feed.as_bytes());
+        let mut next = known.map(|known| known.next);
         let mut taken = Taken::default();
         let mut new = Vec::new();
         for entry in entries {
@@ -112,6 +132,10 @@ impl Intake {
                 _ => {}
             }
             next = Some(until);
+            if known.is_some_and(|known| known.has(from, until)) {
+                taken.repeated += 1;
+                continue;
+            }
             let notice = match entry {
                 Forwarded::Message(_) => Vec::new(),
                 Forwarded::Gap(notice) => {
@@ -156,7 +180,10 @@ impl Intake {
 
     fn remember(&mut self, feed: Epoch, next: Offset) {
         self.turn += 1;
-        self.feeds.insert(*feed.as_bytes(), Feed { next, turn: self.turn });
+        let known =
+            self.feeds.entry(*feed.as_bytes()).or_insert_with(|| Feed { next, turn: 0, ahead: BTreeMap::new() });
+        (known.next, known.turn) = (next, self.turn);
+        known.ahead.retain(|_, until| *until > next);
         if self.feeds.len() > self.max_feeds {
             let silent = self.feeds.iter().min_by_key(|(_, feed)| feed.turn).map(|(&name, _)| name);
             silent.map(|name| self.feeds.remove(&name));
