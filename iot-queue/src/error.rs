@@ -32,6 +32,19 @@ pub enum OpenError {
         /// What the storage said.
         source: StorageError,
     },
+    /// The queue holds messages whose payloads are encrypted: open it with the cipher that knows their key, by
+    /// [`open_encrypted`](crate::Queue::open_encrypted). Nothing is lost.
+    #[error("message {offset} is encrypted, and there is no cipher")]
+    Encrypted {
+        /// The first such message that somebody needs.
+        offset: Offset,
+    },
+    /// The cipher does not open the messages that the queue holds: it has another key. Nothing is lost.
+    #[error("message {offset} is encrypted under another key")]
+    WrongKey {
+        /// A message that does not open, although it is stored as it was written.
+        offset: Offset,
+    },
     /// The medium failed.
     #[error("the storage of the queue failed")]
     Storage(#[from] StorageError),
@@ -75,6 +88,9 @@ pub enum AppendError {
     /// Nothing was dropped.
     #[error("the record of what is to be dropped could not be signed")]
     GapUnsigned,
+    /// The [`PayloadCipher`](crate::PayloadCipher) could not encrypt a payload, or made it longer than it said.
+    #[error("a payload could not be encrypted")]
+    Unsealed,
     /// The storage failed earlier, and what it holds since the last commit is in doubt. Open the queue again.
     #[error("the queue is read-only since its storage failed")]
     ReadOnly(#[source] StorageError),

@@ -180,6 +180,12 @@
 //! should it be missing. `FileStorage::warning` tells of file systems that do not overwrite in place or do not keep what
 //! was synced.
 //!
+//! ## Encrypted
+//!
+//! [`open_encrypted`](Queue::open_encrypted) lets a [`PayloadCipher`] of the caller's encrypt each payload before it is
+//! stored, and says what stays in the clear. Without one, nothing is copied or checked for it. The example `encrypted` has
+//! a cipher of XChaCha20-Poly1305.
+//!
 //! # Limits
 //!
 //! Payloads of up to [`QueueConfig::max_payload`], 64 KiB by default, and never more than three quarters of a segment; keys of 255
@@ -221,6 +227,7 @@ extern crate alloc;
 extern crate std;
 
 mod checksum;
+mod cipher;
 mod config;
 mod cursor;
 mod error;
@@ -244,6 +251,7 @@ pub mod stage;
 mod stats;
 mod storage;
 
+pub use crate::cipher::{PayloadCipher, PayloadOpeningError, PayloadPlace, PayloadSealingError};
 pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, Unreadable, WhenFull};
 pub use crate::cursor::{CursorId, CursorStatus, MaxLag, Seek};
 pub use crate::error::{AppendError, CommitError, ConfigError, CursorError, LeaseError, OpenError, ReserveError};

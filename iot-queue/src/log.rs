@@ -8,7 +8,7 @@ use iot_core::{Instant, Position};
 use crate::format::metadata::Attributes;
 use crate::format::record::{self, Life};
 use crate::format::segment;
-use crate::message::Message;
+use crate::message::{Message, Payload};
 use crate::offset::{Epoch, Gap, GapCause, Offset};
 use crate::storage::{Granularity, SegmentNumber, Storage, StorageError};
 
@@ -121,7 +121,7 @@ pub(crate) enum LogError {
 
 /// What the log knows of a number.
 pub(crate) enum Lookup<'w> {
-    Message { position: Option<Position>, attributes: Attributes<'w>, payload: &'w [u8] },
+    Message { position: Option<Position>, attributes: Attributes<'w>, payload: Payload<'w> },
     Lost(GapCause),
     Absent,
 }

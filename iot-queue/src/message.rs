@@ -16,6 +16,31 @@ pub struct Message<'a> {
     pub(crate) lane: Lane,
     pub(crate) delay: Duration,
     pub(crate) time_to_live: Option<Duration>,
+    sealing: Sealing,
+}
+
+/// Whether a payload is as the caller gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealing {
+    Plain,
+    Sealed,
+}
+
+/// A payload as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload<'a> {
+    Plain(&'a [u8]),
+    /// The cipher of the queue made it.
+    Sealed(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    /// The octets that are stored.
+    pub(crate) const fn octets(self) -> &'a [u8] {
+        match self {
+            Self::Plain(octets) | Self::Sealed(octets) => octets,
+        }
+    }
 }
 
 impl<'a> Message<'a> {
@@ -29,6 +54,7 @@ impl<'a> Message<'a> {
             lane: Lane::NORMAL,
             delay: Duration::ZERO,
             time_to_live: None,
+            sealing: Sealing::Plain,
         }
     }
 
@@ -69,6 +95,15 @@ impl<'a> Message<'a> {
     #[must_use]
     pub const fn id(self, id: MessageId) -> Self {
         Self { id: Some(id), ..self }
+    }
+
+    /// The same message with what a cipher made of its payload.
+    pub(crate) const fn sealed_as(self, payload: &'a [u8]) -> Self {
+        Self { payload, sealing: Sealing::Sealed, ..self }
+    }
+
+    pub(crate) const fn sealing(&self) -> Sealing {
+        self.sealing
     }
 
     /// The octets of the message.

@@ -1,7 +1,9 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use iot_core::{Instant, Position, Timestamp};
 
+use crate::cipher::PayloadCipher;
 use crate::config::{Consumers, Durability, QueueConfig, WhenFull};
 use crate::cursor::Cursors;
 use crate::error::{AppendError, CommitError, OpenError, ReserveError};
@@ -24,6 +26,7 @@ mod groups;
 mod leasing;
 mod moving;
 mod records;
+mod sealing;
 #[cfg(feature = "std")]
 mod sharing;
 
@@ -33,6 +36,7 @@ use self::duplicates::Duplicates;
 pub(crate) use self::duplicates::standing_len;
 use self::expiry::Expiries;
 use self::records::{Marks, Quota, Standing};
+use self::sealing::opened;
 
 /// A persistent queue on a [`Storage`].
 ///
@@ -69,6 +73,7 @@ pub struct Queue<S> {
     outlived: u64,
     window: Window,
     counts: Counts,
+    cipher: Option<Box<dyn PayloadCipher>>,
 }
 
 /// What the queue did since it was opened.
@@ -96,6 +101,12 @@ impl<S: Storage> Queue<S> {
     /// When an intact header says that the storage holds something else, or when the storage fails. Where it fails to read
     /// what recovery has to know, trying again may help: [`OpenError::Unreadable`].
     pub fn open(storage: S, config: QueueConfig, random: [u8; 8]) -> Result<Self, OpenError> {
+        let queue = Self::restored(storage, config, random)?;
+        queue.check_key()?;
+        Ok(queue)
+    }
+
+    fn restored(storage: S, config: QueueConfig, random: [u8; 8]) -> Result<Self, OpenError> {
         let (segment_len, segments) = config.shape();
         let unreadable = config.unreadable_choice();
         let log = Log::open(storage, Shape { segment_len, segments, random, unreadable })?;
@@ -116,6 +127,7 @@ impl<S: Storage> Queue<S> {
             outlived: 0,
             window: Window::default(),
             counts: Counts::default(),
+            cipher: None,
         };
         queue.restore()?;
         Ok(queue)
@@ -351,25 +363,36 @@ impl<S: Storage> Queue<S> {
             if let Some(len) = message.key.map(<[u8]>::len).filter(|&len| len > metadata::MAX_KEY_LEN) {
                 return Err(AppendError::KeyTooLong { len, limit: metadata::MAX_KEY_LEN });
             }
-            let longest = longest_payload(self.log.segment_len()).saturating_sub(metadata::items_len(message));
+            let added = metadata::items_len(message) + self.overhead();
+            let longest = longest_payload(self.log.segment_len()).saturating_sub(added);
             let limit = self.config.payload_limit().min(longest);
             if message.payload().len() > limit as usize {
                 return Err(AppendError::TooLarge { len: message.payload().len(), limit });
             }
         }
-        let budget = self.budget();
-        let fail = |error| AppendError::from_log(error, budget);
-        let first = loop {
-            match self.enter(messages) {
-                Err(LogError::Full) if self.config.when_full_choice() == WhenFull::DropOldest => {
-                    self.drop_oldest(messages)?;
-                }
-                entered => break entered.map_err(fail)?,
+        let first = match self.seal(messages, self.log.next())? {
+            None => self.enter_or_drop(messages)?,
+            Some(payloads) => {
+                let sealed = messages.iter().zip(&payloads).map(|(message, payload)| message.sealed_as(payload));
+                self.enter_or_drop(&sealed.collect::<Vec<_>>())?
             }
         };
         self.counts.appended += messages.len() as u64;
         self.counts.appended_octets += messages.iter().map(|message| message.payload().len() as u64).sum::<u64>();
         Ok(Offset::new(first))
+    }
+
+    /// Enters messages that are not known, and makes room for them if it may.
+    fn enter_or_drop(&mut self, messages: &[Message<'_>]) -> Result<u64, AppendError> {
+        let budget = self.budget();
+        loop {
+            match self.enter(messages) {
+                Err(LogError::Full) if self.config.when_full_choice() == WhenFull::DropOldest => {
+                    self.drop_oldest(messages)?;
+                }
+                entered => return entered.map_err(|error| AppendError::from_log(error, budget)),
+            }
+        }
     }
 
     /// Enters messages that are not known, and takes note of them.
@@ -407,7 +430,10 @@ impl<S: Storage> Queue<S> {
             Lookup::Lost(cause) => gap(cause),
             Lookup::Message { .. } if self.expiries.contains(offset.number()) => gap(GapCause::Expired),
             Lookup::Message { position, attributes, payload } => {
-                Some(Entry::Message(stored(offset, position, &attributes, payload)))
+                match opened(self.cipher.as_deref(), self.log.epoch(), offset, payload) {
+                    Some(payload) => Some(Entry::Message(stored(offset, position, &attributes, payload))),
+                    None => gap(GapCause::Damaged),
+                }
             }
             Lookup::Absent => None,
         })
@@ -418,8 +444,8 @@ impl<S: Storage> Queue<S> {
     }
 }
 
-fn stored(offset: Offset, position: Option<Position>, attributes: &Attributes<'_>, payload: &[u8]) -> Stored {
-    let (key, payload) = (attributes.key.map(<[u8]>::to_vec), payload.to_vec());
+fn stored(offset: Offset, position: Option<Position>, attributes: &Attributes<'_>, payload: Vec<u8>) -> Stored {
+    let key = attributes.key.map(<[u8]>::to_vec);
     Stored { offset, position, key, lane: attributes.lane, id: attributes.id, payload }
 }
 

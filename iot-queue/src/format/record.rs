@@ -10,7 +10,7 @@ use super::octets;
 use crate::checksum::{self, Integrity};
 #[cfg(iot_fault)]
 use crate::fault::{self, Guard};
-use crate::message::Message;
+use crate::message::{Message, Payload, Sealing};
 
 /// Octets of a record's header.
 pub(crate) const HEADER_LEN: u32 = 32;
@@ -37,6 +37,9 @@ pub(crate) const FIRST_CONTROL: u8 = 16;
 pub(crate) const HAS_POSITION: u8 = 1;
 /// Items follow in the metadata; see [`metadata`].
 pub(crate) const HAS_ITEMS: u8 = 2;
+
+/// The payload is what a cipher made of it.
+pub(crate) const IS_SEALED: u8 = 4;
 
 /// Of a moved message: it was damaged where it stood, and there is nothing but its number.
 pub(crate) const LOST: u8 = 128;
@@ -169,6 +172,9 @@ pub(crate) fn encode_message(
     if out.len() > items {
         flags |= HAS_ITEMS;
     }
+    if message.sealing() == Sealing::Sealed {
+        flags |= IS_SEALED;
+    }
     let metadata_len = (out.len() - start) as u16 - HEADER_LEN as u16;
     out.extend_from_slice(message.payload());
     let payload_len = message.payload().len() as u32;
@@ -284,7 +290,7 @@ pub(crate) fn body_matches(header: &RecordHeader, seed: u32, body: &[u8]) -> boo
 pub(crate) fn decode_message<'b>(
     header: &RecordHeader,
     body: &'b [u8],
-) -> (Option<Position>, Attributes<'b>, &'b [u8]) {
+) -> (Option<Position>, Attributes<'b>, Payload<'b>) {
     let (metadata, payload) = body.split_at(usize::from(header.metadata_len));
     let metadata = &metadata[usize::from(moved_len(header))..];
     let has_position = header.flags & HAS_POSITION != 0 && metadata.len() >= POSITION_LEN as usize;
@@ -296,6 +302,8 @@ pub(crate) fn decode_message<'b>(
     });
     let items = if has_position { &metadata[POSITION_LEN as usize..] } else { metadata };
     let items = if header.flags & HAS_ITEMS != 0 { items } else { &[] };
+    let is_sealed = header.flags & IS_SEALED != 0;
+    let payload = if is_sealed { Payload::Sealed(payload) } else { Payload::Plain(payload) };
     (position, Attributes::decode(items), payload)
 }
 
@@ -369,7 +377,7 @@ mod tests {
         let body = &bytes[32..][..header.body_len() as usize];
         assert!(body_matches(&header, 77, body));
         let (position, attributes, payload) = decode_message(&header, body);
-        assert_eq!(payload, b"reading");
+        assert_eq!(payload, Payload::Plain(b"reading"));
         assert_eq!(attributes.key, Some(&b"boiler"[..]));
         assert_eq!(position.map(|position| position.sequence), Some(4));
     }

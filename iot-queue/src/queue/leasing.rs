@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use iot_core::Instant;
 
-use super::{Queue, stored};
+use super::{Queue, opened, stored};
 use crate::config::AttemptDurability;
 use crate::error::{LeaseError, ReserveError};
 use crate::lease::{DeadLetter, LeaseId, Leased, Nacked, Release};
@@ -54,11 +54,15 @@ impl<S: Storage> Queue<S> {
             return Ok(None);
         }
         let found = match self.log.read(number, &mut self.window).map_err(ReserveError::Storage)? {
-            Lookup::Message { position, attributes, payload } => stored(offset, position, &attributes, payload),
-            Lookup::Lost(_) | Lookup::Absent => {
-                self.lose(number);
-                return Ok(None);
+            Lookup::Message { position, attributes, payload } => {
+                opened(self.cipher.as_deref(), self.log.epoch(), offset, payload)
+                    .map(|payload| stored(offset, position, &attributes, payload))
             }
+            Lookup::Lost(_) | Lookup::Absent => None,
+        };
+        let Some(found) = found else {
+            self.lose(number);
+            return Ok(None);
         };
         Ok(self.grant(Vec::from([found]), timeout)?.pop())
     }
@@ -210,7 +214,11 @@ impl<S: Storage> Queue<S> {
             let Some(number) = candidates.next() else { break };
             match self.log.read(number, &mut self.window) {
                 Ok(Lookup::Message { position, attributes, payload }) => {
-                    found.push(stored(Offset::new(number), position, &attributes, payload));
+                    let offset = Offset::new(number);
+                    match opened(self.cipher.as_deref(), self.log.epoch(), offset, payload) {
+                        Some(payload) => found.push(stored(offset, position, &attributes, payload)),
+                        None => lost.push(number),
+                    }
                 }
                 Ok(Lookup::Lost(_) | Lookup::Absent) => lost.push(number),
                 Err(cause) => {

@@ -30,7 +30,7 @@ fn append(log: &mut Log<MemoryStorage>) -> Result<u64, LogError> {
 fn waiting(log: &Log<MemoryStorage>) -> BTreeMap<u64, Vec<u8>> {
     let numbers = core::iter::successors(log.next_unsettled(0), |&number| log.next_unsettled(number + 1));
     let read = |number| match log.read(number, &mut Window::default()) {
-        Ok(Lookup::Message { payload, .. }) => (number, payload.to_vec()),
+        Ok(Lookup::Message { payload, .. }) => (number, payload.octets().to_vec()),
         _ => panic!("message {number} cannot be read"),
     };
     numbers.map(read).collect()

@@ -52,7 +52,7 @@ fn move_front(log: &mut Log<MemoryStorage>) -> Vec<u64> {
 fn waiting(log: &Log<MemoryStorage>) -> BTreeSet<u64> {
     let numbers = core::iter::successors(log.next_unsettled(0), |&number| log.next_unsettled(number + 1));
     let read = |number| match log.read(number, &mut Window::default()) {
-        Ok(Lookup::Message { payload: found, .. }) if found == payload(number) => number,
+        Ok(Lookup::Message { payload: found, .. }) if found.octets() == payload(number) => number,
         _ => panic!("message {number} cannot be read"),
     };
     let waiting: BTreeSet<_> = numbers.map(read).collect();
