@@ -1,5 +1,5 @@
-//! Sealed readings through an AMQP 0-9-1 broker: the device publishes into one durable queue, the receiver into another.
-//! What the broker confirms says only that the broker has it; what the receiver refuses, it keeps as dead letters.
+//! Sealed readings through an AMQP 0-9-1 broker: the device publishes into one durable queue, the receiver into
+//! another. What the broker confirms says only that the broker has it; what the receiver refuses, it keeps as dead letters.
 
 mod confirms;
 

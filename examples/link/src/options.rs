@@ -117,8 +117,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there, such as that for TLS: it would bring
-    /// a second stack of ciphers, with C or assembly, for messages that are sealed in any case.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there, such as that for TLS: it would
+    /// bring a second stack of ciphers, with C or assembly, for messages that are sealed in any case.
     pub fn address(&self, scheme: &str) -> io::Result<&str> {
         let server = self.server.as_str();
         let plain = server.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap_or(server);

@@ -39,7 +39,7 @@ pub trait Link {
         Ok(false)
     }
 
-    /// Hears that the packet which was received last is not what it says. A broker that has a place for such puts it there.
+    /// Hears that the packet which was received last is not what it says: a broker may have a place for such.
     ///
     /// # Errors
     ///

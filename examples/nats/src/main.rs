@@ -1,4 +1,4 @@
-//! Sealed readings through NATS `JetStream`: each end mirrors its outbox into a stream, and pulls the other's from there.
+//! Sealed readings through NATS `JetStream`: each end mirrors its outbox into a stream, and pulls the other's.
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;

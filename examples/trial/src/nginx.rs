@@ -41,8 +41,8 @@ impl Nginx {
         nginx
     }
 
-    /// Kills it, where it stands between the ends of a trial, as well as both ends, and starts each again. `device` is for
-    /// the device alone: where the proxy is.
+    /// Kills it, where it stands between the ends of a trial, as well as both ends, and starts each again. `device` is
+    /// for the device alone: where the proxy is.
     ///
     /// # Panics
     ///

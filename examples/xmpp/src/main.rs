@@ -1,5 +1,5 @@
-//! Sealed readings as XMPP messages: the device has an account and so has the receiver, and the server keeps messages for
-//! whoever is away.
+//! Sealed readings as XMPP messages: the device has an account and so has the receiver, and the server keeps messages
+//! for whoever is away.
 
 mod stream;
 
@@ -62,7 +62,8 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
 fn log_in(stream: &mut Stream, domain: &str, secret: &str) -> io::Result<()> {
     let denied = |words: &str| Err(io::Error::new(ErrorKind::PermissionDenied, words));
     let open = format!(
-        "<stream:stream to='{domain}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+        "<stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
+         xmlns:stream='http://etherx.jabber.org/streams'>"
     );
     stream.write(&open)?;
     let features = expect(stream, "features")?;

@@ -1,0 +1,89 @@
+//! A table of `PostgreSQL`.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use postgres::error::SqlState;
+use postgres::{Client, Config, NoTls};
+
+use crate::Row;
+
+/// How long the server may take to let us in. The link waits meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS readings (
+    source bytea, incarnation bytea, sequence bigint, place integer,
+    time timestamptz NOT NULL, value double precision NOT NULL,
+    PRIMARY KEY (source, incarnation, sequence, place))";
+
+const UPSERT: &str = "INSERT INTO readings
+    SELECT source, incarnation, sequence, place, to_timestamp(seconds), value
+    FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::integer[], $5::double precision[], $6::double precision[])
+        AS row (source, incarnation, sequence, place, seconds, value)
+    ON CONFLICT (source, incarnation, sequence, place) DO UPDATE SET time = excluded.time, value = excluded.value";
+
+/// A database, and the connection to it when there is one.
+pub struct PostgreSql {
+    name: String,
+    config: Config,
+    client: Option<Client>,
+}
+
+impl PostgreSql {
+    /// The database `HOST:PORT/NAME`. It is connected to when there is something to write.
+    pub fn new(database: &str, login: Option<(String, String)>) -> io::Result<Self> {
+        let invalid = |words: &str| io::Error::new(ErrorKind::InvalidInput, format!("--database {database}: {words}"));
+        let plain = database.trim_start_matches("postgresql://").trim_start_matches("postgres://");
+        let (address, name) = plain.split_once('/').ok_or_else(|| invalid("it is not HOST:PORT/NAME"))?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(|| invalid("it is not HOST:PORT/NAME"))?;
+        let mut config = Config::new();
+        config.host(host).port(port.parse().map_err(|_| invalid("the port is no number"))?).dbname(name);
+        config.connect_timeout(PATIENCE);
+        if let Some((user, password)) = login {
+            config.user(&user).password(password);
+        }
+        Ok(Self { name: database.into(), config, client: None })
+    }
+
+    /// Writes rows, all or none.
+    pub fn write(&mut self, rows: &[Row]) -> io::Result<()> {
+        self.try_write(rows).map_err(|error| {
+            // Whatever it was, the next try begins anew.
+            self.client = None;
+            let (name, words) =
+                (&self.name, error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string));
+            match error.code() {
+                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => io::Error::new(
+                    ErrorKind::PermissionDenied,
+                    format!("{name}: {words}: wrong --user or --password, or it wants TLS, which we have not"),
+                ),
+                Some(_) => io::Error::other(format!("{name}: {words}")),
+                None => io::Error::other(format!(
+                    "{name}: {words}; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts Debian's"
+                )),
+            }
+        })
+    }
+
+    fn try_write(&mut self, rows: &[Row]) -> Result<(), postgres::Error> {
+        if self.client.is_none() {
+            let mut client = self.config.connect(NoTls)?;
+            client.batch_execute(TABLE)?;
+            self.client = Some(client);
+        }
+        let Some(client) = &mut self.client else { return Ok(()) };
+        fn column<'r, T>(rows: &'r [Row], of: impl Fn(&'r Row) -> T) -> Vec<T> {
+            rows.iter().map(of).collect()
+        }
+        // One statement is one transaction.
+        let columns: [&(dyn postgres::types::ToSql + Sync); 6] = [
+            &column(rows, |row| &row.source[..]),
+            &column(rows, |row| &row.incarnation[..]),
+            &column(rows, |row| row.sequence),
+            &column(rows, |row| row.place),
+            &column(rows, |row| row.time as f64),
+            &column(rows, |row| row.value),
+        ];
+        client.execute(UPSERT, &columns).map(drop)
+    }
+}
