@@ -29,7 +29,7 @@
 //!
 //! # Limits
 //!
-//! [`Host::MAX`] hosts. A host takes about 28 kB (`docs/dht.md`). What is told and not fetched piles
+//! [`Host::MAX`] hosts. A host takes some 40 to 55 kB (`docs/dht.md`). What is told and not fetched piles
 //! up: drain [`Sim::poll_happening`] after each run.
 
 use alloc::collections::VecDeque;
