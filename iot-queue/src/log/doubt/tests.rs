@@ -208,11 +208,12 @@ fn a_segment_that_cannot_be_read_is_not_taken_for_a_free_one() {
         hidden.crash(|_| Fate::Kept);
         assert_eq!(waiting(&open(hidden)), all);
 
-        // By its records it is known.
+        // By its records it is known, to who does not wait for the medium to read again.
         let mut hidden = storage.clone();
         hidden.hide(number, 0..1024);
         hidden.hide(number, 4032..4096);
-        let found = waiting(&open(hidden));
+        let shape = Shape { unreadable: Unreadable::GiveUp, ..shape };
+        let found = waiting(&Log::open(hidden, shape).expect("it gives up what cannot be read"));
         assert!(found == all, "segment {number}: {:?}", found.keys());
     }
 }
