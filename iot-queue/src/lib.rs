@@ -208,6 +208,9 @@
 //! - `std` (default): `FileStorage`, on Unix, and CRC32C by the processor's instructions. Without it the crate needs
 //!   `alloc` only, and computes CRC32C by a table.
 //! - `embedded-storage`: `NorStorage`, segments on NOR flash through the traits of that crate. Needs `alloc` only.
+//! - `tracing`: events when a queue is opened (what was recovered and lost), when the storage fails, when a segment comes free,
+//!   and when messages become gaps, dead letters or are dropped.
+//! - `metrics`: `Stats::record_metrics` hands a snapshot to the recorder of the crate `metrics`. Needs `std`.
 //! - `sim`: a simulated disk for tests, and the simulator that holds this crate to its promises, in the module `sim`;
 //!   `docs/durability.md` of the repository says what it found, and what it notices.
 //!
@@ -250,6 +253,8 @@ pub mod sink;
 pub mod stage;
 mod stats;
 mod storage;
+#[cfg(feature = "tracing")]
+mod trace;
 
 pub use crate::cipher::{PayloadCipher, PayloadOpeningError, PayloadPlace, PayloadSealingError};
 pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, Unreadable, WhenFull};

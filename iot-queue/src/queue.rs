@@ -103,6 +103,8 @@ impl<S: Storage> Queue<S> {
     pub fn open(storage: S, config: QueueConfig, random: [u8; 8]) -> Result<Self, OpenError> {
         let queue = Self::restored(storage, config, random)?;
         queue.check_key()?;
+        #[cfg(feature = "tracing")]
+        crate::trace::opened(&queue.stats());
         Ok(queue)
     }
 

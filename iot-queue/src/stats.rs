@@ -78,4 +78,40 @@ impl Stats {
     pub fn write_amplification(&self) -> Option<f64> {
         (self.appended_octets > 0).then(|| self.written as f64 / self.appended_octets as f64)
     }
+
+    /// Hands the numbers to the recorder of the crate `metrics`, under the label `queue`: to be called as often as they are
+    /// to be seen. What counts from the opening on is a counter, everything else a gauge; an age that is not known is left
+    /// out.
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self, queue: &str) {
+        let label = || std::string::String::from(queue);
+        let gauges = [
+            ("iot_queue_depth", Some(self.depth as f64)),
+            ("iot_queue_oldest_age_seconds", self.oldest_age.map(|age| age.as_secs_f64())),
+            ("iot_queue_leased", Some(self.leased as f64)),
+            ("iot_queue_dead", Some(self.dead as f64)),
+            ("iot_queue_cursor_lag", Some(self.cursor_lag as f64)),
+            ("iot_queue_gaps", Some(self.gaps as f64)),
+            ("iot_queue_octets", Some(self.octets as f64)),
+            ("iot_queue_budget_octets", Some(self.budget as f64)),
+            ("iot_queue_write_amplification", self.write_amplification()),
+        ];
+        for (name, value) in gauges.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            metrics::gauge!(name, "queue" => label()).set(value);
+        }
+        let counters = [
+            ("iot_queue_appended_total", self.appended),
+            ("iot_queue_acknowledged_total", self.acknowledged),
+            ("iot_queue_attempts_total", self.attempts),
+            ("iot_queue_dead_lettered_total", self.dead_lettered),
+            ("iot_queue_dropped_total", self.dropped),
+            ("iot_queue_quarantined_total", self.quarantined),
+            ("iot_queue_syncs_total", self.syncs),
+            ("iot_queue_moved_total", self.moved),
+            ("iot_queue_written_octets_total", self.written),
+        ];
+        for (name, value) in counters {
+            metrics::counter!(name, "queue" => label()).absolute(value);
+        }
+    }
 }

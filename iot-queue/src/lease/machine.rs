@@ -372,6 +372,8 @@ impl Leases {
         let key = known.traits.key;
         known.bury(death);
         self.dead_lettered += 1;
+        #[cfg(feature = "tracing")]
+        crate::trace::dead_letter(number);
         self.insert(number, known);
         self.changed.insert(number);
         if let Some(key) = key {

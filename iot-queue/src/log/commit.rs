@@ -357,6 +357,8 @@ impl<S: Storage> Log<S> {
     fn free_front(&mut self) {
         self.hold.kept = self.hold.kept.saturating_sub(1);
         if let Some(front) = self.segments.pop_front() {
+            #[cfg(feature = "tracing")]
+            crate::trace::recycled(front.number, front.header.generation);
             self.forget_guests(front.header.generation, &front.guests);
             self.free.push_back(front.number);
         }

@@ -18,6 +18,8 @@ impl<S: Storage> Log<S> {
         if self.elsewhere || self.free.is_empty() || !self.outbox.reaches_back_to(cut) {
             return Err(self.give_up(cause));
         }
+        #[cfg(feature = "tracing")]
+        crate::trace::failed(&cause);
         self.elsewhere = true;
         self.trouble = Some(cause);
         let moved = self.write_elsewhere(cut);
@@ -36,6 +38,10 @@ impl<S: Storage> Log<S> {
 
     /// Writes and syncs nothing from now on, and forgets what was entered and is not on the medium.
     pub(super) fn give_up(&mut self, cause: StorageError) -> LogError {
+        #[cfg(feature = "tracing")]
+        if self.failed.is_none() {
+            crate::trace::read_only(&cause);
+        }
         self.failed.get_or_insert(cause);
         let (synced, written) = (self.tail().synced, self.tail().written);
         self.send_back_from(synced);

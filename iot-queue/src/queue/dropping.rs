@@ -92,6 +92,8 @@ impl<S: Storage> Queue<S> {
         }
         self.commit_all().map_err(fail)?;
         self.drops.total += dropped;
+        #[cfg(feature = "tracing")]
+        crate::trace::dropped(end, dropped);
         self.finish_drop(end);
         self.commit_all().map_err(fail)?;
         if self.log.front_generation() > before { Ok(()) } else { Err(fail(LogError::Full)) }

@@ -271,6 +271,8 @@ impl<S: Storage> Queue<S> {
     }
 
     pub(super) fn lose(&mut self, number: u64) {
+        #[cfg(feature = "tracing")]
+        crate::trace::lost(number);
         self.log.lose(number);
         self.leases.forget(number);
     }

@@ -40,6 +40,8 @@ impl<S: Storage> Queue<S> {
         let mut queue = Self::restored(storage, config, random)?;
         queue.cipher = Some(cipher);
         queue.check_key()?;
+        #[cfg(feature = "tracing")]
+        crate::trace::opened(&queue.stats());
         Ok(queue)
     }
 
