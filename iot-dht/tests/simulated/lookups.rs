@@ -32,7 +32,7 @@ fn finds_the_true_closest() {
 /// who could have named one: it ended with 11 of 20.
 #[test]
 fn joins_through_loss() {
-    for seed in [2, 41, 42] {
+    for seed in [2, 14, 20] {
         let mut network = Network::new(seed);
         network.loss_permille = 200;
         let first = network.add(Role::Server);
