@@ -12,7 +12,7 @@ use crate::format::metadata::{self, Attributes};
 use crate::format::record;
 use crate::lease::{Leases, Rules};
 use crate::log::{Log, LogError, Lookup, Shape, Window, longest_payload};
-use crate::message::{Appended, Entry, Message, Stored};
+use crate::message::{Appended, Entry, Message, MessageId, Stored};
 use crate::offset::{Epoch, Gap, GapCause, Offset};
 use crate::stats::Stats;
 use crate::storage::Storage;
@@ -332,9 +332,14 @@ impl<S: Storage> Queue<S> {
 
     /// Octets of the longest payload that it takes of a message that has a position and an identifier.
     pub(crate) fn longest_payload(&self) -> usize {
-        let id = crate::message::MessageId::from_bytes([0; crate::message::MessageId::LEN]);
-        let items = metadata::items_len(&Message::new(&[]).id(id));
-        self.config.payload_limit().min(longest_payload(self.log.segment_len()).saturating_sub(items)) as usize
+        let id = MessageId::from_bytes([0; MessageId::LEN]);
+        self.limit_of(&Message::new(&[]).id(id)) as usize
+    }
+
+    /// Octets of the longest payload that it takes of a message that is otherwise like this one.
+    fn limit_of(&self, message: &Message<'_>) -> u32 {
+        let added = metadata::items_len(message) + self.overhead();
+        self.config.payload_limit().min(longest_payload(self.log.segment_len()).saturating_sub(added))
     }
 
     fn refuse_duplicates(&mut self, messages: &[Message<'_>]) -> Result<(), AppendError> {
@@ -365,9 +370,7 @@ impl<S: Storage> Queue<S> {
             if let Some(len) = message.key.map(<[u8]>::len).filter(|&len| len > metadata::MAX_KEY_LEN) {
                 return Err(AppendError::KeyTooLong { len, limit: metadata::MAX_KEY_LEN });
             }
-            let added = metadata::items_len(message) + self.overhead();
-            let longest = longest_payload(self.log.segment_len()).saturating_sub(added);
-            let limit = self.config.payload_limit().min(longest);
+            let limit = self.limit_of(message);
             if message.payload().len() > limit as usize {
                 return Err(AppendError::TooLarge { len: message.payload().len(), limit });
             }

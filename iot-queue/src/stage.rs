@@ -129,7 +129,8 @@ pub use self::windows::{Aggregate, Closed, Misfit, Span, Windows, WindowsError};
 const LONGEST_SILENCE: u64 = 4096;
 
 /// What a stage does with messages. Of the same messages it makes the same, in the same places, and what it makes at a
-/// place follows from the messages at or behind [`needed`](Self::needed), as it was before that place.
+/// place follows from the messages at or behind [`needed`](Self::needed), as it was before that place. What remembers
+/// nothing has only [`take`](Self::take) to say.
 pub trait Transform {
     /// How many results there may be for each place of the log.
     const RESULTS: u64;
@@ -139,13 +140,17 @@ pub trait Transform {
     fn take(&mut self, message: Stored) -> Vec<(u64, Stored)>;
 
     /// The log has no message from the first place up to the second: gives what comes of that, each at one of them.
-    fn pass(&mut self, from: Offset, until: Offset) -> Vec<(Offset, Stored)>;
+    fn pass(&mut self, _from: Offset, _until: Offset) -> Vec<(Offset, Stored)> {
+        Vec::new()
+    }
 
     /// The first place whose message it needs again to go on where it is, if it needs any.
-    fn needed(&self) -> Option<Offset>;
+    fn needed(&self) -> Option<Offset> {
+        None
+    }
 
     /// Forgets everything that it was given.
-    fn reset(&mut self);
+    fn reset(&mut self) {}
 }
 
 /// A [`Sink`] in front of another; see [the module](self).

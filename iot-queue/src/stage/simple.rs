@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::message::Stored;
-use crate::offset::Offset;
 
 use super::Transform;
 
@@ -18,16 +17,6 @@ impl<F: FnMut(&Stored) -> bool> Transform for Filter<F> {
     fn take(&mut self, message: Stored) -> Vec<(u64, Stored)> {
         if (self.0)(&message) { vec![(0, message)] } else { Vec::new() }
     }
-
-    fn pass(&mut self, _from: Offset, _until: Offset) -> Vec<(Offset, Stored)> {
-        Vec::new()
-    }
-
-    fn needed(&self) -> Option<Offset> {
-        None
-    }
-
-    fn reset(&mut self) {}
 }
 
 impl<F> fmt::Debug for Filter<F> {
@@ -47,16 +36,6 @@ impl<F: FnMut(&Stored) -> Option<Vec<u8>>> Transform for FilterMap<F> {
         let payload = (self.0)(&message);
         payload.map(|payload| (0, Stored { payload, position: None, id: None, ..message })).into_iter().collect()
     }
-
-    fn pass(&mut self, _from: Offset, _until: Offset) -> Vec<(Offset, Stored)> {
-        Vec::new()
-    }
-
-    fn needed(&self) -> Option<Offset> {
-        None
-    }
-
-    fn reset(&mut self) {}
 }
 
 impl<F> fmt::Debug for FilterMap<F> {
