@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use embedded_alloc::LlffHeap;
 
 /// Octets of the heap.
-pub const HEAP_LEN: usize = 22 * 1024;
+pub const HEAP_LEN: usize = 18 * 1024;
 
 #[global_allocator]
 static HEAP: CountedHeap =
