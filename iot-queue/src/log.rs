@@ -138,6 +138,11 @@ impl<S: Storage> Log<S> {
                 return Err(LogError::Full);
             }
         }
+        self.enter_where_room_is(messages, now)
+    }
+
+    /// As [`enter_all`](Self::enter_all), where the owner has made sure that there is room.
+    pub(crate) fn enter_where_room_is(&mut self, messages: &[Message<'_>], now: Instant) -> Result<u64, LogError> {
         let first = self.next();
         for message in messages {
             let len = record::message_len(message);
@@ -246,6 +251,11 @@ impl<S: Storage> Log<S> {
 
     pub(crate) fn unsettled(&self) -> u64 {
         self.unsettled
+    }
+
+    /// The generation of the last segment.
+    pub(crate) fn tail_generation(&self) -> u64 {
+        self.tail().header.generation
     }
 
     /// How many messages from `number` on are lost, those apart whose whole segment is.

@@ -29,9 +29,11 @@
 //! - A flipped bit costs at most the message whose octets it hit, and acknowledgements.
 
 mod counts;
+mod feature;
 mod medium;
 mod model;
 mod program;
+mod promises;
 mod random;
 mod run;
 mod storage;

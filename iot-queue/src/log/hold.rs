@@ -158,12 +158,6 @@ impl<S: Storage> Log<S> {
         front.header.first..front.next()
     }
 
-    /// The generation of the oldest segment that somebody needs. It grows whenever a segment comes back, be there none but
-    /// moved messages in it.
-    pub(crate) fn front_generation(&self) -> u64 {
-        self.segments.get(self.hold.kept).unwrap_or(self.tail()).header.generation
-    }
-
     /// What is before `number` is not given any more, wherever it is stored.
     pub(crate) fn pass(&mut self, number: u64) {
         self.passed = self.passed.max(number);

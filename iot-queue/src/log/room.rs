@@ -40,7 +40,14 @@ impl<S: Storage> Log<S> {
     /// Whether `messages` fit, and after them, for each message that has no acknowledgement, an acknowledgement in a
     /// record of its own, and half as much again for control records.
     pub(crate) fn has_room_for(&self, messages: &[Message<'_>]) -> bool {
+        self.has_room_beside(messages, 0, 0)
+    }
+
+    /// As [`has_room_for`](Self::has_room_for), while so many records of so many octets together are about to stand, too.
+    pub(crate) fn has_room_beside(&self, messages: &[Message<'_>], octets: u32, count: u32) -> bool {
         let mut plan = self.plan();
+        plan.standing = plan.standing.saturating_add(octets).min(most_standing(self.segment_len).max(plan.standing));
+        plan.standing_count += count;
         let new = if self.hold.needs == Needs::Nothing { 0 } else { messages.len() as u64 };
         plan.put_all(messages)
             && plan.free >= self.hold.spare

@@ -10,7 +10,7 @@ use crate::error::{AppendError, LeaseError};
 use crate::format::control::DROPPED;
 use crate::format::record;
 use crate::gap::{self, GapRecord, GapSigner};
-use crate::log::{LogError, Lookup, Window};
+use crate::log::{Log, LogError, Lookup, Window};
 use crate::message::Message;
 use crate::offset::{Gap, GapCause, Offset};
 use crate::storage::Storage;
@@ -72,9 +72,11 @@ impl<S: Storage> Queue<S> {
         if !self.log.has_room_when_empty(messages) {
             return Err(fail(LogError::Full));
         }
-        let before = self.log.front_generation();
+        let before = (self.log.front().start, self.log.segments().0);
+        // A segment of moved messages alone begins where the next one does.
+        let is_smaller = |log: &Log<S>| log.front().start > before.0 || log.segments().0 < before.1;
         self.commit_all().map_err(fail)?;
-        if self.log.front_generation() > before {
+        if is_smaller(&self.log) {
             return Ok(());
         }
         self.log.leave_only_segment().map_err(fail)?;
@@ -96,7 +98,7 @@ impl<S: Storage> Queue<S> {
         crate::trace::dropped(end, dropped);
         self.finish_drop(end);
         self.commit_all().map_err(fail)?;
-        if self.log.front_generation() > before { Ok(()) } else { Err(fail(LogError::Full)) }
+        if is_smaller(&self.log) { Ok(()) } else { Err(fail(LogError::Full)) }
     }
 
     /// Puts back what an earlier opening dropped, as its last record says, and finishes it.

@@ -111,6 +111,14 @@ impl Duplicates {
         records
     }
 
+    /// Octets and number of the records that come to stand, at the most, by appending so many messages.
+    pub(super) fn growth(&self, messages: usize) -> (u32, u32) {
+        let feeds = messages.min(self.max_feeds.saturating_sub(self.feeds.len()));
+        let blocks = if self.max_identifiers > 0 { messages / BLOCK as usize + 1 } else { 0 };
+        let len = |count: usize, payload: usize| count as u32 * record::record_len(0, payload as u32);
+        (len(feeds, SOURCE_LEN) + len(blocks, BLOCK_LEN), (feeds + blocks) as u32)
+    }
+
     /// Everything that stands.
     pub(super) fn standing(&self) -> Vec<Standing> {
         let feeds = self.feeds.iter().map(|(feed, seen)| (SOURCE, seen.slot, encode_feed(feed, seen)));

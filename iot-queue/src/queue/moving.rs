@@ -1,6 +1,7 @@
 //! Making room in a queue that is full although little in it is still needed.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use super::Queue;
 use crate::format::control::LEASES;
@@ -29,11 +30,20 @@ impl<S: Storage> Queue<S> {
     /// Moves what is needed of the oldest segment. Says whether all of it went.
     fn move_front(&mut self) -> Result<bool, LogError> {
         let numbers = self.log.movable();
+        let mut said_in = self.log.tail_generation();
         if numbers.is_empty() || !self.say_again(&numbers)? {
             return Ok(false);
         }
-        for number in numbers {
+        for (at, &number) in numbers.iter().enumerate() {
             if self.log.move_message(number, &mut self.window)? == Move::NoRoom {
+                return Ok(false);
+            }
+            // What was said in an earlier segment than the copy stands in goes before the copy does.
+            let tail = self.log.tail_generation();
+            if core::mem::replace(&mut said_in, tail) != tail && !self.say_again(&numbers[at..])? {
+                let known = numbers[at..].iter().copied().filter(|&number| self.leases.saved(number).is_some());
+                let known: Vec<_> = known.collect();
+                self.leases.changed_mut().extend(known);
                 return Ok(false);
             }
         }

@@ -150,15 +150,17 @@ impl<S: Storage> Queue<S> {
             return self.log.enter_all(messages, now);
         }
         self.log.writable().map_err(LogError::ReadOnly)?;
-        if !self.log.has_room_for(messages) {
+        // All or none: what comes to stand by the first of them must leave room for the others.
+        let (octets, count) = self.duplicates.growth(messages.len());
+        if !self.log.has_room_beside(messages, octets, count) {
             self.log.commit()?;
-            if !self.log.has_room_for(messages) {
+            if !self.log.has_room_beside(messages, octets, count) {
                 return Err(LogError::Full);
             }
         }
         let first = self.log.next();
         for message in messages {
-            let number = self.log.enter_all(core::slice::from_ref(message), now)?;
+            let number = self.log.enter_where_room_is(core::slice::from_ref(message), now)?;
             for standing in self.duplicates.note(number, message.position(), message.id) {
                 self.set_standing(standing);
             }

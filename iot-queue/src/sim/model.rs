@@ -1,9 +1,12 @@
 //! What a queue has promised so far, and what follows for what it may give.
 
 use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
 
 use iot_core::{DeviceId, Incarnation, Position, StreamId};
 
+use super::feature::{Feature, Terms};
 use super::random::Random;
 use super::violation::Violation;
 use crate::format::record::{HEADER_LEN, MOVED, MOVED_LEN};
@@ -19,6 +22,8 @@ pub(super) struct Model {
     /// Counts payloads, so that no two are alike.
     serial: u64,
     pub(super) damage: Damage,
+    /// Time since the program began, on a clock that never stops.
+    pub(super) elapsed: Duration,
 }
 
 /// What the medium did to what it held.
@@ -69,34 +74,53 @@ enum State {
 pub(super) struct Payload {
     pub(super) bytes: Vec<u8>,
     pub(super) position: Option<Position>,
+    pub(super) terms: Terms,
+    /// When it was drawn, and what its number is among all that were.
+    drawn: Duration,
+    serial: u64,
 }
 
 impl Payload {
     /// Octets that follow from `serial`, so that no part of one payload is a part of another. Some messages have a
     /// position, and some have none.
-    fn new(serial: u64, len: usize) -> Self {
+    fn new(serial: u64, len: usize, feature: Feature, drawn: Duration) -> Self {
         let mut random = Random::new(serial);
+        let terms = Terms::of(feature, serial);
+        // Where the test cannot foresee all of a record, it finds it by its payload.
+        let len = if terms == Terms::default() { len } else { len.max(16) };
         let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
-        let position = serial.is_multiple_of(3).then(|| Position {
-            source: DeviceId::from_bytes([serial as u8; 32]),
-            stream: StreamId::new(serial as u32),
-            incarnation: Incarnation::from_bytes(serial.to_le_bytes()),
+        let (is_placed, feed) = match feature {
+            Feature::Positions => (true, 0),
+            Feature::Identifiers => (false, 0),
+            _ => (serial.is_multiple_of(3), serial),
+        };
+        let position = is_placed.then(|| Position {
+            source: DeviceId::from_bytes([feed as u8; 32]),
+            stream: StreamId::new(feed as u32),
+            incarnation: Incarnation::from_bytes(feed.to_le_bytes()),
             sequence: serial,
         });
-        Self { bytes: words.take(len).collect(), position }
+        Self { bytes: words.take(len).collect(), position, terms, drawn, serial }
     }
 
     pub(super) fn message(&self) -> Message<'_> {
-        let message = Message::new(&self.bytes);
+        let message = self.terms.apply(Message::new(&self.bytes));
         self.position.map_or(message, |position| message.at(position))
+    }
+
+    fn has_expired(&self, elapsed: Duration) -> bool {
+        self.terms.time_to_live.is_some_and(|time| self.drawn + time <= elapsed)
     }
 
     fn is(&self, payload: &[u8], position: Option<&Position>) -> bool {
         self.bytes == payload && self.position.as_ref() == position
     }
 
-    /// The body of its record, as the format has it.
-    fn body(&self) -> Vec<u8> {
+    /// The body of its record, as the format has it, as far as it is known; and how many octets stand before that.
+    fn body(&self) -> (Vec<u8>, usize) {
+        if self.terms != Terms::default() {
+            return (self.bytes.clone(), self.terms.len(self.position));
+        }
         let mut body = Vec::new();
         if let Some(position) = &self.position {
             body.extend(position.source.as_bytes());
@@ -105,14 +129,25 @@ impl Payload {
             body.extend(position.sequence.to_le_bytes());
         }
         body.extend(&self.bytes);
-        body
+        (body, 0)
+    }
+}
+
+impl Slot {
+    /// Whether nothing excuses that it does not come.
+    fn is_due(&self, elapsed: Duration) -> bool {
+        !self.lost && !self.has_expired(elapsed)
+    }
+
+    fn has_expired(&self, elapsed: Duration) -> bool {
+        self.candidates.iter().any(|candidate| candidate.has_expired(elapsed))
     }
 }
 
 impl Model {
-    pub(super) fn draw_payload(&mut self, len: usize) -> Payload {
+    pub(super) fn draw_payload(&mut self, len: usize, feature: Feature) -> Payload {
         self.serial += 1;
-        Payload::new(self.serial, len)
+        Payload::new(self.serial, len, feature, self.elapsed)
     }
 
     /// How many places may hold something.
@@ -192,11 +227,14 @@ impl Model {
         payload: &[u8],
         position: Option<&Position>,
     ) -> Result<(), Violation> {
-        let damage = self.damage;
+        let (damage, elapsed) = (self.damage, self.elapsed);
         let slot = self.slot(offset)?;
-        let latest = slot.candidates.last().is_some_and(|latest| latest.is(payload, position));
-        if !latest && !slot.candidates.iter().any(|candidate| candidate.is(payload, position)) {
+        let is_it = |candidate: &&Payload| candidate.is(payload, position);
+        let Some(candidate) = slot.candidates.iter().rev().find(is_it) else {
             return Err(Violation::Invented { offset });
+        };
+        if elapsed < candidate.drawn + candidate.terms.delay {
+            return Err(Violation::Early { offset });
         }
         match slot.state {
             State::Settled if damage == Damage::None => return Err(Violation::CameAgain { offset }),
@@ -208,11 +246,11 @@ impl Model {
 
     /// All that waits was asked for, and `came` says what came: what might have been acknowledged was.
     pub(super) fn nothing_else_came(&mut self, came: impl Fn(u64) -> bool) -> Result<(), Violation> {
-        let damage = self.damage;
+        let (damage, elapsed) = (self.damage, self.elapsed);
         for (number, slot) in (0..).zip(&mut self.slots) {
             match slot.state {
                 State::PerhapsAcknowledged if !came(number) => slot.state = State::Settled,
-                State::Waiting if !came(number) && !slot.lost && damage < Damage::Sector => {
+                State::Waiting if !came(number) && slot.is_due(elapsed) && damage < Damage::Sector => {
                     return Err(Violation::NeverCame { offset: Offset::new(number) });
                 }
                 _ => {}
@@ -240,11 +278,12 @@ impl Model {
     }
 
     fn met_gap(&mut self, gap: &Gap) -> Result<(), Violation> {
-        let damage = self.damage;
+        let (damage, elapsed) = (self.damage, self.elapsed);
         for number in gap.from.number()..gap.until.number() {
             let offset = Offset::new(number);
             let slot = self.slot(offset)?;
             let is_explained = slot.in_doubt
+                || (gap.cause == GapCause::Expired && slot.has_expired(elapsed))
                 || match damage {
                     Damage::None => slot.uncertain && gap.cause == GapCause::Uncertain,
                     Damage::Bits => slot.uncertain || slot.hit,
@@ -299,8 +338,8 @@ impl Model {
     pub(super) fn passed_over(&self, expected: u64, found: u64) -> Result<(), Violation> {
         let between = self.slots.get(expected as usize..found as usize);
         let between = between.ok_or(Violation::Hole { offset: Offset::new(expected) })?;
-        let waits = |slot: &Slot| slot.state == State::Waiting && !slot.lost;
-        let missing = between.iter().position(waits).filter(|_| self.damage < Damage::Sector);
+        let is_due = |slot: &Slot| slot.state == State::Waiting && slot.is_due(self.elapsed);
+        let missing = between.iter().position(is_due).filter(|_| self.damage < Damage::Sector);
         let lost = missing.map(|number| Violation::Lost { offset: Offset::new(expected + number as u64) });
         lost.map_or(Ok(()), Err)
     }
@@ -331,15 +370,53 @@ impl Model {
         let mut is_behind_torn = false;
         for slot in &mut self.slots {
             let header = if is_behind_torn || slot.found_unsynced { HEADER_LEN as usize } else { 0 };
-            for body in slot.candidates.iter().map(Payload::body) {
+            for (body, before) in slot.candidates.iter().map(Payload::body) {
                 let is_at = |start: usize| octets.get(start..).is_some_and(|octets| octets.starts_with(&body));
-                let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header;
-                let mut moved = flipped + 1..=flipped + MOVED_LEN as usize;
+                let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header + before;
+                let mut moved = flipped + 1..=flipped + MOVED_LEN as usize + before;
                 slot.hit |= !body.is_empty()
-                    && (starts.any(is_at) || moved.any(|start| is_at(start) && is_moved(octets, start)));
+                    && (starts.any(is_at)
+                        || moved.any(|start| is_at(start) && is_moved(octets, start.saturating_sub(before))));
             }
             is_behind_torn = slot.lost;
         }
+    }
+
+    /// Holds a message that was handed out to the order of its key.
+    pub(super) fn check_key(&self, offset: Offset) -> Result<(), Violation> {
+        let slots = self.slots.get(..=offset.number() as usize).unwrap_or_default();
+        let key = |slot: &Slot| slot.candidates.last().and_then(|latest| latest.terms.key);
+        let Some((own, earlier)) = slots.split_last().filter(|(own, _)| key(own).is_some()) else { return Ok(()) };
+        let waits = |slot: &Slot| {
+            let is_known = slot.candidates.len() == 1 && !slot.in_doubt && !slot.lost;
+            slot.state == State::Waiting && is_known && key(slot) == key(own)
+        };
+        match earlier.iter().position(waits) {
+            Some(waiting) => Err(Violation::KeyOutOfOrder { offset, waiting: Offset::new(waiting as u64) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether somebody needs the message for certain.
+    pub(super) fn waits(&self, number: u64) -> bool {
+        self.slots.get(number as usize).is_some_and(|slot| slot.state == State::Waiting && slot.is_due(self.elapsed))
+    }
+
+    /// What is there for certain, if anything is.
+    pub(super) fn durable_payload(&self, number: u64) -> Option<&Payload> {
+        let slot = self.slots.get(number as usize).filter(|slot| number < self.durable && !slot.lost)?;
+        slot.candidates.first().filter(|_| slot.candidates.len() == 1)
+    }
+
+    /// How many payloads were drawn after this one.
+    pub(super) const fn drawn_since(&self, payload: &Payload) -> u64 {
+        self.serial - payload.serial
+    }
+
+    /// Nobody gets these messages any more.
+    pub(super) fn dropped(&mut self, numbers: Range<u64>) {
+        let numbers = numbers.start as usize..numbers.end as usize;
+        self.slots.get_mut(numbers).unwrap_or_default().iter_mut().for_each(|slot| slot.lost = true);
     }
 
     fn slot(&mut self, offset: Offset) -> Result<&mut Slot, Violation> {

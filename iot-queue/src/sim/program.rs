@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::feature::Feature;
 use super::random::Random;
 use super::storage::Fault;
 use crate::config::{AttemptDurability, Durability, QueueConfig, Unreadable};
@@ -27,6 +28,8 @@ pub(super) struct Setup {
     pub(super) payloads: Payloads,
     pub(super) max_leases: usize,
     pub(super) unreadable: Unreadable,
+    pub(super) feature: Feature,
+    pub(super) attempts: AttemptDurability,
 }
 
 /// How long payloads are. Equal lengths bring the records of one life to the places of those of another.
@@ -46,27 +49,45 @@ pub(super) struct Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    Append { messages: usize },
+    Append {
+        messages: usize,
+    },
     AppendTooLong,
     Commit,
-    Reserve { max: usize },
+    Reserve {
+        max: usize,
+    },
     Ack,
     AckAll,
     AckMost,
     AckStale,
     AckBefore,
     Release,
+    /// Something of what the program's feature is about.
+    Use,
     Read,
     ReadAll,
-    Pass { seconds: u64 },
+    Pass {
+        seconds: u64,
+    },
     Drain,
     Kill,
     Crash,
-    CrashWhileOpening { operations: u64 },
-    CutCommit { operations: u64 },
+    CrashWhileOpening {
+        operations: u64,
+    },
+    CutCommit {
+        operations: u64,
+    },
     Grow,
-    FailOnce { fault: Fault, after: u64 },
-    FailForGood { fault: Fault, after: u64 },
+    FailOnce {
+        fault: Fault,
+        after: u64,
+    },
+    FailForGood {
+        fault: Fault,
+        after: u64,
+    },
     FlipBit,
     ZeroSector,
 }
@@ -166,6 +187,8 @@ impl Setup {
             .durability(durability)
             .attempt_durability(attempts)
             .unreadable(unreadable);
+        let feature = Feature::draw(random, segments);
+        let queue = feature.configure(queue, random);
         Self {
             queue,
             segments,
@@ -174,6 +197,8 @@ impl Setup {
             payloads,
             max_leases: max_leases as usize,
             unreadable,
+            feature,
+            attempts,
         }
     }
 }
@@ -211,6 +236,7 @@ impl Theme {
             (5, |_| Action::AckStale),
             (acks / 10, |_| Action::AckBefore),
             (8, |_| Action::Release),
+            (40, |_| Action::Use),
             (8, |_| Action::Read),
             (4, |_| Action::ReadAll),
             (8, |random| Action::Pass { seconds: 1 + random.below(20) }),

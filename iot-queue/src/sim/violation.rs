@@ -92,6 +92,58 @@ pub enum Violation {
         /// Which one came before it.
         after: Offset,
     },
+    /// A message came before an earlier one of its key was acknowledged.
+    #[error("message {offset} came before message {waiting} of its key was acknowledged")]
+    KeyOutOfOrder {
+        /// Which one.
+        offset: Offset,
+        /// The earlier one.
+        waiting: Offset,
+    },
+    /// A message came before its delay had passed.
+    #[error("message {offset} came before its delay had passed")]
+    Early {
+        /// Which one.
+        offset: Offset,
+    },
+    /// A message was handed out with fewer attempts than were counted for good.
+    #[error("message {offset} came with attempt {says}, and attempt {is} was counted for good")]
+    AttemptsLost {
+        /// Which one.
+        offset: Offset,
+        /// The attempt that it came with.
+        says: u32,
+        /// The attempt that was saved.
+        is: u32,
+    },
+    /// A message that was a dead letter for good is none any more, or is one without a reason to be.
+    #[error("message {offset} was a dead letter and is none, or is one and was none")]
+    DeadLetter {
+        /// Which one.
+        offset: Offset,
+    },
+    /// What was durable was appended once more.
+    #[error("message {offset} is durable and was taken once more")]
+    TakenTwice {
+        /// Which one.
+        offset: Offset,
+    },
+    /// A cursor is gone, or stands before what was saved of it, or behind what it has passed.
+    #[error("the cursor stands at {says}, and {is} was saved of it")]
+    Cursor {
+        /// Where it stands.
+        says: Offset,
+        /// What was saved.
+        is: Offset,
+    },
+    /// Messages were dropped, and the record of that does not tell of all, or is gone.
+    #[error("the record of what was dropped tells of what is before {says}, and what is before {is} was dropped")]
+    Drops {
+        /// What it says.
+        says: Offset,
+        /// What is.
+        is: Offset,
+    },
     /// A lease that had ended was taken.
     #[error("a lease on message {offset} that had ended was taken")]
     StaleLease {

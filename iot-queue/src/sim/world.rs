@@ -7,12 +7,14 @@ use core::time::Duration;
 use iot_core::Instant;
 
 use super::counts::FaultCounts;
+use super::feature::Feature;
 use super::model::{Damage, Model, Payload};
 use super::program::{Action, Setup, Step};
+use super::promises::{Lasting, Promises};
 use super::random::Random;
 use super::storage::{Fault, SimStorage};
 use super::violation::Violation;
-use crate::config::{QueueConfig, Unreadable};
+use crate::config::{AttemptDurability, QueueConfig, Unreadable};
 use crate::error::{AppendError, CommitError, LeaseError, OpenError, ReserveError};
 use crate::lease::LeaseId;
 use crate::message::{Entry, Message};
@@ -27,6 +29,8 @@ const FLIPS_APART: u32 = 64;
 
 /// Openings that fail because of the disk, before the disk is told to work again.
 const FAILED_OPENINGS: u32 = 3;
+
+mod using;
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -45,6 +49,7 @@ pub(super) struct World {
     /// Messages that came in this session.
     came: BTreeSet<u64>,
     flips: Vec<(SegmentNumber, u32)>,
+    promises: Promises,
     random: Random,
 }
 
@@ -78,6 +83,7 @@ impl World {
             stale: Vec::new(),
             came: BTreeSet::new(),
             flips: Vec::new(),
+            promises: Promises::default(),
             random: Random::new(0),
         }
     }
@@ -153,10 +159,11 @@ impl World {
             Action::AckStale => self.ack_stale(),
             Action::AckBefore => self.ack_before(),
             Action::Release => self.release(),
+            Action::Use => self.use_feature(),
             Action::Read => self.read(),
             Action::ReadAll => self.read_all(),
             Action::Pass { seconds } => {
-                self.now = self.now.saturating_add(Duration::from_secs(seconds));
+                self.pass(Duration::from_secs(seconds));
                 Ok(())
             }
             Action::Drain => self.drain(),
@@ -184,6 +191,13 @@ impl World {
         self.stale.extend(core::mem::take(&mut self.held).into_values().map(|held| held.lease));
         self.came.clear();
         self.model.session_ended();
+        // After a reboot clocks show anything.
+        self.now = Instant::START.saturating_add(Duration::from_secs(self.random.below(1 << 20)));
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.saturating_add(time);
+        self.model.elapsed += time;
     }
 
     /// Opens the queue, on a disk that may fail while it is opened, and holds what is found to what was promised.
@@ -237,8 +251,11 @@ impl World {
             return Err(Violation::LostByKill { offset: next });
         }
         let gaps: Vec<_> = queue.gaps().collect();
-        self.model.recovered(oldest.number(), next.number(), &entries, &gaps)?;
         self.queue = Some(queue);
+        self.promises.session_ended(if end == End::Kill { Lasting::Process } else { Lasting::PowerCut });
+        self.check_drops()?;
+        self.model.recovered(oldest.number(), next.number(), &entries, &gaps)?;
+        self.check_promises_kept()?;
         self.disk.forget_failures();
         if self.random.happens(3, 4) { self.look_through() } else { Ok(()) }
     }
@@ -247,9 +264,10 @@ impl World {
     fn look_through(&mut self) -> Result<(), Violation> {
         let Some(leases) = self.reserve(usize::MAX)? else { return Ok(()) };
         // What the disk does not give is passed over, and comes another time.
-        if leases.len() < self.setup.max_leases && !self.disk_failed() {
+        if leases.len() < self.setup.max_leases && !self.disk_failed() && self.setup.feature.gives_all() {
             let came: BTreeSet<_> = leases.iter().map(|lease| lease.offset().number()).collect();
-            self.model.nothing_else_came(|number| came.contains(&number))?;
+            let dead: BTreeSet<_> = self.queue().dead_letters(Offset::START).map(|dead| dead.offset.number()).collect();
+            self.model.nothing_else_came(|number| came.contains(&number) || dead.contains(&number))?;
         }
         for lease in leases {
             self.release_lease(lease)?;
@@ -276,10 +294,19 @@ impl World {
     /// Says whether the messages were appended.
     fn append(&mut self, count: usize) -> Result<bool, Violation> {
         let lens: Vec<_> = (0..count).map(|_| self.setup.payloads.draw(&mut self.random)).collect();
-        let payloads: Vec<_> = lens.into_iter().map(|len| self.model.draw_payload(len)).collect();
+        if self.setup.feature == Feature::Times {
+            // From when on delays count.
+            let now = self.now;
+            self.queue().handle_timeout(now);
+        }
+        let feature = self.setup.feature;
+        let payloads: Vec<_> = lens.into_iter().map(|len| self.model.draw_payload(len, feature)).collect();
         let messages: Vec<_> = payloads.iter().map(Payload::message).collect();
         let first = self.queue().next_offset();
         let appended = self.queue().append_batch(&messages);
+        if appended.is_ok() || !self.disk_failed() {
+            self.check_drops()?;
+        }
         match appended {
             Ok(offset) if offset != first => return Err(Violation::WrongOffset { says: offset, is: first }),
             Ok(_) => {
@@ -287,10 +314,11 @@ impl World {
                 let next = first.number() + count as u64;
                 if self.setup.durability == crate::config::Durability::EachMessage {
                     self.model.committed(next);
+                    self.note_saved(Lasting::PowerCut);
                 }
             }
             // The queue committed to make room.
-            Err(AppendError::Full { .. }) => {
+            Err(AppendError::Full { .. }) if self.setup.feature != Feature::Drops => {
                 let durable = self.queue().durable().number();
                 self.model.committed(durable);
                 self.check_offsets()?;
@@ -333,6 +361,7 @@ impl World {
                     return Err(Violation::WrongOffset { says: durable, is: next });
                 }
                 self.model.committed(durable.number());
+                self.note_saved(Lasting::PowerCut);
                 self.check_offsets()?;
                 Ok(true)
             }
@@ -372,10 +401,17 @@ impl World {
         if leased.len() > most {
             return Err(Violation::TooMany { most });
         }
+        if let Some(pair) = leased.windows(2).find(|pair| pair[0].lane > pair[1].lane) {
+            return Err(Violation::OutOfOrder { offset: pair[1].offset, after: pair[0].offset });
+        }
         for leased in &leased {
             let (offset, number) = (leased.offset, leased.offset.number());
             self.model.came(offset, &leased.payload, leased.position.as_ref())?;
-            let latest = self.came.last().copied();
+            if self.model.damage == Damage::None {
+                self.model.check_key(offset)?;
+                self.promises.handed_out(offset, leased.attempts)?;
+            }
+            let latest = self.came.last().copied().filter(|_| self.setup.feature.keeps_log_order());
             if let Some(latest) = latest.filter(|&latest| self.came.insert(number) && number < latest) {
                 return Err(Violation::OutOfOrder { offset, after: Offset::new(latest) });
             }
@@ -387,6 +423,11 @@ impl World {
                 self.stale.push(before.lease);
             }
         }
+        // Where there is no room for the record of a synced attempt, nothing is synced.
+        if !leased.is_empty() && self.setup.attempts != AttemptDurability::Deferred {
+            self.note_saved(Lasting::Process);
+        }
+        self.check_dead_letters()?;
         // A gap goes with its segment, so it is met at once.
         self.meet_gaps()?;
         Ok(Some(leased.into_iter().map(|leased| leased.lease).collect()))
@@ -420,7 +461,7 @@ impl World {
                 self.model.in_doubt();
                 Ok(())
             }
-            Err(LeaseError::Stale { .. }) if held.deadline <= self.now => Ok(()),
+            Err(LeaseError::Stale { .. }) if held.deadline <= self.now || self.may_be_gone() => Ok(()),
             Err(error) => Err(Violation::Lease(error)),
         }
     }
@@ -462,7 +503,11 @@ impl World {
         match self.queue().release(lease) {
             Ok(()) => {}
             // One that ran out may still be acknowledged until somebody else gets the message.
-            Err(LeaseError::Stale { .. }) if held.is_none_or(|held| held.deadline <= self.now) => return Ok(()),
+            Err(LeaseError::Stale { .. })
+                if held.is_none_or(|held| held.deadline <= self.now) || self.may_be_gone() =>
+            {
+                return Ok(());
+            }
             Err(LeaseError::ReadOnly(_) | LeaseError::Storage(_)) if self.disk_failed() => self.model.in_doubt(),
             Err(error) => return Err(Violation::Lease(error)),
         }
@@ -518,6 +563,12 @@ impl World {
 
     /// However full the queue is: everything can be acknowledged, and then it takes messages again.
     fn drain(&mut self) -> Result<(), Violation> {
+        if self.setup.feature == Feature::Times {
+            // All delays have passed, and all times to live. The first time after an opening tells nothing.
+            let now = self.now;
+            self.queue().handle_timeout(now);
+            self.pass(Duration::from_secs(1 << 12));
+        }
         self.ack_all()?;
         // Each time something is acknowledged, so this is more than enough.
         for _ in 0..=self.model.len() {
@@ -527,6 +578,8 @@ impl World {
             }
             self.ack_all()?;
         }
+        self.bury()?;
+        self.read_to_the_end()?;
         if !self.commit()? {
             return Ok(());
         }
@@ -550,10 +603,12 @@ impl World {
     /// Flips a bit of the medium: often where few octets matter much.
     fn flip_bit(&mut self) {
         let Some((segment, len)) = self.any_segment() else { return };
-        let octet = match self.random.below(8) {
+        let octet = match self.random.below(9) {
             0 => self.random.below(64),
             1 => 512 + self.random.below(64),
             2 => u64::from(len) - 17 - self.random.below(16),
+            // Where the records end, in the trailer.
+            4 => u64::from(len) - 24 + self.random.below(2),
             3 => u64::from(len) - 1 - self.random.below(192),
             _ => self.random.below(u64::from(len)),
         } as u32;
