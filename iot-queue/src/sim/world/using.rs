@@ -141,12 +141,12 @@ impl World {
         if !dead.is_empty() && self.random.happens(1, 8) {
             let offset = dead[self.random.index(dead.len())].offset;
             return match self.queue().redrive(now, offset, Release::InPlace) {
-                Ok(()) => {
+                Err(error) if !self.disk_failed() => Err(Violation::Lease(error)),
+                // Where the disk failed at it, it may have been done all the same.
+                Ok(()) | Err(_) => {
                     self.promises.decided(offset.number());
                     Ok(())
                 }
-                Err(_) if self.disk_failed() => Ok(()),
-                Err(error) => Err(Violation::Lease(error)),
             };
         }
         let Some(held) = self.any_held().filter(|held| held.deadline > self.now) else { return Ok(()) };
