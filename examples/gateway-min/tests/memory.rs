@@ -10,7 +10,7 @@ use iot_core::{DeviceId, Incarnation, Position, StreamId};
 use iot_crypto::RoutingHeader;
 use iot_queue::mirror::StreamServer;
 use iot_queue::sink::Intake;
-use iot_queue::{Durability, FileStorage, MemoryStorage, Message, Queue, QueueConfig, WhenFull};
+use iot_queue::{Durability, FileStorage, MaxLag, MemoryStorage, Message, Queue, QueueConfig, Seek, WhenFull};
 use iot_trial::{Program, free_port};
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway-min");
@@ -54,6 +54,7 @@ fn a_million_packets_take_less_than_32_megabytes() {
     let folder = tempfile::tempdir().unwrap();
     let storage = FileStorage::create(folder.path().join("queue")).unwrap();
     let mut queue = Queue::open(storage, gateway::queue_config(512).unwrap(), [1; 8]).unwrap();
+    queue.open_cursor(gateway::CURSOR, Seek::Oldest, MaxLag::UNLIMITED).unwrap();
     for batch in 0..10_000_u32 {
         let packets: Vec<_> = (batch * 100..(batch + 1) * 100).map(packet).collect();
         let messages: Vec<_> = packets.iter().map(|(packet, position)| Message::new(packet).at(*position)).collect();

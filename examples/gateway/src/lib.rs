@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_queue::shared::{SharedQueue, SharedSettings};
-use iot_queue::{ConfigError, Consumers, Durability, FileStorage, Queue, QueueConfig, WhenFull};
+use iot_queue::{ConfigError, Consumers, Durability, FileStorage, MaxLag, Queue, QueueConfig, Seek, WhenFull};
 
 use crate::identity::Claims;
 pub use crate::options::Options;
@@ -43,6 +43,9 @@ use crate::uplink::Health;
 
 /// Octets of a segment of the queue.
 const SEGMENT: u32 = 2 << 20;
+
+/// The cursor that holds what the receiver has not confirmed.
+pub const CURSOR: &str = "receiver";
 
 /// How soon the gateway ends when it is told to.
 const TICK: Duration = Duration::from_millis(100);
@@ -144,6 +147,8 @@ fn open_queue(options: &Options, claims: Claims) -> Result<Files, Box<dyn Error>
     let storage = FileStorage::create(&path).map_err(|error| fail(&error))?;
     let mut queue = Queue::open(storage, queue_config(options.capacity)?, random).map_err(|error| fail(&error))?;
     queue.sign_gaps_with(Box::new(claims));
+    // Before the first packet, so that none is without a reader.
+    queue.open_cursor(CURSOR, Seek::Oldest, MaxLag::UNLIMITED).map_err(|error| fail(&error))?;
     let settings = SharedSettings::default().flush_after(Some(FLUSH_AFTER));
     Ok(SharedQueue::new(queue, now as fn() -> Instant, settings))
 }

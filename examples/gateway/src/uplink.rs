@@ -12,6 +12,7 @@ use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent};
 use iot_queue::shared::{LinkError, MirrorLink, Wake};
 use iot_queue::{Backoff, FileStorage, MaxLag, Seek};
 
+use crate::CURSOR;
 use crate::frames::{Frames, MAX_PACKET};
 use crate::store::{Store, now};
 
@@ -39,7 +40,7 @@ pub struct Health {
 /// When the queue cannot be read, or the receiver has what this queue never had.
 pub fn forward(store: &Store, receiver: &str, origin: DeviceId, health: &Health) -> Result<(), Box<dyn Error>> {
     let mirror = store.queue.with(|queue, _| {
-        let cursor = queue.open_cursor("receiver", Seek::Oldest, MaxLag::UNLIMITED)?;
+        let cursor = queue.open_cursor(CURSOR, Seek::Oldest, MaxLag::UNLIMITED)?;
         let seed = u64::from_be_bytes(*queue.epoch().as_bytes());
         Mirror::new(MirrorConfig::default(), queue, cursor, seed)
     })?;
