@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// How often a proxy interferes, each in one of a thousand packets.
@@ -35,14 +35,21 @@ pub struct Counts {
     pub reordered: AtomicU64,
 }
 
-/// A port of the loopback interface that nobody has now.
+/// A port of the loopback interface that nobody has now. It is none of those that the system gives to connections: whoever
+/// connects again and again to one of these, where nobody listens, ends up connected with himself, and has the port.
 ///
 /// # Panics
 ///
 /// If there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
+    static DRAWN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    let is_free = |port: &u16| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    let draw = || 10_000 + (first.wrapping_add(DRAWN.fetch_add(1, Relaxed)) % 20_000) as u16;
+    (0..20_000).map(|_| draw()).find(is_free).expect("there is a free port")
 }
 
 /// A proxy for datagrams of one client. It runs until the process ends.
