@@ -239,6 +239,27 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_is_taken_again_once_it_was_forwarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::create(folder.path().join("queue")).unwrap();
+        let queue = iot_queue::Queue::open(storage, crate::queue_config(16).unwrap(), [1; 8]).unwrap();
+        let queue = SharedQueue::new(queue, now as fn() -> Instant, iot_queue::shared::SharedSettings::default());
+        let store = Store::new(queue, 1_000).unwrap();
+        let source = Some(DeviceId::from_bytes([7; 32]));
+        let (stream, incarnation) = (iot_core::StreamId::new(0), iot_core::Incarnation::from_bytes([8; 8]));
+        let mut packet = [0; 100];
+        RoutingHeader { source, topic: None, stream, incarnation, sequence: 0 }.encode(&mut packet).unwrap();
+        let take = || store.take([127, 0, 0, 1].into(), &packet, Arc::new(|_: &[u8]| {})).unwrap();
+        let counts = || [&store.counts.taken, &store.counts.repeated].map(|count| count.load(Ordering::Relaxed));
+        take();
+        take();
+        assert_eq!(counts(), [1, 1]);
+        store.note_forwarded(Offset::new(1));
+        take();
+        assert_eq!(counts(), [2, 1], "its receiver may have lost it");
+    }
+
+    #[test]
     fn all_addresses_of_a_host_are_one_sender() {
         let network = |text: &str| network_of(text.parse().unwrap());
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
