@@ -8,8 +8,8 @@
 //!
 //! # Example
 //!
-#![cfg_attr(all(feature = "std", unix), doc = "```")]
-#![cfg_attr(not(all(feature = "std", unix)), doc = "```ignore")]
+#![cfg_attr(all(feature = "std", any(unix, windows)), doc = "```")]
+#![cfg_attr(not(all(feature = "std", any(unix, windows))), doc = "```ignore")]
 //! use core::time::Duration;
 //! use iot_core::Instant;
 //! use iot_queue::{FileStorage, Message, Queue, QueueConfig};
@@ -270,7 +270,7 @@ pub use crate::stats::Stats;
 pub use crate::storage::{
     Fate, Fault, Granularity, MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer,
 };
-#[cfg(all(feature = "std", unix))]
+#[cfg(all(feature = "std", any(unix, windows)))]
 pub use crate::storage::{FileStorage, FileSyncer, FileSystemWarning};
 #[cfg(feature = "embedded-storage")]
 pub use crate::storage::{NorRegionError, NorStorage};

@@ -4,18 +4,14 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
 
-#[cfg(all(feature = "std", unix))]
+#[cfg(all(feature = "std", any(unix, windows)))]
 mod file;
-#[cfg(all(feature = "std", unix))]
-mod file_system;
 mod memory;
 #[cfg(feature = "embedded-storage")]
 mod nor;
 
-#[cfg(all(feature = "std", unix))]
-pub use self::file::{FileStorage, FileSyncer};
-#[cfg(all(feature = "std", unix))]
-pub use self::file_system::FileSystemWarning;
+#[cfg(all(feature = "std", any(unix, windows)))]
+pub use self::file::{FileStorage, FileSyncer, FileSystemWarning};
 pub use self::memory::{Fate, Fault, MemoryStorage};
 #[cfg(feature = "embedded-storage")]
 pub use self::nor::{NorRegionError, NorStorage};
@@ -280,6 +276,8 @@ pub enum Operation {
     Lock,
     /// Find the segments.
     List,
+    /// Open a segment that was found.
+    Open(SegmentNumber),
     /// Make a segment exist.
     Allocate(SegmentNumber),
     /// Read from a segment.
@@ -301,6 +299,7 @@ impl fmt::Display for Operation {
         match self {
             Self::Lock => f.write_str("lock the directory"),
             Self::List => f.write_str("list the directory"),
+            Self::Open(segment) => write!(f, "open segment {segment}"),
             Self::Allocate(segment) => write!(f, "allocate segment {segment}"),
             Self::Read(segment) => write!(f, "read segment {segment}"),
             Self::Write(segment) => write!(f, "write segment {segment}"),

@@ -1,17 +1,18 @@
 //! Queues in real files: other processes, other owners, and kill -9.
-#![cfg(all(feature = "std", unix))]
+#![cfg(all(feature = "std", any(unix, windows)))]
 
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use iot_core::Instant;
 use iot_queue::{
-    Durability, Entry, FileStorage, FileSystemWarning, Message, Offset, OpenError, Queue, QueueConfig, SegmentNumber,
-    Storage, StorageError, Syncer,
+    Durability, Entry, FileStorage, Message, Offset, Operation, Queue, QueueConfig, SegmentNumber, Storage,
+    StorageError, Syncer,
 };
 
 const CHILD: &str = "IOT_QUEUE_TEST_CHILD";
@@ -170,8 +171,11 @@ fn says_what_is_wrong_with_the_directory() {
     assert!(FileStorage::create(&missing).is_ok());
 }
 
+#[cfg(unix)]
 #[test]
 fn says_that_a_directory_is_read_only() {
+    use iot_queue::OpenError;
+
     let directory = tempfile::tempdir().expect("there is room for a directory");
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o555)).expect("it is ours");
     // Permissions do not bind an administrator; a kernel's own file system does.
@@ -180,6 +184,26 @@ fn says_that_a_directory_is_read_only() {
     let storage = FileStorage::open(path).expect("reading is allowed");
     let error = Queue::open(storage, config(), [1; 8]).expect_err("files cannot be made");
     assert!(matches!(error, OpenError::Storage(StorageError::Denied { .. })), "{error:?}");
+}
+
+/// One file of a copied queue kept the rights of the medium that it came from.
+#[test]
+fn says_which_file_is_read_only() {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    drop(open(directory.path()));
+    let path = directory.path().join("00000002.segment");
+    let mut permissions = std::fs::metadata(&path).expect("it is there").permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions.clone()).expect("it is ours");
+    // Permissions do not bind an administrator; a file of the kernel's that cannot be written does.
+    #[cfg(target_os = "linux")]
+    if std::fs::OpenOptions::new().write(true).open(&path).is_ok() {
+        std::fs::remove_file(&path).expect("it is ours");
+        std::os::unix::fs::symlink("/sys/kernel/uevent_seqnum", &path).expect("there is room for a link");
+    }
+    let operation = Operation::Open(SegmentNumber::new(2));
+    assert_eq!(FileStorage::open(directory.path()).err(), Some(StorageError::Denied { operation }));
+    assert_eq!(FileStorage::open(directory.path()).err(), Some(StorageError::Denied { operation }), "nor is it locked");
 }
 
 #[test]
@@ -218,6 +242,8 @@ fn completes_a_file_that_is_too_short() {
 #[cfg(target_os = "linux")]
 #[test]
 fn warns_of_a_file_system_in_memory() {
+    use iot_queue::FileSystemWarning;
+
     let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return };
     let output = Command::new("stat").args(["--file-system", "--format", "%T"]).arg(directory.path()).output();
     let Some(name) = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()) else { return };

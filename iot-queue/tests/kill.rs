@@ -1,5 +1,5 @@
 //! Processes with producers and consumers in them, killed with signal 9 again and again on one queue.
-#![cfg(all(feature = "std", unix))]
+#![cfg(all(feature = "std", any(unix, windows)))]
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,16 +1,24 @@
+//! Segments as files.
+
+mod file_system;
+#[cfg(unix)]
+#[path = "file/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "file/windows.rs"]
+mod system;
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FlockOperation;
-
-use super::file_system::{self, FileSystemWarning};
+pub use self::file_system::FileSystemWarning;
+use self::system::Directory;
 use super::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError, Syncer};
 
 /// Zeros are written in pieces of so many octets.
@@ -18,19 +26,24 @@ const ZEROS: usize = 64 * 1024;
 
 /// Segments as files in a directory, `00000000.segment` and so on.
 ///
-/// The directory is locked by `flock` for as long as this value lives, so that a second process, or a second handle in
-/// this one, is refused. The system drops the lock when the process ends, however it ends.
+/// The directory is locked for as long as this value lives, so that a second process, or a second handle in this one, is
+/// refused. The system drops the lock when the process ends, however it ends.
 ///
 /// Files are filled with zeros when they are allocated, not only reserved: later writes then change no metadata, and
 /// `fdatasync` has only data to wait for. That holds on file systems that overwrite in place (ext4, xfs), and not on those
 /// that copy (btrfs, zfs), where it costs time and room but no safety; [`warning`](Self::warning) says so.
 ///
-/// On other systems than Linux, files are filled with zeros without being reserved first, and `warning` knows nothing.
+/// | | Linux | other Unixes | Windows |
+/// | --- | --- | --- | --- |
+/// | lock | `flock` on the directory | the same | the file `queue.lock`, which nobody else may open |
+/// | room | reserved by `fallocate`, then filled | filled | filled |
+/// | a file exists durably | sync of the directory | the same | sync of the file, as NTFS does it |
+/// | readable by | its owner | its owner | whom the directory above says |
+/// | `warning` | yes | no | no |
 #[derive(Debug)]
 pub struct FileStorage {
     path: PathBuf,
-    /// Holds the lock, and is what a sync of the directory syncs.
-    directory: File,
+    directory: Directory,
     files: BTreeMap<SegmentNumber, File>,
     /// The last that was asked for.
     syncer: Option<FileSyncer>,
@@ -59,17 +72,12 @@ impl FileStorage {
             io::ErrorKind::NotADirectory => StorageError::NotADirectory,
             _ => translate(Operation::Lock, &error),
         };
-        let directory = File::open(&path).map_err(fail)?;
-        if !directory.metadata().map_err(fail)?.is_dir() {
+        if !std::fs::metadata(&path).map_err(fail)?.is_dir() {
             return Err(StorageError::NotADirectory);
         }
-        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StorageError::Locked),
-            Err(errno) => return Err(translate(Operation::Lock, &errno.into())),
-        }
+        let directory = Directory::lock(&path).map_err(fail)?.ok_or(StorageError::Locked)?;
         let mut storage = Self { path, directory, files: BTreeMap::new(), syncer: None };
-        storage.open_files().map_err(|error| translate(Operation::List, &error))?;
+        storage.open_files()?;
         Ok(storage)
     }
 
@@ -80,11 +88,10 @@ impl FileStorage {
     /// As [`open`](Self::open).
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let path = path.as_ref();
-        match DirBuilder::new().mode(0o700).create(path) {
+        match system::create_directory(path) {
             Ok(()) => {
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let sync = File::open(parent).and_then(|parent| parent.sync_all());
-                sync.map_err(|error| translate(Operation::SyncDirectory, &error))?;
+                system::sync_directory(parent).map_err(|error| translate(Operation::SyncDirectory, &error))?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StorageError::MissingDirectory),
@@ -96,7 +103,7 @@ impl FileStorage {
     /// What the owner may want to know of the file system that the directory is on; nothing where overwriting in place and
     /// syncing do what they say, or where the system does not tell.
     pub fn warning(&self) -> Option<FileSystemWarning> {
-        file_system::warning(&self.directory)
+        self.directory.warning()
     }
 
     /// The directory that holds the files.
@@ -104,10 +111,12 @@ impl FileStorage {
         &self.path
     }
 
-    fn open_files(&mut self) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.path)? {
-            if let Some(segment) = entry?.file_name().to_str().and_then(segment_of) {
-                self.files.insert(segment, self.open_file(segment)?);
+    fn open_files(&mut self) -> Result<(), StorageError> {
+        let fail = |error: io::Error| translate(Operation::List, &error);
+        for entry in std::fs::read_dir(&self.path).map_err(fail)? {
+            if let Some(segment) = entry.map_err(fail)?.file_name().to_str().and_then(segment_of) {
+                let file = self.open_file(segment).map_err(|error| translate(Operation::Open(segment), &error))?;
+                self.files.insert(segment, file);
             }
         }
         Ok(())
@@ -142,9 +151,8 @@ impl Storage for FileStorage {
     fn allocate(&mut self, segment: SegmentNumber, len: u32) -> Result<(), StorageError> {
         let fail = |error: io::Error| translate(Operation::Allocate(segment), &error);
         let path = self.path.join(file_name(segment));
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).map_err(fail)?;
+        let options = &mut system::private_file();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
         fill_with_zeros(&file, u64::from(len)).map_err(fail)?;
         self.files.insert(segment, file);
         Ok(())
@@ -154,7 +162,7 @@ impl Storage for FileStorage {
         let file = self.file(segment)?;
         let mut position = u64::from(position);
         while !buffer.is_empty() {
-            match file.read_at(buffer, position) {
+            match system::read_at(file, buffer, position) {
                 Ok(0) => {
                     buffer.fill(0);
                     return Ok(());
@@ -171,7 +179,7 @@ impl Storage for FileStorage {
     }
 
     fn write_at(&mut self, segment: SegmentNumber, position: u32, bytes: &[u8]) -> Result<(), StorageError> {
-        let written = self.file(segment)?.write_all_at(bytes, u64::from(position));
+        let written = system::write_all_at(self.file(segment)?, bytes, u64::from(position));
         written.map_err(|error| translate(Operation::Write(segment), &error))
     }
 
@@ -196,15 +204,7 @@ impl Storage for FileStorage {
     }
 
     fn sync_directory(&mut self) -> Result<(), StorageError> {
-        self.directory.sync_all().map_err(|error| translate(Operation::SyncDirectory, &error))
-    }
-}
-
-impl Drop for FileStorage {
-    /// Gives the lock back by name: a child that another thread is starting may hold a copy of the descriptor for a
-    /// moment, and closing ours alone would leave the lock with it.
-    fn drop(&mut self) {
-        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
+        self.directory.sync().map_err(|error| translate(Operation::SyncDirectory, &error))
     }
 }
 
@@ -215,17 +215,11 @@ fn fill_with_zeros(file: &File, len: u64) -> io::Result<()> {
     if filled >= len {
         return Ok(());
     }
-    // Asking for all of it first keeps the file in one piece, and finds a full disk before time is spent. File systems
-    // that cannot do it do without.
-    #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, filled, len - filled) {
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        Err(errno) => return Err(errno.into()),
-    }
+    system::reserve(file, filled, len - filled)?;
     let zeros = [0; ZEROS];
     while filled < len {
         let piece = usize::try_from(len - filled).map_or(ZEROS, |rest| rest.min(ZEROS));
-        file.write_all_at(&zeros[..piece], filled)?;
+        system::write_all_at(file, &zeros[..piece], filled)?;
         filled += piece as u64;
     }
     file.sync_all()

@@ -1,6 +1,7 @@
 //! What is known of the file system below a directory, as far as it matters to a log.
 
 use core::fmt;
+#[cfg(unix)]
 use std::fs::File;
 
 /// A property of the file system that a queue's directory is on, and that its owner may want to know of.
@@ -40,7 +41,7 @@ pub(super) fn warning(directory: &File) -> Option<FileSystemWarning> {
 }
 
 /// What is to be said of the file system that `directory` is on. Only Linux tells.
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 pub(super) fn warning(_: &File) -> Option<FileSystemWarning> {
     None
 }
