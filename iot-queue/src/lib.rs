@@ -205,7 +205,7 @@
 //!
 //! # Features
 //!
-//! - `std` (default): `FileStorage`, on Unix, and CRC32C by the processor's instructions. Without it the crate needs
+//! - `std` (default): `FileStorage`, on Unix and Windows, and CRC32C by the processor's instructions. Without it the crate needs
 //!   `alloc` only, and computes CRC32C by a table.
 //! - `embedded-storage`: `NorStorage`, segments on NOR flash through the traits of that crate. Needs `alloc` only.
 //! - `tracing`: events when a queue is opened (what was recovered and lost), when the storage fails, when a segment comes free,
