@@ -1,10 +1,11 @@
 //! A node of the DHT among strangers: whatever they send, and whenever, it sends, holds and reports a bounded amount, and
-//! sends at most three times as much to an address that has not shown that it receives anything.
+//! sends at most three times as much to an address that has not shown that it receives anything, whether it serves, asks
+//! whether it is reached, or never serves.
 //!
 //! The input is a list of steps: what happens (u8: 0 time passes, 1 a datagram comes, 2 an answer to what the node
 //! asked last comes, 3 its user gets a key, 4 its user puts a record, 5 a datagram with the node's last cookie comes, 6 an
 //! answer comes that proves who sent it), a length (u16, little endian), as many octets of datagram, and a byte that
-//! chooses the sender or the seconds.
+//! chooses the sender or the seconds. The length of the input chooses when the node serves.
 
 #![no_main]
 
@@ -13,8 +14,8 @@ use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_dht::wire::proof::Signed;
-use iot_dht::wire::{Cookie, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message};
-use iot_dht::{GetMode, Node, NodeConfig, NodeId, Record};
+use iot_dht::wire::{Body, Cookie, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message};
+use iot_dht::{GetMode, Node, NodeConfig, NodeId, Record, Service};
 use libfuzzer_sys::fuzz_target;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -34,9 +35,9 @@ struct Harness {
 }
 
 impl Harness {
-    fn new() -> Self {
+    fn new(service: Service) -> Self {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let config = NodeConfig::default().overlay(1);
+        let config = NodeConfig::default().overlay(1).service(service).relays(2).links(4);
         let mut node = Node::new(config, SigningKey::from_seed(&[1; 32]), Instant::from_micros(0), &mut rng);
         node.bootstrap(Instant::from_micros(0), &[address(1)]);
         let mut harness = Self { node, now: Duration::ZERO, asked: None, given: None };
@@ -103,7 +104,7 @@ impl Harness {
         let (mut datagrams, mut answered) = (0, 0);
         while let Some(transmit) = self.node.poll_transmit(&mut buffer) {
             let message = Message::decode(&buffer[..transmit.len]).expect("a node writes what nodes read");
-            if !message.body.is_answer() {
+            if !message.body.is_answer() && !matches!(message.body, Body::Word(_)) {
                 self.asked = Some((transmit.to, buffer[..transmit.len].to_vec()));
             } else if let Some((from, len)) = unverified.filter(|(from, _)| *from == transmit.to) {
                 answered += transmit.len;
@@ -133,7 +134,8 @@ fn address(choice: u8) -> SocketAddr {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let mut harness = Harness::new();
+    let service = [Service::Always, Service::WhenReachable, Service::Never][input.len() % 3];
+    let mut harness = Harness::new(service);
     let mut rest = input;
     for _ in 0..64 {
         let [what, low, high, after @ ..] = rest else { break };

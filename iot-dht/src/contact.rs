@@ -6,7 +6,7 @@ use iot_codec::record;
 use iot_core::{DeviceId, Timestamp};
 use iot_crypto::Signer;
 
-use crate::id::Key;
+use crate::id::{Key, NodeId};
 use crate::peer::Peer;
 use crate::record::{Record, SignRecordError};
 
@@ -19,12 +19,24 @@ use crate::record::{Record, SignRecordError};
 pub struct Contact {
     device: DeviceId,
     peers: Vec<Peer<32>>,
+    relayed: Option<Relayed>,
     expires: Timestamp,
 }
 
 record! {
     struct Body {
         0 => peers: List<Peer<32>>,
+        1 => relayed: Option<Relayed>,
+    }
+}
+
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Relayed {
+        /// The device's node.
+        0 => node: NodeId,
+        /// Who introduces others to it.
+        1 => relays: List<Peer<32>>,
     }
 }
 
@@ -35,6 +47,9 @@ impl Contact {
     /// The most addresses of one device.
     pub const MAX_PEERS: usize = 8;
 
+    /// The most relays of one device.
+    pub const MAX_RELAYS: usize = 4;
+
     /// The longest time for which a device may say where it is: a day.
     pub const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -43,8 +58,8 @@ impl Contact {
         Key::of_record(device, Self::NAME)
     }
 
-    /// Signs where the device of `signer` is reached: its nodes, or those that pass on what is meant for it, the best
-    /// first. Of two contacts the one with the higher `sequence` is in force.
+    /// Signs where the device of `signer` is reached: its nodes, the best first. Of two contacts the one with the higher
+    /// `sequence` is in force.
     ///
     /// # Errors
     ///
@@ -56,11 +71,41 @@ impl Contact {
         life: Duration,
         peers: &[Peer<32>],
     ) -> Result<Record, ContactError> {
-        check(peers)?;
+        Self::sign_body(signer, sequence, now, life, Body { peers: List(peers.to_vec()), relayed: None })
+    }
+
+    /// Signs where a device is met whose node is behind a NAT: those that have given `node` a lease
+    /// ([`Node::relays`](crate::Node::relays)) introduce others to it. `peers` are nodes of the device that are reached
+    /// directly; there may be none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sign`](Self::sign), and [`ContactError::Relays`].
+    pub fn sign_relayed(
+        signer: &impl Signer,
+        sequence: u64,
+        now: Timestamp,
+        life: Duration,
+        peers: &[Peer<32>],
+        node: &NodeId,
+        relays: &[Peer<32>],
+    ) -> Result<Record, ContactError> {
+        let relayed = Some(Relayed { node: *node, relays: List(relays.to_vec()) });
+        Self::sign_body(signer, sequence, now, life, Body { peers: List(peers.to_vec()), relayed })
+    }
+
+    fn sign_body(
+        signer: &impl Signer,
+        sequence: u64,
+        now: Timestamp,
+        life: Duration,
+        body: Body,
+    ) -> Result<Record, ContactError> {
+        check(&body)?;
         if life > Self::MAX_LIFE {
             return Err(ContactError::Life { seconds: life.as_secs() });
         }
-        let value = cbor::to_vec(&Body { peers: List(peers.to_vec()) });
+        let value = cbor::to_vec(&body);
         Ok(Record::sign(signer, Self::NAME, sequence, now.saturating_add(life), &value)?)
     }
 
@@ -80,9 +125,10 @@ impl Contact {
         if life > Self::MAX_LIFE {
             return Err(ContactError::Life { seconds: life.as_secs() });
         }
-        let Body { peers: List(peers) } = cbor::from_slice(record.value())?;
-        check(&peers)?;
-        Ok(Self { device: *record.owner(), peers, expires: record.expires() })
+        let body: Body = cbor::from_slice(record.value())?;
+        check(&body)?;
+        let Body { peers: List(peers), relayed } = body;
+        Ok(Self { device: *record.owner(), peers, relayed, expires: record.expires() })
     }
 
     /// Whose it is.
@@ -90,9 +136,15 @@ impl Contact {
         &self.device
     }
 
-    /// Where to send, the best first: at least one, at most [`MAX_PEERS`](Self::MAX_PEERS).
+    /// Where to send, the best first: at most [`MAX_PEERS`](Self::MAX_PEERS), and at least one unless there are relays.
     pub fn peers(&self) -> &[Peer<32>] {
         &self.peers
+    }
+
+    /// The device's node behind a NAT, and who introduces others to it: at least one, at most
+    /// [`MAX_RELAYS`](Self::MAX_RELAYS). [`Node::meet`](crate::Node::meet) asks them.
+    pub fn relayed(&self) -> Option<(&NodeId, &[Peer<32>])> {
+        self.relayed.as_ref().map(|relayed| (&relayed.node, &relayed.relays.0[..]))
     }
 
     /// When it ceases to be in force.
@@ -101,11 +153,16 @@ impl Contact {
     }
 }
 
-fn check(peers: &[Peer<32>]) -> Result<(), ContactError> {
-    if peers.is_empty() || peers.len() > Contact::MAX_PEERS {
+fn check(body: &Body) -> Result<(), ContactError> {
+    let peers = &body.peers.0;
+    let relays = body.relayed.as_ref().map(|relayed| &relayed.relays.0[..]);
+    if relays.is_some_and(|relays| relays.is_empty() || relays.len() > Contact::MAX_RELAYS) {
+        return Err(ContactError::Relays { count: relays.map_or(0, <[_]>::len) });
+    }
+    if (peers.is_empty() && relays.is_none()) || peers.len() > Contact::MAX_PEERS {
         return Err(ContactError::Count { count: peers.len() });
     }
-    match peers.iter().position(|peer| peer.usable().is_none()) {
+    match peers.iter().chain(relays.unwrap_or(&[])).position(|peer| peer.usable().is_none()) {
         Some(index) => Err(ContactError::Address { index }),
         None => Ok(()),
     }
@@ -127,7 +184,13 @@ pub enum ContactError {
         /// How many.
         count: usize,
     },
-    /// Nothing can be sent to one of its addresses.
+    /// It names a node behind a NAT without a relay, or with more than [`Contact::MAX_RELAYS`].
+    #[error("{count} relays where 1 to {} may stand", Contact::MAX_RELAYS)]
+    Relays {
+        /// How many.
+        count: usize,
+    },
+    /// Nothing can be sent to one of its addresses; those of relays are counted after the others.
     #[error("address {index} cannot be sent to")]
     Address {
         /// Which, counted from 0.
@@ -202,7 +265,7 @@ mod tests {
         for bad in ["0.0.0.0:4000", "10.0.0.1:0", "[ff02::1]:4000", "255.255.255.255:1"] {
             let peers = [peer("10.0.0.1:4000"), peer(bad)];
             assert_eq!(sign(&peers), Err(ContactError::Address { index: 1 }), "{bad}");
-            let value = cbor::to_vec(&Body { peers: List(peers.to_vec()) });
+            let value = cbor::to_vec(&Body { peers: List(peers.to_vec()), relayed: None });
             let record = Record::sign(&device(), Contact::NAME, 0, NOW.saturating_add(HOUR), &value).unwrap();
             assert_eq!(Contact::read(&record, NOW), Err(ContactError::Address { index: 1 }), "{bad}");
         }
@@ -212,7 +275,7 @@ mod tests {
     fn another_record_is_no_contact_and_a_broken_one_neither() {
         let sign =
             |name: &[u8], value: &[u8]| Record::sign(&device(), name, 0, NOW.saturating_add(HOUR), value).unwrap();
-        let value = cbor::to_vec(&Body { peers: List(vec![peer("10.0.0.1:4000")]) });
+        let value = cbor::to_vec(&Body { peers: List(vec![peer("10.0.0.1:4000")]), relayed: None });
         assert_eq!(Contact::read(&sign(b"status", &value), NOW), Err(ContactError::Name));
         for len in 0..value.len() {
             let broken = Contact::read(&sign(Contact::NAME, &value[..len]), NOW);

@@ -10,7 +10,7 @@
 //! ```
 //! use iot_core::{Instant, Timestamp};
 //! use iot_crypto::SigningKey;
-//! use iot_dht::{Event, GetMode, Id, Node, NodeConfig, Record, wire::MAX_DATAGRAM_LEN};
+//! use iot_dht::{Event, GetMode, Id, Node, NodeConfig, Record, Service, wire::MAX_DATAGRAM_LEN};
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //!
 //! let (now, wall) = (Instant::START, Timestamp::from_secs(1_767_225_600));
@@ -18,7 +18,7 @@
 //! let addresses: [std::net::SocketAddr; 2] = [([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 4000).into()];
 //! let mut nodes = [1, 2].map(|seed| {
 //!     let key = SigningKey::from_seed(&[seed; 32]);
-//!     Node::new(NodeConfig::default(), key, now, &mut rng)
+//!     Node::new(NodeConfig::default().service(Service::Always), key, now, &mut rng)
 //! });
 //! let carry = |nodes: &mut [Node; 2]| {
 //!     let mut datagram = [0; MAX_DATAGRAM_LEN];
@@ -55,6 +55,9 @@
 //!   [`Node::get`], [`Node::find`]) or the passing of time ([`Node::handle_timeout`]). After each, drain [`Node::poll_transmit`], then
 //!   [`Node::poll_event`], and read [`Node::poll_timeout`]. The same inputs give the same outputs, to the octet. Where
 //!   signatures take long, hand them to somebody else ([`Verification::HandedOut`]): drain [`Node::poll_job`] too.
+//! - A node behind a NAT finds that out ([`Event::Reachability`]) and takes out leases at relays
+//!   ([`NodeConfig::relays`]); its [`Contact`] names them ([`Contact::sign_relayed`]), and others meet it by that
+//!   ([`Node::meet`], [`Node::send`]), directly or over the relay.
 //! - A [`feed::Publisher`] turns messages into records to put; a [`feed::Reader`] says what to get, and gives messages
 //!   in order and gaps that it can prove; [`feed::Sources`] reads many feeds at once. A [`feed::Keeper`] puts the records
 //!   of those who sleep again, without their keys.
@@ -65,6 +68,9 @@
 //!   writes each datagram, for tests and tools.
 //!
 //! A [`Shelf`] keeps a node's records over a restart, and a [`Snapshot`] its table.
+//!
+//! A node stores for others once it has been reached by somebody to whom it had sent nothing ([`Service`]). The first nodes
+//! of a network, which are known to be reached, are configured so: [`Service::Always`].
 //!
 //! On one machine or in one subnet, switch the limits by subnet off: [`SubnetLimit::Off`].
 //!
@@ -82,6 +88,7 @@
 //!
 //! # Standards
 //! - Maymounkov and Mazières, *Kademlia*, 2002: §2.1 to §2.5.
+//! - NATs: RFC 4787 §4.1, §4.3 and §5.
 //! - COSE: RFC 9052 §4.2 and §4.4 (records); CBOR: RFC 8949 §4.2.1. `docs/formats/dht.md` holds every octet.
 //! - SipHash-2-4 with 128 bits (Aumasson and Bernstein) for write tokens, cookies and transactions.
 #![no_std]
@@ -119,8 +126,9 @@ pub use crate::lookup::{Lookup, LookupConfig, Summary};
 pub use crate::mailbox::{Mail, MailError, Mailbox, PostError, Receipt};
 pub use crate::name_key::NameKey;
 pub use crate::node::{
-    Busy, Event, FindDone, GetDone, GetMode, Job, Node, NodeConfig, OperationId, Placement, PutDone, Rejected, Side,
-    Stats, Transmit, Verdict, Verification,
+    Busy, Event, FindDone, GetDone, GetMode, Job, LinkError, LinkId, Linked, Node, NodeConfig, Opening, OperationId,
+    Parting, Path, Placement, PutDone, Reachability, Rejected, RelayConfig, Service, Side, Stats, Transmit, Verdict,
+    Verification,
 };
 pub use crate::peer::Peer;
 pub use crate::record::{Record, RecordError, SignRecordError, UnverifiedRecord};

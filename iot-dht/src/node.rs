@@ -16,15 +16,19 @@ use crate::rtt::Patience;
 use crate::signatures::Validity;
 use crate::store::{Shelf, Store, Stored, unshelve};
 use crate::table::{Entry, Snapshot, Table};
-use crate::wire::{Body, Challenge, Cookie, Endpoint, MAX_DATAGRAM_LEN, Message, Role, Transaction};
+use crate::wire::{Body, Challenge, Cookie, Endpoint, MAX_DATAGRAM_LEN, Message, Transaction, Word};
 
 mod config;
 mod drive;
 mod event;
 mod identity;
 mod limiter;
+mod link;
 mod operation;
+mod reach;
 mod region;
+mod relay;
+mod rendezvous;
 mod request;
 mod schedule;
 mod secrets;
@@ -34,14 +38,21 @@ mod stats;
 mod upkeep;
 mod verification;
 
-pub use crate::node::config::{NodeConfig, Placement};
+pub use crate::node::config::{NodeConfig, Placement, Service};
 pub use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
+pub use crate::node::link::{LinkError, LinkId, Linked, Opening, Parting, Path};
+pub use crate::node::reach::Reachability;
+pub use crate::node::relay::RelayConfig;
 pub use crate::node::stats::Stats;
 pub use crate::node::verification::{Job, Verdict, Verification};
 
 use crate::node::identity::Identity;
 use crate::node::limiter::Limiter;
+use crate::node::link::Links;
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase, Put};
+use crate::node::reach::Reach;
+use crate::node::relay::Relay;
+use crate::node::rendezvous::Rendezvous;
 use crate::node::request::{Purpose, Question, Recipient, Request, Requests, Standing};
 use crate::node::secrets::{COOKIE_PERIOD, Secrets};
 use crate::node::sightings::Sightings;
@@ -89,6 +100,10 @@ pub struct Node {
     /// Results that wait to be fetched; they count against the bound of operations.
     results: usize,
     upkeep: Upkeep,
+    reach: Reach,
+    rendezvous: Rendezvous,
+    relay: Relay,
+    links: Links,
     transmits: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
     stats: Stats,
@@ -114,9 +129,9 @@ impl Node {
 
     fn with_identity(config: NodeConfig, identity: Identity, now: Instant, rng: &mut impl CryptoRng) -> Self {
         let id = identity.id();
-        let slots = match config.role {
-            Role::Server => config.rate_slots,
-            Role::Client => 1,
+        let slots = match config.service {
+            Service::Always | Service::WhenReachable => config.rate_slots,
+            Service::Never => 1,
         };
         Self {
             table: Table::new(id, config.table),
@@ -132,6 +147,10 @@ impl Node {
             next_operation: 0,
             results: 0,
             upkeep: Upkeep::new(&config, now),
+            reach: Reach::new(&config, now),
+            rendezvous: Rendezvous::new(&config, now),
+            relay: Relay::default(),
+            links: Links::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
@@ -254,6 +273,8 @@ impl Node {
             self.stats.other_overlay += 1;
         } else if arrival.message.body.is_answer() {
             self.handle_answer(now, wall, arrival);
+        } else if let Body::Word(word) = arrival.message.body {
+            self.handle_word(now, wall, &arrival, &word);
         } else {
             self.handle_request(now, wall, arrival);
         }
@@ -266,6 +287,9 @@ impl Node {
         self.handle_overdue_requests(now, wall);
         self.drive_all(now, wall);
         self.handle_upkeep(now, wall);
+        self.handle_reach_timeout(now, wall);
+        self.handle_rendezvous_timeout(now);
+        self.handle_link_timeout(now);
     }
 
     /// The next datagram to send, written to the front of `buffer`.
@@ -293,8 +317,10 @@ impl Node {
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let searching = self.operations.values().filter(|operation| operation.phase == Phase::Searching);
         let slow = searching.flat_map(|operation| &operation.lookups).filter_map(Lookup::poll_timeout).min();
+        let reach = [self.reach.next_deadline(), self.rendezvous.next_deadline(), self.links.next_deadline()];
         let next = [self.requests.next_deadline(), slow, self.next_upkeep(), self.jobs.next_deadline()]
             .into_iter()
+            .chain(reach)
             .flatten()
             .min();
         next.map(|at| at.max(now))
@@ -303,12 +329,6 @@ impl Node {
     /// Its identifier.
     pub fn id(&self) -> &NodeId {
         self.table.own()
-    }
-
-    /// Whether it answers others.
-    #[cfg(feature = "sim")]
-    pub(crate) fn is_server(&self) -> bool {
-        self.config.role == Role::Server
     }
 
     /// The nodes that it knows.
@@ -324,6 +344,19 @@ impl Node {
     /// What it has counted.
     pub fn stats(&self) -> Stats {
         Stats { records: self.store.len(), record_octets: self.store.octets(), nodes: self.table.len(), ..self.stats }
+    }
+
+    /// Takes in what is neither asked nor answered.
+    fn handle_word(&mut self, now: Instant, wall: Timestamp, arrival: &Arrival<'_>, word: &Word<'_>) {
+        match word {
+            Word::Try(order) => self.handle_try(now, arrival, order),
+            Word::Tried(tried) => self.handle_tried(now, wall, arrival, tried),
+            Word::Meet(meet) => self.handle_meet(now, arrival, meet),
+            Word::Carry(data) => self.handle_carry(now, arrival, data),
+            Word::Punch(_) | Word::Punched(_) | Word::Data(_) | Word::Carried(_) | Word::Closed(_) => {
+                self.handle_link_word(now, arrival, word);
+            }
+        }
     }
 
     fn check_operations(&self) -> Result<(), Busy> {
@@ -400,8 +433,8 @@ impl Node {
     }
 
     /// Sends a request.
-    fn request(&mut self, now: Instant, recipient: Recipient, purpose: Purpose, body: Body<'_>) {
-        let Some(question) = Question::of(&body) else { return };
+    fn request(&mut self, now: Instant, recipient: Recipient, purpose: Purpose, body: Body<'_>) -> Option<Transaction> {
+        let question = Question::of(&body)?;
         let Recipient { address: to, id, standing, cookie } = recipient;
         let transaction = self.secrets.transaction();
         let mut message = self.message(transaction, body);
@@ -433,6 +466,7 @@ impl Node {
             standing,
             retries: 0,
         });
+        Some(transaction)
     }
 
     /// How long a node may take to answer; one of which only the address is known, as long as is configured.
@@ -443,11 +477,12 @@ impl Node {
     }
 
     fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {
-        Message::new(self.config.overlay, transaction, *self.id(), self.config.role, body)
+        Message::new(self.config.overlay, transaction, *self.id(), self.role(), body)
     }
 
     fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>) {
         if self.transmits.len() < self.config.transmits {
+            self.note_contact(to);
             self.transmits.push_back((to, datagram));
         } else {
             self.stats.transmits_dropped += 1;

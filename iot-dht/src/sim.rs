@@ -1,7 +1,7 @@
 //! A whole network in one process and in virtual time: for tests of what is built on this crate, and to measure it.
 //!
 //! Every host runs a real [`Node`] and exchanges real datagrams. Only four things are simulated: the clock, the network
-//! between the hosts ([`Link`]), the filters of NATs ([`Reach`]), and, where it is asked for, signatures
+//! between the hosts ([`Link`]), the NATs before them ([`Nat`]), and, where it is asked for, signatures
 //! ([`SimulatedSigner`]). Hosts know one address when they join, and nobody fills a table for them.
 //!
 //! The same seed gives the same network to the octet, on any machine, at any optimization, and however many [`Shard`]s the
@@ -45,11 +45,13 @@ use crate::record::{Record, SignRecordError};
 use crate::signatures::Signatures;
 use crate::sim::noise::Noise;
 use crate::sim::shard::Item;
+use crate::wire::Role;
 
 pub mod adversary;
 mod census;
 mod host;
 mod link;
+mod nat;
 mod noise;
 mod shard;
 mod signature;
@@ -61,6 +63,7 @@ mod trace;
 pub use crate::sim::census::Census;
 pub use crate::sim::host::{Host, Reach};
 pub use crate::sim::link::Link;
+pub use crate::sim::nat::{Dependence, Nat};
 pub use crate::sim::shard::{Action, ActionId, Counts, Happening, Shard, What};
 pub use crate::sim::signature::SimulatedSigner;
 pub use crate::sim::trace::Trace;
@@ -246,7 +249,7 @@ impl Sim {
 
     /// The servers that are there now: what a search is measured by.
     pub fn census(&self) -> Census {
-        let servers = self.nodes().filter(|(_, node)| node.is_server());
+        let servers = self.nodes().filter(|(_, node)| node.role() == Role::Server);
         Census::new(servers.map(|(host, node)| Peer { id: *node.id(), address: host.address() }).collect())
     }
 

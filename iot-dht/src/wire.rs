@@ -129,6 +129,12 @@ record! {
         8 => Refused(Refused<'b>),
         /// Answers that the answer is too long for an address that has not shown a cookie: to be asked again with this one.
         9 => Retry(Empty),
+        /// Asks for what those need who may be behind a NAT.
+        10 => Ask(Ask),
+        /// Answers that.
+        11 => Reply(Reply),
+        /// Is neither asked nor answered: opens and uses a path between two nodes.
+        12 => Word(Word<'b>),
     }
 }
 
@@ -140,10 +146,14 @@ impl Body<'_> {
     /// Whether it is an answer, which only makes sense to who asked.
     pub fn is_answer(&self) -> bool {
         match self {
-            Self::Ping(_) | Self::FindNode(_) | Self::Get(_) | Self::Put(_) => false,
-            Self::Pong(_) | Self::Nodes(_) | Self::Value(_) | Self::Stored(_) | Self::Refused(_) | Self::Retry(_) => {
-                true
-            }
+            Self::Ping(_) | Self::FindNode(_) | Self::Get(_) | Self::Put(_) | Self::Ask(_) | Self::Word(_) => false,
+            Self::Pong(_)
+            | Self::Nodes(_)
+            | Self::Value(_)
+            | Self::Stored(_)
+            | Self::Refused(_)
+            | Self::Retry(_)
+            | Self::Reply(_) => true,
         }
     }
 }
@@ -306,7 +316,10 @@ fn signature_ends(datagram: &[u8], mut found: impl FnMut(usize)) -> Result<(), D
                 let record_key = match cursor.unsigned()? {
                     5 => Some(0),
                     6 | 8 => Some(1),
-                    _ => None,
+                    _ => {
+                        cursor.skip()?;
+                        continue;
+                    }
                 };
                 for _ in 0..cursor.map()? {
                     let key = cursor.unsigned()?;
@@ -432,6 +445,12 @@ pub(crate) fn unexpected_length(expected: u32, found: usize, offset: usize) -> D
     DecodeError::new(DecodeErrorKind::UnexpectedLength { expected, found }, offset)
 }
 
+mod meeting;
 pub mod proof;
 #[cfg(test)]
 mod tests;
+
+pub use crate::wire::meeting::{
+    Ask, Data, Decline, Declined, Introduce, Introduced, MAX_PAYLOAD_LEN, Meet, Pass, Probed, Reply, Reserve, Reserved,
+    Tried, Try, Word,
+};

@@ -9,7 +9,10 @@ use iot_core::Timestamp;
 use iot_crypto::{Signature, SigningKey};
 use iot_dht::feed::{Publisher, PublisherConfig};
 use iot_dht::wire::proof::{self, Signed};
-use iot_dht::wire::{Body, Challenge, Empty, Endpoint, FindNode, Get, Message, Nodes, Put, Refused, Role, Value};
+use iot_dht::wire::{
+    Ask, Body, Challenge, Data, Decline, Declined, Empty, Endpoint, FindNode, Get, Introduce, Introduced, Meet,
+    Message, Nodes, Probed, Put, Refused, Reply, Reserve, Reserved, Role, Tried, Try, Value, Word,
+};
 use iot_dht::{Id, Key, Peer, Record, Rejection, Snapshot, UnverifiedRecord};
 
 fn hex(octets: &[u8]) -> String {
@@ -29,6 +32,7 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
     ]);
 
     let (point, token) = (Id::from_bytes([1; 32]), [4; 16]);
+    let seen = Endpoint("10.0.0.1:4000".parse().unwrap());
     let peers = [("10.0.0.1:4000", 0), ("[2001:db8::1]:4001", 1)];
     let nodes =
         peers.map(|(address, id)| Peer { id: Id::from_bytes([id; 32]), address: address.parse().unwrap() }).to_vec();
@@ -43,6 +47,22 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
         ("stored", Body::Stored(Empty {})),
         ("refused", Body::Refused(Refused { reason: Rejection::Changed, record: Some(record.as_bytes()) })),
         ("retry", Body::Retry(Empty {})),
+        ("probe", Body::Ask(Ask::Probe(Empty {}))),
+        ("reserve", Body::Ask(Ask::Reserve(Reserve { seconds: 120, rtt: Some(40) }))),
+        ("introduce", Body::Ask(Ask::Introduce(Introduce { to: point, rtt: Some(40) }))),
+        ("probed", Body::Reply(Reply::Probed(Probed { seen }))),
+        ("reserved", Body::Reply(Reply::Reserved(Reserved { seconds: 120, seen }))),
+        ("introduced", Body::Reply(Reply::Introduced(Introduced { address: seen, pass: [6; 8], after: 40 }))),
+        ("declined", Body::Reply(Reply::Declined(Declined { reason: Decline::Nobody }))),
+        ("try", Body::Word(Word::Try(Try { address: seen }))),
+        ("tried", Body::Word(Word::Tried(Tried { address: seen }))),
+        ("meet", Body::Word(Word::Meet(Meet { peer: point, address: seen, after: 40 }))),
+        ("punch", Body::Word(Word::Punch(Empty {}))),
+        ("punched", Body::Word(Word::Punched(Empty {}))),
+        ("data", Body::Word(Word::Data(Data { payload: b"sealed" }))),
+        ("carry", Body::Word(Word::Carry(Data { payload: b"sealed" }))),
+        ("carried", Body::Word(Word::Carried(Data { payload: b"sealed" }))),
+        ("closed", Body::Word(Word::Closed(Empty {}))),
     ];
     for (name, body) in bodies {
         let (sender, role) = (Id::from_bytes([2; 32]), Role::Server);

@@ -166,7 +166,7 @@ impl Gateway {
             queue.commit()?;
         }
         let key = SigningKey::generate(&mut party.rng);
-        let node = Node::new(network::config().role(Role::Client), key, iot_core::Instant::START, &mut party.rng);
+        let node = Node::new(network::config().service(Role::Client), key, iot_core::Instant::START, &mut party.rng);
         let clock = config.clock;
         let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
         driver.set_link(if config.link == LinkState::Up { Link::Up } else { Link::Down });

@@ -30,6 +30,7 @@ pub const BOOTSTRAP: usize = 4;
 pub fn config() -> NodeConfig {
     NodeConfig::default()
         .overlay(OVERLAY)
+        .service(iot_dht::Service::Always)
         .replicas(REPLICAS)
         .placement(iot_dht::Placement::Closest)
         .table(TableConfig::default().bucket_size(REPLICAS).subnets(SubnetLimit::Off))

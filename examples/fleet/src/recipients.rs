@@ -30,7 +30,7 @@ impl Recipients {
     /// When the network cannot be found.
     pub fn join(seed: u64, clock: Clock, addresses: &[SocketAddr], server: KeyBundle) -> Result<Self, Box<dyn Error>> {
         let mut party = party(seed, Role::Auditor, 0);
-        let config = network::config().role(NodeRole::Client);
+        let config = network::config().service(NodeRole::Client);
         let node = Node::new(config, party.signing, iot_core::Instant::START, &mut party.rng);
         let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
         let addresses = addresses.to_vec();

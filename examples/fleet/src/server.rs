@@ -45,7 +45,7 @@ pub fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     let senders = Senders(keys.iter().map(|key| (key.key_id(), *key)).collect());
 
     let key = SigningKey::generate(&mut rng);
-    let node = Node::new(network::config().role(Role::Client), key, iot_core::Instant::START, &mut rng);
+    let node = Node::new(network::config().service(Role::Client), key, iot_core::Instant::START, &mut rng);
     let clock = config.clock;
     let driver = Driver::spawn(UdpSocket::bind("127.0.0.1:0")?, node, move || clock.now())?;
     let bootstrap: Vec<SocketAddr> = config.bootstrap.0.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;

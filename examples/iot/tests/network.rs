@@ -71,7 +71,7 @@ struct Client {
 impl Client {
     fn join(socket: UdpSocket, seed: u64, known: &[std::net::SocketAddr]) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let config = NodeConfig::default().role(Role::Client);
+        let config = NodeConfig::default().service(Role::Client);
         let config = config.table(TableConfig::default().subnets(SubnetLimit::Off));
         let key = SigningKey::generate(&mut rng);
         let node = Node::new(config, key, iot_core::Instant::START, &mut rng);

@@ -227,6 +227,8 @@ fn table() -> Vec<Case> {
             "put" => ("message", &["shorten /5/1/1", "remove /5/1/2"]),
             "refused" => ("message", &["shorten /5/1/1", "remove /5/1/1"]),
             "ping-challenge" => ("message", &["remove /7"]),
+            "reserve" | "introduce" => ("message", &["remove /5/1/1/1"]),
+            "data" | "carry" | "carried" => ("message", &["shorten /5/1/1/0"]),
             "pong-proof" => ("message", &["remove /6", "remove /8"]),
             _ => ("message", &[]),
         };

@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use crate::lookup::LookupConfig;
+use crate::node::relay::RelayConfig;
 use crate::node::verification::Verification;
 use crate::signatures::Signatures;
 use crate::store::StoreConfig;
@@ -21,11 +22,37 @@ pub enum Placement {
     },
 }
 
+/// When a node stores for others and answers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Never: it only asks, and enters no table.
+    Never,
+    /// As long as others reach it who were not asked to: it finds out before it joins, and then now and then
+    /// ([`Event::Reachability`](crate::Event::Reachability)).
+    WhenReachable,
+    /// Always: whoever runs it knows that it is reached. A network begins with a few of these; between two nodes alone,
+    /// nothing can be found out.
+    Always,
+}
+
+impl From<Role> for Service {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Client => Self::Never,
+            Role::Server => Self::Always,
+        }
+    }
+}
+
 /// How a [`Node`](crate::Node) behaves, and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
     pub(super) overlay: u64,
-    pub(super) role: Role,
+    pub(super) service: Service,
+    pub(super) relays: usize,
+    pub(super) relay: RelayConfig,
+    pub(super) links: usize,
+    pub(super) probe_interval: Duration,
     pub(super) replicas: usize,
     pub(super) placement: Placement,
     pub(super) table: TableConfig,
@@ -86,9 +113,33 @@ impl NodeConfig {
         self
     }
 
-    /// Whether the node stores and answers; [`Role::Server`] by default.
-    pub fn role(mut self, role: Role) -> Self {
-        self.role = role;
+    /// When the node stores and answers; [`Service::WhenReachable`] by default.
+    pub fn service(mut self, service: impl Into<Service>) -> Self {
+        self.service = service.into();
+        self
+    }
+
+    /// Of how many relays a node that others do not reach keeps a lease, so that they can meet it: 0 to 4, 0 by default.
+    /// Each costs a datagram every 25 seconds.
+    ///
+    /// # Panics
+    /// When the number is out of range.
+    pub fn relays(mut self, relays: usize) -> Self {
+        assert!(relays <= crate::Contact::MAX_RELAYS, "0 to 4 relays, not {relays}");
+        self.relays = relays;
+        self
+    }
+
+    /// What a node does for others that nobody reaches, as long as it answers.
+    pub fn relay(mut self, relay: RelayConfig) -> Self {
+        self.relay = relay;
+        self
+    }
+
+    /// How many links the node has at once, those included that others ask for; none by default. At the bound
+    /// [`Node::meet`](crate::Node::meet) fails, and others are told that they cannot meet it.
+    pub fn links(mut self, links: usize) -> Self {
+        self.links = links;
         self
     }
 
@@ -173,6 +224,9 @@ impl NodeConfig {
         liveness_interval,
         /// How often each bucket is refreshed by a lookup; 15 min by default.
         refresh_interval,
+        /// About how often a node with [`Service::WhenReachable`] finds out anew whether it is reached; 10 min by
+        /// default. Spread by a quarter either way.
+        probe_interval,
         /// How long after a failed bootstrap, or after every entry failed, the bootstrap addresses are asked again; 5 s
         /// by default.
         bootstrap_interval
@@ -216,7 +270,11 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             overlay: 0,
-            role: Role::Server,
+            service: Service::WhenReachable,
+            relays: 0,
+            relay: RelayConfig::default(),
+            links: 0,
+            probe_interval: Duration::from_secs(600),
             replicas: 20,
             placement: Placement::Region { nodes: 32 },
             table: TableConfig::default(),

@@ -10,12 +10,12 @@ use crate::node::Node;
 use crate::node::event::{Event, FindDone, GetDone, GetMode, OperationId, PutDone, Side};
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase};
 use crate::node::region::MAX_COPIES;
-use crate::node::request::{Purpose, Recipient, Request, Standing};
+use crate::node::request::{Purpose, Question, Recipient, Request, Standing};
 use crate::node::verification::{Arrival, Verdict};
 use crate::peer::Peer;
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
-use crate::wire::{self, Body, Cookie, FindNode, MAX_NODES, Message, Nodes, Role};
+use crate::wire::{self, Body, Cookie, FindNode, MAX_NODES, Message, Nodes, Reply, Role};
 
 /// How often a request may be answered by the word that it is to be asked again.
 const MAX_RETRIES: u8 = 2;
@@ -30,6 +30,8 @@ pub(super) enum Answer {
     Stored,
     /// And what is stored in its place.
     Refused(Rejection, Option<Record>),
+    /// To what those ask who may be behind a NAT.
+    Reply(Reply),
     None,
 }
 
@@ -133,6 +135,9 @@ impl Node {
             self.introduce(now, from, &message, challenge);
         }
         if let (Body::Retry(_), Some(cookie)) = (&message.body, message.cookie) {
+            if request.question == Question::Reserve && message.challenge.is_some() && request.retries < MAX_RETRIES {
+                return self.prove_reservation(now, request, &message, cookie);
+            }
             return self.ask_again(now, wall, request, cookie);
         }
         let answer = match message.body {
@@ -146,9 +151,15 @@ impl Node {
                 let stored = refused.record.and_then(|octets| self.stored_instead(wall, &request, octets, verdict));
                 Answer::Refused(refused.reason, stored)
             }
-            Body::Pong(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) | Body::Put(_) | Body::Retry(_) => {
-                Answer::None
-            }
+            Body::Reply(reply) => Answer::Reply(reply),
+            Body::Pong(_)
+            | Body::Ping(_)
+            | Body::FindNode(_)
+            | Body::Get(_)
+            | Body::Put(_)
+            | Body::Retry(_)
+            | Body::Ask(_)
+            | Body::Word(_) => Answer::None,
         };
         self.settle(now, wall, &request, answer);
     }
@@ -237,10 +248,10 @@ impl Node {
             }
             Kind::Put(put) => {
                 let mut peers: Vec<_> = closest.iter().map(|peer| (peer.id, Some(peer.address))).collect();
-                if self.config.role == Role::Server && operation.region.is_some() {
+                if self.role() == Role::Server && operation.region.is_some() {
                     peers.truncate(MAX_COPIES - 1);
                     peers.extend(in_region.then_some((*self.id(), None)));
-                } else if self.config.role == Role::Server {
+                } else if self.role() == Role::Server {
                     let target = put.record.key();
                     let own = (*self.id(), None);
                     let place = peers.partition_point(|(id, _)| id.distance(target) < own.0.distance(target));
@@ -331,6 +342,9 @@ impl Node {
         match request.purpose {
             Purpose::Abandoned => {}
             Purpose::Liveness => self.settle_liveness(now, wall),
+            Purpose::Probe => self.settle_probe(now, wall, &request.transaction, answer),
+            Purpose::Lease => self.settle_lease(now, request, answer),
+            Purpose::Introduction(link) => self.settle_introduction(now, link, request, answer),
             Purpose::Bootstrap => self.settle_bootstrap(now, wall, matches!(answer, Answer::Nodes(_))),
             Purpose::Search(id, part) => {
                 if let (Some(operation), Some(peer)) = (self.operations.get_mut(&id), &request.id) {

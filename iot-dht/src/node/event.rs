@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 use crate::fork::Fork;
 use crate::id::Key;
 use crate::lookup::Summary;
+use crate::node::link::{LinkId, Linked, Parting};
+use crate::node::reach::Reachability;
 use crate::peer::Peer;
 use crate::record::Record;
 use crate::rejection::Rejection;
@@ -52,6 +54,29 @@ pub enum Event {
     FindDone(FindDone),
     /// A record was refused.
     Rejected(Rejected),
+    /// The node believes something else of itself than before.
+    Reachability(Reachability),
+    /// The node has so many leases now ([`Node::relays`](crate::Node::relays)): sign a new [`Contact`](crate::Contact).
+    Relays {
+        /// How many.
+        count: usize,
+    },
+    /// A path to the other end of a link was found, or another than before.
+    Linked(Linked),
+    /// Octets came over a link. Nobody vouches for who sent them.
+    Datagram {
+        /// Which.
+        link: LinkId,
+        /// The octets.
+        payload: Vec<u8>,
+    },
+    /// A link is over.
+    Parted {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: Parting,
+    },
 }
 
 /// The result of a search.

@@ -6,7 +6,8 @@ use iot_core::Instant;
 
 use crate::id::NodeId;
 use crate::node::event::OperationId;
-use crate::wire::{Body, Cookie, Transaction};
+use crate::node::link::LinkId;
+use crate::wire::{Ask, Body, Cookie, Reply, Transaction};
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]
@@ -51,6 +52,12 @@ pub(super) struct Recipient {
 pub(super) enum Purpose {
     Bootstrap,
     Liveness,
+    /// To be tried by somebody.
+    Probe,
+    /// To have a lease, or for longer.
+    Lease,
+    /// To be introduced to the other end of a link.
+    Introduction(LinkId),
     /// A step of an operation's lookup, the one with this number.
     Search(OperationId, u8),
     /// What an operation asks of the closest nodes once its lookup is over.
@@ -66,6 +73,9 @@ pub(super) enum Question {
     FindNode,
     Get,
     Put,
+    Probe,
+    Reserve,
+    Introduce,
 }
 
 impl Question {
@@ -75,20 +85,32 @@ impl Question {
             Body::FindNode(_) => Some(Self::FindNode),
             Body::Get(_) => Some(Self::Get),
             Body::Put(_) => Some(Self::Put),
-            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) | Body::Retry(_) => {
-                None
-            }
+            Body::Ask(Ask::Probe(_)) => Some(Self::Probe),
+            Body::Ask(Ask::Reserve(_)) => Some(Self::Reserve),
+            Body::Ask(Ask::Introduce(_)) => Some(Self::Introduce),
+            Body::Pong(_)
+            | Body::Nodes(_)
+            | Body::Value(_)
+            | Body::Stored(_)
+            | Body::Refused(_)
+            | Body::Retry(_)
+            | Body::Reply(_)
+            | Body::Word(_) => None,
         }
     }
 
     pub(super) fn fits(self, answer: &Body<'_>) -> bool {
         match self {
             // A put shows its token, and its answers are short.
-            Self::Ping | Self::FindNode | Self::Get if matches!(answer, Body::Retry(_)) => true,
+            Self::Put => matches!(answer, Body::Stored(_) | Body::Refused(_)),
+            _ if matches!(answer, Body::Retry(_)) => true,
+            Self::Probe | Self::Reserve | Self::Introduce if matches!(answer, Body::Reply(Reply::Declined(_))) => true,
             Self::Ping => matches!(answer, Body::Pong(_)),
             Self::FindNode => matches!(answer, Body::Nodes(_)),
             Self::Get => matches!(answer, Body::Nodes(_) | Body::Value(_)),
-            Self::Put => matches!(answer, Body::Stored(_) | Body::Refused(_)),
+            Self::Probe => matches!(answer, Body::Reply(Reply::Probed(_))),
+            Self::Reserve => matches!(answer, Body::Reply(Reply::Reserved(_))),
+            Self::Introduce => matches!(answer, Body::Reply(Reply::Introduced(_))),
         }
     }
 }

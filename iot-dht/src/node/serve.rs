@@ -15,8 +15,8 @@ use crate::rejection::Rejection;
 use crate::table::Entry;
 use crate::wire::proof::Signed;
 use crate::wire::{
-    self, Body, Challenge, Cookie, Empty, Endpoint, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message, Nodes, Refused, Role,
-    Value,
+    self, Ask, Body, Challenge, Cookie, Empty, Endpoint, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message, Nodes, Refused,
+    Role, Value,
 };
 
 /// Who asks, and what it gets beside its answer.
@@ -41,7 +41,10 @@ impl Asker {
 impl Node {
     /// Answers a request, unless its address has sent too many.
     pub(super) fn handle_request(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>) {
-        if self.config.role == Role::Client {
+        if self.role() == Role::Client {
+            self.note_request(now, wall, &arrival);
+        }
+        if self.role() == Role::Client {
             self.stats.ignored += 1;
             return;
         }
@@ -58,6 +61,9 @@ impl Node {
                 return self.refuse(wall, &asker, message, key, reason);
             }
             return self.verify(now, wall, arrival, None);
+        }
+        if let Body::Ask(ask) = message.body {
+            return self.serve_ask(now, wall, arrival, ask);
         }
         self.serve(now, wall, arrival, Verdict::NONE);
     }
@@ -80,18 +86,64 @@ impl Node {
                 Ok(()) => self.answer(&asker, &message, Body::Stored(Empty {})),
                 Err((key, reason)) => return self.refuse(wall, &asker, &message, key, reason),
             },
-            Body::Pong(_) | Body::Nodes(_) | Body::Value(_) | Body::Stored(_) | Body::Refused(_) | Body::Retry(_) => {
-                return;
+            Body::Ask(Ask::Reserve(reserve)) => {
+                let reply = self.serve_reserve(now, Peer { id: message.sender, address: from }, reserve);
+                self.answer(&asker, &message, Body::Reply(reply))
             }
+            Body::Pong(_)
+            | Body::Nodes(_)
+            | Body::Value(_)
+            | Body::Stored(_)
+            | Body::Refused(_)
+            | Body::Retry(_)
+            | Body::Ask(_)
+            | Body::Reply(_)
+            | Body::Word(_) => return,
         };
         self.stats.served += 1;
         self.transmit(from, datagram);
     }
 
+    /// Does what those need who may be behind a NAT, for whoever receives what is sent to its address. A lease is given under
+    /// an identifier that its holder has proved.
+    fn serve_ask(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>, ask: Ask) {
+        let (from, message) = (arrival.from, &arrival.message);
+        let mut asker = self.asker(now, from, message, arrival.len);
+        let peer = Peer { id: message.sender, address: from };
+        let has_cookie = message.cookie.is_some_and(|cookie| self.secrets.age(now, &cookie, from, &peer.id).is_some());
+        let reply = match ask {
+            _ if !has_cookie => None,
+            Ask::Probe(_) => Some(self.serve_probe(now, from, message)),
+            Ask::Introduce(introduce) => Some(self.serve_introduce(now, peer, &introduce)),
+            Ask::Reserve(reserve) if self.has_lease(now, from, &peer.id) => {
+                Some(self.serve_reserve(now, peer, &reserve))
+            }
+            Ask::Reserve(_) if self.is_proof_of_lease(now, from, message) => {
+                return self.verify(now, wall, arrival, None);
+            }
+            Ask::Reserve(_) => None,
+        };
+        if reply.is_none() && matches!(ask, Ask::Reserve(_)) {
+            let nonce = self.secrets.nonce(now, from, &peer.id);
+            asker.challenge = Some(Challenge { nonce, asked: Endpoint(from) });
+            asker.cookie = Some(self.secrets.cookie(now, from, &peer.id));
+        }
+        let datagram = self.answer(&asker, message, reply.map_or(Body::Retry(Empty {}), Body::Reply));
+        self.stats.served += 1;
+        self.transmit(from, datagram);
+    }
+
+    /// Whether a request for a lease brings a proof under the nonce that it was sent.
+    pub(super) fn is_proof_of_lease(&self, now: Instant, from: SocketAddr, message: &Message<'_>) -> bool {
+        matches!(message.body, Body::Ask(Ask::Reserve(_)))
+            && message.proof.is_some()
+            && self.secrets.has_challenged(now, &message.transaction, from, &message.sender)
+    }
+
     /// Proves who this node is to one that asked for it in its answer; it needs to, because that node keeps nothing of who
     /// asked it.
     pub(super) fn introduce(&mut self, now: Instant, from: SocketAddr, message: &Message<'_>, challenge: &Challenge) {
-        if self.config.role == Role::Client {
+        if self.role() == Role::Client {
             return;
         }
         let Some(signed) = self.identity.prove(message, challenge, from) else { return };

@@ -46,6 +46,12 @@ pub struct Stats {
     pub transmits_dropped: u64,
     /// Events dropped because too many waited to be fetched.
     pub events_dropped: u64,
+    /// Pairs of nodes that this node has introduced to each other.
+    pub introduced: u64,
+    /// Datagrams that it has carried between two of them.
+    pub carried: u64,
+    /// Octets of these.
+    pub octets_carried: u64,
     /// Records refused as answers to this node's questions.
     pub rejected_as_reader: Rejections,
     /// Records that this node refused to store.

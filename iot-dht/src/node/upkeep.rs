@@ -120,8 +120,10 @@ impl Node {
         self.upkeep.waiting = self.upkeep.waiting.saturating_sub(1);
         if answered && matches!(self.upkeep.joined, Joined::No | Joined::Restoring) {
             self.upkeep.joined = Joined::UnderWay;
-            let target = *self.id();
-            self.start(now, wall, target, Kind::Join);
+            if !self.try_before_join(now) {
+                let target = *self.id();
+                self.start(now, wall, target, Kind::Join);
+            }
         } else if self.upkeep.waiting == 0 && self.upkeep.joined == Joined::No {
             self.bootstrap_failed(now);
         }
@@ -131,8 +133,10 @@ impl Node {
     pub(super) fn settle_liveness(&mut self, now: Instant, wall: Timestamp) {
         if self.upkeep.joined == Joined::Restoring && !self.table.is_empty() {
             self.upkeep.joined = Joined::UnderWay;
-            let target = *self.id();
-            self.start(now, wall, target, Kind::Join);
+            if !self.try_before_join(now) {
+                let target = *self.id();
+                self.start(now, wall, target, Kind::Join);
+            }
         }
     }
 
@@ -268,6 +272,19 @@ impl Node {
         }
     }
 
+    /// It answers others from now on, or no longer. The neighbours hear of the one as they are asked; what was stored goes
+    /// to those who still answer.
+    pub(super) fn change_role(&mut self, now: Instant) {
+        match self.role() {
+            Role::Server if self.upkeep.joined == Joined::Yes => self.queue_refreshes(),
+            Role::Server => {}
+            Role::Client => {
+                let keys: Vec<_> = self.store.records().map(|record| *record.key()).collect();
+                keys.into_iter().for_each(|key| self.upkeep.replicate_at(key, now));
+            }
+        }
+    }
+
     pub(super) fn next_upkeep(&self) -> Option<Instant> {
         let replication = self.upkeep.replication.first().filter(|_| self.maintenance_allows()).map(|(at, _)| at);
         let expiry = (!self.store.is_empty()).then_some(self.upkeep.expiry_at);
@@ -315,7 +332,7 @@ impl Node {
     /// Puts again what a new neighbour should store. Only the closest node that has a record does so, so that the
     /// neighbour receives it once.
     fn hand_over(&mut self, now: Instant, wall: Timestamp, new: &Peer<32>) {
-        if self.config.role == Role::Client {
+        if self.role() == Role::Client {
             return;
         }
         let own = *self.id();

@@ -164,7 +164,7 @@ impl Node {
     fn job(&self, arrival: &Arrival<'_>, request: Option<&Request>) -> Option<Job> {
         let message = &arrival.message;
         let is_unproven = request.is_none_or(|request| request.standing == Standing::Stranger);
-        let proof = message.proof.filter(|_| message.body.is_answer() && is_unproven);
+        let proof = message.proof.filter(|_| is_unproven && !matches!(message.body, Body::Put(_)));
         let proof = proof.map(|proof| self.claim(arrival, &proof, request));
         let octets = match &message.body {
             Body::Value(value) => Some(value.record),
@@ -206,6 +206,9 @@ impl Node {
                 self.settle(now, wall, &request, Answer::None);
             }
             Some(request) => self.take_answer(now, wall, arrival, request, verdict),
+            None if matches!(arrival.message.body, Body::Ask(_)) && !self.is_proven(&arrival, verdict) => {
+                self.stats.unproven += 1;
+            }
             None if !arrival.message.body.is_answer() => self.serve(now, wall, arrival, verdict),
             None if self.is_proven(&arrival, verdict) => {
                 self.learn(
@@ -221,7 +224,9 @@ impl Node {
 
     fn is_proven(&mut self, arrival: &Arrival<'_>, verdict: Verdict) -> bool {
         let seen = arrival.message.proof.map(|proof| proof.seen.0);
-        verdict.proof == Validity::Valid && seen.is_some_and(|seen| self.sightings.agree(arrival.from, seen))
+        let Some(seen) = seen.filter(|_| verdict.proof == Validity::Valid) else { return false };
+        self.note_sighting(arrival.at, arrival.from, seen);
+        self.sightings.agree(arrival.from, seen)
     }
 }
 

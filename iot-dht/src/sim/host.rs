@@ -1,12 +1,12 @@
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use core::time::Duration;
 
 use iot_core::Instant;
 
 use crate::node::Node;
 use crate::sim::adversary::Adversary;
+use crate::sim::nat::{Nat, Translator};
 
 /// A machine of the simulated network, by its number. Its address follows from it, and has a /24 of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ impl Host {
     pub const MAX: u32 = 14_000_000;
 
     const FIRST: u32 = 0x0100_0001;
-    const PORT: u16 = 4000;
+    pub(super) const PORT: u16 = 4000;
 
     /// Its number, counted from 0 in the order in which hosts were made.
     pub const fn number(self) -> u32 {
@@ -29,12 +29,16 @@ impl Host {
         SocketAddr::new(Ipv4Addr::from(Self::FIRST + (self.0 << 8)).into(), Self::PORT)
     }
 
-    /// Whose address it is, whether that host was made or not.
+    /// Whose address it is, whether that host was made or not, and whatever the port: a NAT before a host may have many.
     pub fn at(address: SocketAddr) -> Option<Self> {
         let IpAddr::V4(ip) = address.ip() else { return None };
         let offset = u32::from(ip).checked_sub(Self::FIRST)?;
         let host = Self(offset >> 8);
-        (offset & 0xff == 0 && host.0 < Self::MAX && address.port() == Self::PORT).then_some(host)
+        (offset & 0xff == 0 && host.0 < Self::MAX).then_some(host)
+    }
+
+    pub(super) fn at_port(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address().ip(), port)
     }
 }
 
@@ -43,12 +47,8 @@ impl Host {
 pub enum Reach {
     /// Everybody.
     Open,
-    /// A host behind a NAT that filters by address and port (RFC 4787 §5): only those to whom it has sent within this
-    /// time. RFC 4787 §4.3 asks for at least two minutes.
-    Filtered {
-        /// How long an answer is let in.
-        lifetime: Duration,
-    },
+    /// Those whom the NAT before it lets in.
+    Behind(Nat),
 }
 
 /// A host that is there.
@@ -56,9 +56,8 @@ pub(super) struct Member {
     pub(super) node: Node,
     /// Who answers in the node's place.
     pub(super) adversary: Option<Arc<dyn Adversary>>,
-    reach: Reach,
-    /// To whom a filtered host has sent, and when.
-    sent_to: BTreeMap<Host, Instant>,
+    /// The NAT before it.
+    nat: Option<Box<Translator>>,
     /// Datagrams that it has sent.
     pub(super) sent: u32,
     /// When its node wants to be looked at.
@@ -69,24 +68,22 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(node: Node, reach: Reach) -> Self {
-        Self { node, adversary: None, reach, sent_to: BTreeMap::new(), sent: 0, deadline: None, timer: None }
+        let nat = match reach {
+            Reach::Open => None,
+            Reach::Behind(nat) => Some(Box::new(Translator::new(nat))),
+        };
+        Self { node, adversary: None, nat, sent: 0, deadline: None, timer: None }
     }
 
-    pub(super) fn note_sent(&mut self, now: Instant, to: Host) {
-        if let Reach::Filtered { lifetime } = self.reach {
-            self.sent_to.insert(to, now);
-            if self.sent_to.len() > 1024 {
-                self.sent_to.retain(|_, at| now.saturating_since(*at) <= lifetime);
-            }
-        }
+    /// From which port what the host sends there leaves.
+    pub(super) fn port_to(&mut self, now: Instant, to: SocketAddr) -> u16 {
+        self.nat.as_mut().map_or(Host::PORT, |nat| nat.send(now, to))
     }
 
-    pub(super) fn lets_in(&self, now: Instant, from: Host) -> bool {
-        match self.reach {
-            Reach::Open => true,
-            Reach::Filtered { lifetime } => {
-                self.sent_to.get(&from).is_some_and(|at| now.saturating_since(*at) <= lifetime)
-            }
+    pub(super) fn lets_in(&self, now: Instant, from: SocketAddr, port: u16) -> bool {
+        match &self.nat {
+            None => port == Host::PORT,
+            Some(nat) => nat.lets_in(now, from, port),
         }
     }
 }
@@ -106,7 +103,7 @@ mod tests {
                 }) < 0xe000_0000
             );
         }
-        for foreign in ["1.0.0.2:4000", "1.0.0.1:4001", "0.0.0.1:4000", "239.0.0.1:4000", "[::1]:4000"] {
+        for foreign in ["1.0.0.2:4000", "0.0.0.1:4000", "239.0.0.1:4000", "[::1]:4000"] {
             assert_eq!(Host::at(foreign.parse().unwrap()), None, "{foreign}");
         }
     }

@@ -3,13 +3,15 @@ use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::{Ordering, Reverse};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 
+use crate::contact::Contact;
 use crate::id::{Key, NodeId};
-use crate::node::{Event, GetMode, Node, NodeConfig, OperationId};
+use crate::node::{Event, GetMode, LinkId, Node, NodeConfig, OperationId};
 use crate::record::Record;
 use crate::signatures::Signatures;
 use crate::sim::adversary::{Adversary, Conduct};
@@ -54,6 +56,15 @@ pub enum Action {
         /// The one host that it knows; nobody, if it is the first.
         through: Option<Host>,
     },
+    /// It comes to be, and behaves as it is configured, unlike the others.
+    Enter {
+        /// How.
+        node: Box<NodeConfig>,
+        /// Who can reach it.
+        reach: Reach,
+        /// The one host that it knows.
+        through: Host,
+    },
     /// It comes to be as a server of an attacker, who is taken to have found a key with this identifier. Nobody believes
     /// that where signatures are real.
     Infiltrate {
@@ -74,6 +85,10 @@ pub enum Action {
     Get(Key, GetMode),
     /// Its user searches for the nodes closest to a point.
     Find(Key),
+    /// Its user wants to meet the device of a contact.
+    Meet(Box<Contact>),
+    /// Its user sends this over a link.
+    Send(LinkId, Box<[u8]>),
 }
 
 /// Names an [`Action`] that was planned.
@@ -98,7 +113,9 @@ pub struct Happening {
 pub enum What {
     /// An action has started this operation, whose result follows.
     Started(ActionId, OperationId),
-    /// An action came to nothing: the host is not there, or busy.
+    /// An action has asked for this link, of which the node will tell.
+    Meeting(ActionId, LinkId),
+    /// An action came to nothing: the host is not there, or busy, or the link has no path.
     Refused(ActionId),
     /// The node told its user.
     Told(Event),
@@ -128,7 +145,8 @@ pub(super) struct Item {
 }
 
 enum Due {
-    Datagram(Box<[u8]>),
+    /// The ports that it left from and comes to.
+    Datagram(u16, u16, Box<[u8]>),
     Action(ActionId, Box<Action>),
     Timer,
 }
@@ -212,17 +230,17 @@ impl Shard {
             return self.act(now, wall, item.to, id, *action);
         }
         let member = self.members.get_mut(place).and_then(Option::take);
-        if let Due::Datagram(datagram) = &item.due {
+        if let Due::Datagram(_, _, datagram) = &item.due {
             self.trace.add(now, Host(item.rank.0), item.to, datagram);
             self.counts.astray += u64::from(member.is_none());
         }
         let Some(mut member) = member else { return };
         match item.due {
-            Due::Datagram(datagram) => {
-                let from = Host(item.rank.0);
-                if member.lets_in(now, from) {
+            Due::Datagram(left, port, datagram) => {
+                let from = Host(item.rank.0).at_port(left);
+                if member.lets_in(now, from, port) {
                     match lie(now, &mut member, from, &datagram) {
-                        Lie::None => member.node.handle_datagram(now, wall, from.address(), &datagram),
+                        Lie::None => member.node.handle_datagram(now, wall, from, &datagram),
                         Lie::Silence => {}
                         Lie::Datagram(lie) => self.send(now, item.to, &mut member, from, &lie),
                     }
@@ -251,12 +269,28 @@ impl Shard {
         let (member, started) = match (action, member) {
             (Action::Join { role, reach, through }, None) => {
                 self.there += 1;
-                (Some(self.join(now, host, role, reach, through)), None)
+                (Some(self.join(now, host, self.config.service(role), reach, through)), None)
+            }
+            (Action::Enter { node, reach, through }, None) => {
+                self.there += 1;
+                (Some(self.join(now, host, node.signatures(self.signatures), reach, Some(through))), None)
+            }
+            (Action::Meet(contact), Some(mut member)) => {
+                let met = member.node.meet(now, &contact);
+                let what = met.map_or(What::Refused(id), |link| What::Meeting(id, link));
+                self.happenings.push(Happening { at: now, host, what });
+                (Some(member), None)
+            }
+            (Action::Send(link, payload), Some(mut member)) => {
+                if member.node.send(now, link, &payload).is_err() {
+                    self.happenings.push(Happening { at: now, host, what: What::Refused(id) });
+                }
+                (Some(member), None)
             }
             (Action::Infiltrate { id, through, adversary }, None) => {
                 self.there += 1;
                 let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
-                let mut node = Node::found(self.config.role(Role::Server), id, now, &mut noise);
+                let mut node = Node::found(self.config.service(Role::Server), id, now, &mut noise);
                 node.bootstrap(now, &[through.address()]);
                 let mut member = Box::new(Member::new(node, Reach::Open));
                 member.adversary = Some(adversary);
@@ -294,10 +328,9 @@ impl Shard {
         }
     }
 
-    fn join(&self, now: Instant, host: Host, role: Role, reach: Reach, through: Option<Host>) -> Box<Member> {
+    fn join(&self, now: Instant, host: Host, config: NodeConfig, reach: Reach, through: Option<Host>) -> Box<Member> {
         let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
         let key = SigningKey::from_seed(&noise.octets());
-        let config = self.config.role(role);
         let mut node = match self.signatures {
             Signatures::Real => Node::new(config, key, now, &mut noise),
             Signatures::Simulated => Node::new(config, SimulatedSigner::new(&key), now, &mut noise),
@@ -309,16 +342,20 @@ impl Shard {
     }
 
     /// Puts a datagram on its way.
-    fn send(&mut self, now: Instant, host: Host, member: &mut Member, to: Host, datagram: &[u8]) {
+    fn send(&mut self, now: Instant, host: Host, member: &mut Member, address: SocketAddr, datagram: &[u8]) {
         self.counts.sent += 1;
         self.counts.octets += datagram.len() as u64;
+        let Some(to) = Host::at(address) else {
+            self.counts.astray += 1;
+            return;
+        };
         member.sent += 1;
-        member.note_sent(now, to);
+        let port = member.port_to(now, address);
         let Some(delay) = self.link.delay(self.seed, now, host, to, member.sent) else {
             self.counts.lost += 1;
             return;
         };
-        let due = Due::Datagram(datagram.into());
+        let due = Due::Datagram(port, address.port(), datagram.into());
         let item = Item { at: now.saturating_add(delay), to, rank: (host.0, member.sent), due };
         let shard = to.0 as usize % self.count;
         if shard == self.number { self.push(item) } else { self.out[shard].push(item) }
@@ -328,14 +365,7 @@ impl Shard {
     fn pump(&mut self, now: Instant, host: Host, member: &mut Member) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
         while let Some(transmit) = member.node.poll_transmit(&mut buffer) {
-            match Host::at(transmit.to) {
-                Some(to) => self.send(now, host, member, to, &buffer[..transmit.len]),
-                None => {
-                    self.counts.sent += 1;
-                    self.counts.octets += transmit.len as u64;
-                    self.counts.astray += 1;
-                }
-            }
+            self.send(now, host, member, transmit.to, &buffer[..transmit.len]);
         }
         while let Some(event) = member.node.poll_event() {
             self.happenings.push(Happening { at: now, host, what: What::Told(event) });
@@ -357,7 +387,7 @@ enum Lie {
 }
 
 /// What an attacker says in the node's place, if the host is one's and the datagram a request.
-fn lie(now: Instant, member: &mut Member, from: Host, datagram: &[u8]) -> Lie {
+fn lie(now: Instant, member: &mut Member, from: SocketAddr, datagram: &[u8]) -> Lie {
     let Some(adversary) = &member.adversary else { return Lie::None };
     let Ok(request) = Message::decode(datagram) else { return Lie::None };
     if request.body.is_answer() {
@@ -366,7 +396,7 @@ fn lie(now: Instant, member: &mut Member, from: Host, datagram: &[u8]) -> Lie {
     match adversary.answer(member.node.id(), &request) {
         Conduct::Honest => Lie::None,
         Conduct::Silent => Lie::Silence,
-        Conduct::Say(body) => Lie::Datagram(member.node.say(now, from.address(), &request, body)),
+        Conduct::Say(body) => Lie::Datagram(member.node.say(now, from, &request, body)),
     }
 }
 

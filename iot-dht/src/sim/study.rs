@@ -347,7 +347,7 @@ fn carry_out(
                 What::Started(action, operation) => {
                     started.insert((host, operation), (action, at));
                 }
-                What::Refused(action) => {
+                What::Refused(action) | What::Meeting(action, _) => {
                     waiting.remove(&action);
                 }
                 What::Told(event) => {
@@ -367,6 +367,6 @@ fn operation_of(event: &Event) -> Option<OperationId> {
         Event::PutDone(done) => Some(done.operation),
         Event::GetDone(done) => Some(done.operation),
         Event::FindDone(done) => Some(done.operation),
-        Event::Bootstrapped { .. } | Event::BootstrapFailed { .. } | Event::Rejected(_) => None,
+        _ => None,
     }
 }

@@ -28,6 +28,49 @@ fn bodies() -> Vec<Body<'static>> {
         Body::Refused(Refused { reason: Rejection::Changed, record: Some(b"record") }),
         Body::Retry(Empty {}),
     ]
+    .into_iter()
+    .chain(asks().into_iter().map(Body::Ask))
+    .chain(replies().into_iter().map(Body::Reply))
+    .chain(words().into_iter().map(Body::Word))
+    .collect()
+}
+
+fn seen() -> Endpoint {
+    Endpoint("[2001:db8::1]:4001".parse().unwrap())
+}
+
+fn asks() -> [Ask; 4] {
+    let to = NodeId::from_bytes([3; 32]);
+    [
+        Ask::Probe(Empty {}),
+        Ask::Reserve(Reserve { seconds: 120, rtt: None }),
+        Ask::Introduce(Introduce { to, rtt: None }),
+        Ask::Introduce(Introduce { to, rtt: Some(40) }),
+    ]
+}
+
+fn replies() -> [Reply; 4] {
+    [
+        Reply::Probed(Probed { seen: seen() }),
+        Reply::Reserved(Reserved { seconds: 120, seen: seen() }),
+        Reply::Introduced(Introduced { address: seen(), pass: [7; 8], after: 30 }),
+        Reply::Declined(Declined { reason: Decline::Nobody }),
+    ]
+}
+
+fn words() -> [Word<'static>; 9] {
+    let meet = Meet { peer: NodeId::from_bytes([3; 32]), address: seen(), after: 30 };
+    [
+        Word::Try(Try { address: seen() }),
+        Word::Tried(Tried { address: seen() }),
+        Word::Meet(meet),
+        Word::Punch(Empty {}),
+        Word::Punched(Empty {}),
+        Word::Data(Data { payload: b"sealed" }),
+        Word::Carry(Data { payload: b"" }),
+        Word::Carried(Data { payload: b"sealed" }),
+        Word::Closed(Empty {}),
+    ]
 }
 
 /// Each body alone, and one with all that may stand beside it.

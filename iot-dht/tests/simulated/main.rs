@@ -5,5 +5,6 @@ mod adversaries;
 mod feeds;
 mod lookups;
 mod network;
+mod reach;
 mod records;
 mod strangers;

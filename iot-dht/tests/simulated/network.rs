@@ -126,6 +126,32 @@ impl Network {
         self.add_at(address, role, key, own)
     }
 
+    /// A node with the role of the network's configuration.
+    pub fn add_as_configured(&mut self) -> SocketAddr {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let node = Node::new(self.config, SigningKey::from_seed(&seed), self.now, &mut self.rng);
+        let address = SocketAddr::from(([127, 0, 0, 1], self.next_port));
+        self.next_port += 1;
+        let key = SigningKey::from_seed(&seed);
+        self.members.insert(address, Member { node, key, events: Vec::new(), lie: None, deadline: None });
+        self.pump(address);
+        address
+    }
+
+    /// Gives a member another address, without a word to it.
+    pub fn relocate(&mut self, address: SocketAddr) -> SocketAddr {
+        let member = self.members.remove(&address).expect("a member");
+        if let Some(at) = member.deadline {
+            self.deadlines.remove(&(at, address));
+        }
+        let moved = SocketAddr::from(([127, 0, 0, 1], self.next_port));
+        self.next_port += 1;
+        self.members.insert(moved, Member { deadline: None, ..member });
+        self.pump(moved);
+        moved
+    }
+
     /// Starts the node of an address anew: with its key, and without anything else that it had.
     pub fn restart(&mut self, address: SocketAddr, seed: &[u8; 32]) {
         self.remove(address);
@@ -133,7 +159,7 @@ impl Network {
     }
 
     pub fn add_at(&mut self, address: SocketAddr, role: Role, key: SigningKey, own: SigningKey) -> SocketAddr {
-        let node = Node::new(self.config.role(role), own, self.now, &mut self.rng);
+        let node = Node::new(self.config.service(role), own, self.now, &mut self.rng);
         self.members.insert(address, Member { node, key, events: Vec::new(), lie: None, deadline: None });
         self.pump(address);
         address

@@ -6,7 +6,9 @@ use std::time::Duration;
 use iot_codec::cbor::List;
 use iot_crypto::SigningKey;
 use iot_dht::wire::proof::Signed;
-use iot_dht::wire::{Body, Challenge, Empty, Endpoint, FindNode, Get, Message, Nodes, Put, Role};
+use iot_dht::wire::{
+    Ask, Body, Challenge, Data, Empty, Endpoint, FindNode, Get, Introduce, Message, Nodes, Put, Reserve, Role, Word,
+};
 use iot_dht::{GetMode, Id, NodeId, Peer, Record, Rejection, Verification};
 
 use crate::network::{Network, Verifiers, test_config};
@@ -49,6 +51,10 @@ fn an_address_that_was_made_up_gets_at_most_three_times_as_much() {
         Body::Put(Put { token: [0; 16], record: record.as_bytes(), replaces: None }),
         Body::Put(Put { token: [0; 16], record: b"", replaces: None }),
         Body::Pong(Empty {}),
+        Body::Ask(Ask::Probe(Empty {})),
+        Body::Ask(Ask::Reserve(Reserve { seconds: 120, rtt: None })),
+        Body::Ask(Ask::Introduce(Introduce { to: point, rtt: None })),
+        Body::Word(Word::Carry(Data { payload: b"" })),
     ];
     let mut port = 30_000;
     let mut most = 0;

@@ -139,7 +139,7 @@ pub async fn spawn(address: SocketAddr, node: Node, beside: Beside) -> Result<Ta
 
 /// A node of the network that `--overlay` names.
 pub fn node(options: &Options, role: Role, key: SigningKey, rng: &mut ChaCha20Rng) -> Result<Node, Failure> {
-    let mut config = NodeConfig::default().role(role).overlay(options.number("overlay")?.unwrap_or(0));
+    let mut config = NodeConfig::default().service(role).overlay(options.number("overlay")?.unwrap_or(0));
     // A client holds what it is told, and is in nobody's table.
     if role == Role::Client || options.has("local") {
         config = config.table(TableConfig::default().subnets(SubnetLimit::Off));

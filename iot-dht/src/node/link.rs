@@ -1,0 +1,469 @@
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use iot_core::Instant;
+
+use crate::contact::Contact;
+use crate::id::NodeId;
+use crate::node::Node;
+use crate::node::config::NodeConfig;
+use crate::node::drive::Answer;
+use crate::node::event::Event;
+use crate::node::limiter::Limiter;
+use crate::node::request::{Purpose, Request};
+use crate::node::verification::Arrival;
+use crate::peer::Peer;
+use crate::wire::{Ask, Body, Data, Empty, Introduce, MAX_PAYLOAD_LEN, Meet, Pass, Reply, Word};
+
+/// How often a node tries to come through to an address that it was told: together, five punches are no longer than three
+/// times what made it send them.
+const PUNCHES: u8 = 5;
+/// The pause between them.
+const PUNCH_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a node waits for a direct path before the relay carries what is said.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// After what silence of its own a node keeps a path open.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// After what silence of the other a link is over.
+const SILENCE: Duration = Duration::from_secs(50);
+/// The longest that both wait to send at one moment.
+const LONGEST_WAIT: u16 = 2000;
+/// How many meetings a second a node lets itself be called to, and how many at once after a pause.
+const CALLS: (u32, u32) = (2, 8);
+
+/// Names a link until it is parted, and never another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(u64);
+
+impl LinkId {
+    /// The number of the link, counted from 0 at each node.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// How the two ends of a link reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// They send to each other; this is where the other end is.
+    Direct(SocketAddr),
+    /// This relay carries what they say, slowly and not much of it ([`RelayConfig`](crate::RelayConfig)).
+    Relayed(SocketAddr),
+}
+
+/// Whose wish a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// This node's: [`Node::meet`](crate::Node::meet).
+    Asked,
+    /// The other's, who was introduced to this node.
+    Introduced,
+}
+
+/// A path to the other end of a link was found, or another than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// The link.
+    pub link: LinkId,
+    /// Who the other end claims to be. Nobody has proved it: what matters is proved by who uses the link.
+    pub peer: NodeId,
+    /// Whose wish it is.
+    pub opening: Opening,
+    /// How the two reach each other.
+    pub path: Path,
+}
+
+/// Why a link is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// None of the ways to the other end led there.
+    Unmet,
+    /// The other end has fallen silent.
+    Silent,
+    /// The relay carries no more: a limit is reached. A new meeting may be asked for.
+    Closed,
+}
+
+/// Why nothing is sent or nobody asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// There are as many links as configured.
+    #[error("there are {limit} links already")]
+    Full {
+        /// The configured bound.
+        limit: usize,
+    },
+    /// The link is over, or never was.
+    #[error("there is no link {}", .0.0)]
+    Unknown(LinkId),
+    /// No path has been found yet.
+    #[error("link {} has no path yet", .0.0)]
+    Pending(LinkId),
+    /// The octets do not fit a datagram.
+    #[error("{len} octets are more than a link carries at once")]
+    TooLong {
+        /// How many.
+        len: usize,
+    },
+    /// As many datagrams as configured wait to be sent.
+    #[error("too many datagrams wait to be sent")]
+    Busy,
+}
+
+/// All links of a node.
+#[derive(Clone, Debug)]
+pub(super) struct Links {
+    next: u64,
+    links: BTreeMap<LinkId, Link>,
+    calls: Limiter,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    peer: NodeId,
+    opening: Opening,
+    /// Whom to ask next for whom.
+    ways: VecDeque<(NodeId, Peer<32>)>,
+    /// None until somebody has introduced the two.
+    pass: Option<Pass>,
+    relay: Option<SocketAddr>,
+    /// Where the other end may be reached.
+    other: Option<SocketAddr>,
+    path: Option<Path>,
+    punches: u8,
+    punch_at: Option<Instant>,
+    /// When to give up a direct path; none while somebody is being asked.
+    give_up_at: Option<Instant>,
+    heard: Instant,
+    keep_at: Instant,
+}
+
+impl Link {
+    fn new(now: Instant, peer: NodeId, opening: Opening) -> Self {
+        Self {
+            peer,
+            opening,
+            ways: VecDeque::new(),
+            pass: None,
+            relay: None,
+            other: None,
+            path: None,
+            punches: 0,
+            punch_at: None,
+            give_up_at: None,
+            heard: now,
+            keep_at: now.saturating_add(KEEPALIVE),
+        }
+    }
+
+    /// The two were introduced.
+    fn begin(&mut self, now: Instant, pass: Pass, relay: Option<SocketAddr>, other: Option<SocketAddr>, after: u16) {
+        let start = now.saturating_add(Duration::from_millis(after.min(LONGEST_WAIT).into()));
+        (self.pass, self.relay, self.other) = (Some(pass), relay, other);
+        (self.punches, self.punch_at) = (PUNCHES, other.map(|_| start));
+        self.give_up_at = Some(start.saturating_add(PATIENCE));
+        self.heard = now;
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let kept = self.path.map(|_| self.keep_at.min(self.heard.saturating_add(SILENCE)));
+        let given_up = self.give_up_at.filter(|_| self.path.is_none());
+        [self.punch_at, given_up, kept].into_iter().flatten().min()
+    }
+}
+
+impl Links {
+    pub(super) fn new() -> Self {
+        Self { next: 0, links: BTreeMap::new(), calls: Limiter::new(CALLS.0, CALLS.1, 1) }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.links.values().filter_map(Link::next_deadline).min()
+    }
+
+    fn add(&mut self, config: &NodeConfig, link: Link) -> Result<LinkId, LinkError> {
+        if self.links.len() >= config.links {
+            return Err(LinkError::Full { limit: config.links });
+        }
+        let id = LinkId(self.next);
+        self.next += 1;
+        self.links.insert(id, link);
+        Ok(id)
+    }
+
+    fn of_pass(&mut self, pass: &Pass) -> Option<(LinkId, &mut Link)> {
+        self.links.iter_mut().find(|(_, link)| link.pass.as_ref() == Some(pass)).map(|(id, link)| (*id, link))
+    }
+}
+
+impl Node {
+    /// Meets one of a device's nodes, wherever it is: directly where that is possible, over a relay where it is not.
+    /// [`Event::Linked`] follows, or [`Event::Parted`]. Asks the addresses of the contact one after the other, and then its
+    /// relays.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Full`].
+    pub fn meet(&mut self, now: Instant, contact: &Contact) -> Result<LinkId, LinkError> {
+        let direct = contact.peers().iter().map(|peer| (peer.id, *peer));
+        let relayed =
+            contact.relayed().into_iter().flat_map(|(node, relays)| relays.iter().map(|relay| (*node, *relay)));
+        let own = *self.id();
+        let ways: VecDeque<_> = direct.chain(relayed).filter(|(_, through)| through.id != own).collect();
+        let peer = ways.front().map_or(own, |(peer, _)| *peer);
+        let link = Link { ways, ..Link::new(now, peer, Opening::Asked) };
+        let id = self.links.add(&self.config, link)?;
+        self.ask_way(now, id);
+        Ok(id)
+    }
+
+    /// Sends octets to the other end of a link: once, if at all, and in any order, as datagrams are.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Unknown`], [`LinkError::Pending`], [`LinkError::TooLong`], [`LinkError::Busy`].
+    pub fn send(&mut self, now: Instant, link: LinkId, payload: &[u8]) -> Result<(), LinkError> {
+        if payload.len() > MAX_PAYLOAD_LEN {
+            return Err(LinkError::TooLong { len: payload.len() });
+        }
+        let found = self.links.links.get(&link).ok_or(LinkError::Unknown(link))?;
+        found.path.ok_or(LinkError::Pending(link))?;
+        if self.transmits.len() >= self.config.transmits {
+            return Err(LinkError::Busy);
+        }
+        self.send_over(now, link, payload);
+        Ok(())
+    }
+
+    /// Ends a link, of which nothing more is told. The other end learns it from the silence.
+    pub fn part(&mut self, link: LinkId) {
+        self.links.links.remove(&link);
+    }
+
+    /// The links that have a path.
+    pub fn links(&self) -> impl Iterator<Item = Linked> + '_ {
+        let linked = |(id, link): (&LinkId, &Link)| {
+            link.path.map(|path| Linked { link: *id, peer: link.peer, opening: link.opening, path })
+        };
+        self.links.links.iter().filter_map(linked)
+    }
+
+    /// Punches, gives up, and keeps open what is due.
+    pub(super) fn handle_link_timeout(&mut self, now: Instant) {
+        let due = |(id, link): (&LinkId, &Link)| link.next_deadline().is_some_and(|at| at <= now).then_some(*id);
+        let due: Vec<_> = self.links.links.iter().filter_map(due).collect();
+        for id in due {
+            let Some(link) = self.links.links.get_mut(&id) else { continue };
+            if let (Some(_), Some(other), Some(pass)) = (link.punch_at.filter(|at| *at <= now), link.other, link.pass) {
+                link.punches = link.punches.saturating_sub(1);
+                link.punch_at = (link.punches > 0).then(|| now.saturating_add(PUNCH_INTERVAL));
+                self.speak(other, pass, Word::Punch(Empty {}));
+            }
+            self.look_at_link(now, id);
+        }
+    }
+
+    fn look_at_link(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.links.get(&id) else { return };
+        if link.path.is_some() && now.saturating_since(link.heard) >= SILENCE {
+            self.end_link(id, Parting::Silent);
+        } else if link.path.is_some() && link.keep_at <= now {
+            self.keep_open(now, id);
+        } else if link.path.is_none() && link.give_up_at.is_some_and(|at| at <= now) {
+            match link.relay {
+                Some(relay) => {
+                    self.find_path(id, Path::Relayed(relay));
+                    self.keep_open(now, id);
+                }
+                None => self.ask_way(now, id),
+            }
+        }
+    }
+
+    /// Another asks to meet this node, and receives what is sent to its address.
+    pub(super) fn expect_visitor(&mut self, now: Instant, asker: Peer<32>) -> Option<Pass> {
+        let is_known = |link: &&Link| {
+            link.opening == Opening::Introduced
+                && (link.peer, link.other, link.relay) == (asker.id, Some(asker.address), None)
+        };
+        if let Some(known) = self.links.links.values().find(is_known) {
+            return known.pass;
+        }
+        let pass = self.secrets.transaction();
+        let mut link = Link::new(now, asker.id, Opening::Introduced);
+        link.begin(now, pass, None, Some(asker.address), 0);
+        self.links.add(&self.config, link).ok()?;
+        Some(pass)
+    }
+
+    /// A relay that this node has a lease of has introduced somebody.
+    pub(super) fn handle_meet(&mut self, now: Instant, arrival: &Arrival<'_>, meet: &Meet) {
+        let (pass, from) = (arrival.message.transaction, arrival.from);
+        if !self.rendezvous.holds(now, from) {
+            self.stats.unsolicited += 1;
+            return;
+        }
+        if self.links.of_pass(&pass).is_some() {
+            return;
+        }
+        if !self.links.calls.admit(now, 0) {
+            self.stats.rate_limited += 1;
+            return;
+        }
+        let other = Peer { id: meet.peer, address: meet.address.0 }.usable_from(from).map(|peer| peer.address);
+        let mut link = Link::new(now, meet.peer, Opening::Introduced);
+        link.begin(now, pass, Some(from), other, meet.after);
+        if self.links.add(&self.config, link).is_err() {
+            self.stats.rate_limited += 1;
+        }
+        self.handle_link_timeout(now);
+    }
+
+    /// What comes from the other end of a link, or from its relay.
+    pub(super) fn handle_link_word(&mut self, now: Instant, arrival: &Arrival<'_>, word: &Word<'_>) {
+        let (pass, from) = (arrival.message.transaction, arrival.from);
+        let Some((id, link)) = self.links.of_pass(&pass) else {
+            self.stats.unsolicited += 1;
+            return;
+        };
+        let is_other = link.other == Some(from);
+        match word {
+            Word::Punch(_) => {
+                link.heard = now;
+                if !matches!(link.path, Some(Path::Direct(_))) {
+                    // It may be seen here at another address than the relay saw.
+                    link.other = Some(from);
+                    link.punches = link.punches.max(1);
+                    link.punch_at = Some(now);
+                }
+                self.speak(from, pass, Word::Punched(Empty {}));
+                self.handle_link_timeout(now);
+            }
+            Word::Punched(_) if is_other => {
+                link.heard = now;
+                self.find_path(id, Path::Direct(from));
+            }
+            Word::Data(data) if is_other => {
+                // It sends this way only after a punch of this node has come through.
+                link.heard = now;
+                self.find_path(id, Path::Direct(from));
+                self.deliver(id, data);
+            }
+            Word::Carried(data) if link.relay == Some(from) => {
+                link.heard = now;
+                if link.path.is_none() {
+                    self.find_path(id, Path::Relayed(from));
+                }
+                self.deliver(id, data);
+            }
+            Word::Closed(_) if link.relay == Some(from) => {
+                link.relay = None;
+                if matches!(link.path, Some(Path::Relayed(_))) {
+                    self.end_link(id, Parting::Closed);
+                }
+            }
+            _ => self.stats.unsolicited += 1,
+        }
+    }
+
+    /// Whoever was asked for an introduction has answered, or has not.
+    pub(super) fn settle_introduction(&mut self, now: Instant, id: LinkId, request: &Request, answer: Answer) {
+        let Some(link) = self.links.links.get_mut(&id) else { return };
+        let Answer::Reply(Reply::Introduced(introduced)) = answer else { return self.ask_way(now, id) };
+        let through = (request.id != Some(link.peer)).then_some(request.to);
+        let told = Peer { id: link.peer, address: introduced.address.0 };
+        let other = match through {
+            Some(relay) => told.usable_from(relay).map(|peer| peer.address),
+            None => Some(request.to),
+        };
+        link.begin(now, introduced.pass, through, other, introduced.after);
+        self.handle_link_timeout(now);
+    }
+
+    /// Asks for an introduction on the next way, or gives up.
+    fn ask_way(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.links.get_mut(&id) else { return };
+        let Some((peer, through)) = link.ways.pop_front() else { return self.end_link(id, Parting::Unmet) };
+        (link.peer, link.pass, link.punch_at, link.give_up_at) = (peer, None, None, None);
+        let introduce = Introduce { to: peer, rtt: self.rtt_to(&through.id) };
+        let recipient = self.recipient(now, &through, &[]);
+        self.request(now, recipient, Purpose::Introduction(id), Body::Ask(Ask::Introduce(introduce)));
+    }
+
+    fn find_path(&mut self, id: LinkId, path: Path) {
+        let Some(link) = self.links.links.get_mut(&id).filter(|link| link.path != Some(path)) else { return };
+        link.path = Some(path);
+        link.ways.clear();
+        if matches!(path, Path::Direct(_)) {
+            link.punch_at = None;
+        }
+        let linked = Linked { link: id, peer: link.peer, opening: link.opening, path };
+        self.notify(Event::Linked(linked));
+    }
+
+    fn end_link(&mut self, link: LinkId, reason: Parting) {
+        self.links.links.remove(&link);
+        self.notify(Event::Parted { link, reason });
+    }
+
+    fn deliver(&mut self, link: LinkId, data: &Data<'_>) {
+        if !data.payload.is_empty() {
+            self.notify(Event::Datagram { link, payload: data.payload.to_vec() });
+        }
+    }
+
+    /// Says something over the path, so that no NAT forgets it; of a direct one it is answered.
+    fn keep_open(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.links.get_mut(&id) else { return };
+        link.keep_at = now.saturating_add(KEEPALIVE);
+        match (link.path, link.pass) {
+            (Some(Path::Direct(other)), Some(pass)) => self.speak(other, pass, Word::Punch(Empty {})),
+            (Some(Path::Relayed(_)), _) => self.send_over(now, id, &[]),
+            _ => {}
+        }
+    }
+
+    fn send_over(&mut self, now: Instant, id: LinkId, payload: &[u8]) {
+        let Some(link) = self.links.links.get_mut(&id) else { return };
+        let data = Data { payload };
+        match (link.path, link.pass) {
+            (Some(Path::Direct(other)), Some(pass)) => self.speak(other, pass, Word::Data(data)),
+            (Some(Path::Relayed(relay)), Some(pass)) => {
+                // Whoever sends this way has not fallen silent for the relay or its NAT.
+                link.keep_at = now.saturating_add(KEEPALIVE);
+                self.speak(relay, pass, Word::Carry(data));
+            }
+            _ => {}
+        }
+    }
+
+    fn speak(&mut self, to: SocketAddr, pass: Pass, word: Word<'_>) {
+        let datagram = self.message(pass, Body::Word(word)).encode();
+        self.transmit(to, datagram);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id;
+    use crate::wire::{Endpoint, Introduced, MAX_AMPLIFICATION, Message, Role};
+
+    #[test]
+    fn the_punches_of_a_meeting_are_no_longer_than_three_times_what_calls_for_them() {
+        let len =
+            |body: Body<'_>| Message::new(0, [255; 8], Id::from_bytes([255; 32]), Role::Client, body).encode().len();
+        let address = Endpoint(SocketAddr::from(([10, 0, 0, 1], 1)));
+        let (peer, pass) = (Id::from_bytes([255; 32]), [255; 8]);
+        let punches = usize::from(PUNCHES) * len(Body::Word(Word::Punch(Empty {})));
+        let meet = len(Body::Word(Word::Meet(Meet { peer, address, after: 0 })));
+        let introduced = len(Body::Reply(Reply::Introduced(Introduced { address, pass, after: 0 })));
+        assert!(punches <= MAX_AMPLIFICATION * meet, "{punches} for {meet}");
+        // The asker has asked before it was answered, and with more.
+        let asked = len(Body::Ask(Ask::Introduce(Introduce { to: peer, rtt: None })));
+        assert!(punches <= MAX_AMPLIFICATION * introduced.min(asked) + introduced, "{punches} for {introduced}");
+    }
+}
