@@ -57,7 +57,8 @@ impl<const N: usize> Id<N> {
         self.with_shared_prefix(shared, random)
     }
 
-    fn with_flipped(mut self, bit: usize) -> Self {
+    /// The identifier that differs in this bit alone, counted from the most significant; the same beyond the last.
+    pub(crate) fn with_flipped(mut self, bit: usize) -> Self {
         if let Some(byte) = self.0.get_mut(bit / 8) {
             *byte ^= 0x80 >> (bit % 8);
         }

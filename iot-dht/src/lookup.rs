@@ -43,6 +43,10 @@ pub struct Lookup<const N: usize> {
     asked: usize,
     answered: usize,
     failed: usize,
+    /// The most nodes that one answer has named.
+    most_named: usize,
+    /// The subtrees about which somebody has answered.
+    covered: Vec<u16>,
     stopped: Stopped,
     /// Up to when the passing of time has been taken into account.
     looked_at: Option<Instant>,
@@ -58,6 +62,9 @@ struct Candidate<const N: usize> {
     named: u8,
     /// How many answers lead from the start to it, its own included.
     hops: u8,
+    /// The subtree that it is asked about, by the leading bits that it shares with the target; none, if it is asked about
+    /// the target.
+    about: Option<u16>,
     state: State,
 }
 
@@ -104,6 +111,13 @@ impl Summary {
     }
 }
 
+impl<const N: usize> Candidate<N> {
+    /// How many leading bits it shares with the target.
+    fn subtree(&self) -> u16 {
+        self.distance.shared_prefix(&Distance::ZERO) as u16
+    }
+}
+
 impl<const N: usize> Lookup<N> {
     /// The most nodes that a lookup remembers.
     pub const CANDIDATES: usize = 128;
@@ -128,9 +142,22 @@ impl<const N: usize> Lookup<N> {
         nearest: usize,
         start: impl IntoIterator<Item = Peer<N>>,
     ) -> Self {
-        let (candidates, stopped, looked_at) = (Vec::new(), Stopped::No, None);
-        let (asked, answered, failed) = (0, 0, 0);
-        let mut lookup = Self { own, target, config, nearest, candidates, asked, answered, failed, stopped, looked_at };
+        let (candidates, covered, stopped, looked_at) = (Vec::new(), Vec::new(), Stopped::No, None);
+        let (asked, answered, failed, most_named) = (0, 0, 0, 0);
+        let mut lookup = Self {
+            own,
+            target,
+            config,
+            nearest,
+            candidates,
+            asked,
+            answered,
+            failed,
+            most_named,
+            covered,
+            stopped,
+            looked_at,
+        };
         start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1));
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
@@ -150,10 +177,15 @@ impl<const N: usize> Lookup<N> {
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
         if let Some((path, hops)) = self.settle(from, State::Answered) {
             self.answered += 1;
-            nodes
-                .into_iter()
-                .filter(|peer| peer.id != *from)
-                .for_each(|peer| self.hear_of(peer, path, hops.saturating_add(1)));
+            self.covered.extend(self.place(from).and_then(|place| self.candidates[place].about));
+            let mut named = 0;
+            for peer in nodes {
+                named += 1;
+                if peer.id != *from {
+                    self.hear_of(peer, path, hops.saturating_add(1));
+                }
+            }
+            self.most_named = self.most_named.max(named);
         }
     }
 
@@ -171,13 +203,25 @@ impl<const N: usize> Lookup<N> {
         if self.stopped == Stopped::Early || self.asked >= self.config.requests {
             return None;
         }
-        let place = self.next_place(now)?;
+        let (place, about) = self.next_place(now)?;
         let peer = self.peer(&self.candidates[place]);
+        self.candidates[place].about = about;
         let Patience { hedge, timeout } = patience(&peer);
         self.candidates[place].state =
             State::Asked { hedge: now.saturating_add(hedge), timeout: now.saturating_add(timeout) };
         self.asked += 1;
         Some(peer)
+    }
+
+    /// The point that a node is to be asked about: the target, as a rule.
+    ///
+    /// An answer names so many nodes closest to the point, those that are gone and were not missed yet included. Where
+    /// some of the closest are gone, the search must go on beyond the last that anybody names for the target. There it asks
+    /// about the nearest point of the next subtree: around that others are named, in the order in which they follow from
+    /// the target.
+    pub fn point_for(&self, id: &Id<N>) -> Id<N> {
+        let about = self.place(id).and_then(|place| self.candidates[place].about);
+        about.map_or(self.target, |bits| self.target.with_flipped(bits.into()))
     }
 
     /// When to call [`next`](Self::next) and [`is_done`](Self::is_done) though nothing was reported: a request becomes slow
@@ -197,7 +241,9 @@ impl<const N: usize> Lookup<N> {
     pub fn is_done(&self, now: Instant) -> bool {
         self.stopped == Stopped::Early || {
             let silence = self.silence(now);
-            self.paths_are_settled(now, silence) && self.is_settled(View::All, self.config.closest, now, silence)
+            self.paths_are_settled(now, silence)
+                && self.is_settled(View::All, self.config.closest, now, silence)
+                && self.uncovered().is_none()
         }
     }
 
@@ -258,18 +304,58 @@ impl<const N: usize> Lookup<N> {
         self.candidates.iter().filter(|candidate| candidate.state == State::Answered).take(self.config.closest)
     }
 
-    fn next_place(&self, now: Instant) -> Option<usize> {
+    fn next_place(&self, now: Instant) -> Option<(usize, Option<u16>)> {
         if self.config.paths > 1 {
             let mut paths: Vec<_> = (0..self.config.paths as u8).map(View::Path).collect();
             paths.sort_by_key(|path| self.under_way(*path, now));
             if let Some(place) = paths.into_iter().find_map(|path| self.next_of(path, self.share(), now)) {
-                return Some(place);
+                return Some((place, self.about(place)));
             }
             if !self.paths_are_settled(now, self.silence(now)) {
                 return None;
             }
         }
-        self.next_of(View::All, self.config.closest, now)
+        let next = self.next_of(View::All, self.config.closest, now).map(|place| (place, self.about(place)));
+        next.or_else(|| {
+            let silence = self.silence(now);
+            let (place, subtree) =
+                self.is_settled(View::All, self.config.closest, now, silence).then(|| self.uncovered())??;
+            Some((place, Some(subtree)))
+        })
+    }
+
+    /// What a candidate is asked about that is not asked a second time: if many of the closer ones are asked about the
+    /// target, its own subtree, because all of them say the same.
+    fn about(&self, place: usize) -> Option<u16> {
+        let says_it = |candidate: &&Candidate<N>| {
+            candidate.about.is_none() && matches!(candidate.state, State::Asked { .. } | State::Answered)
+        };
+        let same = self.candidates[..place].iter().filter(says_it).count();
+        (same >= self.horizon() / 2).then(|| self.candidates[place].subtree())
+    }
+
+    /// How many of the closest candidates are sure to be all that there are: as many as an answer names.
+    fn horizon(&self) -> usize {
+        self.most_named.max(self.config.closest)
+    }
+
+    /// Who must be asked once more, and about which subtree: one into which the result reaches beyond the horizon and about
+    /// which nobody was asked. Somebody who lies there is asked, or the closest.
+    fn uncovered(&self) -> Option<(usize, u16)> {
+        let answered =
+            || self.candidates.iter().enumerate().filter(|(_, candidate)| candidate.state == State::Answered);
+        let (place, last) = answered().nth(self.config.closest - 1)?;
+        let first = self.candidates.get(self.horizon()).filter(|_| place >= self.horizon())?;
+        let is_asked = |bits| {
+            let asked = |candidate: &Candidate<N>| {
+                candidate.about == Some(bits) && matches!(candidate.state, State::Asked { .. })
+            };
+            self.covered.contains(&bits) || self.candidates.iter().any(asked)
+        };
+        let bits = (last.subtree()..=first.subtree()).rev().find(|bits| !is_asked(*bits))?;
+        let of_subtree = answered().find(|(_, candidate)| candidate.subtree() == bits);
+        let spent = self.asked >= self.config.requests;
+        of_subtree.or_else(|| answered().next()).filter(|_| !spent).map(|(place, _)| (place, bits))
     }
 
     fn next_of(&self, view: View, reach: usize, now: Instant) -> Option<usize> {
@@ -367,13 +453,17 @@ impl<const N: usize> Lookup<N> {
     }
 
     fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
-        let distance = from.distance(&self.target);
-        let place = self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()?;
+        let place = self.place(from)?;
         let candidate = &mut self.candidates[place];
         matches!(candidate.state, State::Asked { .. }).then(|| {
             candidate.state = state;
             (candidate.path, candidate.hops)
         })
+    }
+
+    fn place(&self, id: &Id<N>) -> Option<usize> {
+        let distance = id.distance(&self.target);
+        self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()
     }
 
     fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8) {
@@ -390,8 +480,8 @@ impl<const N: usize> Lookup<N> {
             Err(place) => {
                 self.candidates.truncate(Self::CANDIDATES - 1);
                 let address = peer.address.into();
-                let (named, state) = (1, State::Heard);
-                self.candidates.insert(place, Candidate { distance, address, path, named, hops, state });
+                let (named, about, state) = (1, None, State::Heard);
+                self.candidates.insert(place, Candidate { distance, address, path, named, hops, about, state });
             }
         }
     }

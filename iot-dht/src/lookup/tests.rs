@@ -11,7 +11,11 @@ fn peer(number: u16) -> Peer<2> {
 }
 
 fn number(peer: &Peer<2>) -> u16 {
-    u16::from_be_bytes(*peer.id.as_bytes())
+    number_of(&peer.id)
+}
+
+fn number_of(id: &Id<2>) -> u16 {
+    u16::from_be_bytes(*id.as_bytes())
 }
 
 fn lookup(target: u16, start: &[u16], closest: usize) -> Lookup<2> {
@@ -170,6 +174,38 @@ fn answers_that_nobody_asked_for_change_nothing() {
     assert_eq!(next(&mut lookup, NOW), None);
 }
 
+/// Two nodes of five are gone, everybody else knows everybody, and names the eight closest to the point, gone or not.
+#[test]
+fn goes_on_where_those_that_are_named_are_gone() {
+    let hash = |n: u32| n.wrapping_mul(0x9e37_79b1).rotate_left(13).wrapping_mul(0x85eb_ca6b);
+    let nodes: BTreeMap<u16, bool> = (0..600).map(|n| ((hash(n) >> 16) as u16, hash(n) & 0xffff < 0x9999)).collect();
+    let closest = |point: u16, count: usize, lives: fn(bool) -> bool| {
+        let mut of: Vec<u16> = nodes.iter().filter(|(_, live)| lives(**live)).map(|(node, _)| *node).collect();
+        of.sort_by_key(|node| node ^ point);
+        of.truncate(count);
+        of
+    };
+    let (mut exact, mut asked) = (0, 0);
+    for trial in 0..200 {
+        let target = (hash(trial + 1000) >> 16) as u16;
+        let start: Vec<_> = nodes.keys().copied().skip(trial as usize).step_by(40).collect();
+        let mut lookup = lookup(target, &start, 8);
+        while let Some(peer) = next(&mut lookup, NOW) {
+            if nodes[&number(&peer)] {
+                let named = closest(number_of(&lookup.point_for(&peer.id)), 8, |_| true);
+                lookup.handle_response(&peer.id, named.into_iter().map(super::tests::peer));
+            } else {
+                lookup.handle_failure(&peer.id);
+            }
+        }
+        assert!(lookup.is_done(NOW));
+        exact += usize::from(lookup.closest().map(|peer| number(&peer)).eq(closest(target, 8, |live| live)));
+        asked += lookup.summary().asked;
+    }
+    // Where all are asked about the target alone, none is.
+    assert!(exact >= 70 && asked <= 200 * 22, "{exact} of 200 are exact, for {asked} requests");
+}
+
 #[test]
 fn stops_early_and_at_its_limit_of_requests() {
     let mut early = lookup(0, &[1, 2, 3], 3);
@@ -217,7 +253,8 @@ proptest! {
             order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let from = under_way.remove((order >> 33) as usize % under_way.len());
             let mut near = known[&number(&from)].clone();
-            near.sort_by_key(|n| n ^ target);
+            let point = number_of(&lookup.point_for(&from.id));
+            near.sort_by_key(|n| n ^ point);
             lookup.handle_response(&from.id, near.into_iter().take(8).map(peer));
         }
         prop_assert!(lookup.is_done(NOW));

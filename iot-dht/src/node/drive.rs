@@ -221,7 +221,7 @@ impl Node {
         while self.requests.len() < self.config.requests {
             let next = operation.lookups[part].next(now, |peer| self.patience(Some(&peer.id)));
             let Some(peer) = next else { return };
-            let body = question(operation, part);
+            let body = question(operation, part, &peer.id);
             let recipient = self.recipient(now, &peer, &operation.proven);
             self.request(now, recipient, Purpose::Search(id, part as u8), body);
         }
@@ -440,17 +440,19 @@ impl Node {
     }
 }
 
-/// What a lookup of an operation asks.
-fn question(operation: &mut Operation, part: usize) -> Body<'static> {
-    let target = *operation.lookups[part].target();
+/// What a lookup of an operation asks a node.
+fn question(operation: &mut Operation, part: usize, peer: &NodeId) -> Body<'static> {
+    let lookup = &operation.lookups[part];
+    let target = lookup.point_for(peer);
+    let is_beside = target != *lookup.target();
     let in_region = operation.region.is_some();
     let searches_for_value = operation.searches_for_value();
     match &mut operation.kind {
         Kind::Get(get) if searches_for_value => {
             get.asked += 1;
-            Body::Get(wire::Get { key: get.key, near: in_region.then_some(target) })
+            Body::Get(wire::Get { key: get.key, near: (in_region || is_beside).then_some(target) })
         }
-        Kind::Put(put) if in_region => Body::FindNode(FindNode { target, key: Some(*put.record.key()) }),
+        Kind::Put(put) if in_region || is_beside => Body::FindNode(FindNode { target, key: Some(*put.record.key()) }),
         Kind::Put(_) | Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Find => {
             Body::FindNode(FindNode { target, key: None })
         }
