@@ -13,7 +13,7 @@ const PART_CLOSEST: usize = 12;
 /// In how many parts a region is searched.
 const PARTS: usize = 4;
 /// The most requests of a search: a part that is fuller than expected is divided only if it keeps to them.
-const BUDGET: usize = 100;
+const BUDGET: usize = 96;
 /// What it costs at most to search both halves of a part.
 const DIVISION: usize = 2 * (PART_CLOSEST + 2);
 /// The most nodes that a record is put to.

@@ -8,7 +8,7 @@ use iot_dht::sim::{Shard, Sim};
 const KEYS: usize = 20;
 
 /// How many records are put at each key, and asked for.
-const TRIALS: usize = 5;
+const TRIALS: usize = 10;
 
 /// The two-sided 95 % quantile of the normal distribution.
 const QUANTILE: f64 = 1.96;
