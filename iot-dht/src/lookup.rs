@@ -230,11 +230,13 @@ impl<const N: usize> Lookup<N> {
         if self.stopped == Stopped::Early {
             return None;
         }
-        let moments = self.candidates.iter().flat_map(|candidate| match candidate.state {
-            State::Asked { hedge, timeout } => [Some(hedge), Some(timeout)],
-            State::Heard | State::Answered | State::Failed => [None, None],
+        let moments = self.candidates.iter().filter_map(|candidate| match candidate.state {
+            State::Asked { hedge, timeout } => Some([hedge, timeout]),
+            State::Heard | State::Answered | State::Failed => None,
         });
-        moments.flatten().filter(|at| self.looked_at.is_none_or(|before| *at > before)).min()
+        // No more than these wait, and they stand in front.
+        let waiting = self.asked - self.answered - self.failed;
+        moments.take(waiting).flatten().filter(|at| self.looked_at.is_none_or(|before| *at > before)).min()
     }
 
     /// Whether the search is over: the closest have answered, or nobody is left to ask or to wait for.

@@ -52,11 +52,25 @@ impl Address {
 
     /// The network that a limit counts by: an IPv4 /24 or an IPv6 /64.
     pub(crate) fn subnet(&self) -> Subnet {
-        let ip = u128::from_be_bytes(self.ip);
-        let host_bits = if ip >> 32 == IPV4_MAPPED { 8 } else { 64 };
+        let (ip, host_bits) = (u128::from_be_bytes(self.ip), self.host_bits());
         Subnet(ip >> host_bits << host_bits)
     }
+
+    /// Whether both are of one [`subnet`](Self::subnet).
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        let differ = u128::from_be_bytes(self.ip) ^ u128::from_be_bytes(other.ip);
+        let host_bits = other.host_bits();
+        // The network of an IPv6 address may hold the IPv4-mapped ones, which are of other networks.
+        differ >> host_bits == 0 && (host_bits == IPV4_HOST_BITS || self.host_bits() == host_bits)
+    }
+
+    fn host_bits(&self) -> u32 {
+        if u128::from_be_bytes(self.ip) >> 32 == IPV4_MAPPED { IPV4_HOST_BITS } else { 64 }
+    }
 }
+
+/// Bits that tell the hosts of one network apart.
+const IPV4_HOST_BITS: u32 = 8;
 
 /// The first 96 bits of an IPv4-mapped address.
 const IPV4_MAPPED: u128 = 0xffff;
@@ -163,6 +177,12 @@ mod tests {
         let subnet = |text: &str| Address::from(text.parse::<SocketAddr>().unwrap()).subnet();
         assert_eq!(subnet("10.1.2.3:1"), subnet("10.1.2.200:9"));
         assert_ne!(subnet("10.1.2.3:1"), subnet("10.1.3.3:1"));
+        let addresses =
+            ["10.1.2.3:1", "10.1.2.200:9", "10.1.3.3:1", "[::7]:1", "[2001:db8:0:1::7]:1", "[2001:db8:0:1:f::]:1"];
+        let addresses = addresses.map(|text| Address::from(text.parse::<SocketAddr>().unwrap()));
+        for (a, b) in addresses.iter().flat_map(|a| addresses.iter().map(move |b| (a, b))) {
+            assert_eq!(a.is_beside(b), a.subnet() == b.subnet(), "{a:?} {b:?}");
+        }
         assert_eq!(subnet("[2001:db8:0:1::7]:1"), subnet("[2001:db8:0:1:ffff::7]:1"));
         assert_ne!(subnet("[2001:db8:0:1::7]:1"), subnet("[2001:db8:0:2::7]:1"));
     }

@@ -260,7 +260,9 @@ impl<const N: usize> Table<N> {
 
     fn place(&self, id: &Id<N>) -> Option<usize> {
         let at = self.bucket(self.own.shared_prefix(id))?;
-        self.members(at).find(|place| self.entries[*place].id == *id)
+        // Of those that share a bucket hardly any shares eight octets, which one instruction compares.
+        let prefix = id.prefix();
+        self.members(at).find(|place| self.entries[*place].id.prefix() == prefix && self.entries[*place].id == *id)
     }
 
     fn stalest_of(&self, at: usize) -> &Entry<N> {
@@ -313,8 +315,7 @@ impl<const N: usize> Table<N> {
 
     fn subnet_admits(&self, index: usize, address: &Address) -> bool {
         let SubnetLimit::Entries { bucket, table } = self.config.subnets else { return true };
-        let subnet = address.subnet();
-        let count = |entries: &[Entry<N>]| entries.iter().filter(|entry| entry.address.subnet() == subnet).count();
+        let count = |entries: &[Entry<N>]| entries.iter().filter(|entry| entry.address.is_beside(address)).count();
         let in_bucket = self.bucket(index).map_or(0, |at| count(&self.entries[self.members(at)]));
         in_bucket < bucket && count(&self.entries) < table
     }

@@ -1,8 +1,9 @@
+use core::hash::Hasher as _;
 use core::net::SocketAddr;
 
 use iot_codec::cbor::{self, Cursor};
 use iot_crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey};
-use sha2::{Digest as _, Sha256};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::id::NodeId;
 use crate::peer::Peer;
@@ -50,10 +51,13 @@ pub(crate) fn is_proof_simulated(prover: &NodeId, key: &[u8], signature: &[u8; 6
 }
 
 fn simulated(key: &[u8], message: &[u8]) -> [u8; 64] {
+    let mut hasher = SipHasher24::new();
+    [DOMAIN, key, message].iter().for_each(|part| hasher.write(part));
     let mut octets = [0; 64];
-    for (half, chunk) in octets.chunks_exact_mut(32).enumerate() {
-        let hash = Sha256::new().chain_update(DOMAIN).chain_update([half as u8]);
-        chunk.copy_from_slice(&hash.chain_update(key).chain_update(message).finalize());
+    for (quarter, chunk) in octets.chunks_exact_mut(16).enumerate() {
+        let mut hasher = hasher;
+        hasher.write(&[quarter as u8]);
+        chunk.copy_from_slice(&hasher.finish128().as_u128().to_be_bytes());
     }
     octets
 }
