@@ -187,6 +187,12 @@ impl<S: Storage> Queue<S> {
         self.advance(now);
     }
 
+    /// Takes note of the time and does nothing that is due.
+    #[cfg(feature = "std")]
+    pub(crate) fn note_time(&mut self, now: Instant) {
+        self.clock.tell(now);
+    }
+
     /// Tells the time, and what a clock shows that runs while the power is off: the first call after opening makes up
     /// for the time that passed since the last reading before was saved. A wall clock that was set back counts as if no
     /// time had passed; one that was set forward ends delays and times to live that much earlier.

@@ -298,6 +298,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
         state.make_readable();
+        state.queue.note_time(now);
         let done = work(&mut state.queue, now);
         self.shared.changed(&mut state, now);
         self.shared.announce_room(&mut state);
@@ -357,6 +358,9 @@ impl<S: Storage, C: Clock> Shared<S, C> {
     /// Takes messages in. Under [`Durability::EachMessage`] they wait in memory for the write of the commit that makes them
     /// durable, as long as they are few; otherwise they are written.
     fn enter(&self, state: &mut State<S>, messages: &[Message<'_>]) -> Result<Ticket, AppendError> {
+        // Delays, times to live and ages run from now on, however long nobody told the time.
+        let now = self.clock.now();
+        state.queue.note_time(now);
         let first = match self.durability {
             Durability::EachMessage => state.queue.enter_batch(messages)?,
             Durability::Manual => state.queue.append_batch(messages)?,
@@ -366,7 +370,7 @@ impl<S: Storage, C: Clock> Shared<S, C> {
         if state.unwritten > MAX_UNWRITTEN {
             state.write_entered()?;
         }
-        self.changed(state, self.clock.now());
+        self.changed(state, now);
         Ok(Ticket { first, until })
     }
 

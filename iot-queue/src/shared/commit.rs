@@ -47,8 +47,8 @@ impl<S: Storage, C: Clock> Shared<S, C> {
                         state = self.lock();
                         synced
                     }
-                    Ok(None) => state.queue.sync(pending),
-                    Err(error) => Err(error),
+                    // One that cannot be had is no failed sync: the process may have no descriptor left for it.
+                    Ok(None) | Err(_) => state.queue.sync(pending),
                 };
                 state.queue.end_commit(pending, synced)
             }

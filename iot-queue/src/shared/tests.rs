@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::pin::pin;
 use core::task::{Context, Poll};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Wake, Waker};
 use std::thread;
@@ -11,7 +11,7 @@ use super::*;
 use crate::config::QueueConfig;
 use crate::cursor::{MaxLag, Seek};
 use crate::message::Entry;
-use crate::storage::{Fault, MemoryStorage, SegmentExtent, SegmentNumber, StorageError, Syncer};
+use crate::storage::{Fault, MemoryStorage, Operation, SegmentExtent, SegmentNumber, StorageError, Syncer};
 
 #[cfg(iot_loom)]
 mod model;
@@ -29,6 +29,7 @@ struct Gate {
     opened: Condvar,
     syncs: AtomicU64,
     waiting: AtomicUsize,
+    has_no_descriptor: AtomicBool,
 }
 
 impl Gate {
@@ -82,6 +83,9 @@ impl Storage for Medium {
     }
 
     fn syncer(&mut self, segment: SegmentNumber) -> Result<Option<GatedSyncer>, StorageError> {
+        if self.gate.has_no_descriptor.load(Ordering::SeqCst) {
+            return Err(StorageError::Io { operation: Operation::Sync(segment), code: 24 });
+        }
         Ok(Some(GatedSyncer(self.clone(), segment)))
     }
 
@@ -151,6 +155,49 @@ fn an_append_returns_when_it_is_durable_and_others_go_on_meanwhile() {
         queue.wait(ticket).unwrap();
         assert_eq!(medium.payloads_after_power_cut().len(), 2);
     });
+}
+
+/// The story: a queue was read-only for good after the process had no descriptor left for a moment.
+#[test]
+fn a_syncer_that_cannot_be_had_is_no_failed_sync() {
+    let medium = Medium::default();
+    let queue = medium.share(Durability::EachMessage, SharedSettings::default());
+    medium.gate.has_no_descriptor.store(true, Ordering::SeqCst);
+    let used = queue.stats().segments_used;
+    for _ in 0..20 {
+        queue.append(&Message::new(b"durable")).unwrap();
+    }
+    assert_eq!((medium.payloads_after_power_cut().len(), queue.stats().segments_used), (20, used));
+    assert_eq!(medium.gate.syncs.load(Ordering::SeqCst), 0, "the storage itself synced");
+}
+
+/// The story: what was appended after hours without a call was taken for as old as the last call.
+#[test]
+fn delays_and_times_to_live_run_from_the_append_on() {
+    let hours = Arc::new(AtomicU64::new(0));
+    for way in 0..3 {
+        let (clock, start) = (Arc::clone(&hours), hours.load(Ordering::SeqCst));
+        let clock = move || Instant::from_micros(clock.load(Ordering::SeqCst) * 3_600_000_000);
+        let config =
+            QueueConfig::default().max_payload(64).unwrap().segment_len(64 << 10).unwrap().segments(4).unwrap();
+        let durability = if way == 0 { Durability::Manual } else { Durability::EachMessage };
+        let queue = Queue::open(Medium::default(), config.durability(durability), [7; 8]);
+        let queue: Front = SharedQueue::new(queue.unwrap(), Box::new(clock), SharedSettings::default());
+        assert!(queue.reserve(LEASE, 1).unwrap().is_empty());
+        hours.store(start + 10, Ordering::SeqCst);
+        let messages =
+            [Message::new(b"short-lived").time_to_live(LEASE / 2), Message::new(b"delayed").delay(LEASE / 2)];
+        if way == 1 {
+            queue.with(|queue, _| queue.append_batch(&messages).map(drop)).unwrap();
+        } else {
+            queue.append_batch(&messages).unwrap();
+        }
+        for expected in [b"short-lived", &b"delayed"[..]] {
+            let leased = queue.reserve(LEASE, 9).unwrap();
+            assert_eq!(leased.iter().map(|leased| &leased.payload[..]).collect::<Vec<_>>(), [expected]);
+            hours.store(start + 11, Ordering::SeqCst);
+        }
+    }
 }
 
 #[test]
