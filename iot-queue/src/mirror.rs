@@ -362,6 +362,10 @@ impl Mirror {
         }
         self.reached = has.map(|has| has.max(self.reached.unwrap_or(has)));
         self.flight.clear();
+        if from > self.acknowledged {
+            // It took some of what was in doubt: it works, if with pauses.
+            self.failures = 0;
+        }
         (self.acknowledged, self.needed, self.next) = (from, from, from);
         if from < self.kept && queue.seek_cursor(self.cursor, Seek::Offset(from)).is_ok() {
             // From now on that is needed again, as far as it is still stored. In a queue that takes no changes, nothing

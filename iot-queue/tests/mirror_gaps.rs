@@ -210,12 +210,13 @@ fn every_cause_comes_through() {
     let entries: Vec<_> = (0..).zip(causes).map(gap).collect();
     let feed = iot_queue::Epoch::from_bytes([4; 8]);
     intake.take(&mut target, feed, ORIGIN, &entries).expect("there is room");
+    target.commit().expect("the medium works");
     let notices: Vec<_> = arrived(&target).into_iter().flatten().map(Forwarded::Gap).collect();
     assert_eq!(notices, entries);
     // Another process goes on behind the last of them.
     let mut again = Intake::new(8);
     again.recover(&target).expect("the medium works");
-    assert_eq!(again.resume_point(feed), ResumePoint::From(Offset::new(50)));
+    assert_eq!(again.resume_point(&target, feed), ResumePoint::From(Offset::new(50)));
     for cause in causes {
         assert_eq!(GapCause::from_name(cause.name()), Some(cause));
     }

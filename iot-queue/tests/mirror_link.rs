@@ -64,6 +64,74 @@ fn a_connection_that_cannot_be_made_is_wanted_again_after_a_while() {
     assert_eq!(link.wait_wanted(), Wake::Closed);
 }
 
+/// The story: after a read that failed once, no connection was wanted any more.
+#[test]
+fn a_log_that_cannot_be_read_is_tried_again() {
+    let source = shared(Durability::EachMessage, 1);
+    let link = link_of(&source);
+    source.append(&Message::new(&[7; 8])).expect("there is room");
+    let (target, mut intake) = (shared(Durability::Manual, 2), Intake::new(8));
+    for _ in 0..3 {
+        assert_eq!(link.wait_wanted(), Wake::Due);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(hello)) = pin!(link.output()).poll(&mut context) else { panic!("it asks") };
+        let mut server = StreamServer::new(MAX_PAYLOAD);
+        target.with(|queue, _| server.handle_input(&hello, queue, &mut intake)).expect("it is understood");
+        // Its cursor is gone.
+        source.with(|queue, _| {
+            let cursor = queue.cursors().next().map(|status| status.id);
+            cursor.map(|cursor| queue.delete_cursor(cursor))
+        });
+        link.handle_input(&server.poll_output()).expect("it is understood");
+        let outcome = pin!(link.output()).poll(&mut context);
+        assert!(matches!(outcome, Poll::Ready(Err(LinkError::Source(_)))), "{outcome:?}");
+    }
+    assert_eq!(link.with_mirror(|mirror| mirror.stats().failures), 3);
+}
+
+#[test]
+fn a_connection_on_which_nobody_answers_is_lost() {
+    let source = shared(Durability::Manual, 1);
+    let mirror = source.with(|queue, _| {
+        let cursor = queue.open_cursor("mirror", Seek::Oldest, MaxLag::UNLIMITED).expect("there is room");
+        let config = MirrorConfig::default().answer_within(Duration::from_millis(3));
+        Mirror::new(config, queue, cursor, 1).expect("the cursor is there")
+    });
+    let link = MirrorLink::new(source, mirror, ORIGIN);
+    assert_eq!(link.wait_wanted(), Wake::Due);
+    let mut asked = Vec::new();
+    assert!(matches!(link.send_to(&mut asked), Err(LinkError::Lost)));
+    let len = u32::from_be_bytes(asked[..4].try_into().expect("4 octets"));
+    assert_eq!(asked.len(), 4 + len as usize, "one hello and no more");
+}
+
+#[test]
+fn a_log_that_was_set_back_ends_in_a_halt() {
+    let (source, target) = (shared(Durability::EachMessage, 1), shared(Durability::EachMessage, 2));
+    source.append_batch(&[Message::new(&[7; 8]); 5]).expect("there is room");
+    let mut intake = Intake::new(8);
+    // The same log before it was set back, and after.
+    for (log, is_further) in [(&source, false), (&shared(Durability::EachMessage, 1), true)] {
+        let (link, mut server) = (link_of(log), StreamServer::new(MAX_PAYLOAD));
+        assert_eq!(link.wait_wanted(), Wake::Due);
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(outcome) = pin!(link.output()).poll(&mut context) {
+            let octets = match outcome {
+                Ok(octets) => octets,
+                Err(error) => {
+                    assert!(is_further && matches!(error, LinkError::Halted), "{error:?}");
+                    log.close();
+                    assert_eq!(link.wait_wanted(), Wake::Closed, "no connection is wanted");
+                    return;
+                }
+            };
+            target.with(|queue, _| server.handle_input(&octets, queue, &mut intake)).expect("it is understood");
+            link.handle_input(&server.poll_output()).expect("it is understood");
+        }
+        assert!(!is_further);
+    }
+}
+
 #[test]
 fn threads_forward_over_connections_that_are_cut() {
     const COUNT: u64 = 600;

@@ -127,6 +127,34 @@ fn after_silence_it_waits_longer_each_time_and_asks_again() {
 }
 
 #[test]
+fn the_wait_for_an_answer_begins_with_what_is_sent_after_a_rest() {
+    let mut queue = queue_of(3, 1);
+    let mut mirror = mirror_of(&mut queue, config());
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::From(Offset::new(3)));
+    queue.append(&Message::new(b"an hour later")).expect("there is room");
+    queue.commit().expect("the medium works");
+    assert_eq!(sent(&mut mirror, at(3600), &mut queue), [3]);
+    assert_eq!(mirror.poll_timeout(), Some(at(3601)));
+    mirror.handle_timeout(at(3600));
+    assert_eq!(mirror.stats().failures, 0);
+}
+
+#[test]
+fn no_more_octets_are_under_way_than_the_window_says() {
+    let mut queue = queue_of(0, 1);
+    for _ in 0..8 {
+        queue.append(&Message::new(&[7; 1000])).expect("there is room");
+    }
+    queue.commit().expect("the medium works");
+    let config = config().window_octets(2500);
+    let mut mirror = mirror_of(&mut queue, config);
+    resume(&mut mirror, at(0), &mut queue, ResumePoint::Unknown);
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [0, 1, 2], "the last one reaches over the end");
+    mirror.handle_acknowledged(at(0), Offset::new(1));
+    assert_eq!(sent(&mut mirror, at(0), &mut queue), [3]);
+}
+
+#[test]
 fn a_tail_stays_until_the_other_side_has_settled_and_is_sent_again_if_it_lost_it() {
     let mut queue = queue_of(30, 1);
     let mut mirror = mirror_of(&mut queue, config().settle_after(160 * SECOND).answer_within(1000 * SECOND));
@@ -266,8 +294,8 @@ fn a_queue_in_the_same_process_is_a_sink() {
     // Another process, with another memory, finds it in the queue.
     let mut again = Intake::new(8);
     again.recover(&target).expect("the medium works");
-    assert_eq!(again.resume_point(source.epoch()), ResumePoint::From(Offset::new(30)));
-    assert_eq!(again.resume_point(Epoch::from_bytes([3; 8])), ResumePoint::Unknown);
+    assert_eq!(again.resume_point(&target, source.epoch()), ResumePoint::From(Offset::new(30)));
+    assert_eq!(again.resume_point(&target, Epoch::from_bytes([3; 8])), ResumePoint::Unknown);
 }
 
 #[test]

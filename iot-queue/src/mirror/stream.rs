@@ -183,7 +183,8 @@ impl StreamServer {
     }
 
     /// Takes octets that the sender sent: appends the messages in them, commits `queue` once if there were any, and
-    /// acknowledges them.
+    /// acknowledges them. Where there was room for the first of them only ([`Taken::left`]), the sender is told that,
+    /// too, ends the connection, and comes again after a while.
     ///
     /// # Errors
     /// See [`StreamError`]. The caller sends what [`poll_output`](Self::poll_output) still has, which tells the sender
@@ -194,7 +195,7 @@ impl StreamServer {
         queue: &mut Queue<S>,
         intake: &mut Intake,
     ) -> Result<Taken, StreamError> {
-        let read = self.read_frames(octets, intake);
+        let read = self.read_frames(octets, queue, intake);
         // What came whole before something else went wrong is kept.
         let taken = self.store(queue, intake);
         let outcome = read.and(taken);
@@ -209,7 +210,12 @@ impl StreamServer {
         mem::take(&mut self.output)
     }
 
-    fn read_frames(&mut self, mut octets: &[u8], intake: &Intake) -> Result<(), StreamError> {
+    fn read_frames<S: Storage>(
+        &mut self,
+        mut octets: &[u8],
+        queue: &Queue<S>,
+        intake: &Intake,
+    ) -> Result<(), StreamError> {
         while !octets.is_empty() {
             let taken = self.input.push(octets).map_err(|_| StreamError::Malformed)?;
             octets = &octets[taken..];
@@ -221,7 +227,7 @@ impl StreamServer {
                     }
                     let feed = Epoch::from_bytes(hello.feed);
                     self.sender = Some((feed, DeviceId::from_bytes(hello.origin)));
-                    let next = match intake.resume_point(feed) {
+                    let next = match intake.resume_point(queue, feed) {
                         ResumePoint::From(next) => Some(next.number()),
                         _ => None,
                     };
@@ -239,11 +245,15 @@ impl StreamServer {
 
     fn store<S: Storage>(&mut self, queue: &mut Queue<S>, intake: &mut Intake) -> Result<Taken, StreamError> {
         let entries = mem::take(&mut self.pending);
-        let (Some((feed, origin)), false) = (self.sender, entries.is_empty()) else { return Ok(Taken::default()) };
+        let (Some((feed, origin)), Some(last)) = (self.sender, entries.last()) else { return Ok(Taken::default()) };
         let taken = intake.take(queue, feed, origin, &entries).map_err(StreamError::Intake)?;
         queue.commit().map_err(StreamError::Commit)?;
-        if let ResumePoint::From(next) = intake.resume_point(feed) {
-            Frame::Acknowledged(next.number()).write(&mut self.output);
+        if let ResumePoint::From(next) = intake.resume_point(queue, feed) {
+            // Not what an earlier connection has sent behind it: this one does not know of that.
+            Frame::Acknowledged(next.min(last.end()).number()).write(&mut self.output);
+        }
+        if taken.left > 0 {
+            Frame::Fault(StreamFault::Full).write(&mut self.output);
         }
         Ok(taken)
     }

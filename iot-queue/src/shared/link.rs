@@ -89,7 +89,8 @@ pub enum LinkError {
     /// The peer ended it, or does not keep to the protocol.
     #[error("the peer ended it, or does not keep to the protocol")]
     Peer(#[source] StreamError),
-    /// The log cannot be read, or the cursor of the mirror is gone.
+    /// The log cannot be read for the time being, or the cursor of the mirror is gone for good. Another connection is
+    /// wanted after a while, and tries again.
     #[error("the queue that is mirrored cannot be read")]
     Source(#[source] CursorError),
     /// The other side has what this log never had; see [`MirrorEvent::Ahead`](crate::mirror::MirrorEvent::Ahead).
@@ -242,6 +243,10 @@ impl<S: Storage, C: Clock> MirrorLink<S, C> {
         };
         if outcome.is_err() {
             *sink = None;
+            if matches!(outcome, Err(LinkError::Source(_))) {
+                // The medium may read again: it is tried with the next connection.
+                self.queue.with(|_, now| mirror.handle_failure(now));
+            }
             self.queue.nudge();
         }
         outcome

@@ -1,5 +1,6 @@
 //! A queue as the other side of a mirror.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -36,9 +37,14 @@ pub struct Intake {
     turn: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Feed {
-    next: Offset,
+    /// Where it goes on; unknown behind a tear before which nothing of it is stored.
+    next: Option<Offset>,
+    /// The place in the queue behind the last that was appended of it.
+    stored: Offset,
+    /// Where it went on when the queue had last made all of it durable.
+    confirmed: Option<Offset>,
     turn: u64,
     /// What is there although something before it is not, from the first places up to the second: a power cut tore a
     /// write.
@@ -46,6 +52,24 @@ struct Feed {
 }
 
 impl Feed {
+    /// Where it goes on, for a queue that goes on at `end`: one that could not make durable what came has let go of it.
+    fn next(&self, end: Offset) -> Option<Offset> {
+        if self.stored <= end { self.next } else { self.confirmed }
+    }
+
+    /// Where it goes on as far as a power cut cannot change that, for a queue that is durable up to `durable`.
+    fn confirmed(&self, durable: Offset) -> Option<Offset> {
+        if self.stored <= durable { self.next } else { self.confirmed }
+    }
+
+    /// Takes note that these places are there, ahead of others. They come in order, but for those that were moved.
+    fn note_ahead(&mut self, from: Offset, until: Offset) {
+        match self.ahead.last_entry() {
+            Some(mut last) if *last.get() == from => drop(last.insert(until)),
+            _ => drop(self.ahead.insert(from, until)),
+        }
+    }
+
     /// Whether these places are there, ahead of others.
     fn has(&self, from: Offset, until: Offset) -> bool {
         self.ahead.range(..=from).next_back().is_some_and(|(_, &end)| until <= end)
@@ -65,6 +89,8 @@ pub struct Taken {
     /// How many of the notices were appended without the claim that came with them, because the queue does not take
     /// messages as long as that.
     pub claims_left_out: usize,
+    /// How many of the last entries were not taken, because the queue was full. The log goes on there.
+    pub left: usize,
 }
 
 impl Intake {
@@ -76,8 +102,9 @@ impl Intake {
     }
 
     /// Learns from `queue` where the logs go on whose messages it still stores: to be called once it was opened. Reads
-    /// all of it. Where a power cut tore a write in the middle, a log goes on at what is missing there, and what is there
-    /// behind that is not taken twice: such messages, and no others, come out of their order.
+    /// all of it. Where a power cut tore a write in the middle, a log goes on at what is missing there, or where its mirror
+    /// knows if nothing of it is stored before; and what is there behind that is not taken twice: such messages, and no
+    /// others, come out of their order.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -88,11 +115,15 @@ impl Intake {
                 // What was lost there no sync had covered, so that nobody was told that it had arrived.
                 Entry::Gap(gap) => is_torn |= gap.cause == GapCause::Uncertain,
                 Entry::Message(message) => {
+                    let stored = message.offset.next();
                     let Some((feed, last)) = message.id.as_ref().and_then(place_of) else { continue };
                     let from = message.gap_notice().map_or(last, |notice| notice.gap.from);
-                    match self.feeds.get_mut(feed.as_bytes()) {
-                        Some(known) if is_torn && from > known.next => drop(known.ahead.insert(from, last.next())),
-                        _ => self.remember(feed, last.next()),
+                    let known = self.feeds.get(feed.as_bytes());
+                    let goes_on = known.is_some_and(|known| known.next.is_some_and(|next| from <= next));
+                    if is_torn && !goes_on {
+                        self.feed_mut(feed).note_ahead(from, last.next());
+                    } else {
+                        self.remember(feed, last.next(), stored, queue.durable());
                     }
                 }
             }
@@ -100,13 +131,15 @@ impl Intake {
         Ok(())
     }
 
-    /// Where `feed` goes on.
-    pub fn resume_point(&self, feed: Epoch) -> ResumePoint {
-        self.feeds.get(feed.as_bytes()).map_or(ResumePoint::Unknown, |known| ResumePoint::From(known.next))
+    /// Where `feed` goes on, as far as `queue` has made durable what was taken into it. What came since comes again if
+    /// somebody asks before the queue was committed.
+    pub fn resume_point<S: Storage>(&self, queue: &Queue<S>, feed: Epoch) -> ResumePoint {
+        let known = self.feeds.get(feed.as_bytes());
+        known.and_then(|known| known.confirmed(queue.durable())).map_or(ResumePoint::Unknown, ResumePoint::From)
     }
 
     /// Appends entries of the log `feed` of `origin` to `queue`, but for those that it has. They count as arrived when the
-    /// caller has committed the queue.
+    /// caller has committed the queue. Of more than a full queue has room for, it takes the first.
     ///
     /// # Errors
     /// See [`IntakeError`]. None of them was taken.
@@ -118,10 +151,11 @@ impl Intake {
         entries: &[Forwarded],
     ) -> Result<Taken, IntakeError> {
         let known = self.feeds.get(feed.as_bytes());
-        let mut next = known.map(|known| known.next);
+        let mut next = known.and_then(|known| known.next(queue.next_offset()));
         let mut taken = Taken::default();
         let mut new = Vec::new();
         for entry in entries {
+            let entry = without_start(entry, next);
             let (from, until) = (entry.start(), entry.end());
             match next {
                 Some(expected) if until <= expected => {
@@ -136,59 +170,108 @@ impl Intake {
                 taken.repeated += 1;
                 continue;
             }
-            let notice = match entry {
-                Forwarded::Message(_) => Vec::new(),
-                Forwarded::Gap(notice) => {
-                    taken.gaps.push(notice.clone());
-                    let whole = notice.to_vec();
-                    if whole.len() <= queue.longest_payload() {
-                        whole
-                    } else {
-                        taken.claims_left_out += 1;
-                        cbor::to_vec(&GapItem::of(notice).without_claim())
-                    }
-                }
-            };
+            let notice = notice_of(&entry, queue.longest_payload());
             new.push((entry, notice));
         }
-        let messages: Vec<_> = new
-            .iter()
-            .map(|(entry, notice)| {
-                // A gap is known by its last place: what it begins with may have arrived before all was forgotten.
-                let offset = Offset::new(entry.end().number().saturating_sub(1));
-                let place = entry.place(feed, origin);
-                match entry {
-                    Forwarded::Message(stored) => {
-                        let id = stored.id.unwrap_or_else(|| id_of(feed, offset, Kind::Message));
-                        let message = Message::new(&stored.payload).at(stored.position.unwrap_or(place)).id(id);
-                        message.lane(stored.lane).key(stored.key.as_deref().unwrap_or_default())
-                    }
-                    Forwarded::Gap(_) => Message::new(notice).at(place).id(id_of(feed, offset, Kind::Notice)),
-                }
-            })
-            .collect();
-        if !messages.is_empty() {
-            let appended = queue.append_unseen(&messages).map_err(IntakeError::Append)?;
-            taken.appended += appended.appended;
-            taken.repeated += appended.duplicates;
+        let messages: Vec<_> = new.iter().map(|(entry, notice)| message_of(feed, origin, entry, notice)).collect();
+        let appended = append_what_fits(queue, &messages, &mut taken)?;
+        if let Some((entry, _)) = new.get(appended) {
+            next = Some(entry.start());
+            taken.left = entries.iter().filter(|other| other.end() > entry.start()).count();
         }
-        if let Some(next) = next {
-            self.remember(feed, next);
+        for (entry, notice) in &new[..appended] {
+            if let Forwarded::Gap(gap) = &**entry {
+                taken.gaps.push(gap.clone());
+                taken.claims_left_out += usize::from(!gap.claim.is_empty() && *notice != gap.to_vec());
+            }
+        }
+        if let (Some(next), false) = (next, entries.is_empty()) {
+            // What was there already may not be durable yet either.
+            self.remember(feed, next, queue.next_offset(), queue.durable());
         }
         Ok(taken)
     }
 
-    fn remember(&mut self, feed: Epoch, next: Offset) {
-        self.turn += 1;
-        let known =
-            self.feeds.entry(*feed.as_bytes()).or_insert_with(|| Feed { next, turn: 0, ahead: BTreeMap::new() });
-        (known.next, known.turn) = (next, self.turn);
+    /// Takes note that `feed` goes on at `next`, of which the last stands before `stored` in a queue that is durable up to
+    /// `durable`.
+    fn remember(&mut self, feed: Epoch, next: Offset, stored: Offset, durable: Offset) {
+        let known = self.feed_mut(feed);
+        known.confirmed = known.confirmed(durable);
+        (known.next, known.stored) = (Some(next), stored);
         known.ahead.retain(|_, until| *until > next);
-        if self.feeds.len() > self.max_feeds {
+    }
+
+    /// What is known of `feed`, which was heard of now; of a new one nothing.
+    fn feed_mut(&mut self, feed: Epoch) -> &mut Feed {
+        self.turn += 1;
+        if !self.feeds.contains_key(feed.as_bytes()) && self.feeds.len() >= self.max_feeds {
             let silent = self.feeds.iter().min_by_key(|(_, feed)| feed.turn).map(|(&name, _)| name);
             silent.map(|name| self.feeds.remove(&name));
         }
+        let known = self.feeds.entry(*feed.as_bytes()).or_default();
+        known.turn = self.turn;
+        known
     }
+}
+
+/// The rest of a gap whose start is there. Gaps of one cause travel as one, and may be put together otherwise when they
+/// come again.
+fn without_start(entry: &Forwarded, next: Option<Offset>) -> Cow<'_, Forwarded> {
+    match (entry, next) {
+        (Forwarded::Gap(notice), Some(next)) if notice.gap.from < next && next < notice.gap.until => {
+            let mut rest = notice.clone();
+            rest.gap.from = next;
+            Cow::Owned(Forwarded::Gap(rest))
+        }
+        _ => Cow::Borrowed(entry),
+    }
+}
+
+/// What stands for a gap in a queue that takes payloads of up to `longest` octets: its notice, without the claim where that
+/// is too long. Nothing for a message.
+fn notice_of(entry: &Forwarded, longest: usize) -> Vec<u8> {
+    let Forwarded::Gap(notice) = entry else { return Vec::new() };
+    let whole = notice.to_vec();
+    if whole.len() <= longest { whole } else { cbor::to_vec(&GapItem::of(notice).without_claim()) }
+}
+
+/// What is appended for an entry of the log `feed` of `origin`.
+fn message_of<'m>(feed: Epoch, origin: DeviceId, entry: &'m Forwarded, notice: &'m [u8]) -> Message<'m> {
+    // A gap is known by its last place: what it begins with may have arrived before all was forgotten.
+    let offset = Offset::new(entry.end().number().saturating_sub(1));
+    let place = entry.place(feed, origin);
+    match entry {
+        Forwarded::Message(stored) => {
+            let id = stored.id.unwrap_or_else(|| id_of(feed, offset, Kind::Message));
+            let message = Message::new(&stored.payload).at(stored.position.unwrap_or(place)).id(id);
+            message.lane(stored.lane).key(stored.key.as_deref().unwrap_or_default())
+        }
+        Forwarded::Gap(_) => Message::new(notice).at(place).id(id_of(feed, offset, Kind::Notice)),
+    }
+}
+
+/// Appends as many of the first of `messages` as there is room for, and says how many. Tries of half as many cost little:
+/// each that fails writes nothing.
+fn append_what_fits<S: Storage>(
+    queue: &mut Queue<S>,
+    messages: &[Message<'_>],
+    taken: &mut Taken,
+) -> Result<usize, IntakeError> {
+    let (mut done, mut count) = (0, messages.len());
+    while done < messages.len() {
+        count = count.min(messages.len() - done);
+        match queue.append_unseen(&messages[done..done + count]) {
+            Ok(appended) => {
+                taken.appended += appended.appended;
+                taken.repeated += appended.duplicates;
+                done += count;
+            }
+            Err(AppendError::Full { .. }) if count > 1 => count /= 2,
+            Err(AppendError::Full { .. }) if done > 0 => break,
+            Err(error) => return Err(IntakeError::Append(error)),
+        }
+    }
+    Ok(done)
 }
 
 /// Why entries were not taken.
@@ -231,16 +314,21 @@ impl<S: Storage> Sink for QueueSink<'_, S> {
     fn ask(&mut self, feed: Epoch) -> Result<(), QueueSinkError> {
         self.answers.clear();
         self.feed = Some(feed);
-        self.answers.push_back(Answer::Resume(self.intake.resume_point(feed)));
+        self.answers.push_back(Answer::Resume(self.intake.resume_point(self.queue, feed)));
         Ok(())
     }
 
-    /// Appends the entries, and commits the queue.
+    /// Appends the entries, as many as there is room for, and commits the queue.
     fn send(&mut self, entries: &[Forwarded]) -> Result<(), QueueSinkError> {
         let (Some(feed), Some(last)) = (self.feed, entries.last()) else { return Ok(()) };
-        self.intake.take(self.queue, feed, self.origin, entries)?;
+        let taken = self.intake.take(self.queue, feed, self.origin, entries)?;
         self.queue.commit().map_err(QueueSinkError::Commit)?;
-        self.answers.push_back(Answer::Acknowledged(last.end()));
+        if let ResumePoint::From(next) = self.intake.resume_point(self.queue, feed) {
+            self.answers.push_back(Answer::Acknowledged(next.min(last.end())));
+        }
+        if taken.left > 0 {
+            self.answers.push_back(Answer::Refused);
+        }
         Ok(())
     }
 
