@@ -5,12 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+mod forwarder;
 mod nginx;
 mod program;
 mod proxy;
+mod tansu;
 mod trial;
 
+pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
 pub use nginx::Nginx;
 pub use program::Program;
 pub use proxy::{Counts, Mischief, TcpProxy, UdpProxy, free_port};
+pub use tansu::{make_topic, start_tansu};
 pub use trial::Trial;

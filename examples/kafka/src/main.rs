@@ -1,0 +1,130 @@
+//! Sealed readings through Kafka: each end mirrors its outbox into a partition, and reads the other's.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use iot_core::Instant;
+use iot_link::{Application, Dialer, Feedback, Link, Options};
+use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
+use iot_queue::sink::Forwarded;
+use iot_queue::{FileStorage, MaxLag, Queue, Seek};
+use iot_queue_driven::{DrivenError, DrivenSink};
+use iot_queue_kafka::{Consumed, KafkaError, Partition, PartitionReader, kafka_sink, mirror_config};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+const APPLICATION: Application = Application {
+    name: "kafka",
+    about: "Mirrors sealed readings into a partition of Kafka, where the receiver reads and verifies them.",
+    server: "127.0.0.1:9092",
+    hint: "is a broker there, with the topics? README.md starts one, tansu; trying again",
+    options: &[
+        ("name", "NAME         the topics are NAME-readings and NAME-commands, by default iot"),
+        ("partition", "N       the partition of both that is this device's, by default 0"),
+        ("settle", "S          seconds for which what the broker has is kept, by default 60, for its disk's sake"),
+    ],
+    feedback: Feedback::None,
+    dialer,
+    sink: None,
+};
+
+/// How long the broker may wait for records before it says that there are none.
+const WAIT: Duration = Duration::from_millis(250);
+
+/// Answers of the broker that wait to be taken.
+const BATCHES: usize = 2;
+
+fn main() -> ExitCode {
+    APPLICATION.main()
+}
+
+fn dialer(options: &Options) -> io::Result<Dialer> {
+    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
+    let (address, role) = (options.address("kafka")?.to_owned(), options.role);
+    let number = |name, default: &str| {
+        let value = options.own(name).unwrap_or(default);
+        value.parse::<u64>().map_err(|error| invalid(format!("--{name} {value}: {error}")))
+    };
+    let partition = number("partition", "0")?.try_into().map_err(|_| invalid("there are fewer partitions".into()))?;
+    let config = mirror_config().settle_after(Duration::from_secs(number("settle", "60")?));
+    let name = options.own("name").unwrap_or("iot").to_owned();
+    // It lasts as long as the process.
+    let runtime: &'static Runtime =
+        Box::leak(Box::new(Builder::new_multi_thread().worker_threads(1).enable_all().build()?));
+    Ok(Box::new(move || {
+        let [ours, theirs] = [role, role.peer()]
+            .map(|role| Partition::new(address.as_str(), format!("{name}-{}", role.topic()), partition));
+        // From its beginning: what is in the ledger already is passed over unopened.
+        let mut reader = PartitionReader::new(theirs, 0);
+        let (tell, arriving) = mpsc::channel(BATCHES);
+        let first = runtime.block_on(reader.read(Duration::ZERO)).map_err(io::Error::other)?;
+        tell.try_send(Ok(first)).map_err(io::Error::other)?;
+        runtime.spawn(async move { while tell.send(reader.read(WAIT).await).await.is_ok() {} });
+        let (sink, driver) = kafka_sink(ours);
+        runtime.spawn(driver.run());
+        Ok(Box::new(Broker { runtime, arriving, arrived: VecDeque::new(), sink, config, mirror: None }))
+    }))
+}
+
+/// What is read from the broker, and the way there.
+struct Broker {
+    runtime: &'static Runtime,
+    arriving: mpsc::Receiver<Result<Vec<Consumed>, KafkaError>>,
+    arrived: VecDeque<Vec<u8>>,
+    sink: DrivenSink<KafkaError>,
+    config: MirrorConfig,
+    mirror: Option<Mirror>,
+}
+
+impl Link for Broker {
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn forward(&mut self, now: Instant, outbox: &mut Queue<FileStorage>) -> io::Result<bool> {
+        let mirror = match &mut self.mirror {
+            Some(mirror) => mirror,
+            none => {
+                let seed = u64::from_be_bytes(*outbox.epoch().as_bytes());
+                let cursor = outbox.open_cursor("kafka", Seek::Oldest, MaxLag::UNLIMITED).map_err(io::Error::other)?;
+                none.insert(Mirror::new(self.config, outbox, cursor, seed).map_err(io::Error::other)?)
+            }
+        };
+        match mirror.drive(now, outbox, &mut self.sink) {
+            // It comes again when it is time.
+            Ok(()) | Err(MirrorError::Sink(DrivenError::Server(_))) => {}
+            Err(error) => return Err(io::Error::other(error)),
+        }
+        outbox.ack_before(mirror.confirmed()).map_err(io::Error::other)?;
+        while let Some(event) = mirror.poll_event() {
+            if matches!(event, MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_)) {
+                return Err(io::Error::other(format!(
+                    "the partition and the outbox do not belong together: {event:?}"
+                )));
+            }
+        }
+        Ok(true)
+    }
+
+    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.arrived.is_empty() {
+            let waited = self.runtime.block_on(async {
+                tokio::select! {
+                    records = self.arriving.recv() => Some(records),
+                    () = self.sink.answered() => None,
+                    () = tokio::time::sleep(patience) => None,
+                }
+            });
+            let Some(records) = waited else { return Ok(None) };
+            let records = records.ok_or(ErrorKind::ConnectionAborted)?.map_err(io::Error::other)?;
+            // What the other end dropped unread is a gap, and no packet; nor is what another program wrote.
+            self.arrived.extend(records.into_iter().filter_map(|record| match record.published.ok()?.entry {
+                Forwarded::Message(message) => Some(message.payload),
+                Forwarded::Gap(_) => None,
+            }));
+        }
+        Ok(self.arrived.pop_front())
+    }
+}
