@@ -22,15 +22,17 @@ pub enum Durability {
     Manual,
 }
 
-/// What opening does about octets that the storage fails to read, where recovery has to know them.
+/// What becomes of octets that the storage fails to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unreadable {
-    /// It fails with [`OpenError::Unreadable`](crate::OpenError::Unreadable), and writes nothing: the storage may read
-    /// them another time.
+    /// The storage may read them another time. Where recovery has to know them, opening fails with
+    /// [`OpenError::Unreadable`](crate::OpenError::Unreadable), and writes nothing; elsewhere a message in them is held
+    /// aside until it can be read, and [`Stats::unread`](crate::Stats::unread) counts it.
     #[default]
     Refuse,
-    /// It takes them for damaged for good. Messages in them are lost, and named.
+    /// They are damaged for good. Messages in them are lost, and named. An open queue gives up nothing in a segment of
+    /// which it can read neither the first nor the last sector: then it may be the medium that fails.
     GiveUp,
 }
 

@@ -10,6 +10,7 @@ use iot_core::{Instant, Position};
 use crate::message::{Lane, MessageId};
 use crate::offset::Offset;
 
+mod aside;
 mod backoff;
 mod index;
 mod machine;

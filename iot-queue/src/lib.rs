@@ -56,7 +56,8 @@
 //! | [`nack`](Queue::nack) | the same, until the last of [`max_attempts`](QueueConfig::max_attempts): then a dead letter, with the reason |
 //! | [`reject`](Queue::reject) | a dead letter at once, with the reason |
 //! | the lease ends | handed out again in its place; after the last attempt a dead letter |
-//! | [`redrive`](Queue::redrive), [`ack_dead`](Queue::ack_dead) | the only ways out for a dead letter, but for [`ack_before`](Queue::ack_before) |
+//! | [`redrive`](Queue::redrive), [`ack_dead`](Queue::ack_dead) | the only ways out for a dead letter, but for the next |
+//! | [`ack_at`](Queue::ack_at), [`ack_before`](Queue::ack_before) | not handed out again, and not read: even where the storage fails to |
 //! | the time to live ends | a [`Gap`], and counted; who holds the message may still acknowledge it |
 //! | a lease that is over | refused, whatever it is used for: [`LeaseError::Stale`] |
 //!

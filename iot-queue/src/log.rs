@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use iot_core::{Instant, Position};
 
+use crate::config::Unreadable;
 use crate::format::metadata::Attributes;
 use crate::format::record::{self, Life};
 use crate::format::segment;
@@ -54,6 +55,8 @@ pub(crate) struct Log<S> {
     /// Drawn for this opening; see [`record::Life`].
     opening: u32,
     segment_len: u32,
+    /// What becomes of what the medium fails to read.
+    unreadable: Unreadable,
     /// What the medium asks for if it takes no octet a second time.
     flash: Option<Granularity>,
     /// In the order of their generations; never empty.
@@ -121,8 +124,14 @@ pub(crate) enum LogError {
 
 /// What the log knows of a number.
 pub(crate) enum Lookup<'w> {
-    Message { position: Option<Position>, attributes: Attributes<'w>, payload: Payload<'w> },
+    Message {
+        position: Option<Position>,
+        attributes: Attributes<'w>,
+        payload: Payload<'w>,
+    },
     Lost(GapCause),
+    /// The medium fails to read it: it is there, and counts as if it was not, until it can be read.
+    Unread(StorageError),
     Absent,
 }
 
@@ -191,7 +200,8 @@ impl<S: Storage> Log<S> {
         untold.for_each(|segment| segment.settled_in = told);
     }
 
-    /// Reads a message through `window`, and believes it only when both of its checksums hold.
+    /// Reads a message through `window`, and believes it only when both of its checksums hold. Whether what the medium
+    /// fails to read is lost or comes later is decided here, for everybody.
     pub(crate) fn read<'w>(&self, number: u64, window: &'w mut Window) -> Result<Lookup<'w>, StorageError> {
         // After a failure nothing says that the medium has what no sync covered.
         let in_doubt = self.failed.is_some() && number >= self.durable;
@@ -210,8 +220,11 @@ impl<S: Storage> Log<S> {
                 None => return Ok(Lookup::Absent),
             },
         };
-        let Some((header, body)) = read_record(&self.storage, segment, at, kind, number, window)? else {
-            return damaged;
+        let (header, body) = match read_record(&self.storage, segment, at, kind, number, window) {
+            Ok(Some(record)) => record,
+            Ok(None) => return damaged,
+            Err(cause) if self.gives_up(segment, cause)? => return damaged,
+            Err(cause) => return Ok(Lookup::Unread(cause)),
         };
         let (position, attributes, payload) = record::decode_message(&header, body);
         Ok(Lookup::Message { position, attributes, payload })
@@ -323,6 +336,17 @@ impl<S: Storage> Log<S> {
     /// Whether the log still writes, or what failed.
     pub(crate) fn writable(&self) -> Result<(), StorageError> {
         self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether what could not be read in this segment is damaged for good: the owner said so, and the medium reads
+    /// elsewhere, so that it is the place that fails. An error that says anything else than that the medium fails to read
+    /// comes back.
+    fn gives_up(&self, segment: &Segment, cause: StorageError) -> Result<bool, StorageError> {
+        let StorageError::Io { .. } = cause else { return Err(cause) };
+        let mut block = [0; segment::BLOCK_LEN];
+        let mut reads = |at| self.storage.read_at(segment.number, at, &mut block).is_ok();
+        let last = self.segment_len - segment::BLOCK_LEN as u32;
+        Ok(self.unreadable == Unreadable::GiveUp && (reads(0) || reads(last)))
     }
 
     fn enter(&mut self, message: &Message<'_>, len: u32, now: Instant) {

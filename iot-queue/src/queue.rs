@@ -202,11 +202,13 @@ impl<S: Storage> Queue<S> {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next: the end of a lease, of a delay or of a
-    /// time to live, or a reading of the clock to be saved while delays or times to live run. A front that waits for
+    /// time to live, a message to be read that could not be, or a reading of the clock to be saved while delays or times to
+    /// live run. A front that waits for
     /// messages waits until then, or until somebody appends.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let saving = self.leases.is_timed().then(|| self.clock.saved_at().saturating_add(records::SAVE_CLOCK_EVERY));
-        let first = self.leases.deadline().into_iter().chain(saving).chain(self.cursors.deadline()).min();
+        let retry = self.leases.retry_at();
+        let first = self.leases.deadline().into_iter().chain(retry).chain(saving).chain(self.cursors.deadline()).min();
         first.map(|at| self.clock.for_caller(at))
     }
 
@@ -229,17 +231,23 @@ impl<S: Storage> Queue<S> {
     /// position, in the worst case.
     ///
     /// # Errors
-    /// When the storage cannot be read.
+    /// When the storage fails to read a message, and none of those that it reads stands there.
     pub fn find(&self, position: &Position) -> Result<Option<Offset>, ReserveError> {
         let mut window = Window::default();
-        let mut latest = None;
+        let (mut latest, mut unread) = (None, None);
         for number in self.log.flagged(self.log.oldest(), record::HAS_POSITION) {
-            let looked_up = self.log.read(number, &mut window).map_err(ReserveError::Storage)?;
-            if matches!(looked_up, Lookup::Message { position: Some(found), .. } if found == *position) {
-                latest = Some(Offset::new(number));
+            match self.log.read(number, &mut window).map_err(ReserveError::Storage)? {
+                Lookup::Message { position: Some(found), .. } if found == *position => {
+                    latest = Some(Offset::new(number));
+                }
+                Lookup::Unread(cause) => unread = Some(cause),
+                _ => {}
             }
         }
-        Ok(latest)
+        match unread {
+            Some(cause) if latest.is_none() => Err(ReserveError::Storage(cause)),
+            _ => Ok(latest),
+        }
     }
 
     /// Messages that were numbered and cannot be given, as far as opening and reading have found them, in log order.
@@ -289,6 +297,7 @@ impl<S: Storage> Queue<S> {
             oldest_age: oldest.and_then(|number| self.marks.age(number, self.clock.now())),
             leased: self.leases.held() as u64,
             delayed: self.leases.delayed() as u64,
+            unread: self.leases.aside() as u64,
             dead: self.leases.dead() as u64,
             appended: self.counts.appended,
             appended_octets: self.counts.appended_octets,
@@ -446,6 +455,7 @@ impl<S: Storage> Queue<S> {
                     None => gap(GapCause::Damaged),
                 }
             }
+            Lookup::Unread(cause) => return Err(ReserveError::Storage(cause)),
             Lookup::Absent => None,
         })
     }

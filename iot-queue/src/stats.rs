@@ -13,6 +13,9 @@ pub struct Stats {
     pub leased: u64,
     /// Messages whose delay has not passed, whether they were appended or released with it.
     pub delayed: u64,
+    /// Messages that the storage failed to read: they are kept, held aside, and tried again one at a time, after pauses of 1
+    /// to 60 seconds.
+    pub unread: u64,
     /// Dead letters that wait for a decision.
     pub dead: u64,
     /// Messages appended since the queue was opened.
@@ -90,6 +93,7 @@ impl Stats {
             ("iot_queue_oldest_age_seconds", self.oldest_age.map(|age| age.as_secs_f64())),
             ("iot_queue_leased", Some(self.leased as f64)),
             ("iot_queue_delayed", Some(self.delayed as f64)),
+            ("iot_queue_unread", Some(self.unread as f64)),
             ("iot_queue_dead", Some(self.dead as f64)),
             ("iot_queue_cursor_lag", Some(self.cursor_lag as f64)),
             ("iot_queue_gaps", Some(self.gaps as f64)),

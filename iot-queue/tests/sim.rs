@@ -16,6 +16,7 @@ fn a_thousand_programs_break_no_promise() {
     // Removals follow allocations that failed while the queue was made: too seldom to be had in a thousand programs.
     let expected = [
         FaultClass::ReadFailed,
+        FaultClass::SectorUnreadable,
         FaultClass::WriteFailed,
         FaultClass::WriteWithoutSpace,
         FaultClass::SyncFailed,

@@ -15,6 +15,7 @@ pub(super) struct Index {
     /// Ends of leases and of delays.
     pub(super) timers: BTreeSet<(Instant, u64)>,
     pub(super) dead: BTreeSet<u64>,
+    pub(super) aside: BTreeSet<u64>,
     pub(super) held: usize,
     pub(super) delayed: usize,
 }
@@ -34,6 +35,7 @@ impl Index {
                 self.held += 1;
             }
             State::Dead(_) => drop(self.dead.insert(number)),
+            State::Aside(_) => drop(self.aside.insert(number)),
         }
     }
 
@@ -51,6 +53,7 @@ impl Index {
                 self.held -= 1;
             }
             State::Dead(_) => drop(self.dead.remove(&number)),
+            State::Aside(_) => drop(self.aside.remove(&number)),
         }
     }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use iot_core::Instant;
 
+use super::aside::Retry;
 use super::index::Index;
 use super::order::{Candidates, Turn};
 use super::state::{Death, Known, Lifetime, Rank, Saved, SavedPhase, State, Traits};
@@ -28,9 +29,10 @@ pub(crate) struct Rules {
 pub(crate) struct Leases {
     rules: Rules,
     /// The latest time that was given.
-    now: Instant,
-    known: BTreeMap<u64, Known>,
-    index: Index,
+    pub(super) now: Instant,
+    pub(super) known: BTreeMap<u64, Known>,
+    pub(super) index: Index,
+    pub(super) retry: Retry,
     turn: Turn,
     /// Ends of times to live.
     expiries: BTreeSet<(Instant, u64)>,
@@ -55,6 +57,7 @@ impl Leases {
             now: Instant::START,
             known: BTreeMap::new(),
             index: Index::default(),
+            retry: Retry::default(),
             turn: Turn::default(),
             expiries: BTreeSet::new(),
             keys: BTreeSet::new(),
@@ -326,6 +329,11 @@ impl Leases {
         self.known.len()
     }
 
+    /// Whether somebody holds this message.
+    pub(crate) fn is_held(&self, number: u64) -> bool {
+        self.known.get(&number).is_some_and(|known| known.token().is_some())
+    }
+
     fn holds(&self, lease: LeaseId) -> bool {
         self.known.get(&lease.offset.number()).is_some_and(|known| known.token() == Some(lease.token))
     }
@@ -399,7 +407,7 @@ impl Leases {
     }
 
     /// Finds the state of a message that nobody holds, by its key, its times and its rank.
-    fn arrange(&mut self, number: u64) {
+    pub(super) fn arrange(&mut self, number: u64) {
         let Some(known) = self.known.get(&number) else { return };
         let traits = known.traits;
         if matches!(known.state, State::Dead(_)) {
@@ -430,7 +438,7 @@ impl Leases {
     }
 
     /// Takes in a message that is blocked or dead.
-    fn insert(&mut self, number: u64, known: Known) {
+    pub(super) fn insert(&mut self, number: u64, known: Known) {
         if let Some(key) = known.traits.key.filter(|_| known.state == State::Blocked) {
             let former = self.head(key).filter(|&former| former > number);
             self.keys.insert((key, number));
@@ -448,7 +456,7 @@ impl Leases {
     }
 
     /// Takes a message out of everything but the changed ones.
-    fn remove(&mut self, number: u64) -> Option<Known> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<Known> {
         let known = self.known.remove(&number)?;
         self.index.leave(number, &known);
         if let Some(key) = known.traits.key {

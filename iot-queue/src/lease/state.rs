@@ -72,6 +72,16 @@ pub(super) enum State {
         deadline: Instant,
     },
     Dead(Death),
+    /// The medium fails to read it.
+    Aside(Knowledge),
+}
+
+/// What is known of a message that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Knowledge {
+    All,
+    /// Not what it was given when it was appended.
+    Untold,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +144,7 @@ impl Known {
 
     pub(super) fn saved(&self) -> Saved {
         let phase = match &self.state {
-            State::Blocked | State::Delayed | State::Ready => SavedPhase::Waiting,
+            State::Blocked | State::Delayed | State::Ready | State::Aside(_) => SavedPhase::Waiting,
             State::Held { .. } => SavedPhase::Held,
             State::Dead(death) => SavedPhase::Dead(death.clone()),
         };

@@ -32,6 +32,8 @@ pub(crate) enum Move {
     Done,
     /// There is no room for it beside what acknowledgements need.
     NoRoom,
+    /// The medium fails to read it.
+    Unread,
 }
 
 impl<S: Storage> Log<S> {
@@ -70,8 +72,12 @@ impl<S: Storage> Log<S> {
         if at != self.hold.kept || at + 1 == self.segments.len() {
             return Ok(Move::Done);
         }
-        let read = read_record(&self.storage, &self.segments[at], place, kind, number, window);
-        let read = read.map_err(LogError::Storage)?.map(|(header, body)| (header, Vec::from(body)));
+        let left = &self.segments[at];
+        let read = match read_record(&self.storage, left, place, kind, number, window) {
+            Ok(read) => read.map(|(header, body)| (header, Vec::from(body))),
+            Err(cause) if self.gives_up(left, cause).map_err(LogError::Storage)? => None,
+            Err(_) => return Ok(Move::Unread),
+        };
         // What is damaged is named for as long as it would have been if it had not been moved.
         let sound = read.is_some();
         let (header, body) = read.unwrap_or((record::LOST_HEADER, Vec::new()));

@@ -89,7 +89,9 @@ impl<S: Storage> Log<S> {
             allocate(&mut storage, &extents, header.len, shape.segments)?;
             let mut numbers = numbers(&extents, shape.segments);
             numbers.retain(|number| !survey.failed.contains(number));
-            return Self::recover(storage, survey, header, opening, numbers, shape.unreadable);
+            let mut log = Self::recover(storage, survey, header, opening, numbers, shape.unreadable)?;
+            log.unreadable = shape.unreadable;
+            return Ok(log);
         }
         if let Some(failure) = survey.failure {
             return Err(failure.into());
@@ -111,6 +113,7 @@ impl<S: Storage> Log<S> {
         let free = numbers(&extents, shape.segments).into_iter().filter(|other| *other != number).collect();
         let mut log = Self::assemble(storage, header, opening, VecDeque::from([Segment::new(number, header)]), free);
         log.traffic.unreadable = unreadable;
+        log.unreadable = shape.unreadable;
         Ok(log)
     }
 
@@ -169,6 +172,7 @@ impl<S: Storage> Log<S> {
             epoch: any.epoch,
             opening,
             segment_len: any.len,
+            unreadable: Unreadable::default(),
             passed: 0,
             moved: BTreeMap::new(),
             free,
@@ -223,7 +227,8 @@ impl<S: Storage> Log<S> {
         // One more, in case that the footer has to place the record.
         if uncertain > 0 && tail.takes_ranges(self.segment_len) > uncertain {
             self.enter_uncertainties(findings.uncertain[..uncertain as usize].to_vec());
-        } else if (uncertain > 0 || findings.unreadable.is_some()) && tail.phase == Phase::Open {
+        } else if (uncertain > 0 || findings.unreadable.is_some() && self.flash.is_some()) && tail.phase == Phase::Open
+        {
             // The footer will say so. Until there is one nothing may carry a mark past the loss.
             self.tail_mut().phase = Phase::Closing;
         }
@@ -233,6 +238,9 @@ impl<S: Storage> Log<S> {
                 LogError::ReadOnly(cause) | LogError::Storage(cause) => cause,
                 LogError::Full => StorageError::NoSpace { operation: Operation::Write(number) },
             });
+        }
+        if findings.unreadable.is_some() {
+            self.blank_rest()?;
         }
         self.write_uncovered(window)?;
         // Once more is written, the mark of a clean end must not be there any more; nor may it be when somebody tried to
@@ -247,6 +255,21 @@ impl<S: Storage> Log<S> {
         let end = self.tail().end;
         self.tail_mut().written = end;
         self.note_synced(end);
+        Ok(())
+    }
+
+    /// Writes zeros behind the last record: what was given up there, because it cannot be read, must not be there again when
+    /// other messages have its numbers. Where a medium takes no octet a second time, the segment ends instead.
+    fn blank_rest(&mut self) -> Result<(), StorageError> {
+        let (number, mut at) = (self.tail().number, self.tail().written);
+        let zeros = vec![0; CONTROLS_AHEAD as usize];
+        let limit = self.segment_len - BLOCK_LEN as u32;
+        while at < limit {
+            let len = (limit - at).min(CONTROLS_AHEAD);
+            self.storage.write_at(number, at, &zeros[..len as usize])?;
+            self.traffic.written += u64::from(len);
+            at += len;
+        }
         Ok(())
     }
 

@@ -48,8 +48,8 @@ impl Window {
                 window.enter(segment, position, until);
                 storage.read_at(segment.number, position, &mut window.bytes)
             };
-            // What cannot be read may stand behind what was asked for.
-            read(ahead).or_else(|_| read(until))
+            // What cannot be read may stand behind what was asked for, and a failure may be over in a moment.
+            read(ahead).or_else(|_| read(until)).or_else(|_| read(until))
         })
     }
 

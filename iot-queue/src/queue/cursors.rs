@@ -89,8 +89,10 @@ impl<S: Storage> Queue<S> {
     /// [`advance_cursor`](Self::advance_cursor) says which ones are done with.
     ///
     /// # Errors
-    /// [`CursorError::NotFound`], and [`CursorError::Storage`] when the first of them cannot be read. It stays that way
-    /// until the storage reads it, the queue is opened anew, which makes a gap of it, or the cursor seeks behind it.
+    /// [`CursorError::NotFound`], and [`CursorError::Storage`] when the first of them cannot be read: the order of the log
+    /// is what a cursor is for, so it waits there. It goes on when the storage reads it, and when the cursor seeks behind
+    /// it. Under [`Unreadable::GiveUp`](crate::Unreadable::GiveUp) there is a gap instead, as long as the storage reads
+    /// anything else of that segment.
     pub fn read_cursor(&mut self, now: Instant, cursor: CursorId, max: usize) -> Result<Vec<Entry>, CursorError> {
         self.handle_timeout(now);
         self.find_cursor(cursor)?;

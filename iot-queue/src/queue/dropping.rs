@@ -163,7 +163,7 @@ impl<S: Storage> Queue<S> {
                 match self.log.read(number, &mut window) {
                     Ok(Lookup::Message { position, .. }) => record.add(position.as_ref(), max_feeds),
                     Ok(Lookup::Lost(_) | Lookup::Absent) => {}
-                    Err(_) => record.add(None, max_feeds),
+                    Ok(Lookup::Unread(_)) | Err(_) => record.add(None, max_feeds),
                 }
             }
         }

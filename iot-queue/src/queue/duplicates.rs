@@ -61,6 +61,8 @@ pub(super) struct Duplicates {
     /// The latest identifiers in their order, the last of which was the `next_identifier - 1`-th of all.
     window: VecDeque<MessageId>,
     next_identifier: u64,
+    /// Messages that opening could not read, and that are to be noted when they are.
+    unread: BTreeSet<u64>,
     /// Feeds that made room for others.
     pub(super) forgotten: u64,
 }
@@ -78,6 +80,7 @@ impl Duplicates {
             identifiers: BTreeMap::new(),
             window: VecDeque::new(),
             next_identifier: 0,
+            unread: BTreeSet::new(),
             forgotten: 0,
         }
     }
@@ -109,6 +112,25 @@ impl Duplicates {
             records.push(self.note_identifier(id));
         }
         records
+    }
+
+    /// Takes note that a message is yet to be [noted](Self::note).
+    pub(super) fn note_later(&mut self, number: u64) {
+        self.unread.insert(number);
+    }
+
+    /// Notes a message that was to be noted later, unless it was appended once more since.
+    pub(super) fn note_read(
+        &mut self,
+        number: u64,
+        position: Option<&Position>,
+        id: Option<MessageId>,
+    ) -> Vec<Standing> {
+        if !self.unread.remove(&number) {
+            return Vec::new();
+        }
+        let id = id.filter(|id| !self.identifiers.contains_key(id));
+        self.note(number, position, id)
     }
 
     /// Octets and number of the records that come to stand, at the most, by appending so many messages.
@@ -170,8 +192,8 @@ impl Duplicates {
         };
         let seen = self.feeds.entry(feed).or_insert_with(|| Seen { slot, last: number, sequences: Ranges::new() });
         self.by_age.remove(&seen.last);
-        seen.last = number;
-        self.by_age.insert(number, feed);
+        seen.last = number.max(seen.last);
+        self.by_age.insert(seen.last, feed);
         while let Err(SequenceError::Full { .. }) = seen.sequences.insert(position.sequence) {
             seen.sequences.give_up();
         }

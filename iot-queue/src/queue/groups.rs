@@ -6,10 +6,10 @@ use core::time::Duration;
 use iot_core::Instant;
 
 use super::Queue;
-use super::leasing::leased;
+use super::leasing::{MOST_FAILURES, leased};
 use crate::cursor::{CursorId, Group};
 use crate::error::{CursorError, LeaseError};
-use crate::lease::{LeaseId, Leased, Release};
+use crate::lease::{LeaseId, Leased, Release, Traits};
 use crate::log::Window;
 use crate::message::{Entry, Stored};
 use crate::offset::Offset;
@@ -129,7 +129,8 @@ impl<S: Storage> Queue<S> {
         Ok(())
     }
 
-    /// Reads the next messages for a group in their turn. Where a message is missing there is nothing to wait for.
+    /// Reads the next messages for a group in their turn. Where a message is missing there is nothing to wait for; what the
+    /// storage fails to read is held aside, and the cursor stays before it.
     fn collect_for(
         &mut self,
         group: &mut Group,
@@ -137,33 +138,38 @@ impl<S: Storage> Queue<S> {
         max: usize,
         window: &mut Window,
     ) -> Result<Vec<Stored>, CursorError> {
-        let (mut found, mut missing, mut failure) = (Vec::new(), Vec::new(), None);
+        for _ in 0..MOST_FAILURES {
+            let Some(number) = group.leases.next_retry() else { break };
+            if self.look_up(Offset::new(number), window).is_err() {
+                group.leases.retry_later(number);
+                break;
+            }
+            group.leases.take_back(number, Traits::default());
+        }
+        let (mut found, mut missing, mut unread, mut failure) = (Vec::new(), Vec::new(), Vec::new(), None);
         let next = self.log.next();
         let mut candidates = group.leases.candidates(|number| group.next_open(number, needed, next));
-        let mut turn = candidates.turn();
-        while found.len() < max {
-            turn = candidates.turn();
+        while found.len() < max && unread.len() < MOST_FAILURES {
             let Some(number) = candidates.next() else { break };
             match self.look_up(Offset::new(number), window) {
                 Ok(Some(Entry::Message(stored))) => found.push(stored),
                 Ok(_) => missing.push(number),
                 Err(error) => {
-                    failure = Some(error);
-                    break;
+                    unread.push(number);
+                    failure.get_or_insert(error);
                 }
             }
         }
-        let turn = if failure.is_some() { turn } else { candidates.turn() };
+        let turn = candidates.turn();
         group.leases.keep(turn);
-        if found.is_empty() {
-            if let Some(failure) = failure {
-                return Err(failure.into());
-            }
-        }
+        unread.into_iter().for_each(|number| group.leases.set_aside(number));
         for number in missing {
             group.leases.forget(number);
             group.finish(number);
         }
-        Ok(found)
+        match failure {
+            Some(failure) if found.is_empty() => Err(failure.into()),
+            _ => Ok(found),
+        }
     }
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use iot_core::Instant;
 
+use super::records::traits_of;
 use super::{Queue, opened, stored};
 use crate::config::AttemptDurability;
 use crate::error::{LeaseError, ReserveError};
@@ -12,17 +13,21 @@ use crate::lease::{DeadLetter, LeaseId, Leased, Nacked, Release};
 use crate::log::Lookup;
 use crate::message::Stored;
 use crate::offset::Offset;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 
-/// How many messages may fail to be read before one call gives up on the rest.
-const MOST_FAILURES: u32 = 64;
+/// How many messages may fail to be read before one call gives up on the rest, and how many of those that failed before
+/// one call tries again.
+pub(super) const MOST_FAILURES: usize = 64;
 
 impl<S: Storage> Queue<S> {
     /// Hands out up to `max` messages that nobody holds, each until `now + timeout`; see [`Queue`] for their order. Each
     /// counts as an attempt. Messages count as soon as they are appended, durable or not.
     ///
     /// A message that turns out to be damaged is skipped and becomes a [gap](Self::gaps). One that the storage fails to
-    /// read is skipped this time, and is an error when there is nothing else to hand out.
+    /// read is held aside, is an error once when there is nothing else to hand out, and comes when it can be read: it is
+    /// tried again by [`handle_timeout`](Self::handle_timeout), and [`Stats::unread`](crate::Stats::unread) counts it.
+    /// Under [`Unreadable::GiveUp`](crate::Unreadable::GiveUp) it counts as damaged instead, as long as the storage reads
+    /// anything else of its segment.
     ///
     /// # Errors
     /// See [`ReserveError`]. Nothing was handed out.
@@ -49,8 +54,14 @@ impl<S: Storage> Queue<S> {
         self.log.writable().map_err(ReserveError::ReadOnly)?;
         self.handle_timeout(now);
         let number = offset.number();
-        let live = self.log.next_unsettled(number) == Some(number) && self.leases.is_ready(number);
+        let live = self.log.next_unsettled(number) == Some(number);
         if !live || self.leases.held() >= self.config.lease_limit() {
+            return Ok(None);
+        }
+        if self.leases.is_aside(number) {
+            self.retry(number).map_err(ReserveError::Storage)?;
+        }
+        if !self.leases.is_ready(number) {
             return Ok(None);
         }
         let found = match self.log.read(number, &mut self.window).map_err(ReserveError::Storage)? {
@@ -59,6 +70,10 @@ impl<S: Storage> Queue<S> {
                     .map(|payload| stored(offset, position, &attributes, payload))
             }
             Lookup::Lost(_) | Lookup::Absent => None,
+            Lookup::Unread(cause) => {
+                self.leases.set_aside(number);
+                return Err(ReserveError::Storage(cause));
+            }
         };
         let Some(found) = found else {
             self.lose(number);
@@ -186,6 +201,23 @@ impl<S: Storage> Queue<S> {
         Ok(())
     }
 
+    /// Acknowledges the message at `offset` without reading it, unless somebody holds it: the way out for one that the
+    /// storage fails to read, or that is not to be handed out for any other reason; a dead letter, too. Lasts as
+    /// [`ack`](Self::ack) does. Says whether there was such a message.
+    ///
+    /// # Errors
+    /// [`LeaseError::ReadOnly`] when the storage failed earlier.
+    pub fn ack_at(&mut self, offset: Offset) -> Result<bool, LeaseError> {
+        self.log.writable().map_err(LeaseError::ReadOnly)?;
+        let number = offset.number();
+        if self.leases.is_held(number) || self.log.next_unsettled(number) != Some(number) {
+            return Ok(false);
+        }
+        self.leases.forget(number);
+        self.counts.acknowledged += u64::from(self.log.settle(number));
+        Ok(true)
+    }
+
     /// Acknowledges every message before `offset`, whoever holds it: what a reader of a journal does with what it will
     /// not read again. Lasts as [`ack`](Self::ack) does. Gives the number of messages that this settled.
     ///
@@ -204,13 +236,38 @@ impl<S: Storage> Queue<S> {
         Ok(settled)
     }
 
-    /// Reads the next messages in their turn, and passes over what is damaged. What the storage fails to read keeps its
-    /// turn, and holds nothing up.
+    /// Tries again what could not be read.
+    pub(super) fn retry_unread(&mut self) {
+        for _ in 0..MOST_FAILURES {
+            let Some(number) = self.leases.next_retry() else { return };
+            if self.retry(number).is_err() {
+                return self.leases.retry_later(number);
+            }
+        }
+    }
+
+    /// Reads a message that is held aside: if that succeeds, it is no longer.
+    fn retry(&mut self, number: u64) -> Result<(), StorageError> {
+        match self.log.read(number, &mut self.window)? {
+            Lookup::Unread(cause) => return Err(cause),
+            Lookup::Lost(_) | Lookup::Absent => self.lose(number),
+            Lookup::Message { position, attributes, .. } => {
+                let traits = traits_of(&attributes).seen_by(self.config.consumers_choice());
+                let standing = self.duplicates.note_read(number, position.as_ref(), attributes.id);
+                self.leases.take_back(number, traits);
+                standing.into_iter().for_each(|standing| self.set_standing(standing));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next messages in their turn, and passes over what is damaged. What the storage fails to read is held
+    /// aside.
     fn collect(&mut self, max: usize) -> Result<Vec<Stored>, ReserveError> {
         let (mut found, mut lost) = (Vec::new(), Vec::new());
-        let (mut failures, mut failure) = (0, None);
+        let (mut unread, mut failure) = (Vec::new(), None);
         let mut candidates = self.leases.candidates(|number| self.log.next_unsettled(number));
-        while found.len() < max && failures < MOST_FAILURES {
+        while found.len() < max && unread.len() < MOST_FAILURES {
             let Some(number) = candidates.next() else { break };
             match self.log.read(number, &mut self.window) {
                 Ok(Lookup::Message { position, attributes, payload }) => {
@@ -221,8 +278,8 @@ impl<S: Storage> Queue<S> {
                     }
                 }
                 Ok(Lookup::Lost(_) | Lookup::Absent) => lost.push(number),
-                Err(cause) => {
-                    failures += 1;
+                Ok(Lookup::Unread(cause)) | Err(cause) => {
+                    unread.push(number);
                     failure.get_or_insert(cause);
                 }
             }
@@ -230,6 +287,7 @@ impl<S: Storage> Queue<S> {
         let turn = candidates.turn();
         self.leases.keep(turn);
         lost.into_iter().for_each(|number| self.lose(number));
+        unread.into_iter().for_each(|number| self.leases.set_aside(number));
         match failure {
             Some(cause) if found.is_empty() => Err(ReserveError::Storage(cause)),
             _ => Ok(found),

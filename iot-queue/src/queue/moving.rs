@@ -31,12 +31,19 @@ impl<S: Storage> Queue<S> {
     fn move_front(&mut self) -> Result<bool, LogError> {
         let numbers = self.log.movable();
         let mut said_in = self.log.tail_generation();
-        if numbers.is_empty() || !self.say_again(&numbers)? {
+        let is_aside = |&number: &u64| self.leases.is_aside(number);
+        if numbers.is_empty() || numbers.iter().any(is_aside) || !self.say_again(&numbers)? {
             return Ok(false);
         }
         for (at, &number) in numbers.iter().enumerate() {
-            if self.log.move_message(number, &mut self.window)? == Move::NoRoom {
-                return Ok(false);
+            match self.log.move_message(number, &mut self.window)? {
+                Move::Done => {}
+                Move::NoRoom => return Ok(false),
+                // Its segment stays until it can be read.
+                Move::Unread => {
+                    self.leases.set_aside(number);
+                    return Ok(false);
+                }
             }
             // What was said in an earlier segment than the copy stands in goes before the copy does.
             let tail = self.log.tail_generation();

@@ -83,6 +83,7 @@ impl<S: Storage> Queue<S> {
     /// Lets the leases know the time, of the queue's own clock.
     pub(super) fn advance(&mut self, now: Instant) {
         self.leases.advance(now);
+        self.retry_unread();
         self.cursors.advance_groups(now);
         self.expire_old(now);
         self.settle_expired();
@@ -184,7 +185,7 @@ impl<S: Storage> Queue<S> {
         }
     }
 
-    fn set_standing(&mut self, (kind, key, payload): duplicates::Standing) {
+    pub(super) fn set_standing(&mut self, (kind, key, payload): duplicates::Standing) {
         // What finds no room is remembered by this opening only, and tried again when it changes.
         if self.log.set_standing(kind, key, &payload).is_ok() {
             self.standing.insert((kind, key));
@@ -261,12 +262,16 @@ impl<S: Storage> Queue<S> {
         self.log.keep_spare(if drops { Spare::Kept } else { Spare::Used });
         let mut reading = found.reading;
         let mut window = Window::default();
-        let mut with_traits = Vec::new();
+        let (mut with_traits, mut untold) = (Vec::new(), Vec::new());
         let oldest = self.log.oldest();
         for number in self.log.flagged(oldest, record::HAS_ITEMS) {
-            if let Lookup::Message { attributes, .. } = self.log.read(number, &mut window)? {
-                reading = reading_at(reading, attributes.appended_at);
-                with_traits.push((number, traits_of(&attributes)));
+            match self.log.read(number, &mut window)? {
+                Lookup::Message { attributes, .. } => {
+                    reading = reading_at(reading, attributes.appended_at);
+                    with_traits.push((number, traits_of(&attributes)));
+                }
+                Lookup::Unread(_) => untold.push(number),
+                Lookup::Lost(_) | Lookup::Absent => {}
             }
         }
         self.clock = Clock::resume(reading);
@@ -297,6 +302,9 @@ impl<S: Storage> Queue<S> {
             self.leases.restore(number, Traits::default(), Some(saved));
         }
         self.leases.resume(self.clock.now());
+        for number in untold.into_iter().filter(|&number| is_live(number) && !self.expiries.contains(number)) {
+            self.leases.set_aside_untold(number);
+        }
         self.settle_expired();
         // Before anything else is: what it was written to earlier may be used again soon. Without room it waits.
         match self.log.enter_due_standing() {
@@ -312,8 +320,12 @@ impl<S: Storage> Queue<S> {
             self.duplicates.resume();
             let mut window = Window::default();
             for number in self.log.flagged(since, record::HAS_POSITION | record::HAS_ITEMS) {
-                if let Lookup::Message { position, attributes, .. } = self.log.read(number, &mut window)? {
-                    self.duplicates.note(number, position.as_ref(), attributes.id);
+                match self.log.read(number, &mut window)? {
+                    Lookup::Message { position, attributes, .. } => {
+                        drop(self.duplicates.note(number, position.as_ref(), attributes.id));
+                    }
+                    Lookup::Unread(_) => self.duplicates.note_later(number),
+                    Lookup::Lost(_) | Lookup::Absent => {}
                 }
             }
             self.duplicates.forgotten = 0;

@@ -47,6 +47,8 @@ pub enum FaultClass {
     BitFlipped,
     /// A sector of the medium became zeros.
     SectorZeroed,
+    /// A sector of the medium cannot be read until it is written again.
+    SectorUnreadable,
 }
 
 impl fmt::Display for FaultClass {
@@ -73,6 +75,7 @@ impl fmt::Display for FaultClass {
             Self::Evicted => "caches dropped",
             Self::BitFlipped => "bits flipped",
             Self::SectorZeroed => "sectors zeroed",
+            Self::SectorUnreadable => "sectors unreadable until they are written",
         })
     }
 }

@@ -90,6 +90,7 @@ pub(super) enum Action {
     },
     FlipBit,
     ZeroSector,
+    HideSector,
 }
 
 /// How often an action comes, and what draws it.
@@ -108,7 +109,7 @@ enum Theme {
     Crashing,
     Failing,
     Rotting,
-    /// One sector is lost.
+    /// One sector is lost, or cannot be read until it is written again.
     Maimed,
 }
 
@@ -139,7 +140,9 @@ impl Program {
         let mut steps: Vec<_> = steps.collect();
         if let Theme::Maimed = theme {
             let at = random.index(steps.len() + 1);
-            steps.insert(at, Step { seed: random.next(), action: Action::ZeroSector });
+            let seed = random.next();
+            let action = if seed.is_multiple_of(2) { Action::ZeroSector } else { Action::HideSector };
+            steps.insert(at, Step { seed, action });
         }
         steps.retain(|step| match step.action {
             Action::FailOnce { fault, .. } | Action::FailForGood { fault, .. } => !without.contains(&fault),

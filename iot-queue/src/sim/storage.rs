@@ -46,6 +46,7 @@ pub enum Fault {
 /// - A segment that was allocated, or removed, may be gone, or back, unless the directory was synced.
 /// - [`inject`](Self::inject) and [`inject_once`](Self::inject_once) let operations fail, or cut the power in the middle
 ///   of one.
+/// - Sectors cannot be read, as [`hide_sector`](Self::hide_sector) says, until they are written again.
 /// - [`flip_bit`](Self::flip_bit) and [`zero_sector`](Self::zero_sector) change the medium behind everybody's back.
 ///
 /// ```
@@ -85,6 +86,8 @@ struct Disk {
     segments: BTreeMap<SegmentNumber, Entry>,
     /// Segments whose removal is not durable.
     removed: BTreeMap<SegmentNumber, Extent>,
+    /// What cannot be read.
+    hidden: Vec<(SegmentNumber, Range<usize>)>,
     plans: Vec<Plan>,
     power: Power,
     random: Random,
@@ -130,6 +133,7 @@ impl Default for Disk {
         Self {
             segments: BTreeMap::new(),
             removed: BTreeMap::new(),
+            hidden: Vec::new(),
             plans: Vec::new(),
             power: Power::On,
             random: Random::new(0),
@@ -224,6 +228,24 @@ impl SimStorage {
     pub fn zero_sector(&self, segment: SegmentNumber, octets: Range<u32>) -> bool {
         let octets = octets.start as usize..octets.end as usize;
         self.spoil(segment, octets, FaultClass::SectorZeroed, |octets| octets.fill(0))
+    }
+
+    /// Lets reads fail that touch these octets, until they are written again in part or as a whole: a power cut and a new
+    /// process change nothing. Says whether the segment has them.
+    pub fn hide_sector(&self, segment: SegmentNumber, octets: Range<u32>) -> bool {
+        let disk = &mut *self.disk();
+        let octets = octets.start as usize..octets.end as usize;
+        let has = disk.segments.get(&segment).is_some_and(|entry| octets.end <= entry.extent.cache.len());
+        if has {
+            disk.hidden.push((segment, octets));
+            disk.counts.note(FaultClass::SectorUnreadable);
+        }
+        has
+    }
+
+    /// Lets everything be read again, as a medium that cools down may.
+    pub fn show_sectors(&self) {
+        self.disk().hidden.clear();
     }
 
     /// Operations that failed since [`forget_failures`](Self::forget_failures).
@@ -330,6 +352,12 @@ impl Disk {
                 return Err(failed(Operation::Read(segment)));
             }
         }
+        let octets = position..position + buffer.len();
+        if self.hidden.iter().any(|(of, hidden)| *of == segment && overlap(hidden, &octets)) {
+            self.failures += 1;
+            self.counts.note(FaultClass::ReadFailed);
+            return Err(failed(Operation::Read(segment)));
+        }
         let cache = &self.extent(segment)?.cache;
         let rest = cache.get(position..).unwrap_or_default();
         let (found, past_the_end) = buffer.split_at_mut(rest.len().min(buffer.len()));
@@ -343,6 +371,10 @@ impl Disk {
         let was_without_power = self.power == Power::Cut;
         let fault = self.fault(&[Fault::Write, Fault::WriteSpace]);
         let part = self.random.index(bytes.len() + 1);
+        let octets = position..position + bytes.len();
+        if !was_without_power {
+            self.hidden.retain(|(of, hidden)| *of != segment || !overlap(hidden, &octets));
+        }
         let extent = self.extent(segment)?;
         match fault {
             None if position + bytes.len() > extent.cache.len() => Err(StorageError::NoSpace { operation }),
@@ -501,6 +533,10 @@ impl Syncer for SimSyncer {
     fn sync(&self) -> Result<(), StorageError> {
         self.storage.disk().sync(self.segment)
     }
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 const fn failed(operation: Operation) -> StorageError {

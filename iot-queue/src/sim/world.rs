@@ -121,6 +121,7 @@ impl World {
             }
             Action::FlipBit => self.flip_bit(),
             Action::ZeroSector => self.zero_sector(),
+            Action::HideSector => self.hide_sector(),
             action => {
                 if self.queue.is_none() {
                     self.open(End::Crash)?;
@@ -139,6 +140,9 @@ impl World {
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
         self.random = Random::new(0);
         self.disk.stop_faults();
+        if self.setup.unreadable == Unreadable::Refuse {
+            self.disk.show_sectors();
+        }
         self.crash()?;
         self.act(Action::ReadAll)?;
         self.act(Action::Drain)?;
@@ -206,6 +210,7 @@ impl World {
         for attempt in 0.. {
             if attempt == FAILED_OPENINGS {
                 self.disk.stop_faults();
+                self.disk.show_sectors();
             }
             let failures = self.disk.failures();
             let random = self.random.next().to_le_bytes();
@@ -489,6 +494,17 @@ impl World {
         let sector = self.random.below(u64::from(len / 512)) as u32 * 512;
         if self.disk.zero_sector(segment, sector..sector + 512) {
             self.model.damage = Damage::Sector;
+        }
+    }
+
+    /// What cannot be read is lost when it is given up. Otherwise it is lost to nobody; but what it says of leases, cursors
+    /// and acknowledgements does not count as long as it lasts.
+    fn hide_sector(&mut self) {
+        let Some((segment, len)) = self.any_segment() else { return };
+        let sector = self.random.below(u64::from(len / 512)) as u32 * 512;
+        if self.disk.hide_sector(segment, sector..sector + 512) {
+            let given_up = self.setup.unreadable == Unreadable::GiveUp;
+            self.model.damage = self.model.damage.max(if given_up { Damage::Sector } else { Damage::Bits });
         }
     }
 

@@ -107,7 +107,8 @@ impl Intake {
     /// others, come out of their order.
     ///
     /// # Errors
-    /// When the storage cannot be read.
+    /// When the storage fails to read a message: it may be the last one of a log that is here, and what is here must not
+    /// be taken twice. Under [`Unreadable::GiveUp`](crate::Unreadable::GiveUp) it is passed over.
     pub fn recover<S: Storage>(&mut self, queue: &Queue<S>) -> Result<(), ReserveError> {
         let mut is_torn = false;
         for entry in queue.entries_from(queue.oldest()) {

@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use iot_queue::{FileStorage, LeaseId, Leased, Offset, Queue, Release};
+use iot_queue::{FileStorage, LeaseId, Leased, Offset, Queue, Release, ReserveError};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
@@ -160,7 +160,11 @@ fn acknowledge(
         queue.ack_dead(offset)?;
         return Ok(true);
     }
-    let Some(leased) = queue.reserve_at(clock.now(), LONG, offset)? else { return Ok(false) };
-    queue.ack(leased.lease)?;
-    Ok(true)
+    match queue.reserve_at(clock.now(), LONG, offset) {
+        Ok(None) => Ok(false),
+        Ok(Some(leased)) => Ok(queue.ack(leased.lease).map(|()| true)?),
+        // Who has read it elsewhere, or gives it up, takes it out so.
+        Err(ReserveError::Storage(_)) => Ok(queue.ack_at(offset)?),
+        Err(error) => Err(error.into()),
+    }
 }

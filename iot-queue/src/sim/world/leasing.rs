@@ -38,7 +38,9 @@ impl World {
                 self.model.check_key(offset)?;
                 self.promises.handed_out(offset, leased.attempts)?;
             }
-            let latest = self.came.last().copied().filter(|_| self.setup.feature.keeps_log_order());
+            // What could not be read comes when it can.
+            let keeps_order = self.setup.feature.keeps_log_order() && !self.disk_failed();
+            let latest = self.came.last().copied().filter(|_| keeps_order);
             if let Some(latest) = latest.filter(|&latest| self.came.insert(number) && number < latest) {
                 return Err(Violation::OutOfOrder { offset, after: Offset::new(latest) });
             }
