@@ -8,6 +8,7 @@ mod queue;
 mod series;
 mod source;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use lexopt::Parser;
@@ -136,7 +137,33 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
+/// What `HELP` says of the command that `words` begin with, be it one of several words; all of it where there is none.
+fn help(words: &[String]) -> String {
+    let is_command = |line: &str| line.starts_with("  ") && !line.starts_with("   ");
+    for len in (1..=words.len().min(3)).rev() {
+        let mut wanted = false;
+        let lines = HELP.lines().skip_while(|line| !is_command(line)).take_while(|line| !line.is_empty());
+        let chosen = lines.filter(|line| {
+            if is_command(line) {
+                wanted = line.split_whitespace().zip(&words[..len]).all(|(there, word)| there == word);
+            }
+            wanted
+        });
+        let chosen: Vec<_> = chosen.collect();
+        if !chosen.is_empty() {
+            return chosen.join("\n");
+        }
+    }
+    HELP.to_owned()
+}
+
 fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(end) = arguments.iter().position(|word| word == "--help" || word == "-h") {
+        // Whoever reads no further wants no more.
+        let _ = writeln!(std::io::stdout(), "{}", help(&arguments[..end]));
+        return ExitCode::SUCCESS;
+    }
     match run(Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(words)) => {
@@ -152,7 +179,7 @@ fn main() -> ExitCode {
 
 fn run(mut parser: Parser) -> Result<(), Failure> {
     let command = match parser.next()? {
-        Some(Long("help") | Short('h')) | None => {
+        None => {
             println!("{HELP}");
             return Ok(());
         }

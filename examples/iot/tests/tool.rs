@@ -102,6 +102,10 @@ fn what_is_wrong_with_the_arguments_ends_with_2() {
         assert!(complaint(&iot(arguments, b""), 2).contains("'iot --help' explains"), "{arguments:?}");
     }
     assert!(printed(&iot(&["--help"], b"")).contains("fragment sim"));
+    let of_one = printed(&iot(&["queue", "reserve", "somewhere", "--help"], b""));
+    assert!(of_one.starts_with("  queue reserve DIR") && of_one.contains("--hold"), "{of_one}");
+    assert!(!of_one.contains("queue ack DIR") && !of_one.contains("fragment"), "{of_one}");
+    assert!(printed(&iot(&["cbor", "-h"], b"")).contains("cbor diag FILE"));
 }
 
 #[test]
