@@ -128,3 +128,33 @@ fn nothing_is_missing_or_twice_or_out_of_order_whoever_is_killed() {
         drop((gateway, server));
     });
 }
+
+/// Two gateways forward copies of one log at once: the partition takes each place once.
+#[test]
+#[ignore = "needs tansu"]
+fn a_second_writer_of_the_same_log_is_fenced() {
+    const TEST: &str = "a_second_writer_of_the_same_log_is_fenced";
+    const MESSAGES: u64 = 5_000;
+    if is_gateway() {
+        return;
+    }
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let paths = [folder.path().join("log"), folder.path().join("copy")];
+    let feed = fill(&paths[0], MESSAGES);
+    std::fs::create_dir(&paths[1]).unwrap();
+    for file in std::fs::read_dir(&paths[0]).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), paths[1].join(file.file_name())).unwrap();
+    }
+    let server = start_tansu(folder.path(), port);
+    make_topic(port, TOPIC);
+    run_async(async {
+        let _gateways = paths.each_ref().map(|path| Forwarder::start(TEST, &format!("{port} {}", path.display())));
+        let mut checker = Checker::new(port, feed);
+        checker.wait_for(MESSAGES).await;
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        checker.look().await;
+        assert_eq!(checker.next, MESSAGES);
+    });
+    drop(server);
+}
