@@ -98,6 +98,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(iot_fault)]
+pub mod fault;
+
 mod contact;
 pub mod feed;
 mod fork;

@@ -13,7 +13,7 @@ const PART_CLOSEST: usize = 12;
 /// In how many parts a region is searched.
 const PARTS: usize = 4;
 /// The most requests of a search: a part that is fuller than expected is divided only if it keeps to them.
-const BUDGET: usize = 96;
+const BUDGET: usize = 90;
 /// What it costs at most to search both halves of a part.
 const DIVISION: usize = 2 * (PART_CLOSEST + 2);
 /// The most nodes that a record is put to.
@@ -92,6 +92,10 @@ impl Node {
     /// The region of a key, if the network is large enough to have any.
     pub(super) fn region_of(&mut self, key: &Key) -> Option<Region> {
         let nodes = self.config.region_nodes()?;
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Defence::Region) {
+            return None;
+        }
         // A network of one or two regions is searched as a whole.
         let bits = (self.network_size() / nodes).checked_ilog2().filter(|bits| *bits > 0)? as usize;
         let beside = |depth| {
