@@ -79,7 +79,11 @@ pub enum WhenFull {
     /// The oldest messages make room, a segment at a time, whoever still needs them: leased ones and dead letters, too.
     /// What was dropped is recorded, and signed by the queue's [`GapSigner`](crate::GapSigner) if it has one; the record
     /// is durable before anything is lost, and [kept](crate::Queue::dropped) until everybody was told. Costs two syncs a
-    /// segment, and one segment, which stays free.
+    /// segment, and one segment, which stays free. Only where a failure took that segment, and left no room in the last one
+    /// either, does the record go to the medium with the segment that comes back.
+    ///
+    /// A message is never refused for want of room, nor a batch that takes at most half as much as the longest payload of
+    /// each segment but two; a longer batch is where an empty queue has no room for it.
     DropOldest,
 }
 

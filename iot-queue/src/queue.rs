@@ -405,13 +405,17 @@ impl<S: Storage> Queue<S> {
     /// Enters messages that are not known, and makes room for them if it may.
     fn enter_or_drop(&mut self, messages: &[Message<'_>]) -> Result<u64, AppendError> {
         let budget = self.budget();
+        // Each round frees a segment: after so many there is nothing in any of them.
+        let mut rounds = match self.config.when_full_choice() {
+            WhenFull::DropOldest => 2 * self.log.segments().1,
+            WhenFull::Refuse => 0,
+        };
         loop {
             match self.enter(messages) {
-                Err(LogError::Full) if self.config.when_full_choice() == WhenFull::DropOldest => {
-                    self.drop_oldest(messages)?;
-                }
+                Err(LogError::Full) if rounds > 0 => self.drop_oldest(messages)?,
                 entered => return entered.map_err(|error| AppendError::from_log(error, budget)),
             }
+            rounds -= 1;
         }
     }
 

@@ -62,17 +62,42 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// As [`enter_control`](Self::enter_control), with the room that [`keep_room`](Self::keep_room) keeps, and that of the
-    /// acknowledgements of so many messages that nobody needs any more once the record is durable. Who uses that sees to it
-    /// that room comes back by it.
-    pub(crate) fn enter_in_reserve(&mut self, kind: u8, payload: &[u8], needless: u64) -> Result<(), LogError> {
+    /// As [`enter_control`](Self::enter_control), with the room that [`keep_room`](Self::keep_room) keeps. Who uses that
+    /// sees to it that room comes back by it.
+    pub(crate) fn enter_in_reserve(&mut self, kind: u8, payload: &[u8]) -> Result<(), LogError> {
         self.writable().map_err(LogError::ReadOnly)?;
         let len = self.control_len(payload).ok_or(LogError::Full)?;
-        if !self.has_room_in_reserve(len, needless) {
+        if !self.has_room_in_reserve(len) {
             return Err(LogError::Full);
         }
         self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;
         self.encode_control(kind, payload);
+        Ok(())
+    }
+
+    /// Enters a control record by which the oldest segment comes back as soon as it is durable, and makes each new segment
+    /// begin with it: it may take the last room there is, the room of acknowledgements, too. Where the last segment does
+    /// not take it, the next one begins with it.
+    pub(crate) fn enter_for_room(&mut self, kind: u8, key: u64, payload: &[u8]) -> Result<(), LogError> {
+        self.writable().map_err(LogError::ReadOnly)?;
+        let len = self.control_len(payload).ok_or(LogError::Full)?;
+        let former = self.standing.records.get(&(kind, key)).cloned();
+        let stands = self.stand(kind, key, payload);
+        if self.tail().takes(len, self.segment_len) {
+            self.encode_control(kind, payload);
+            return Ok(());
+        }
+        if let Err(error) = self.rotate() {
+            match former {
+                Some(former) => drop(self.stand(kind, key, &former)),
+                None => self.clear_standing(kind, key),
+            }
+            return Err(error);
+        }
+        if !stands {
+            self.go_on_where(|tail, segment_len| tail.takes(len, segment_len))?;
+            self.encode_control(kind, payload);
+        }
         Ok(())
     }
 
@@ -149,7 +174,6 @@ impl<S: Storage> Log<S> {
                 return Ok(());
             }
             self.standing_due = false;
-            self.standing_in = self.commits + 1;
         }
         Ok(())
     }
@@ -159,6 +183,8 @@ impl<S: Storage> Log<S> {
         let standing = core::mem::take(&mut self.standing);
         standing.records.iter().for_each(|(&(kind, _), payload)| self.encode_control(kind, payload));
         self.standing = standing;
+        // Until then no segment is freed: one of those may be the last that holds it durably.
+        self.standing_in = self.commits + 1;
     }
 
     fn control_len(&self, payload: &[u8]) -> Option<u32> {

@@ -93,6 +93,8 @@ impl<S: Storage> Log<S> {
         self.traffic.syncs += 1;
         self.note_synced(self.tail().written);
         self.durable = self.next();
+        // What stands is durable, too, before any commit says so.
+        self.standing_in = self.committed;
         Ok(())
     }
 

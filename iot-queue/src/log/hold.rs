@@ -152,6 +152,11 @@ impl<S: Storage> Log<S> {
         self.unsettled = 0;
     }
 
+    /// The generation of the oldest segment that somebody needs.
+    pub(crate) fn front_generation(&self) -> u64 {
+        self.segments.get(self.hold.kept).unwrap_or(self.tail()).header.generation
+    }
+
     /// The numbers in the oldest segment that somebody needs.
     pub(crate) fn front(&self) -> Range<u64> {
         let front = self.segments.get(self.hold.kept).unwrap_or(self.tail());

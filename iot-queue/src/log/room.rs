@@ -111,11 +111,11 @@ impl<S: Storage> Log<S> {
         plan.holds(self.acknowledgements())
     }
 
-    /// Whether a control record of `len` octets fits in the room that is kept for such records of the owner's, for what
-    /// damage may cost, or for acknowledgements of so many messages.
-    pub(super) fn has_room_in_reserve(&self, len: u32, needless: u64) -> bool {
+    /// Whether a control record of `len` octets fits in the room that is kept for such records of the owner's, or for what
+    /// damage may cost.
+    pub(super) fn has_room_in_reserve(&self, len: u32) -> bool {
         let mut plan = self.plan();
-        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + self.slack() + needless))
+        plan.put(len) && plan.holds(self.acknowledgements().saturating_sub(self.hold.reserve + self.slack()))
     }
 
     /// Records of acknowledgements that may have to be written before a segment comes back, and those of the owner's for

@@ -334,7 +334,7 @@ impl<S: Storage> Queue<S> {
     /// Says which cursors are gone. What finds no room, because of damage, waits.
     fn save_deletions(&mut self) -> Result<(), LogError> {
         while let Some(slot) = self.cursors.first_deleted() {
-            match self.log.enter_in_reserve(CURSOR_GONE, &cursor::encode_gone(slot), 0) {
+            match self.log.enter_in_reserve(CURSOR_GONE, &cursor::encode_gone(slot)) {
                 Ok(()) => self.cursors.save_deletion(slot),
                 Err(LogError::Full) => break,
                 Err(error) => return Err(error),
@@ -350,11 +350,8 @@ impl<S: Storage> Queue<S> {
         let end = self.log.front().end;
         for place in places {
             if self.cursors.crosses(place.slot, end) {
-                match self.log.enter_in_reserve(
-                    CURSOR_PLACES,
-                    &CursorPlace::encode_all(core::slice::from_ref(place)),
-                    0,
-                ) {
+                let payload = CursorPlace::encode_all(core::slice::from_ref(place));
+                match self.log.enter_in_reserve(CURSOR_PLACES, &payload) {
                     Ok(()) => self.note_saved(place.slot),
                     // Damage has cost that room. If a crash takes the place back, what is stored then begins no later
                     // than it was.

@@ -10,7 +10,7 @@ use crate::error::{AppendError, LeaseError};
 use crate::format::control::DROPPED;
 use crate::format::record;
 use crate::gap::{self, GapRecord, GapSigner};
-use crate::log::{Log, LogError, Lookup, Window};
+use crate::log::{LogError, Lookup, Window};
 use crate::message::Message;
 use crate::offset::{Gap, GapCause, Offset};
 use crate::storage::Storage;
@@ -60,45 +60,40 @@ impl<S: Storage> Queue<S> {
         self.log.writable().map_err(LeaseError::ReadOnly)?;
         if self.drops.record.is_some() && offset.number() > self.drops.told {
             self.drops.told = offset.number();
-            self.enter_drops(0).or_else(LeaseError::unless_full)?;
+            let Some(record) = &self.drops.record else { return Ok(()) };
+            let payload = encode(self.drops.told, record);
+            self.log.enter_control(DROPPED, &payload).or_else(LeaseError::unless_full)?;
+            self.log.stand(DROPPED, 0, &payload);
         }
         Ok(())
     }
 
     /// Drops what somebody still needs of the oldest segment, once the record of that is durable, and frees the segment.
+    /// [`LogError::Full`] where not even an empty log would have room for `messages`.
     pub(super) fn drop_oldest(&mut self, messages: &[Message<'_>]) -> Result<(), AppendError> {
         let budget = self.budget();
         let fail = |error| AppendError::from_log(error, budget);
         if !self.log.has_room_when_empty(messages) {
             return Err(fail(LogError::Full));
         }
-        let before = (self.log.front().start, self.log.segments().0);
-        // A segment of moved messages alone begins where the next one does.
-        let is_smaller = |log: &Log<S>| log.front().start > before.0 || log.segments().0 < before.1;
-        self.commit_all().map_err(fail)?;
-        if is_smaller(&self.log) {
+        // The oldest segment may hold no number of its own, so that neither its place nor the count of segments tells.
+        let before = self.log.front_generation();
+        match self.commit_all() {
+            Ok(_) | Err(LogError::Full) => {}
+            Err(error) => return Err(fail(error)),
+        }
+        if self.log.front_generation() != before {
             return Ok(());
         }
         self.log.leave_only_segment().map_err(fail)?;
         let end = self.log.front().end;
-        let mut record = self.record_of(end);
-        record.claim = record.encode_claim(self.log.epoch());
-        if let Some(signer) = &mut self.drops.signer {
-            record.signature = signer.sign(&record.claim).map_err(|_| AppendError::GapUnsigned)?;
-        }
-        let dropped = record.messages - self.drops.record.as_ref().map_or(0, |record| record.messages);
-        let former = self.drops.record.replace(record);
-        if let Err(error) = self.enter_drops(end) {
-            self.drops.record = former;
-            return Err(fail(error));
-        }
-        self.commit_all().map_err(fail)?;
+        let dropped = if self.first_needed() < end { self.record_drop(end)? } else { 0 };
         self.drops.total += dropped;
         #[cfg(feature = "tracing")]
         crate::trace::dropped(end, dropped);
         self.finish_drop(end);
         self.commit_all().map_err(fail)?;
-        if is_smaller(&self.log) { Ok(()) } else { Err(fail(LogError::Full)) }
+        if self.log.front_generation() == before { Err(fail(LogError::Full)) } else { Ok(()) }
     }
 
     /// Puts back what an earlier opening dropped, as its last record says, and finishes it.
@@ -142,14 +137,11 @@ impl<S: Storage> Queue<S> {
         Gap { from: Offset::new(missing.start), until: Offset::new(until), cause }
     }
 
-    /// The record as it is when what somebody needs before `end` is dropped, too.
-    fn record_of(&mut self, end: u64) -> GapRecord {
+    /// The record as it is when what somebody needs before `end` is dropped, too, with at most so many feeds.
+    fn record_of(&mut self, end: u64, max_feeds: usize) -> GapRecord {
         let is_leasing = self.config.consumers_choice() == Consumers::Leasing;
         let cursors_need = self.cursors.first_needed().unwrap_or(u64::MAX);
-        let oldest = self.log.oldest();
-        let leasing_need = self.log.next_unsettled(oldest).filter(|_| is_leasing).unwrap_or(u64::MAX);
-        let from = leasing_need.min(cursors_need).clamp(oldest, end);
-        let max_feeds = self.gap_feeds();
+        let from = self.first_needed().clamp(self.log.oldest(), end);
         let mut record = self.drops.record.clone().unwrap_or_else(|| GapRecord::beginning_at(from));
         // One that was moved may be older than what was dropped before.
         record.gap.from = record.gap.from.min(Offset::new(from));
@@ -171,6 +163,13 @@ impl<S: Storage> Queue<S> {
         record
     }
 
+    /// The first message that somebody needs.
+    fn first_needed(&self) -> u64 {
+        let is_leasing = self.config.consumers_choice() == Consumers::Leasing;
+        let leasing_need = self.log.next_unsettled(self.log.oldest()).filter(|_| is_leasing).unwrap_or(u64::MAX);
+        self.cursors.first_needed().unwrap_or(u64::MAX).min(leasing_need)
+    }
+
     /// How many feeds fit in the record beside everything else that each segment begins with.
     fn gap_feeds(&self) -> usize {
         let signature = self.drops.signer.as_ref().map_or(0, |signer| signer.signature_len());
@@ -179,21 +178,37 @@ impl<S: Storage> Queue<S> {
         (room.saturating_sub(fixed) / gap::FEED_LEN).min(self.config.gap_feeds_limit() as usize)
     }
 
-    /// Enters the record, by which nobody needs what is before `end`, and lets each segment begin with it.
-    fn enter_drops(&mut self, end: u64) -> Result<(), LogError> {
-        let Some(record) = &self.drops.record else { return Ok(()) };
-        let payload = encode(self.drops.told, record);
-        match self.log.enter_control(DROPPED, &payload) {
-            // It brings room back.
-            Err(LogError::Full) if end > 0 => {
-                let needed = |from| self.log.next_unsettled(from).filter(|&number| number < end);
-                let needless = core::iter::successors(needed(self.log.oldest()), |&number| needed(number + 1)).count();
-                self.log.enter_in_reserve(DROPPED, &payload, needless as u64)?;
+    /// Makes it durable that what is before `end` is dropped, and lets each segment begin with a record of that. Gives how
+    /// many messages it names that the last one did not.
+    ///
+    /// A segment comes back by that, so it may take any room. After failures there may be room only for a record that names
+    /// no more sources than the last one, or none at all: then it goes to the medium with the segment that comes back.
+    fn record_drop(&mut self, end: u64) -> Result<u64, AppendError> {
+        let budget = self.budget();
+        let (former, feeds) = self.drops.record.as_ref().map_or((0, 0), |record| (record.messages, record.feeds.len()));
+        let mut max_feeds = self.gap_feeds();
+        loop {
+            let mut record = self.record_of(end, max_feeds);
+            let dropped = record.messages - former;
+            record.claim = record.encode_claim(self.log.epoch());
+            if let Some(signer) = &mut self.drops.signer {
+                record.signature = signer.sign(&record.claim).map_err(|_| AppendError::GapUnsigned)?;
             }
-            entered => entered?,
+            let payload = encode(self.drops.told, &record);
+            match self.log.enter_for_room(DROPPED, 0, &payload) {
+                Err(LogError::Full) if record.feeds.len() > feeds => max_feeds = feeds,
+                Err(LogError::Full) if self.log.stand(DROPPED, 0, &payload) => {
+                    self.drops.record = Some(record);
+                    return Ok(dropped);
+                }
+                entered => {
+                    entered.map_err(|error| AppendError::from_log(error, budget))?;
+                    self.drops.record = Some(record);
+                    self.commit_all().map_err(|error| AppendError::from_log(error, budget))?;
+                    return Ok(dropped);
+                }
+            }
         }
-        self.log.stand(DROPPED, 0, &payload);
-        Ok(())
     }
 
     /// Nobody gets what is before `end` any more.

@@ -264,6 +264,21 @@ impl<S: Storage> Queue<S> {
     /// Reads the next messages in their turn, and passes over what is damaged. What the storage fails to read is held
     /// aside.
     fn collect(&mut self, max: usize) -> Result<Vec<Stored>, ReserveError> {
+        loop {
+            let (found, lost, failure) = self.try_to_collect(max);
+            let any_lost = !lost.is_empty();
+            lost.into_iter().for_each(|number| self.lose(number));
+            match failure {
+                Some(cause) if found.is_empty() => return Err(ReserveError::Storage(cause)),
+                // What was lost may have been all that held others of its key back.
+                None if found.is_empty() && any_lost => {}
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The next messages, what turned out to be damaged before and among them, and the first failure.
+    fn try_to_collect(&mut self, max: usize) -> (Vec<Stored>, Vec<u64>, Option<StorageError>) {
         let (mut found, mut lost) = (Vec::new(), Vec::new());
         let (mut unread, mut failure) = (Vec::new(), None);
         let mut candidates = self.leases.candidates(|number| self.log.next_unsettled(number));
@@ -286,12 +301,8 @@ impl<S: Storage> Queue<S> {
         }
         let turn = candidates.turn();
         self.leases.keep(turn);
-        lost.into_iter().for_each(|number| self.lose(number));
         unread.into_iter().for_each(|number| self.leases.set_aside(number));
-        match failure {
-            Some(cause) if found.is_empty() => Err(ReserveError::Storage(cause)),
-            _ => Ok(found),
-        }
+        (found, lost, failure)
     }
 
     /// Leases what was found, and saves that it was.

@@ -186,10 +186,10 @@ impl<S: Storage> Queue<S> {
     }
 
     pub(super) fn set_standing(&mut self, (kind, key, payload): duplicates::Standing) {
-        // What finds no room is remembered by this opening only, and tried again when it changes.
-        if self.log.set_standing(kind, key, &payload).is_ok() {
-            self.standing.insert((kind, key));
-        }
+        // What finds no room is remembered by this opening only, and tried again when it changes. Until then no checkpoint
+        // is complete, and the last one that is counts.
+        let _ = self.log.set_standing(kind, key, &payload);
+        self.standing.insert((kind, key));
     }
 
     /// Enters records of all states that changed. What finds no room waits for a later try.
@@ -330,13 +330,10 @@ impl<S: Storage> Queue<S> {
             }
             self.duplicates.forgotten = 0;
         }
-        // What stood before has its room, however full the log is now.
-        let stood = standing.len();
-        for (at, (kind, key, payload)) in self.duplicates.standing().into_iter().enumerate() {
-            if (at < stood && self.log.stand(kind, key, &payload)) || self.log.set_standing(kind, key, &payload).is_ok()
-            {
-                self.standing.insert((kind, key));
-            }
+        // Room for these was found when they came to stand, even if a power cut has since taken what was left of a segment.
+        for (kind, key, payload) in self.duplicates.standing() {
+            self.log.stand(kind, key, &payload);
+            self.standing.insert((kind, key));
         }
         if since == 0 || !self.log.stand(CHECKPOINT, 0, &self.checkpoint().encode()) {
             self.set_checkpoint();
@@ -557,5 +554,5 @@ impl Marks {
     }
 }
 
-/// The records of what was appended before that each segment begins with.
+/// The records of what was appended before that each segment is to begin with.
 pub(super) type Standing = BTreeSet<(u8, u64)>;

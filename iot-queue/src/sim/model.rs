@@ -21,6 +21,8 @@ pub(super) struct Model {
     pub(super) durable: u64,
     /// Counts payloads, so that no two are alike.
     serial: u64,
+    /// How many places there ever were at a time.
+    pub(super) longest: u64,
     pub(super) damage: Damage,
     /// Time since the program began, on a clock that never stops.
     pub(super) elapsed: Duration,
@@ -158,6 +160,7 @@ impl Model {
     /// Notes that a message was appended at `number`, or may have been.
     pub(super) fn appended(&mut self, number: u64, payload: Payload) {
         let mark = self.durable;
+        self.longest = self.longest.max(number + 1);
         match self.slots.get_mut(number as usize) {
             Some(slot) => {
                 slot.candidates.push(payload);

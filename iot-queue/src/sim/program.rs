@@ -22,6 +22,7 @@ pub struct Program {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setup {
     pub(super) queue: QueueConfig,
+    pub(super) segment_len: u32,
     pub(super) segments: u32,
     pub(super) durability: Durability,
     pub(super) payload_limit: usize,
@@ -194,6 +195,7 @@ impl Setup {
         let queue = feature.configure(queue, random);
         Self {
             queue,
+            segment_len,
             segments,
             durability,
             payload_limit: longest,

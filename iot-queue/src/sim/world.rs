@@ -16,7 +16,9 @@ use super::storage::{Fault, SimStorage};
 use super::violation::Violation;
 use crate::config::{QueueConfig, Unreadable};
 use crate::error::{AppendError, CommitError, OpenError};
+use crate::format::record;
 use crate::lease::LeaseId;
+use crate::log::longest_payload;
 use crate::message::{Entry, Message};
 use crate::offset::{Epoch, Offset};
 use crate::queue::Queue;
@@ -51,6 +53,8 @@ pub(super) struct World {
     came: BTreeSet<u64>,
     flips: Vec<(SegmentNumber, u32)>,
     promises: Promises,
+    /// The disk failed before the present session, so that segments may be used in part only.
+    failed_before: bool,
     random: Random,
 }
 
@@ -85,6 +89,7 @@ impl World {
             came: BTreeSet::new(),
             flips: Vec::new(),
             promises: Promises::default(),
+            failed_before: false,
             random: Random::new(0),
         }
     }
@@ -262,6 +267,7 @@ impl World {
         self.check_drops()?;
         self.model.recovered(oldest.number(), next.number(), &entries, &gaps)?;
         self.check_promises_kept()?;
+        self.failed_before |= self.disk_failed();
         self.disk.forget_failures();
         if self.random.happens(3, 4) { self.look_through() } else { Ok(()) }
     }
@@ -312,6 +318,8 @@ impl World {
         let appended = self.queue().append_batch(&messages);
         if appended.is_ok() || !self.disk_failed() {
             self.check_drops()?;
+        } else {
+            self.doubt_drops();
         }
         match appended {
             Ok(offset) if offset != first => return Err(Violation::WrongOffset { says: offset, is: first }),
@@ -323,10 +331,12 @@ impl World {
                     self.note_saved(Lasting::PowerCut);
                 }
             }
-            // The queue committed to make room.
-            Err(AppendError::Full { .. }) if self.setup.feature != Feature::Drops => {
-                let durable = self.queue().durable().number();
-                self.model.committed(durable);
+            // The queue committed to make room; after failures there may have been no room for that either.
+            Err(AppendError::Full { .. }) if self.may_be_full(&messages) => {
+                if !self.has_lost_room() {
+                    let durable = self.queue().durable().number();
+                    self.model.committed(durable);
+                }
                 self.check_offsets()?;
                 return Ok(false);
             }
@@ -341,6 +351,19 @@ impl World {
         }
         self.check_offsets()?;
         Ok(true)
+    }
+
+    /// Whether a queue may refuse these messages for want of room. One that drops the oldest never refuses a single one, nor
+    /// a batch that fits in half of the segments but two, whatever the place of each.
+    fn may_be_full(&self, messages: &[Message<'_>]) -> bool {
+        let octets: u64 = messages.iter().map(|message| u64::from(record::message_len(message))).sum();
+        let half = u64::from(self.segments - 2) * u64::from(longest_payload(self.setup.segment_len)) / 2;
+        self.setup.feature != Feature::Drops || (messages.len() > 1 && octets > half)
+    }
+
+    /// Whether damage or failures may have taken the room of acknowledgements.
+    fn has_lost_room(&self) -> bool {
+        self.disk_failed() || self.failed_before || self.model.damage == Damage::Sector
     }
 
     fn entered(&mut self, first: Offset, payloads: Vec<Payload>) {
@@ -375,6 +398,9 @@ impl World {
                 self.model.in_doubt();
                 Ok(false)
             }
+            // What held the room is lost, or a failure took it. It comes back with the oldest segment, so that who takes
+            // everything out is never refused.
+            Err(CommitError::Full { .. }) if self.has_lost_room() && self.queue().stats().depth > 0 => Ok(false),
             Err(error) => Err(Violation::Commit(error)),
         }
     }

@@ -7,7 +7,7 @@ use crate::cursor::{CursorId, MaxLag, Seek};
 use crate::error::{AppendError, CursorError, LeaseError};
 use crate::lease::Release;
 use crate::message::Entry;
-use crate::offset::{GapCause, Offset};
+use crate::offset::{Gap, GapCause, Offset};
 use crate::sim::feature::{Feature, ID_WINDOW, MAX_LAG};
 use crate::sim::model::Damage;
 use crate::sim::promises::{self, Lasting};
@@ -97,11 +97,15 @@ impl World {
                 return Err(Violation::Hole { offset: Offset::new(self.promises.cursor.read) });
             }
             self.promises.cursor.read = entry.end().number();
-            let next = self.queue().next_offset().number();
+            if let Entry::Gap(gap @ Gap { cause: GapCause::Damaged, .. }) = &entry {
+                // Who holds a message that turns out to be damaged holds nothing.
+                self.held.retain(|&number, _| !(gap.from.number()..gap.until.number()).contains(&number));
+            }
             match &entry {
-                // It stayed too far behind.
+                // It stayed too far behind the messages that there were, some of which a crash may have taken since: its new
+                // place may be durable before they are.
                 Entry::Gap(gap) if gap.cause == GapCause::Expired && self.setup.feature == Feature::Laggard => {
-                    if gap.until.number() + MAX_LAG > next.max(self.model.len()) {
+                    if gap.until.number() + MAX_LAG > self.model.longest {
                         return Err(Violation::WrongGap { offset: gap.from, cause: gap.cause });
                     }
                 }
@@ -263,6 +267,14 @@ impl World {
             self.promises.dropped = until;
         }
         Ok(())
+    }
+
+    /// The disk failed while the oldest was perhaps dropped: whether it was, nobody knows.
+    pub(super) fn doubt_drops(&mut self) {
+        if self.setup.feature == Feature::Drops {
+            let until = self.queue().dropped().map_or(0, |record| record.gap.until.number());
+            self.model.dropped(self.promises.dropped..until.min(self.model.len()).max(self.promises.dropped));
+        }
     }
 
     /// What is known now outlives this, unless the queue found no room to say so.
