@@ -36,6 +36,7 @@ mod program;
 mod promises;
 mod random;
 mod run;
+mod signing;
 mod storage;
 mod violation;
 mod world;

@@ -30,12 +30,21 @@ pub(super) enum Feature {
     Cursor,
     /// The same, and it is moved on when it stays this many messages behind.
     Laggard,
+    /// A group of consumers shares the work of a cursor.
+    Group,
     /// A full queue drops the oldest.
     Drops,
+    /// The same, and the record of that is signed.
+    SignedDrops,
+    /// What nobody acknowledged for a while expires.
+    Ages,
 }
 
 /// The maximum lag of [`Feature::Laggard`], in messages.
 pub(super) const MAX_LAG: u64 = 12;
+
+/// Of [`Feature::Ages`], and how long some queues keep what nobody needs.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(20);
 
 /// Of [`Feature::DeadLetters`].
 pub(super) const MAX_ATTEMPTS: u32 = 2;
@@ -45,7 +54,7 @@ pub(super) const ID_WINDOW: u32 = 16;
 
 impl Feature {
     pub(super) const fn draw(random: &mut Random, segments: u32) -> Self {
-        match random.below(16) {
+        match random.below(20) {
             0 => Self::Keys,
             1 => Self::Lanes,
             2 => Self::Times,
@@ -55,6 +64,9 @@ impl Feature {
             6 => Self::Laggard,
             7 if segments > 3 => Self::Drops,
             8 => Self::Identifiers,
+            9 => Self::Group,
+            10 if segments > 3 => Self::SignedDrops,
+            11 => Self::Ages,
             _ => Self::Plain,
         }
     }
@@ -65,11 +77,28 @@ impl Feature {
             Self::DeadLetters => config.max_attempts(MAX_ATTEMPTS),
             Self::Positions => config.deduplicate_positions(1),
             Self::Identifiers => config.deduplicate_ids(ID_WINDOW),
-            Self::Drops => Ok(config.when_full(WhenFull::DropOldest)),
-            Self::Cursor if random.happens(1, 3) => Ok(config.retention(Retention::WHILE_ROOM)),
+            Self::Drops | Self::SignedDrops => Ok(config.when_full(WhenFull::DropOldest)),
+            Self::Ages => Ok(config.expire_after(Some(MAX_AGE))),
+            Self::Cursor | Self::Group => Ok(config.retention(random.choose(&[
+                Retention::NONE,
+                Retention::NONE,
+                Retention::WHILE_ROOM,
+                Retention::WHILE_ROOM.max_octets(9000),
+                Retention::WHILE_ROOM.max_age(MAX_AGE),
+            ]))),
             _ => Ok(config),
         };
         configured.expect("each of the values above is in its range")
+    }
+
+    /// Whether there is a cursor.
+    pub(super) const fn has_cursor(self) -> bool {
+        matches!(self, Self::Cursor | Self::Laggard | Self::Group)
+    }
+
+    /// Whether a full queue drops the oldest.
+    pub(super) const fn drops(self) -> bool {
+        matches!(self, Self::Drops | Self::SignedDrops)
     }
 
     /// Whether messages that nobody had come in the order of the log.
@@ -91,6 +120,8 @@ pub(super) struct Terms {
     pub(super) delay: Duration,
     pub(super) time_to_live: Option<Duration>,
     pub(super) id: Option<MessageId>,
+    /// When it may have expired without saying so itself.
+    pub(super) age_limit: Option<Duration>,
 }
 
 impl Terms {
@@ -105,6 +136,7 @@ impl Terms {
                 time_to_live: serial.is_multiple_of(3).then(|| Duration::from_secs(5 + serial % 40)),
                 ..terms
             },
+            Feature::Ages => Self { age_limit: Some(MAX_AGE), ..terms },
             Feature::Identifiers => Self { id: Some(identifier(serial)), ..terms },
             _ => terms,
         }

@@ -89,7 +89,7 @@ impl Payload {
         let mut random = Random::new(serial);
         let terms = Terms::of(feature, serial);
         // Where the test cannot foresee all of a record, it finds it by its payload.
-        let len = if terms == Terms::default() { len } else { len.max(16) };
+        let len = if terms == (Terms { age_limit: terms.age_limit, ..Terms::default() }) { len } else { len.max(16) };
         let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
         let (is_placed, feed) = match feature {
             Feature::Positions => (true, 0),
@@ -111,7 +111,8 @@ impl Payload {
     }
 
     fn has_expired(&self, elapsed: Duration) -> bool {
-        self.terms.time_to_live.is_some_and(|time| self.drawn + time <= elapsed)
+        let ends = |time: Duration| self.drawn + time <= elapsed;
+        self.terms.time_to_live.is_some_and(ends) || self.terms.age_limit.is_some_and(ends)
     }
 
     fn is(&self, payload: &[u8], position: Option<&Position>) -> bool {
@@ -120,7 +121,7 @@ impl Payload {
 
     /// The body of its record, as the format has it, as far as it is known; and how many octets stand before that.
     fn body(&self) -> (Vec<u8>, usize) {
-        if self.terms != Terms::default() {
+        if self.terms != (Terms { age_limit: self.terms.age_limit, ..Terms::default() }) {
             return (self.bytes.clone(), self.terms.len(self.position));
         }
         let mut body = Vec::new();
@@ -403,6 +404,23 @@ impl Model {
     /// Whether somebody needs the message for certain.
     pub(super) fn waits(&self, number: u64) -> bool {
         self.slots.get(number as usize).is_some_and(|slot| slot.state == State::Waiting && slot.is_due(self.elapsed))
+    }
+
+    /// Whether nothing is known of the message that could have lost it.
+    pub(super) fn is_sure(&self, number: u64) -> bool {
+        let slot = self.slots.get(number as usize);
+        slot.is_some_and(|slot| !slot.lost && !slot.in_doubt && !slot.uncertain && slot.candidates.len() == 1)
+    }
+
+    /// Holds a message that came to what was appended there.
+    pub(super) fn was_appended(
+        &mut self,
+        offset: Offset,
+        payload: &[u8],
+        position: Option<&Position>,
+    ) -> Result<(), Violation> {
+        let is_it = |candidate: &Payload| candidate.is(payload, position);
+        if self.slot(offset)?.candidates.iter().any(is_it) { Ok(()) } else { Err(Violation::Invented { offset }) }
     }
 
     /// What is there for certain, if anything is.

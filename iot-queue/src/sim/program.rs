@@ -64,6 +64,7 @@ pub(super) enum Action {
     AckStale,
     AckBefore,
     Release,
+    Touch,
     /// Something of what the program's feature is about.
     Use,
     Read,
@@ -241,6 +242,7 @@ impl Theme {
             (5, |_| Action::AckStale),
             (acks / 10, |_| Action::AckBefore),
             (8, |_| Action::Release),
+            (8, |_| Action::Touch),
             (40, |_| Action::Use),
             (8, |_| Action::Read),
             (4, |_| Action::ReadAll),

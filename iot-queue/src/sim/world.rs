@@ -1,6 +1,7 @@
 //! A queue on a simulated disk beside the model of it, and what each step of a program does to both.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -12,6 +13,7 @@ use super::model::{Damage, Model, Payload};
 use super::program::{Action, Setup, Step};
 use super::promises::{Lasting, Promises};
 use super::random::Random;
+use super::signing::Signer;
 use super::storage::{Fault, SimStorage};
 use super::violation::Violation;
 use crate::config::{QueueConfig, Unreadable};
@@ -24,6 +26,9 @@ use crate::offset::{Epoch, Offset};
 use crate::queue::Queue;
 use crate::storage::SegmentNumber;
 
+/// The name of the cursor.
+const READER: &str = "reader";
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How near to another flipped bit of its segment one may be: two in one header are more than its checksum corrects.
@@ -32,6 +37,7 @@ const FLIPS_APART: u32 = 64;
 /// Openings that fail because of the disk, before the disk is told to work again.
 const FAILED_OPENINGS: u32 = 3;
 
+mod groups;
 mod leasing;
 mod using;
 
@@ -47,6 +53,9 @@ pub(super) struct World {
     now: Instant,
     /// Leases that nobody else got since.
     held: BTreeMap<u64, Held>,
+    /// Leases of the group, and what it acknowledged in this session.
+    shared: BTreeMap<u64, Held>,
+    done: BTreeSet<u64>,
     /// Leases that ended.
     stale: Vec<LeaseId>,
     /// Messages that came in this session.
@@ -85,6 +94,8 @@ impl World {
             epoch: None,
             now: Instant::START,
             held: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            done: BTreeSet::new(),
             stale: Vec::new(),
             came: BTreeSet::new(),
             flips: Vec::new(),
@@ -169,6 +180,7 @@ impl World {
             Action::AckStale => self.ack_stale(),
             Action::AckBefore => self.ack_before(),
             Action::Release => self.release(),
+            Action::Touch => self.touch(),
             Action::Use => self.use_feature(),
             Action::Read => self.read(),
             Action::ReadAll => self.read_all(),
@@ -200,6 +212,8 @@ impl World {
         self.queue = None;
         self.stale.extend(core::mem::take(&mut self.held).into_values().map(|held| held.lease));
         self.came.clear();
+        self.shared.clear();
+        self.done.clear();
         self.model.session_ended();
         // After a reboot clocks show anything.
         self.now = Instant::START.saturating_add(Duration::from_secs(self.random.below(1 << 20)));
@@ -241,7 +255,7 @@ impl World {
         Ok(())
     }
 
-    fn recovered(&mut self, queue: Queue<SimStorage>, end: End) -> Result<(), Violation> {
+    fn recovered(&mut self, mut queue: Queue<SimStorage>, end: End) -> Result<(), Violation> {
         let (oldest, next, durable) = (queue.oldest(), queue.next_offset(), queue.durable());
         if next.number() > self.model.len() {
             return Err(Violation::Invented { offset: next });
@@ -262,6 +276,9 @@ impl World {
             return Err(Violation::LostByKill { offset: next });
         }
         let gaps: Vec<_> = queue.gaps().collect();
+        if self.setup.feature == Feature::SignedDrops {
+            queue.sign_gaps_with(Box::new(Signer));
+        }
         self.queue = Some(queue);
         self.promises.session_ended(if end == End::Kill { Lasting::Process } else { Lasting::PowerCut });
         self.check_drops()?;
@@ -306,7 +323,7 @@ impl World {
     /// Says whether the messages were appended.
     fn append(&mut self, count: usize) -> Result<bool, Violation> {
         let lens: Vec<_> = (0..count).map(|_| self.setup.payloads.draw(&mut self.random)).collect();
-        if self.setup.feature == Feature::Times {
+        if matches!(self.setup.feature, Feature::Times | Feature::Ages) {
             // From when on delays count.
             let now = self.now;
             self.queue().handle_timeout(now);
@@ -358,7 +375,7 @@ impl World {
     fn may_be_full(&self, messages: &[Message<'_>]) -> bool {
         let octets: u64 = messages.iter().map(|message| u64::from(record::message_len(message))).sum();
         let half = u64::from(self.segments - 2) * u64::from(longest_payload(self.setup.segment_len)) / 2;
-        self.setup.feature != Feature::Drops || (messages.len() > 1 && octets > half)
+        !self.setup.feature.drops() || (messages.len() > 1 && octets > half)
     }
 
     /// Whether damage or failures may have taken the room of acknowledgements.
@@ -454,7 +471,7 @@ impl World {
 
     /// However full the queue is: everything can be acknowledged, and then it takes messages again.
     fn drain(&mut self) -> Result<(), Violation> {
-        if self.setup.feature == Feature::Times {
+        if matches!(self.setup.feature, Feature::Times | Feature::Ages) {
             // All delays have passed, and all times to live. The first time after an opening tells nothing.
             let now = self.now;
             self.queue().handle_timeout(now);

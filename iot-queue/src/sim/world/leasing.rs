@@ -145,6 +145,21 @@ impl World {
         Ok(())
     }
 
+    /// Holds on to a message.
+    pub(super) fn touch(&mut self) -> Result<(), Violation> {
+        let Some(held) = self.any_held() else { return Ok(()) };
+        let (now, number) = (self.now, held.lease.offset().number());
+        match self.queue().touch(now, held.lease, TIMEOUT) {
+            Ok(deadline) if deadline == now.saturating_add(TIMEOUT) => {
+                self.held.insert(number, Held { deadline, ..held });
+                Ok(())
+            }
+            Ok(_) => Err(Violation::StaleLease { offset: held.lease.offset() }),
+            Err(LeaseError::Stale { .. }) if held.deadline <= now || self.may_be_gone() => Ok(()),
+            Err(error) => Err(Violation::Lease(error)),
+        }
+    }
+
     pub(super) fn any_held(&mut self) -> Option<Held> {
         if self.held.is_empty() {
             return None;

@@ -2,19 +2,18 @@
 
 use alloc::vec::Vec;
 
-use super::World;
+use super::{READER, World};
 use crate::cursor::{CursorId, MaxLag, Seek};
 use crate::error::{AppendError, CursorError, LeaseError};
+use crate::gap::GapRecord;
 use crate::lease::Release;
 use crate::message::Entry;
 use crate::offset::{Gap, GapCause, Offset};
 use crate::sim::feature::{Feature, ID_WINDOW, MAX_LAG};
 use crate::sim::model::Damage;
 use crate::sim::promises::{self, Lasting};
+use crate::sim::signing;
 use crate::sim::violation::Violation;
-
-/// The name of the cursor.
-const READER: &str = "reader";
 
 impl World {
     pub(super) fn use_feature(&mut self) -> Result<(), Violation> {
@@ -26,8 +25,9 @@ impl World {
                 self.read_on(max)?;
                 if self.random.happens(1, 2) { self.advance() } else { Ok(()) }
             }
-            Feature::Drops => self.tell_of_drops(),
-            Feature::Plain | Feature::Keys | Feature::Lanes | Feature::Times => Ok(()),
+            Feature::Group => self.work_in_group(),
+            Feature::Drops | Feature::SignedDrops => self.tell_of_drops(),
+            Feature::Plain | Feature::Ages | Feature::Keys | Feature::Lanes | Feature::Times => Ok(()),
         }
     }
 
@@ -37,7 +37,7 @@ impl World {
         self.promises.ended_at(next);
         self.check_dead_letters()?;
         self.check_drops()?;
-        if !matches!(self.setup.feature, Feature::Cursor | Feature::Laggard) {
+        if !self.setup.feature.has_cursor() {
             return Ok(());
         }
         let found = self.queue().cursor(READER);
@@ -75,7 +75,7 @@ impl World {
         Ok(())
     }
 
-    fn reader(&mut self) -> Result<Option<CursorId>, Violation> {
+    pub(super) fn reader(&mut self) -> Result<Option<CursorId>, Violation> {
         let found = self.queue().cursor(READER);
         if found.is_none() {
             self.open_cursor()?;
@@ -131,7 +131,9 @@ impl World {
 
     /// Reads everything, and is done with it.
     pub(super) fn read_to_the_end(&mut self) -> Result<(), Violation> {
-        if matches!(self.setup.feature, Feature::Cursor | Feature::Laggard) {
+        if self.setup.feature == Feature::Group {
+            self.finish_group()?;
+        } else if self.setup.feature.has_cursor() {
             self.read_on(usize::MAX)?;
             self.advance()?;
         }
@@ -236,20 +238,29 @@ impl World {
     /// cursor.
     pub(super) fn may_be_gone(&self) -> bool {
         match self.setup.feature {
-            Feature::Drops => self.disk_failed(),
-            Feature::Cursor | Feature::Laggard => self.model.damage > Damage::None,
+            Feature::Drops | Feature::SignedDrops => self.disk_failed(),
+            Feature::Cursor | Feature::Laggard | Feature::Group => self.model.damage > Damage::None,
             _ => false,
         }
     }
 
     /// Holds the record of what was dropped to what is gone.
     pub(super) fn check_drops(&mut self) -> Result<(), Violation> {
-        if self.setup.feature != Feature::Drops {
+        if !self.setup.feature.drops() {
             return Ok(());
         }
         let record =
             self.queue().dropped().map(|record| (record.gap.from.number(), record.gap.until.number(), record.messages));
         let (from, until, messages) = record.unwrap_or_default();
+        if self.setup.feature == Feature::SignedDrops && self.model.damage == Damage::None {
+            let is_signed = |record: &GapRecord| {
+                GapRecord::decode_claim(&record.claim, &record.signature).is_some_and(|(_, said)| said == *record)
+                    && record.signature == signing::sign(&record.claim)
+            };
+            if !self.queue().dropped().is_none_or(is_signed) {
+                return Err(Violation::Drops { says: Offset::new(from), is: Offset::new(until) });
+            }
+        }
         let dropped = self.promises.dropped;
         let is_told = self.promises.told >= dropped;
         if until < dropped && !is_told && self.model.damage == Damage::None {
@@ -271,7 +282,7 @@ impl World {
 
     /// The disk failed while the oldest was perhaps dropped: whether it was, nobody knows.
     pub(super) fn doubt_drops(&mut self) {
-        if self.setup.feature == Feature::Drops {
+        if self.setup.feature.drops() {
             let until = self.queue().dropped().map_or(0, |record| record.gap.until.number());
             self.model.dropped(self.promises.dropped..until.min(self.model.len()).max(self.promises.dropped));
         }
