@@ -1,4 +1,4 @@
-//! Safeguards of the log that a test can switch off, to show that the simulator would notice. Exists only under
+//! Safeguards of the queue that a test can switch off, to show that the simulator would notice. Exists only under
 //! `--cfg iot_fault`, which no feature and no option sets.
 //!
 //! `tests/sim_power.rs` switches them off one at a time, and `docs/durability.md` lists how many seeds each survives.
@@ -42,11 +42,41 @@ pub enum Guard {
     RetiredBelow,
     /// The sync of messages that were moved, before the segment that they left is used again.
     MoveSync,
+    /// The records of attempts, dead letters and delays.
+    LeaseRecord,
+    /// What each segment begins with again: positions, identifiers, cursors, drops.
+    Standing,
+    /// The record of what is dropped, before it is.
+    DropRecord,
+    /// The signature of that record.
+    GapSignature,
+    /// The records of places of cursors.
+    CursorRecord,
+    /// That a segment stays while a cursor needs it.
+    CursorHold,
+    /// That a group's cursor stops before what is not acknowledged.
+    GroupOrder,
+    /// That a message is with one holder at a time.
+    Exclusion,
+    /// That a touched lease ends later.
+    Touch,
+    /// That a lease which has ended is refused.
+    Token,
+    /// That a message waits for the earlier ones of its key.
+    KeyOrder,
+    /// That the most urgent lane goes first.
+    LaneOrder,
+    /// That a message waits for its delay.
+    Delay,
+    /// The identifiers of messages since the last checkpoint.
+    IdentifierWindow,
+    /// That what failed often enough becomes a dead letter.
+    MaxAttempts,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 31] = [
         Self::AllocationSync,
         Self::DirectorySync,
         Self::HeaderSync,
@@ -63,6 +93,21 @@ impl Guard {
         Self::UncertaintyRecord,
         Self::RetiredBelow,
         Self::MoveSync,
+        Self::LeaseRecord,
+        Self::Standing,
+        Self::DropRecord,
+        Self::GapSignature,
+        Self::CursorRecord,
+        Self::CursorHold,
+        Self::GroupOrder,
+        Self::Exclusion,
+        Self::Touch,
+        Self::Token,
+        Self::KeyOrder,
+        Self::LaneOrder,
+        Self::Delay,
+        Self::IdentifierWindow,
+        Self::MaxAttempts,
     ];
 
     const fn bit(self) -> u32 {

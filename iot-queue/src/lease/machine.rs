@@ -169,6 +169,10 @@ impl Leases {
         self.next_token = token.wrapping_add(1);
         let known = self.known.entry(number).or_insert_with(|| Known::new(number, Traits::default()));
         self.index.change(number, known, State::Held { token, deadline });
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::Exclusion) {
+            self.index.change(number, known, State::Ready);
+        }
         known.attempts = known.attempts.saturating_add(1);
         known.last_token = None;
         let attempts = known.attempts;
@@ -179,6 +183,10 @@ impl Leases {
     /// Moves the end of a lease. Says whether it was the present one.
     pub(crate) fn touch(&mut self, lease: LeaseId, deadline: Instant) -> bool {
         let held = self.holds(lease);
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::Touch) {
+            return held;
+        }
         if held {
             self.change(lease.offset.number(), State::Held { token: lease.token, deadline });
         }
@@ -188,6 +196,11 @@ impl Leases {
     /// Ends a lease for good. Says whether it was the present one, or the last one and nobody has the message since.
     pub(crate) fn end(&mut self, lease: LeaseId) -> bool {
         let number = lease.offset.number();
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::Token) && self.known.contains_key(&number) {
+            self.forget(number);
+            return true;
+        }
         let ends = self
             .known
             .get(&number)
@@ -212,6 +225,8 @@ impl Leases {
     pub(crate) fn nack(&mut self, lease: LeaseId, reason: &str, to: Release, end: u64) -> Option<Nacked> {
         let number = lease.offset.number();
         let attempts = self.known.get(&number).filter(|_| self.holds(lease))?.attempts;
+        #[cfg(iot_fault)]
+        let attempts = if crate::fault::is_off(crate::fault::Guard::MaxAttempts) { 0 } else { attempts };
         if attempts < self.rules.max_attempts {
             self.send(number, to, end);
             return Some(Nacked::Released);
@@ -340,6 +355,8 @@ impl Leases {
 
     fn run_out(&mut self, number: u64, token: u64) {
         let attempts = self.known.get(&number).map_or(0, |known| known.attempts);
+        #[cfg(iot_fault)]
+        let attempts = if crate::fault::is_off(crate::fault::Guard::MaxAttempts) { 0 } else { attempts };
         if attempts >= self.rules.max_attempts {
             return self.die(number, Death::ran_out());
         }
@@ -417,8 +434,12 @@ impl Leases {
             return self.expire(number);
         }
         let blocked = traits.key.is_some_and(|key| self.head(key) != Some(number));
+        #[cfg(iot_fault)]
+        let blocked = blocked && !crate::fault::is_off(crate::fault::Guard::KeyOrder);
         let state = match blocked {
             true => State::Blocked,
+            #[cfg(iot_fault)]
+            false if crate::fault::is_off(crate::fault::Guard::Delay) => State::Ready,
             false if traits.not_before > self.now => State::Delayed,
             false => State::Ready,
         };

@@ -58,6 +58,12 @@ impl<'l, F: Fn(u64) -> Option<u64>> Candidates<'l, F> {
     /// The lane whose turn it is among those that have a message.
     fn choose(&mut self, has: [bool; Lane::COUNT]) -> Option<usize> {
         let first = has.iter().position(|&has| has)?;
+        #[cfg(iot_fault)]
+        let first = if crate::fault::is_off(crate::fault::Guard::LaneOrder) {
+            has.iter().rposition(|&has| has)?
+        } else {
+            first
+        };
         if self.order == LaneOrder::Strict {
             return Some(first);
         }

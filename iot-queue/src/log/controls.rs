@@ -79,6 +79,10 @@ impl<S: Storage> Log<S> {
     /// begin with it: it may take the last room there is, the room of acknowledgements, too. Where the last segment does
     /// not take it, the next one begins with it.
     pub(crate) fn enter_for_room(&mut self, kind: u8, key: u64, payload: &[u8]) -> Result<(), LogError> {
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::DropRecord) {
+            return Ok(());
+        }
         self.writable().map_err(LogError::ReadOnly)?;
         let len = self.control_len(payload).ok_or(LogError::Full)?;
         let former = self.standing.records.get(&(kind, key)).cloned();
@@ -180,6 +184,10 @@ impl<S: Storage> Log<S> {
 
     /// Enters everything that stands; the last segment has room for it.
     pub(super) fn enter_standing(&mut self) {
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::Standing) {
+            return;
+        }
         let standing = core::mem::take(&mut self.standing);
         standing.records.iter().for_each(|(&(kind, _), payload)| self.encode_control(kind, payload));
         self.standing = standing;

@@ -163,6 +163,11 @@ impl<S: Storage> Queue<S> {
     /// Enters where cursors stand, if that differs from what is saved. What finds no room waits, unless segments wait for
     /// it.
     pub(super) fn save_cursors(&mut self) -> Result<(), LogError> {
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::CursorRecord) {
+            let places = self.cursors.changed();
+            places.iter().for_each(|place| self.cursors.save(place.slot));
+        }
         if self.cursors.unsaved() == 0 {
             return Ok(());
         }

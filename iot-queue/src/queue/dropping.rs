@@ -194,6 +194,10 @@ impl<S: Storage> Queue<S> {
             if let Some(signer) = &mut self.drops.signer {
                 record.signature = signer.sign(&record.claim).map_err(|_| AppendError::GapUnsigned)?;
             }
+            #[cfg(iot_fault)]
+            if crate::fault::is_off(crate::fault::Guard::GapSignature) {
+                record.signature.clear();
+            }
             let payload = encode(self.drops.told, &record);
             match self.log.enter_for_room(DROPPED, 0, &payload) {
                 Err(LogError::Full) if record.feeds.len() > feeds => max_feeds = feeds,

@@ -50,6 +50,12 @@ impl<S: Storage> Queue<S> {
         let granted = collected.map(|stored| stored.into_iter().map(grant).collect::<Vec<_>>());
         group.leases.changed_mut().clear();
         let low = group.low(needed);
+        #[cfg(iot_fault)]
+        let low = if crate::fault::is_off(crate::fault::Guard::GroupOrder) {
+            granted.iter().flatten().map(|leased| leased.offset.number()).fold(low, u64::max)
+        } else {
+            low
+        };
         self.cursors.keep_group(cursor, group, window);
         if low > needed {
             self.cursors.advance(cursor, low);

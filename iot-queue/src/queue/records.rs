@@ -194,6 +194,10 @@ impl<S: Storage> Queue<S> {
 
     /// Enters records of all states that changed. What finds no room waits for a later try.
     pub(super) fn save_leases(&mut self) -> Result<(), LogError> {
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::LeaseRecord) {
+            self.leases.changed_mut().clear();
+        }
         if self.leases.changed().is_empty() {
             return Ok(());
         }
@@ -320,6 +324,10 @@ impl<S: Storage> Queue<S> {
             self.duplicates.resume();
             let mut window = Window::default();
             for number in self.log.flagged(since, record::HAS_POSITION | record::HAS_ITEMS) {
+                #[cfg(iot_fault)]
+                if crate::fault::is_off(crate::fault::Guard::IdentifierWindow) {
+                    break;
+                }
                 match self.log.read(number, &mut window)? {
                     Lookup::Message { position, attributes, .. } => {
                         drop(self.duplicates.note(number, position.as_ref(), attributes.id));

@@ -64,6 +64,11 @@ impl Promises {
         Ok(())
     }
 
+    /// How often a message was handed out, as far as it is known.
+    pub(super) fn attempts(&self, offset: Offset) -> u32 {
+        self.attempts.get(&offset.number()).map_or(0, |attempts| attempts.last)
+    }
+
     /// Everything that was known outlives this.
     pub(super) fn saved(&mut self, lasting: Lasting) {
         for attempts in self.attempts.values_mut() {

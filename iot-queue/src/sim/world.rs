@@ -1,7 +1,7 @@
 //! A queue on a simulated disk beside the model of it, and what each step of a program does to both.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 

@@ -34,10 +34,10 @@ impl World {
         for _ in 0..=self.model.len() {
             let came = self.reserve_for_group(cursor, usize::MAX)?;
             let held: Vec<_> = self.shared.values().copied().collect();
-            held.into_iter().try_for_each(|held| self.ack_for_group(cursor, held))?;
-            if came == 0 {
+            if came == 0 && held.is_empty() {
                 break;
             }
+            held.into_iter().try_for_each(|held| self.ack_for_group(cursor, held))?;
         }
         Ok(())
     }

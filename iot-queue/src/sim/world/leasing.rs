@@ -1,6 +1,7 @@
 //! Reserving, acknowledging and giving back.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Held, TIMEOUT, World};
 use crate::config::AttemptDurability;
@@ -145,14 +146,18 @@ impl World {
         Ok(())
     }
 
-    /// Holds on to a message.
+    /// Holds on to a message, for longer than its first lease, while somebody else asks for messages.
     pub(super) fn touch(&mut self) -> Result<(), Violation> {
         let Some(held) = self.any_held() else { return Ok(()) };
+        let waits = Duration::from_secs(1 + self.random.below(TIMEOUT.as_secs()));
+        self.pass(waits);
         let (now, number) = (self.now, held.lease.offset().number());
         match self.queue().touch(now, held.lease, TIMEOUT) {
             Ok(deadline) if deadline == now.saturating_add(TIMEOUT) => {
                 self.held.insert(number, Held { deadline, ..held });
-                Ok(())
+                let waits = Duration::from_secs(self.random.below(TIMEOUT.as_secs()));
+                self.pass(waits);
+                self.reserve(4).map(drop)
             }
             Ok(_) => Err(Violation::StaleLease { offset: held.lease.offset() }),
             Err(LeaseError::Stale { .. }) if held.deadline <= now || self.may_be_gone() => Ok(()),

@@ -6,10 +6,10 @@ use super::{READER, World};
 use crate::cursor::{CursorId, MaxLag, Seek};
 use crate::error::{AppendError, CursorError, LeaseError};
 use crate::gap::GapRecord;
-use crate::lease::Release;
+use crate::lease::{Nacked, Release};
 use crate::message::Entry;
 use crate::offset::{Gap, GapCause, Offset};
-use crate::sim::feature::{Feature, ID_WINDOW, MAX_LAG};
+use crate::sim::feature::{Feature, ID_WINDOW, MAX_ATTEMPTS, MAX_LAG};
 use crate::sim::model::Damage;
 use crate::sim::promises::{self, Lasting};
 use crate::sim::signing;
@@ -161,7 +161,12 @@ impl World {
         let ended = if self.random.happens(1, 3) {
             self.queue().reject(lease, &reason)
         } else {
-            self.queue().nack(now, lease, &reason, Release::InPlace).map(drop)
+            let nacked = self.queue().nack(now, lease, &reason, Release::InPlace);
+            let is_last = self.model.damage == Damage::None && self.promises.attempts(offset) >= MAX_ATTEMPTS;
+            if is_last && nacked == Ok(Nacked::Released) {
+                return Err(Violation::DeadLetter { offset });
+            }
+            nacked.map(drop)
         };
         match ended {
             Ok(()) => {
@@ -170,6 +175,8 @@ impl World {
                 self.check_dead_letters()
             }
             Err(LeaseError::ReadOnly(_) | LeaseError::Storage(_)) if self.disk_failed() => {
+                // Whether the lease has ended, nobody knows.
+                self.held.remove(&offset.number());
                 self.model.in_doubt();
                 Ok(())
             }
