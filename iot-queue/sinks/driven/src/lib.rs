@@ -1,8 +1,11 @@
 //! A sink whose work a task does, and the loop that forwards a queue to it.
 //!
 //! A [`Mirror`](iot_queue::mirror::Mirror) waits for nothing, and a server has to be waited for. So a [`DrivenSink`] hands
-//! what the mirror says to a task by [`Orders`], and hears from it what the server said. The sinks for Kafka, MQTT and AMQP
-//! are made of it.
+//! what the mirror says to a task by [`Orders`], and hears from it what the server said. The sink for Kafka is made of it.
+//!
+//! [`Published`] is an entry as a broker carries it. Behind a broker that cannot be asked (MQTT, AMQP), whose sink answers
+//! [`Blind`](iot_queue::sink::ResumePoint::Blind), a [`Reception`] takes what comes, and gives each [`Receipt`] that the
+//! sink makes an [`Acknowledged`](iot_queue::sink::Answer::Acknowledged) of.
 //!
 //! # What it does not do
 //!

@@ -139,3 +139,104 @@ fn found(record: Record) -> Found {
         Err(cause) => Found::Foreign(cause),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use iot_queue::{Lane, Offset, Stored};
+
+    use super::*;
+
+    const FEED: Epoch = Epoch::from_bytes([3; 8]);
+    const PRODUCER: Producer = Producer { id: 7, epoch: 2 };
+
+    fn entry(number: u64) -> Forwarded {
+        Forwarded::Message(Stored {
+            offset: Offset::new(number),
+            position: None,
+            key: Some(vec![number as u8]),
+            lane: Lane::NORMAL,
+            id: None,
+            payload: number.to_le_bytes().to_vec(),
+        })
+    }
+
+    /// A fence and three entries, in two batches that a broker has given the offsets 0 and 1.
+    fn batches() -> Bytes {
+        let fence = batch(PRODUCER, 0, vec![Content::fence(FEED)]).expect("it is short");
+        let entries = batch(PRODUCER, 1, (0..3).map(|number| Content::of(FEED, entry(number))).collect());
+        let mut entries = entries.expect("they are short").to_vec();
+        entries[..8].copy_from_slice(&1_i64.to_be_bytes());
+        [fence.to_vec(), entries].concat().into()
+    }
+
+    fn numbers(found: Vec<(i64, Found)>) -> Vec<i64> {
+        let of = |(offset, found)| match found {
+            Found::Fence => -1 - offset,
+            Found::Entry(published) => {
+                assert_eq!(published, Published { feed: FEED, entry: entry(offset as u64 - 1) });
+                offset
+            }
+            Found::Foreign(error) => panic!("{error}"),
+        };
+        found.into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn records_come_back_from_any_offset() {
+        assert_eq!(numbers(read(&batches(), 0).expect("it is whole")), [-1, 1, 2, 3]);
+        assert_eq!(numbers(read(&batches(), 2).expect("it is whole")), [2, 3]);
+    }
+
+    #[test]
+    fn of_a_batch_that_breaks_off_nothing_is_read() {
+        let whole = batches();
+        let first = len_of_whole(&whole[..whole.len() - 1]);
+        for len in 0..whole.len() {
+            let count = usize::from(len >= first);
+            assert_eq!(read(&whole.slice(..len), 0).expect("what is there is whole").len(), count, "{len}");
+        }
+    }
+
+    #[test]
+    fn no_altered_batch_is_read_as_it_was() {
+        let whole = batches();
+        let expected = numbers(read(&whole, 0).expect("it is whole"));
+        // What stands before the checksum of a batch is the broker's: where it begins, how long it is, who leads.
+        let checked = 17..len_of_whole(&whole[..whole.len() - 1]);
+        for at in checked {
+            for bit in 0..8 {
+                let mut altered = whole.to_vec();
+                altered[at] ^= 1 << bit;
+                let found = read(&altered.into(), 0);
+                assert!(
+                    found.is_err(),
+                    "bit {bit} of octet {at}: {} of {}",
+                    found.map_or(0, |all| all.len()),
+                    expected.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn compressed_records_are_named() {
+        let mut whole = batches().slice(..);
+        let records = RecordBatchDecoder::decode_all(&mut whole).expect("it is whole").remove(1).records;
+        let options = RecordEncodeOptions { version: 2, compression: Compression::Gzip };
+        let mut compressed = BytesMut::new();
+        let compress = |from: &mut BytesMut, to: &mut BytesMut, _| {
+            to.extend_from_slice(from);
+            Ok(())
+        };
+        RecordBatchEncoder::encode_with_custom_compression(&mut compressed, &records, &options, Some(compress))
+            .expect("it is short");
+        assert!(matches!(read(&compressed.freeze(), 0), Err(KafkaError::Compressed { offset: 1 })));
+    }
+
+    #[test]
+    fn sequences_go_on_from_nought_behind_the_last() {
+        assert_eq!(advance(5, 3), 8);
+        assert_eq!(advance(i32::MAX, 1), 0);
+        assert_eq!(advance(i32::MAX - 1, 4), 2);
+    }
+}
