@@ -24,6 +24,7 @@ mod duplicates;
 mod expiry;
 mod groups;
 mod leasing;
+mod marks;
 mod moving;
 mod records;
 mod sealing;
@@ -35,7 +36,8 @@ use self::dropping::Drops;
 use self::duplicates::Duplicates;
 pub(crate) use self::duplicates::standing_len;
 use self::expiry::Expiries;
-use self::records::{Marks, Quota, Standing};
+use self::marks::Marks;
+use self::records::{Quota, Standing};
 use self::sealing::opened;
 
 /// A persistent queue on a [`Storage`].
@@ -202,13 +204,14 @@ impl<S: Storage> Queue<S> {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next: the end of a lease, of a delay or of a
-    /// time to live, a message to be read that could not be, or a reading of the clock to be saved while delays or times to
-    /// live run. A front that waits for
+    /// time to live, a message to be read that could not be, the age at which
+    /// [`expire_after`](crate::QueueConfig::expire_after) or [`MaxLag::age`](crate::MaxLag::age) ends the wait for one, or a
+    /// reading of the clock to be saved while any of these runs. A front that waits for
     /// messages waits until then, or until somebody appends.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let saving = self.leases.is_timed().then(|| self.clock.saved_at().saturating_add(records::SAVE_CLOCK_EVERY));
-        let retry = self.leases.retry_at();
-        let first = self.leases.deadline().into_iter().chain(retry).chain(saving).chain(self.cursors.deadline()).min();
+        let saving = self.clock_due();
+        let leases = self.leases.deadline().into_iter().chain(self.leases.retry_at()).chain(self.cursors.deadline());
+        let first = leases.chain(saving).chain(self.next_outlived()).min();
         first.map(|at| self.clock.for_caller(at))
     }
 
@@ -327,7 +330,7 @@ impl<S: Storage> Queue<S> {
         }
     }
 
-    /// Commits, marks the log as closed, by one more sync, and gives the storage back. The next opening then reads the
+    /// Saves what the clock shows, commits, marks the log as closed, by one more sync, and gives the storage back. The next opening then reads the
     /// footers alone, and names whatever is missing, the last message included. A queue that is dropped instead loses
     /// nothing but that.
     ///
@@ -336,6 +339,13 @@ impl<S: Storage> Queue<S> {
     pub fn close(mut self) -> Result<S, CommitError> {
         let budget = self.budget();
         let fail = |error| CommitError::from_log(error, budget);
+        if self.clock.now() > self.clock.saved_at() {
+            match self.enter_clock() {
+                // Without room the next opening goes on from an earlier reading.
+                Ok(()) | Err(LogError::Full) => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
         self.commit_all().map_err(fail)?;
         self.log.close().map_err(fail)
     }
@@ -435,6 +445,7 @@ impl<S: Storage> Queue<S> {
         if self.marks.set(first, now, self.log.oldest()) {
             self.set_checkpoint();
         }
+        self.marks.end(self.log.next(), now);
         let consumers = self.config.consumers_choice();
         for (number, message) in (first..).zip(messages) {
             self.leases.admit(number, records::traits_of(&Attributes::of(message, now)).seen_by(consumers));

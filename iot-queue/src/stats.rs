@@ -7,7 +7,9 @@ pub struct Stats {
     /// Messages that are neither acknowledged nor lost, leased ones included; in a queue of
     /// [cursors only](crate::Consumers::CursorsOnly), those that the last of them has not passed.
     pub depth: u64,
-    /// How long ago the oldest of them was appended, by the queue's own clock: at the most, and as far as is known.
+    /// How long ago the oldest of them was appended, by the queue's own clock: at the most, and as far as is known. After a
+    /// crash that clock lacks what passed since it was saved last: up to a sixteenth of the opening where ages are limited,
+    /// otherwise up to all of it.
     pub oldest_age: Option<Duration>,
     /// Messages that are leased now.
     pub leased: u64,

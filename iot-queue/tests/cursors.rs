@@ -217,7 +217,9 @@ fn ages_outlive_the_opening_and_move_a_cursor_on() {
     queue.handle_timeout(at(1));
     assert_eq!(fill(&mut queue, 8), 8);
     queue.handle_timeout(at(50));
-    assert_eq!(fill(&mut queue, 8), 8);
+    assert_eq!(fill(&mut queue, 4), 4);
+    queue.handle_timeout(at(52));
+    assert_eq!(fill(&mut queue, 4), 4);
     queue.handle_timeout(at(111));
     let cursor = queue.cursor("slow").expect("it lasts");
     assert_eq!(status(&queue, "slow").2, 16);

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::time::Duration;
 
 use iot_core::Instant;
 
@@ -220,6 +221,11 @@ impl Cursors {
     /// Whether any of them has such a limit.
     pub(crate) fn any(&self, has: impl Fn(&MaxLag) -> bool) -> bool {
         self.cursors.values().any(|cursor| has(&cursor.max_lag))
+    }
+
+    /// What each cursor needs that may stay behind for a limited time, and how long.
+    pub(crate) fn needed_by_age(&self) -> impl Iterator<Item = (u64, Duration)> + '_ {
+        self.cursors.values().filter_map(|cursor| Some((cursor.needed(), cursor.max_lag.age?)))
     }
 
     /// The places that differ from what is saved.

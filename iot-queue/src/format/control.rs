@@ -174,7 +174,7 @@ pub(crate) fn decode_expired(payload: &[u8]) -> Option<(Instant, impl Iterator<I
     Some((instant(*clock), decode_ranges(ranges)))
 }
 
-/// The payload of [`CLOCK`]: what the queue's own clock showed, and, if it was known, the wall clock.
+/// What the queue's own clock showed, and, if it was known, the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClockReading {
     pub(crate) clock: Instant,
@@ -195,6 +195,30 @@ impl ClockReading {
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         let payload: &[u8; Self::LEN] = payload.try_into().ok()?;
         Some(Self { clock: instant(octets(payload, 0)), wall: u64::from_le_bytes(octets(payload, 8)) })
+    }
+}
+
+/// The payload of [`CLOCK`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockRecord {
+    /// The number that the next message was to get then: those before it are no younger.
+    pub(crate) number: u64,
+    pub(crate) reading: ClockReading,
+}
+
+impl ClockRecord {
+    pub(crate) const LEN: usize = 8 + ClockReading::LEN;
+
+    pub(crate) fn encode(self) -> [u8; Self::LEN] {
+        let mut payload = [0; Self::LEN];
+        payload[..8].copy_from_slice(&self.number.to_le_bytes());
+        payload[8..].copy_from_slice(&self.reading.encode());
+        payload
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let (number, reading) = payload.split_first_chunk()?;
+        Some(Self { number: u64::from_le_bytes(*number), reading: ClockReading::decode(reading)? })
     }
 }
 
@@ -333,7 +357,9 @@ mod tests {
     #[test]
     fn readings_checkpoints_and_expiries_come_back() {
         let reading = ClockReading { clock: Instant::from_micros(5), wall: 6 };
-        assert_eq!(ClockReading::decode(&reading.encode()), Some(reading));
+        let clock = ClockRecord { number: 4, reading };
+        assert_eq!(ClockRecord::decode(&clock.encode()), Some(clock));
+        assert_eq!(ClockRecord::decode(&clock.encode()[1..]), None);
         let checkpoint = Checkpoint { number: 1, records: 2, reading, expired: 3 };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Some(checkpoint));
         assert_eq!(Checkpoint::decode(&checkpoint.encode()[1..]), None);

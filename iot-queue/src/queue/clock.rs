@@ -1,5 +1,7 @@
 //! The queue's own clock: it counts powered-on time, over all openings.
 
+use core::time::Duration;
+
 use iot_core::{Instant, Timestamp};
 
 use crate::format::control::ClockReading;
@@ -70,6 +72,11 @@ impl Clock {
     /// Takes note that the present reading is saved.
     pub(super) fn save(&mut self) {
         self.saved_at = self.now;
+    }
+
+    /// How long this opening had lasted when a reading was saved last.
+    pub(super) fn saved_after(&self) -> Duration {
+        self.saved_at.saturating_since(self.base)
     }
 
     /// What it showed when a reading was saved last.

@@ -12,8 +12,8 @@ use super::{Queue, duplicates};
 use crate::config::{Consumers, WhenFull};
 use crate::error::OpenError;
 use crate::format::control::{
-    self, CHECKPOINT, CLOCK, CURSOR, CURSOR_GONE, CURSOR_PLACES, Checkpoint, ClockReading, DROPPED, EXPIRED, Entry,
-    IDENTIFIERS, LEASES, LONGEST_ENTRY, SOURCE,
+    self, CHECKPOINT, CLOCK, CURSOR, CURSOR_GONE, CURSOR_PLACES, Checkpoint, ClockReading, ClockRecord, DROPPED,
+    EXPIRED, Entry, IDENTIFIERS, LEASES, LONGEST_ENTRY, SOURCE,
 };
 use crate::format::cursor::{self, CursorPlace, CursorRecord};
 use crate::format::metadata::Attributes;
@@ -25,7 +25,7 @@ use crate::log::{Control, LogError, Lookup, Spare, Window};
 use crate::message::Message;
 use crate::storage::Storage;
 
-/// How often the clock is saved for its own sake, while a delay or a time to live runs.
+/// How often the clock is saved for its own sake at the most.
 pub(super) const SAVE_CLOCK_EVERY: Duration = Duration::from_secs(60);
 
 /// The share of the budget that records of leases and of places of cursors may take: one part in so many.
@@ -90,14 +90,45 @@ impl<S: Storage> Queue<S> {
         if self.cursors.any(|max_lag| max_lag.age.is_some()) {
             self.move_laggards();
         }
-        if self.leases.is_timed() && now >= self.clock.saved_at().saturating_add(SAVE_CLOCK_EVERY) {
-            let payload = self.clock.reading().encode();
+        if self.clock_due().is_some_and(|due| now >= due) {
             // Whatever keeps it from being written, it is tried again in a while; a failure of the storage shows then.
-            if self.log.enter_control(CLOCK, &payload).is_ok() {
+            if self.enter_clock().is_ok() {
                 let _ = self.log.write();
             }
-            self.clock.save();
         }
+    }
+
+    /// When the clock is to be saved, if something depends on the time that passes while nothing is written. A crash costs
+    /// a delay or a time to live up to a minute, and a limit of age up to a sixteenth of what this opening lasted: so a
+    /// queue at rest for a year is not filled by what its clock showed.
+    pub(super) fn clock_due(&self) -> Option<Instant> {
+        let pause = if self.leases.is_timed() { Duration::ZERO } else { self.clock.saved_after() / 16 };
+        let needed = self.leases.is_timed() || self.has_ages();
+        needed.then(|| self.clock.saved_at().saturating_add(pause.max(SAVE_CLOCK_EVERY)))
+    }
+
+    /// Whether something is stored that gets too old.
+    fn has_ages(&self) -> bool {
+        let next = self.log.next();
+        let is_kept = self.config.retention_choice().limits.is_some_and(|(_, age)| age < Duration::MAX);
+        (self.config.age_limit().is_some() && self.log.unsettled() > 0)
+            || (is_kept && self.log.begin() < next)
+            || self.cursors.needed_by_age().any(|(number, _)| number < next)
+    }
+
+    /// Enters what the clock shows, and which message is next, so that later openings know how old the others are.
+    pub(super) fn enter_clock(&mut self) -> Result<(), LogError> {
+        let record = ClockRecord { number: self.log.next(), reading: self.clock.reading() };
+        self.clock.save();
+        self.log.enter_control(CLOCK, &record.encode())
+    }
+
+    /// When the next message is too old, or the first one that a cursor may stay behind.
+    pub(super) fn next_outlived(&self) -> Option<Instant> {
+        let waiting = self.log.next_unsettled(self.outlived).zip(self.config.age_limit());
+        let behind = self.cursors.needed_by_age();
+        let times = waiting.into_iter().chain(behind).filter_map(|(number, age)| self.marks.outlives_at(number, age));
+        times.min()
     }
 
     /// Ends the time of messages that nobody acknowledged for as long as the configuration says.
@@ -287,9 +318,13 @@ impl<S: Storage> Queue<S> {
             self.expiries.insert(range);
         }
         self.expiries.trim(oldest);
-        for (number, clock) in found.marks {
+        // The first message came after this clock began.
+        let began = (oldest == 0).then_some((0, Instant::START)).filter(|_| found.marks.iter().all(|mark| mark.0 > 0));
+        for (number, clock) in began.into_iter().chain(found.marks) {
             self.marks.set(number, clock, oldest);
         }
+        // What came later than the clock was saved came before this clock goes on.
+        self.marks.end(self.log.next(), self.clock.now());
         self.restore_duplicates(found.checkpoint, &found.standing)?;
         if consumers == Consumers::CursorsOnly {
             self.log.traffic.recovered = self.depth();
@@ -405,8 +440,9 @@ impl Recovered {
                     }
                 }
                 CLOCK => {
-                    if let Some(reading) = ClockReading::decode(&control.payload) {
+                    if let Some(ClockRecord { number, reading }) = ClockRecord::decode(&control.payload) {
                         found.take_reading(reading);
+                        found.marks.push((number, reading.clock));
                     }
                 }
                 SOURCE | IDENTIFIERS => standing.push(control),
@@ -514,51 +550,6 @@ impl Quota {
 
     fn retry(&mut self) {
         self.blocked = None;
-    }
-}
-
-/// When messages were appended, roughly: to tell how old the oldest one is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Marks {
-    /// Numbers, and the clock when they were next.
-    marks: VecDeque<(u64, Instant)>,
-}
-
-/// How many marks there are at the most, and how far apart they are at the least.
-const MOST_MARKS: usize = 1024;
-const MARK_EVERY: Duration = Duration::from_secs(1);
-
-impl Marks {
-    /// Takes note that message `number` comes next, at `now`. Says whether that is one to be remembered.
-    pub(super) fn set(&mut self, number: u64, now: Instant, oldest: u64) -> bool {
-        while self.marks.get(1).is_some_and(|&(next, _)| next <= oldest) {
-            self.marks.pop_front();
-        }
-        if self.marks.back().is_some_and(|&(last, at)| last >= number || now < at.saturating_add(MARK_EVERY)) {
-            return false;
-        }
-        if self.marks.len() >= MOST_MARKS {
-            let mut at = 0;
-            self.marks.retain(|_| {
-                at += 1;
-                at % 2 == 1
-            });
-        }
-        self.marks.push_back((number, now));
-        true
-    }
-
-    /// Below this number every message is known to be older.
-    pub(super) fn older_than(&self, age: Duration, now: Instant) -> u64 {
-        let known = self.marks.iter().rev().find(|&&(_, at)| now.saturating_since(at) > age);
-        known.map_or(0, |&(number, _)| number)
-    }
-
-    /// How long ago message `number` was appended, at the most.
-    pub(super) fn age(&self, number: u64, now: Instant) -> Option<Duration> {
-        let before = self.marks.partition_point(|&(marked, _)| marked <= number);
-        let (_, at) = self.marks.get(before.checked_sub(1)?)?;
-        Some(now.saturating_since(*at))
     }
 }
 
