@@ -59,6 +59,7 @@ mod room;
 mod settings;
 mod state;
 mod sync;
+mod turn;
 mod upkeep;
 
 pub use self::clock::Clock;
@@ -106,8 +107,6 @@ struct Shared<S: Storage, C> {
     clock: C,
     settings: SharedSettings,
     durability: Durability,
-    /// Tells who waits for a sync that one has ended.
-    progress: Condvar,
     /// Tells who lingers that somebody asked for durability, and upkeep that there is something to do.
     demand: Condvar,
     /// Tells who waits for messages that there may be some.
@@ -147,7 +146,6 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
             clock,
             settings,
             durability,
-            progress: Condvar::new(),
             demand: Condvar::new(),
             arrival: Condvar::new(),
             room: Condvar::new(),
@@ -173,7 +171,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         let mut state = self.shared.lock();
         let ticket = self.shared.enter(&mut state, messages)?;
         if self.shared.durability == Durability::EachMessage {
-            drop(self.shared.wait_durable(state, ticket.until).map_err(AppendError::from)?);
+            self.shared.wait_durable(state, ticket.until)?;
         }
         Ok(ticket.first)
     }
@@ -201,7 +199,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
     /// # Errors
     /// See [`CommitError`].
     pub fn wait(&self, ticket: Ticket) -> Result<(), CommitError> {
-        self.shared.wait_durable(self.shared.lock(), ticket.until).map(drop)
+        self.shared.wait_durable(self.shared.lock(), ticket.until)
     }
 
     /// As [`wait`](Self::wait), for a task.

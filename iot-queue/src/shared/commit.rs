@@ -5,27 +5,46 @@ use crate::offset::Offset;
 use crate::storage::{Storage, Syncer as _};
 
 use super::state::Locked;
+use super::turn::Word;
 use super::{Clock, Shared};
 
 impl<S: Storage, C: Clock> Shared<S, C> {
     /// Waits until everything before `until` is durable: for the sync of somebody else, or its own.
-    pub(super) fn wait_durable<'g>(
-        &'g self,
-        mut state: Locked<'g, S>,
-        until: Offset,
-    ) -> Result<Locked<'g, S>, CommitError> {
+    pub(super) fn wait_durable<'g>(&'g self, mut state: Locked<'g, S>, until: Offset) -> Result<(), CommitError> {
         while state.queue.durable() < until {
-            state = if state.is_syncing { state.wait(&self.progress) } else { self.lead(state)? };
+            if !state.is_syncing {
+                return self.lead(state).map(drop);
+            }
+            if Self::wait_turn(state, until) == Word::Durable {
+                return Ok(());
+            }
+            state = self.lock();
         }
-        Ok(state)
+        // A segment that was full may have made it durable: if it was called to begin a commit, others still wait for that.
+        if !state.is_syncing {
+            state.wake_next();
+        }
+        Ok(())
     }
 
     /// Commits what there is now, in a commit that begins after this call.
     pub(super) fn commit_now<'g>(&'g self, mut state: Locked<'g, S>) -> Result<Locked<'g, S>, CommitError> {
         while state.is_syncing {
-            state = state.wait(&self.progress);
+            // The commit after the one that is under way.
+            let word = Self::wait_turn(state, Offset::new(u64::MAX));
+            state = self.lock();
+            if word == Word::Durable {
+                return Ok(state);
+            }
         }
         self.lead(state)
+    }
+
+    /// Waits for the commit that makes everything before `until` durable, while somebody syncs.
+    fn wait_turn(mut state: Locked<'_, S>, until: Offset) -> Word {
+        let turn = state.turn_until(until);
+        drop(state);
+        turn.wait()
     }
 
     /// Commits for all who wait. Nobody else does meanwhile.
@@ -34,6 +53,8 @@ impl<S: Storage, C: Clock> Shared<S, C> {
         state = self.linger(state);
         let uncommitted = state.uncommitted.take();
         state.unwritten = 0;
+        let until = state.queue.next_offset();
+        state.begin_turn(until);
         let committed = match state.queue.begin_commit() {
             Ok(Some(pending)) => {
                 let syncer = state.queue.syncer(pending);
@@ -61,9 +82,16 @@ impl<S: Storage, C: Clock> Shared<S, C> {
             state.uncommitted = uncommitted.or(state.uncommitted);
         }
         state.wake_committing(durable, failure);
+        match failure {
+            None => state.end_turn(),
+            Some(_) => state.give_way(),
+        }
+        #[cfg(iot_fault)]
+        if crate::fault::loses_wakeups() {
+            state.lose_wakeups();
+        }
         self.announce_room(&mut state);
         self.announce_durable(&mut state);
-        self.tell_progress();
         match failure {
             Some(failure) => Err(failure),
             None => Ok(state),
@@ -84,14 +112,6 @@ impl<S: Storage, C: Clock> Shared<S, C> {
             state = state.wait_timeout(&self.demand, left);
         }
     }
-
-    fn tell_progress(&self) {
-        #[cfg(iot_fault)]
-        if crate::fault::loses_wakeups() {
-            return self.progress.notify_one();
-        }
-        self.progress.notify_all();
-    }
 }
 
 /// Lets others sync when a syncer of the caller's panics.
@@ -102,10 +122,10 @@ struct GiveWay<'a, S: Storage, C> {
 impl<S: Storage, C> Drop for GiveWay<'_, S, C> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            if let Ok(mut state) = self.shared.state.lock() {
+            if let Some(mut state) = Locked::unless_poisoned(&self.shared.state) {
                 state.is_syncing = false;
+                state.give_way();
             }
-            self.shared.progress.notify_all();
         }
     }
 }

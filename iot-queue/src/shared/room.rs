@@ -50,7 +50,7 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
             }
         };
         if shared.durability == Durability::EachMessage {
-            drop(shared.wait_durable(state, ticket.until).map_err(AppendError::from)?);
+            shared.wait_durable(state, ticket.until)?;
         }
         Ok(ticket.first)
     }

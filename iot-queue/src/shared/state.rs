@@ -11,13 +11,18 @@ use crate::offset::Offset;
 use crate::queue::Queue;
 use crate::storage::Storage;
 
-use super::sync::{Condvar, Mutex, MutexGuard};
+use super::sync::{Arc, Condvar, Mutex, MutexGuard};
+use super::turn::{Told, Turn};
 
 /// What the lock guards.
 pub(super) struct State<S> {
     pub(super) queue: Queue<S>,
     /// Whether somebody syncs, or lingers before.
     pub(super) is_syncing: bool,
+    /// Threads that the commit serves that is under way, and the place before which it makes everything durable.
+    served: (Arc<Turn>, Offset),
+    /// Threads that the commit after it will serve, and whether there are any.
+    next: (Arc<Turn>, bool),
     /// Octets of messages that were taken in and not written.
     pub(super) unwritten: usize,
     /// When the first of what no commit covers came.
@@ -42,8 +47,26 @@ pub(super) struct State<S> {
     /// How often they were told of something else.
     pub(super) nudges: u64,
     next_task: u64,
-    /// Tasks to be woken once the lock is free: waking one may drop another, and that takes the lock.
-    awake: Vec<Waker>,
+    /// Who is to be woken once the lock is free.
+    awake: Awake,
+}
+
+/// Who is to be woken. Waking a task may drop another, and that takes the lock.
+#[derive(Default)]
+struct Awake {
+    turns: Vec<(Arc<Turn>, Told)>,
+    tasks: Vec<Waker>,
+}
+
+impl Awake {
+    fn is_empty(&self) -> bool {
+        self.turns.is_empty() && self.tasks.is_empty()
+    }
+
+    fn wake(self) {
+        self.turns.into_iter().for_each(|(turn, told)| turn.tell(told));
+        self.tasks.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// A task that waits for a commit.
@@ -60,6 +83,8 @@ impl<S: Storage> State<S> {
         Self {
             queue,
             is_syncing: false,
+            served: (Arc::new(Turn::new()), told_durable),
+            next: (Arc::new(Turn::new()), false),
             unwritten: 0,
             uncommitted: None,
             waiting: 0,
@@ -73,7 +98,7 @@ impl<S: Storage> State<S> {
             told_durable,
             nudges: 0,
             next_task: 0,
-            awake: Vec::new(),
+            awake: Awake::default(),
         }
     }
 
@@ -111,15 +136,15 @@ impl<S> State<S> {
     }
 
     pub(super) fn wake_reserving(&mut self) {
-        self.awake.extend(core::mem::take(&mut self.reserving).into_values());
+        self.awake.tasks.extend(core::mem::take(&mut self.reserving).into_values());
     }
 
     pub(super) fn wake_submitting(&mut self) {
-        self.awake.extend(core::mem::take(&mut self.submitting).into_values());
+        self.awake.tasks.extend(core::mem::take(&mut self.submitting).into_values());
     }
 
     pub(super) fn wake_forwarding(&mut self) {
-        self.awake.extend(core::mem::take(&mut self.forwarding).into_values().map(|(waker, _)| waker));
+        self.awake.tasks.extend(core::mem::take(&mut self.forwarding).into_values().map(|(waker, _)| waker));
     }
 
     /// When the first of the tasks that wait for a mirror is to be woken.
@@ -131,14 +156,57 @@ impl<S> State<S> {
     pub(super) fn wake_committing(&mut self, durable: Offset, failure: Option<CommitError>) {
         for task in self.committing.values_mut().filter(|task| task.until <= durable || failure.is_some()) {
             task.failure = failure;
-            self.awake.push(task.waker.clone());
+            self.awake.tasks.push(task.waker.clone());
         }
+    }
+
+    /// The turn of a thread that waits until everything before `until` is durable, while somebody syncs.
+    pub(super) fn turn_until(&mut self, until: Offset) -> Arc<Turn> {
+        if until <= self.served.1 {
+            return Arc::clone(&self.served.0);
+        }
+        self.next.1 = true;
+        Arc::clone(&self.next.0)
+    }
+
+    /// Begins a commit that serves all who wait, and makes everything before `until` durable.
+    pub(super) fn begin_turn(&mut self, until: Offset) {
+        let (turn, _) = core::mem::replace(&mut self.next, (Arc::new(Turn::new()), false));
+        self.served = (turn, until);
+    }
+
+    /// Wakes the threads that were served, and one of those that come next: it begins the commit for all of these.
+    pub(super) fn end_turn(&mut self) {
+        self.awake.turns.push((Arc::clone(&self.served.0), Told::Durable));
+        if self.next.1 {
+            self.awake.turns.push((Arc::clone(&self.next.0), Told::OneLooks));
+        }
+    }
+
+    /// Lets all threads see for themselves.
+    pub(super) fn give_way(&mut self) {
+        self.awake.turns.push((Arc::clone(&self.served.0), Told::AllLook));
+        self.wake_next();
+    }
+
+    /// Lets the threads that come next see for themselves.
+    pub(super) fn wake_next(&mut self) {
+        if self.next.1 {
+            let (turn, _) = core::mem::replace(&mut self.next, (Arc::new(Turn::new()), false));
+            self.awake.turns.push((turn, Told::AllLook));
+        }
+    }
+
+    /// Calls nobody to begin the next commit.
+    #[cfg(iot_fault)]
+    pub(super) fn lose_wakeups(&mut self) {
+        self.awake.turns.retain(|(_, told)| *told == Told::Durable);
     }
 }
 
-const NOT_POISONED: &str = "no storage and no clock of the caller's panics";
+pub(super) const NOT_POISONED: &str = "no storage and no clock of the caller's panics";
 
-/// The state, for as long as nobody else has it. When it is given back, tasks are woken.
+/// The state, for as long as nobody else has it. When it is given back, threads and tasks are woken.
 pub(super) struct Locked<'g, S> {
     /// Gone only while it waits.
     guard: Option<MutexGuard<'g, State<S>>>,
@@ -148,6 +216,11 @@ pub(super) struct Locked<'g, S> {
 impl<'g, S> Locked<'g, S> {
     pub(super) fn new(mutex: &'g Mutex<State<S>>) -> Self {
         Self { guard: Some(mutex.lock().expect(NOT_POISONED)), mutex }
+    }
+
+    /// As [`new`](Self::new), where nobody panicked with the lock.
+    pub(super) fn unless_poisoned(mutex: &'g Mutex<State<S>>) -> Option<Self> {
+        mutex.lock().ok().map(|guard| Self { guard: Some(guard), mutex })
     }
 
     /// Gives the state to others until `condition` is told, or earlier.
@@ -166,7 +239,7 @@ impl<'g, S> Locked<'g, S> {
         self
     }
 
-    /// The guard, to wait with. When tasks are to be woken that happens now, and nothing is waited for.
+    /// The guard, to wait with. When somebody is to be woken that happens now, and nothing is waited for.
     fn give_back_or_keep(&mut self) -> Option<MutexGuard<'g, State<S>>> {
         let mut guard = self.guard.take()?;
         let awake = core::mem::take(&mut guard.awake);
@@ -174,7 +247,7 @@ impl<'g, S> Locked<'g, S> {
             return Some(guard);
         }
         drop(guard);
-        awake.into_iter().for_each(Waker::wake);
+        awake.wake();
         self.guard = Some(self.mutex.lock().expect(NOT_POISONED));
         None
     }
@@ -199,7 +272,7 @@ impl<S> Drop for Locked<'_, S> {
         if let Some(mut guard) = self.guard.take() {
             let awake = core::mem::take(&mut guard.awake);
             drop(guard);
-            awake.into_iter().for_each(Waker::wake);
+            awake.wake();
         }
     }
 }

@@ -224,6 +224,28 @@ fn many_threads_share_a_sync() {
     assert!(syncs <= 128 - 14, "{syncs} syncs for 128 messages");
 }
 
+/// What two threads wait for becomes durable because a segment is full, before the one that was called could begin a
+/// commit for both.
+#[test]
+fn who_is_called_and_has_nothing_to_do_calls_the_others() {
+    let medium = Medium::default();
+    let queue = medium.share(Durability::EachMessage, SharedSettings::default());
+    medium.gate.close();
+    let append = |payload: &'static [u8]| {
+        let queue = queue.clone();
+        thread::spawn(move || queue.append(&Message::new(payload)).unwrap())
+    };
+    let mut threads = Vec::from([append(b"leads")]);
+    eventually(|| medium.gate.waiting.load(Ordering::SeqCst) == 1);
+    threads.extend([append(b"one"), append(b"other")]);
+    eventually(|| queue.stats().depth == 3);
+    while queue.durable() < Offset::new(3) {
+        let _ticket = queue.submit(&Message::new(&[0; 64])).unwrap();
+    }
+    medium.gate.open();
+    eventually(|| threads.iter().all(thread::JoinHandle::is_finished));
+}
+
 #[test]
 fn who_lingers_syncs_for_those_that_come() {
     let medium = Medium::default();

@@ -1,4 +1,5 @@
-//! Every order in which the steps of a few threads can happen, by loom.
+//! Every order in which the steps of a few threads can happen, by loom, as long as no more than [`PREEMPTIONS`] times a
+//! thread loses its turn that could go on.
 //!
 //!     RUSTFLAGS="--cfg iot_loom" cargo test -p iot-queue --lib shared::tests::model
 //!     RUSTFLAGS="--cfg iot_loom --cfg iot_fault" cargo test -p iot-queue --lib shared::tests::model
@@ -7,9 +8,14 @@
 
 use super::*;
 
+/// Each more makes the search some ten times longer.
+const PREEMPTIONS: usize = 4;
+
 /// Two threads append and then wait, and a third appends; each returns, and what it asked for is durable then.
 fn threads_that_append() {
-    loom::model(|| {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(PREEMPTIONS);
+    model.check(|| {
         let medium = Medium::default();
         let config = QueueConfig::default().max_payload(8).unwrap().segment_len(4096).unwrap().segments(2).unwrap();
         let queue = Queue::open(medium.clone(), config, [7; 8]).unwrap();
