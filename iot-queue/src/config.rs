@@ -80,7 +80,8 @@ pub enum WhenFull {
     /// What was dropped is recorded, and signed by the queue's [`GapSigner`](crate::GapSigner) if it has one; the record
     /// is durable before anything is lost, and [kept](crate::Queue::dropped) until everybody was told. Costs two syncs a
     /// segment, and one segment, which stays free. Only where a failure took that segment, and left no room in the last one
-    /// either, does the record go to the medium with the segment that comes back.
+    /// either, does the record go to the medium with the segment that comes back: a power cut in that moment may then leave
+    /// messages dropped without a record.
     ///
     /// A message is never refused for want of room, nor a batch that takes at most half as much as the longest payload of
     /// each segment but two; a longer batch is where an empty queue has no room for it.

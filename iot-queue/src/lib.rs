@@ -200,6 +200,9 @@
 //! is moved to the newest: such an append costs a sync and a segment of writing more. A moved message keeps its place in the
 //! order; cursors that are made later do not read it. A queue that drops the oldest moves nothing.
 //!
+//! Payloads are given as a `Vec` of their own, copied once out of what was read: slices of that would hold 64 KiB for as
+//! long as somebody keeps one of its messages.
+//!
 //! In memory a stored message takes 4 octets and a bit; one that was handed out, or that has a lane, a key, a delay or a
 //! time to live, about 300 more, and opening reads it. A cursor that reads takes 64 KiB. The work of a call grows with the messages that it hands out or
 //! whose time has come, and with the logarithm of those that are known so; [`find`](Queue::find) reads the whole log.
