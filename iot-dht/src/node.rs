@@ -29,12 +29,13 @@ mod reach;
 mod region;
 mod relay;
 mod rendezvous;
+mod replication;
 mod request;
-mod schedule;
 mod secrets;
 mod serve;
 mod sightings;
 mod stats;
+mod stocktaking;
 mod upkeep;
 mod verification;
 
@@ -53,6 +54,7 @@ use crate::node::operation::{Get, Kind, Operation, Origin, Phase, Put};
 use crate::node::reach::Reach;
 use crate::node::relay::Relay;
 use crate::node::rendezvous::Rendezvous;
+use crate::node::replication::Replication;
 use crate::node::request::{Purpose, Question, Recipient, Request, Requests, Standing};
 use crate::node::secrets::{COOKIE_PERIOD, Secrets};
 use crate::node::sightings::Sightings;
@@ -71,8 +73,8 @@ use crate::node::verification::{Arrival, Jobs};
 /// # Work and memory
 ///
 /// A datagram costs at most one decoding, two verifications of signatures and one signature, and as many datagrams in answer as one
-/// lookup has requests or a record has replicas. A new entry of the table costs a walk over the stored records, and a
-/// put into a full store one for each record that must give way, of which there are at most ten. A
+/// lookup has requests or a record has replicas. A comparison of records costs a walk over those that are
+/// compared, and a put into a full store one for each record that must give way, of which there are at most ten. A
 /// time-out handles at most 64 requests. Everything that grows has a bound in [`NodeConfig`] or
 /// [`StoreConfig`](crate::StoreConfig).
 ///
@@ -104,6 +106,7 @@ pub struct Node {
     rendezvous: Rendezvous,
     relay: Relay,
     links: Links,
+    replication: Replication,
     transmits: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
     stats: Stats,
@@ -151,6 +154,7 @@ impl Node {
             rendezvous: Rendezvous::new(&config, now),
             relay: Relay::default(),
             links: Links::new(),
+            replication: Replication::new(&config, now),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
@@ -229,6 +233,17 @@ impl Node {
         self.start_upkeep(now, wall);
     }
 
+    /// Holds a record of this node's own user, and sees to it that the network has it until it expires: now and then those
+    /// to whom it belongs are asked whether they have it, all records of one region with a few requests, and it is put
+    /// where it is not. Anyone may keep anyone's record. It takes part in the quotas of the store.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::put`].
+    pub fn keep(&mut self, wall: Timestamp, record: Record) -> Result<Stored, Rejection> {
+        self.store.put(wall, record)
+    }
+
     /// Writes to the shelf which records came and went since the last time ([`Store::write_to`]).
     ///
     /// # Errors
@@ -244,7 +259,7 @@ impl Node {
     ///
     /// [`Rejection::Malformed`] for octets that no shelf was given, and those of [`Store::put_from`] and of
     /// [`UnverifiedRecord::verify`](crate::UnverifiedRecord::verify). What is refused may be removed from the shelf.
-    pub fn restore_record(&mut self, now: Instant, wall: Timestamp, octets: &[u8]) -> Result<Stored, Rejection> {
+    pub fn restore_record(&mut self, wall: Timestamp, octets: &[u8]) -> Result<Stored, Rejection> {
         let (octets, source) = unshelve(octets).ok_or(Rejection::Malformed)?;
         let record = UnverifiedRecord::parse(&octets).map_err(|error| Rejection::from(&error))?;
         let validity = if record.is_signed(self.config.signatures) { Validity::Valid } else { Validity::Invalid };
@@ -252,9 +267,6 @@ impl Node {
         let key = *record.key();
         let stored = self.store.put_by(wall, record, source, None)?;
         self.store.note_shelved(key);
-        // After a while away its neighbours are others.
-        let soon = self.secrets.about(self.config.liveness_interval);
-        self.upkeep.replicate_at(key, now.saturating_add(soon));
         Ok(stored)
     }
 
@@ -370,14 +382,16 @@ impl Node {
         self.next_operation += 1;
         let region = match kind {
             Kind::Put(_) | Kind::Get(_) => self.region_of(&target),
-            Kind::Join | Kind::Refresh | Kind::Find => None,
+            Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => None,
         };
         let own = *self.id();
         let narrow = upkeep::narrow(self.config.lookup);
         let lookup = match (&kind, &region) {
             (_, Some(region)) => self.first_of(region),
             (Kind::Refresh, None) if target != own => self.search_across(target, narrow),
-            (Kind::Join | Kind::Refresh, None) => Lookup::new(own, target, narrow, self.closest_hopeful(&target)),
+            (Kind::Join | Kind::Refresh | Kind::Sweep(_), None) => {
+                Lookup::new(own, target, narrow, self.closest_hopeful(&target))
+            }
             (Kind::Put(_) | Kind::Get(_) | Kind::Find, None) => {
                 Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
             }
@@ -444,7 +458,7 @@ impl Node {
             message.challenge = Some(Challenge { nonce: transaction, asked: Endpoint(to) });
         }
         let datagram = match question {
-            Question::FindNode | Question::Get if cookie.is_none() => message.encode_padded(),
+            Question::FindNode | Question::Get | Question::Compare if cookie.is_none() => message.encode_padded(),
             _ => message.encode(),
         };
         let timeout = self.patience(id.as_ref()).timeout;

@@ -1,4 +1,4 @@
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
@@ -36,7 +36,7 @@ record! {
 /// name, and a node verifies both the signature and the key before it stores or returns anything.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    octets: Box<[u8]>,
+    octets: Arc<[u8]>,
     key: Key,
     owner: DeviceId,
     sequence: u64,
@@ -121,7 +121,7 @@ impl Record {
         Sha256::digest(self.value()).into()
     }
 
-    /// The signed octets: what travels, and what to keep in order to publish the record again.
+    /// The signed octets: what travels, and what to keep in order to publish the record again. Clones share them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.octets
     }

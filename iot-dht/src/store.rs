@@ -11,11 +11,13 @@ use crate::rejection::Rejection;
 use crate::store::shelf::Shelving;
 
 mod config;
+mod inventory;
 mod shelf;
 #[cfg(test)]
 mod tests;
 
 pub use crate::store::config::StoreConfig;
+pub(crate) use crate::store::inventory::{Inventory, Part};
 pub use crate::store::shelf::Shelf;
 pub(crate) use crate::store::shelf::unshelve;
 

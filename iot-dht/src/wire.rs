@@ -135,6 +135,10 @@ record! {
         11 => Reply(Reply),
         /// Is neither asked nor answered: opens and uses a path between two nodes.
         12 => Word(Word<'b>),
+        /// Asks which records the receiver has of a part of the key space, unless they are those that the sender has.
+        13 => Compare(Compare),
+        /// Answers with what there is, or with nothing where both have the same.
+        14 => Holdings(Holdings<'b>),
     }
 }
 
@@ -146,6 +150,7 @@ impl Body<'_> {
     /// Whether it is an answer, which only makes sense to who asked.
     pub fn is_answer(&self) -> bool {
         match self {
+            Self::Compare(_) => false,
             Self::Ping(_) | Self::FindNode(_) | Self::Get(_) | Self::Put(_) | Self::Ask(_) | Self::Word(_) => false,
             Self::Pong(_)
             | Self::Nodes(_)
@@ -153,6 +158,7 @@ impl Body<'_> {
             | Self::Stored(_)
             | Self::Refused(_)
             | Self::Retry(_)
+            | Self::Holdings(_)
             | Self::Reply(_) => true,
         }
     }
@@ -402,11 +408,7 @@ impl Encode for Endpoint {
 
 impl<'b> Decode<'b> for Endpoint {
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
-        let start = cursor.position();
-        let count = cursor.array()?;
-        if count != 2 {
-            return Err(unexpected_length(2, count, start));
-        }
+        expect_array(cursor, 2)?;
         read_address(cursor).map(Self)
     }
 }
@@ -431,13 +433,15 @@ fn read_address(cursor: &mut Cursor<'_>) -> Result<SocketAddr, DecodeError> {
 
 impl<'b, const N: usize> Decode<'b> for Peer<N> {
     fn decode(cursor: &mut Cursor<'b>) -> Result<Self, DecodeError> {
-        let start = cursor.position();
-        let count = cursor.array()?;
-        if count != 3 {
-            return Err(unexpected_length(3, count, start));
-        }
+        expect_array(cursor, 3)?;
         Ok(Self { id: Id::decode(cursor)?, address: read_address(cursor)? })
     }
+}
+
+fn expect_array(cursor: &mut Cursor<'_>, expected: usize) -> Result<(), DecodeError> {
+    let start = cursor.position();
+    let found = cursor.array()?;
+    if found == expected { Ok(()) } else { Err(unexpected_length(expected as u32, found, start)) }
 }
 
 pub(crate) fn unexpected_length(expected: u32, found: usize, offset: usize) -> DecodeError {
@@ -445,11 +449,13 @@ pub(crate) fn unexpected_length(expected: u32, found: usize, offset: usize) -> D
     DecodeError::new(DecodeErrorKind::UnexpectedLength { expected, found }, offset)
 }
 
+mod compare;
 mod meeting;
 pub mod proof;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::compare::{Compare, Digest, Held, Holdings, MAX_DIGESTS, MAX_HELD};
 pub use crate::wire::meeting::{
     Ask, Data, Decline, Declined, Introduce, Introduced, MAX_PAYLOAD_LEN, Meet, Pass, Probed, Reply, Reserve, Reserved,
     Tried, Try, Word,

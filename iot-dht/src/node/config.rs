@@ -68,6 +68,7 @@ pub struct NodeConfig {
     pub(super) burst: u32,
     pub(super) rate_slots: usize,
     pub(super) maintenance: usize,
+    pub(super) comparison_interval: Duration,
     pub(super) replication_interval: Duration,
     pub(super) liveness_interval: Duration,
     pub(super) refresh_interval: Duration,
@@ -216,8 +217,11 @@ impl NodeConfig {
         /// by default. What was measured of the node that is asked, or of all nodes, makes it shorter
         /// ([`Patience`](crate::Patience)); each further attempt takes twice as long as the one before.
         request_timeout,
-        /// About how often the node puts each record that it stores to the nodes closest to it, unless somebody else
-        /// did meanwhile; 1 hour by default. Spread by a quarter either way.
+        /// About how often the node compares its records with those of a neighbour, and fetches what it lacks; 10 min by
+        /// default. Spread by a quarter either way. It costs one short request as long as both have the same.
+        comparison_interval,
+        /// About how often the node sees whether records that it holds and that belong to others are with those, and puts
+        /// again what is not; 1 hour by default. Spread by a quarter either way.
         replication_interval,
         /// How often the entry of the table that was heard from least recently is asked whether it lives; 30 s by
         /// default.
@@ -290,6 +294,7 @@ impl Default for NodeConfig {
             burst: 200,
             rate_slots: 1024,
             maintenance: 4,
+            comparison_interval: Duration::from_secs(600),
             replication_interval: Duration::from_secs(3600),
             liveness_interval: Duration::from_secs(30),
             refresh_interval: Duration::from_secs(900),

@@ -15,6 +15,7 @@ use crate::node::verification::{Arrival, Verdict};
 use crate::peer::Peer;
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
+use crate::store::Inventory;
 use crate::wire::{self, Body, Cookie, FindNode, MAX_NODES, Message, Nodes, Reply, Role};
 
 /// How often a request may be answered by the word that it is to be asked again.
@@ -32,6 +33,7 @@ pub(super) enum Answer {
     Refused(Rejection, Option<Record>),
     /// To what those ask who may be behind a NAT.
     Reply(Reply),
+    Holdings(Inventory),
     None,
 }
 
@@ -121,7 +123,7 @@ impl Node {
         let peer = Peer { id: message.sender, address: from };
         request.standing = Standing::Proven;
         if message.role == Role::Server {
-            self.learn(now, wall, peer, message.cookie);
+            self.learn(now, peer, message.cookie);
         }
         if let (Some(cookie), Purpose::Search(id, _)) = (message.cookie, request.purpose) {
             if self.table.known(&peer.id).is_none() {
@@ -152,14 +154,9 @@ impl Node {
                 Answer::Refused(refused.reason, stored)
             }
             Body::Reply(reply) => Answer::Reply(reply),
-            Body::Pong(_)
-            | Body::Ping(_)
-            | Body::FindNode(_)
-            | Body::Get(_)
-            | Body::Put(_)
-            | Body::Retry(_)
-            | Body::Ask(_)
-            | Body::Word(_) => Answer::None,
+            Body::Holdings(holdings) => Answer::Holdings(Inventory::of(holdings)),
+            Body::Pong(_) | Body::Retry(_) | Body::Ping(_) | Body::FindNode(_) | Body::Get(_) => Answer::None,
+            Body::Put(_) | Body::Compare(_) | Body::Ask(_) | Body::Word(_) => Answer::None,
         };
         self.settle(now, wall, &request, answer);
     }
@@ -204,7 +201,8 @@ impl Node {
             }
             if !self.widen(now, &mut operation) {
                 self.stats.lookups += operation.lookups.len() as u64;
-                self.requests.abandon(id);
+                let of_search = |of| matches!(of, Purpose::Search(of, _) | Purpose::Final(of) if of == id);
+                self.requests.abandon(of_search);
                 operation.phase = Phase::Asking(self.ask_closest(now, wall, id, &mut operation));
             }
         }
@@ -234,7 +232,7 @@ impl Node {
         let purpose = Purpose::Final(id);
         let proven = &operation.proven;
         match &mut operation.kind {
-            Kind::Join | Kind::Refresh | Kind::Find => 0,
+            Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => 0,
             Kind::Get(_) if operation.region.is_some() => 0,
             Kind::Get(Get { mode: GetMode::Matching(_), .. }) => 0,
             Kind::Get(get) => {
@@ -264,11 +262,7 @@ impl Node {
                     let token = put.tokens.iter().find(|(of, _)| *of == peer).map(|(_, token)| *token);
                     match (address, token) {
                         (None, _) => match self.store.put_by(wall, put.record.clone(), None, put.replaces) {
-                            Ok(_) => {
-                                put.stored += 1;
-                                let interval = self.secrets.about(self.config.replication_interval);
-                                self.upkeep.replicate_at(*put.record.key(), now.saturating_add(interval));
-                            }
+                            Ok(_) => put.stored += 1,
                             Err(reason) => {
                                 let stored = self.store.get(wall, put.record.key()).cloned();
                                 put.refuse(reason, stored);
@@ -300,11 +294,15 @@ impl Node {
         octets: &[u8],
         verdict: Verdict,
     ) -> Result<Record, Rejection> {
-        let (Purpose::Search(id, _) | Purpose::Final(id)) = request.purpose else { return Err(Rejection::WrongKey) };
-        let Some(Kind::Get(get)) = self.operations.get(&id).map(|operation| &operation.kind) else {
-            return Err(Rejection::WrongKey);
+        let get = match request.purpose {
+            Purpose::Fetch(key) => Some((key, GetMode::Newest)),
+            Purpose::Search(id, _) | Purpose::Final(id) => match self.operations.get(&id).map(|of| &of.kind) {
+                Some(Kind::Get(get)) => Some((get.key, get.mode)),
+                _ => None,
+            },
+            _ => None,
         };
-        let (key, mode) = (get.key, get.mode);
+        let Some((key, mode)) = get else { return Err(Rejection::WrongKey) };
         let verified = UnverifiedRecord::parse(octets).and_then(|record| {
             record.check_key(&key)?;
             record.verify_given(verdict.record, wall)
@@ -329,11 +327,15 @@ impl Node {
 
     /// Where the record belongs that a request is about, if it is about one.
     pub(super) fn key_asked_for(&self, request: &Request) -> Option<Key> {
-        let (Purpose::Search(id, _) | Purpose::Final(id)) = request.purpose else { return None };
+        let id = match request.purpose {
+            Purpose::Search(id, _) | Purpose::Final(id) => id,
+            Purpose::Fetch(key) => return Some(key),
+            _ => return None,
+        };
         match &self.operations.get(&id)?.kind {
             Kind::Get(get) => Some(get.key),
             Kind::Put(put) => Some(*put.record.key()),
-            Kind::Join | Kind::Refresh | Kind::Find => None,
+            Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => None,
         }
     }
 
@@ -341,6 +343,14 @@ impl Node {
     pub(super) fn settle(&mut self, now: Instant, wall: Timestamp, request: &Request, answer: Answer) {
         match request.purpose {
             Purpose::Abandoned => {}
+            Purpose::Compare(part) => {
+                let found = if let Answer::Holdings(found) = answer { Some(found) } else { None };
+                self.handle_inventory(now, wall, part, found);
+            }
+            Purpose::Fetch(_) => {
+                let record = if let Answer::Record(record, _) = answer { Some(record) } else { None };
+                self.handle_fetched(now, wall, request.to, record);
+            }
             Purpose::Liveness => self.settle_liveness(now, wall),
             Purpose::Probe => self.settle_probe(now, wall, &request.transaction, answer),
             Purpose::Lease => self.settle_lease(now, request, answer),
@@ -368,6 +378,7 @@ impl Node {
         let searched = operation.searched();
         match operation.kind {
             Kind::Refresh => self.note_hearsay(operation.lookup()),
+            Kind::Sweep(part) => self.finish_sweep(part, operation.lookup()),
             Kind::Join => {
                 self.note_hearsay(operation.lookup());
                 self.finish_join(now, operation.lookup().summary().answered);
@@ -453,7 +464,7 @@ fn question(operation: &mut Operation, part: usize, peer: &NodeId) -> Body<'stat
             Body::Get(wire::Get { key: get.key, near: (in_region || is_beside).then_some(target) })
         }
         Kind::Put(put) if in_region || is_beside => Body::FindNode(FindNode { target, key: Some(*put.record.key()) }),
-        Kind::Put(_) | Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Find => {
+        Kind::Put(_) | Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => {
             Body::FindNode(FindNode { target, key: None })
         }
     }
@@ -480,7 +491,7 @@ fn search(operation: &mut Operation, part: usize, peer: &NodeId, from: SocketAdd
                 Kind::Put(put) => put.tokens.push((*peer, nodes.token)),
                 Kind::Get(get) if searches_for_value => get.answered += 1,
                 // To find the newest of the closest, the lookup only finds whom to ask.
-                Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Find => {}
+                Kind::Get(_) | Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => {}
             }
             lookup.handle_response(peer, named(from, nodes.nodes.0));
         }

@@ -10,6 +10,7 @@ use crate::node::region::Region;
 use crate::peer::Peer;
 use crate::record::Record;
 use crate::rejection::Rejection;
+use crate::store::Part;
 use crate::wire::{Cookie, Token};
 
 /// Something that takes a lookup, and perhaps a question to the closest nodes after it.
@@ -38,6 +39,8 @@ pub(super) enum Kind {
     Join,
     /// A lookup that only fills the table.
     Refresh,
+    /// A lookup for nodes of a part that this node holds records of.
+    Sweep(Part),
     /// A lookup that the user asked for.
     Find,
     Put(Put),
@@ -105,7 +108,7 @@ impl Operation {
 
     pub(super) fn origin(&self) -> Origin {
         match &self.kind {
-            Kind::Join | Kind::Refresh => Origin::Upkeep,
+            Kind::Join | Kind::Refresh | Kind::Sweep(_) => Origin::Upkeep,
             Kind::Put(put) => put.origin,
             Kind::Get(_) | Kind::Find => Origin::Command,
         }
@@ -131,7 +134,7 @@ impl Operation {
     pub(super) fn searches_for_value(&self) -> bool {
         match &self.kind {
             Kind::Get(get) => self.region.is_some() || get.is_matching(),
-            Kind::Join | Kind::Refresh | Kind::Find | Kind::Put(_) => false,
+            Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find | Kind::Put(_) => false,
         }
     }
 }

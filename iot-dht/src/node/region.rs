@@ -89,15 +89,20 @@ impl Node {
         self.size_by_neighbours().zip(before).is_some_and(|(now, before)| differ(now, before))
     }
 
-    /// The region of a key, if the network is large enough to have any.
-    pub(super) fn region_of(&mut self, key: &Key) -> Option<Region> {
+    /// How many bits the keys of a region share, if the network is large enough to have any.
+    pub(super) fn region_bits(&self) -> Option<usize> {
         let nodes = self.config.region_nodes()?;
         #[cfg(iot_fault)]
         if crate::fault::is_off(crate::fault::Defence::Region) {
             return None;
         }
         // A network of one or two regions is searched as a whole.
-        let bits = (self.network_size() / nodes).checked_ilog2().filter(|bits| *bits > 0)? as usize;
+        (self.network_size() / nodes).checked_ilog2().filter(|bits| *bits > 0).map(|bits| bits as usize)
+    }
+
+    /// The region of a key, if the network is large enough to have any.
+    pub(super) fn region_of(&mut self, key: &Key) -> Option<Region> {
+        let bits = self.region_bits()?;
         let beside = |depth| {
             let (bits, octets) = (bits + depth, self.secrets.octets());
             Part { point: key.with_shared_prefix(bits, octets), bits: bits + 1, standing: Standing::First }

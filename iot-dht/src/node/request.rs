@@ -4,9 +4,10 @@ use core::time::Duration;
 
 use iot_core::Instant;
 
-use crate::id::NodeId;
+use crate::id::{Key, NodeId};
 use crate::node::event::OperationId;
 use crate::node::link::LinkId;
+use crate::store::Part;
 use crate::wire::{Ask, Body, Cookie, Reply, Transaction};
 
 /// A request that waits for its answer.
@@ -62,6 +63,10 @@ pub(super) enum Purpose {
     Search(OperationId, u8),
     /// What an operation asks of the closest nodes once its lookup is over.
     Final(OperationId),
+    /// What the node that records are compared with has of a part.
+    Compare(Part),
+    /// A record that it has.
+    Fetch(Key),
     /// Of an operation that is over: whether it is answered no longer matters.
     Abandoned,
 }
@@ -73,6 +78,7 @@ pub(super) enum Question {
     FindNode,
     Get,
     Put,
+    Compare,
     Probe,
     Reserve,
     Introduce,
@@ -85,6 +91,7 @@ impl Question {
             Body::FindNode(_) => Some(Self::FindNode),
             Body::Get(_) => Some(Self::Get),
             Body::Put(_) => Some(Self::Put),
+            Body::Compare(_) => Some(Self::Compare),
             Body::Ask(Ask::Probe(_)) => Some(Self::Probe),
             Body::Ask(Ask::Reserve(_)) => Some(Self::Reserve),
             Body::Ask(Ask::Introduce(_)) => Some(Self::Introduce),
@@ -94,6 +101,7 @@ impl Question {
             | Body::Stored(_)
             | Body::Refused(_)
             | Body::Retry(_)
+            | Body::Holdings(_)
             | Body::Reply(_)
             | Body::Word(_) => None,
         }
@@ -111,6 +119,7 @@ impl Question {
             Self::Probe => matches!(answer, Body::Reply(Reply::Probed(_))),
             Self::Reserve => matches!(answer, Body::Reply(Reply::Reserved(_))),
             Self::Introduce => matches!(answer, Body::Reply(Reply::Introduced(_))),
+            Self::Compare => matches!(answer, Body::Holdings(_)),
         }
     }
 }
@@ -146,9 +155,9 @@ impl Requests {
 
     /// Nobody waits for these answers any longer. They are not sent again; but who has not answered twice the time after
     /// which they would be has left a request unanswered all the same.
-    pub(super) fn abandon(&mut self, operation: OperationId) {
+    pub(super) fn abandon(&mut self, is_over: impl Fn(Purpose) -> bool) {
         for request in &mut self.0 {
-            if matches!(request.purpose, Purpose::Search(of, _) | Purpose::Final(of) if of == operation) {
+            if is_over(request.purpose) {
                 request.purpose = Purpose::Abandoned;
                 request.deadline = request.deadline.saturating_add(request.timeout);
             }

@@ -9,14 +9,15 @@ use crate::node::Node;
 use crate::node::event::Side;
 use crate::node::secrets::Age;
 use crate::node::verification::{Arrival, Verdict};
-use crate::peer::{Address, Peer};
+use crate::peer::Peer;
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
+use crate::store::Inventory;
 use crate::table::Entry;
 use crate::wire::proof::Signed;
 use crate::wire::{
-    self, Ask, Body, Challenge, Cookie, Empty, Endpoint, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message, Nodes, Refused,
-    Role, Value,
+    self, Ask, Body, Challenge, Compare, Cookie, Empty, Endpoint, Holdings, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN,
+    Message, Nodes, Refused, Role, Value,
 };
 
 /// Who asks, and what it gets beside its answer.
@@ -82,10 +83,11 @@ impl Node {
                 Some(record) => self.value(&asker, &message, record, get.near.as_ref()),
                 None => self.nodes(now, &asker, &message, &get.near.unwrap_or(get.key), &get.key),
             },
-            Body::Put(put) => match self.store_for(now, wall, from, put, verdict) {
+            Body::Put(put) => match self.store_for(wall, from, put, verdict) {
                 Ok(()) => self.answer(&asker, &message, Body::Stored(Empty {})),
                 Err((key, reason)) => return self.refuse(wall, &asker, &message, key, reason),
             },
+            Body::Compare(compare) => self.holdings(wall, &asker, &message, compare),
             Body::Ask(Ask::Reserve(reserve)) => {
                 let reply = self.serve_reserve(now, Peer { id: message.sender, address: from }, reserve);
                 self.answer(&asker, &message, Body::Reply(reply))
@@ -96,6 +98,7 @@ impl Node {
             | Body::Stored(_)
             | Body::Refused(_)
             | Body::Retry(_)
+            | Body::Holdings(_)
             | Body::Ask(_)
             | Body::Reply(_)
             | Body::Word(_) => return,
@@ -238,6 +241,16 @@ impl Node {
         self.answer(asker, message, value(Some(List(alive))))
     }
 
+    fn holdings(&self, wall: Timestamp, asker: &Asker, message: &Message<'_>, compare: &Compare) -> Vec<u8> {
+        let nothing = Holdings::default();
+        let answer = |holdings| self.answer(asker, message, Body::Holdings(holdings));
+        match self.store.inventory(wall, compare) {
+            Inventory::Same => answer(nothing),
+            Inventory::Records(records) => answer(Holdings { records: Some(List(records)), ..nothing }),
+            Inventory::Digests(digests) => answer(Holdings { digests: Some(&digests), ..nothing }),
+        }
+    }
+
     /// How many of these peers there is room for beside an answer.
     fn fitting(&self, asker: &Asker, request: &Message<'_>, body: Body<'_>, peers: &[Peer<32>]) -> usize {
         let empty = asker.complete(self.message(request.transaction, body)).encoded_len();
@@ -276,7 +289,6 @@ impl Node {
 
     fn store_for(
         &mut self,
-        now: Instant,
         wall: Timestamp,
         from: SocketAddr,
         put: &wire::Put<'_>,
@@ -286,12 +298,8 @@ impl Node {
         let record = UnverifiedRecord::parse(put.record).map_err(refused)?;
         let key = *record.key();
         let record = record.verify_given(verdict.record, wall).map_err(|error| (Some(key), Rejection::from(&error)))?;
-        let source = self.config.table.limits_subnets().then(|| Address::from(from).subnet());
-        let stored = self.store.put_by(wall, record, source, put.replaces);
-        stored.map_err(|reason| (Some(key), reason))?;
-        let interval = self.secrets.about(self.config.replication_interval);
-        self.upkeep.replicate_at(key, now.saturating_add(interval));
-        Ok(())
+        let stored = self.store.put_by(wall, record, self.source_of(from), put.replaces);
+        stored.map(drop).map_err(|reason| (Some(key), reason))
     }
 
     /// Says why a record is not stored, and what is in its place.

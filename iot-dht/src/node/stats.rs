@@ -20,6 +20,8 @@ pub struct Stats {
     pub timeouts: u64,
     /// Lookups that ended, those of the node's upkeep included.
     pub lookups: u64,
+    /// Records that were fetched from neighbours.
+    pub fetched: u64,
     /// Requests that were answered.
     pub served: u64,
     /// Datagrams that were no message of this version.

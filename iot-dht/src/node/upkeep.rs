@@ -6,14 +6,13 @@ use core::time::Duration;
 
 use iot_core::{Instant, Timestamp};
 
-use crate::id::{Id, Key};
+use crate::id::Id;
 use crate::lookup::{Lookup, LookupConfig};
 use crate::node::Node;
 use crate::node::config::NodeConfig;
 use crate::node::event::Event;
-use crate::node::operation::{Kind, Origin, Put};
+use crate::node::operation::{Kind, Origin};
 use crate::node::request::{Purpose, Recipient, Standing};
-use crate::node::schedule::Schedule;
 use crate::peer::{Address, Peer};
 use crate::table::{Entry, Insert};
 use crate::wire::{Body, Cookie, Empty, FindNode, Role};
@@ -53,7 +52,6 @@ pub(super) struct Upkeep {
     refresh_at: Instant,
     expiry_at: Instant,
     refreshes: VecDeque<Id<32>>,
-    replication: Schedule,
     /// What the last random lookups say about the size of the network.
     sizes: VecDeque<u64>,
 }
@@ -78,7 +76,6 @@ impl Upkeep {
             refresh_at: now.saturating_add(config.refresh_interval),
             expiry_at: now.saturating_add(EXPIRY_INTERVAL),
             refreshes: VecDeque::new(),
-            replication: Schedule::default(),
             sizes: VecDeque::new(),
         }
     }
@@ -95,10 +92,6 @@ impl Upkeep {
 
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
         self.sizes.iter().copied()
-    }
-
-    pub(super) fn replicate_at(&mut self, key: Key, at: Instant) {
-        self.replication.set(key, at);
     }
 }
 
@@ -163,7 +156,7 @@ impl Node {
     /// How many leading bits the closest nodes share with the own identifier, as many of them as hold one record. Those
     /// that were only named count: after the first search most neighbours have not been asked yet, and without them the
     /// neighbourhood would seem to begin at the bootstrap node.
-    fn neighbourhood(&self) -> usize {
+    pub(super) fn neighbourhood(&self) -> usize {
         let own = self.id();
         let entries = self.table.closest(own).take(self.config.replicas).map(|entry| *entry.id());
         let named = self.table.named().map(|peer| peer.id).filter(|id| self.table.entry(id).is_none());
@@ -187,14 +180,14 @@ impl Node {
         self.upkeep.joined = Joined::Yes;
         self.notify(Event::Bootstrapped { nodes: self.table.len() });
         self.queue_refreshes();
+        self.settle_in(now);
     }
 
     /// Offers a node that has just answered, and has proved who it is, to the table.
-    pub(super) fn learn(&mut self, now: Instant, wall: Timestamp, peer: Peer<32>, cookie: Option<Cookie>) {
+    pub(super) fn learn(&mut self, now: Instant, peer: Peer<32>, cookie: Option<Cookie>) {
         let inserted = self.table.insert(now, peer);
         cookie.into_iter().for_each(|cookie| self.table.keep_cookie(&peer, cookie));
         match inserted {
-            Insert::Added | Insert::Replaced(_) => self.hand_over(now, wall, &peer),
             Insert::Waiting(doubtful) | Insert::Elsewhere(doubtful) => {
                 let quiet = self.table.entry(&doubtful.id).map(|entry| now.saturating_since(entry.seen()));
                 if quiet.is_some_and(|quiet| quiet >= self.config.liveness_interval)
@@ -203,7 +196,7 @@ impl Node {
                     self.ping(now, doubtful);
                 }
             }
-            Insert::Refreshed | Insert::SubnetFull | Insert::Own => {}
+            Insert::Added | Insert::Replaced(_) | Insert::Refreshed | Insert::SubnetFull | Insert::Own => {}
         }
     }
 
@@ -220,8 +213,9 @@ impl Node {
         if self.upkeep.expiry_at <= now {
             self.upkeep.expiry_at = now.saturating_add(EXPIRY_INTERVAL);
             for _ in 0..MAX_EXPIRED {
-                let Some(key) = self.store.expire(wall) else { break };
-                self.upkeep.replication.remove(&key);
+                if self.store.expire(wall).is_none() {
+                    break;
+                }
             }
         }
         if self.upkeep.liveness_at <= now {
@@ -245,6 +239,7 @@ impl Node {
         if self.upkeep.bootstrap_at.is_some_and(|at| at <= now) {
             self.ask_bootstrap(now);
         }
+        self.handle_replication(now, wall);
         self.start_upkeep(now, wall);
     }
 
@@ -256,15 +251,12 @@ impl Node {
                 self.ping(now, peer);
             }
         }
+        self.start_comparison(now, wall);
         while self.maintenance_allows() {
-            if let Some(key) = self.upkeep.replication.first().filter(|(at, _)| *at <= now).map(|(_, key)| key) {
-                let interval = self.secrets.about(self.config.replication_interval);
-                self.upkeep.replicate_at(key, now.saturating_add(interval));
-                match self.store.get(wall, &key).cloned() {
-                    Some(record) => drop(self.start(now, wall, key, Kind::Put(Put::new(record, Origin::Upkeep)))),
-                    None => self.upkeep.replication.remove(&key),
-                }
-            } else if let Some(target) = self.upkeep.refreshes.pop_front() {
+            if self.start_replication(now, wall) {
+                continue;
+            }
+            if let Some(target) = self.upkeep.refreshes.pop_front() {
                 self.start(now, wall, target, Kind::Refresh);
             } else {
                 return;
@@ -276,20 +268,19 @@ impl Node {
     /// to those who still answer.
     pub(super) fn change_role(&mut self, now: Instant) {
         match self.role() {
-            Role::Server if self.upkeep.joined == Joined::Yes => self.queue_refreshes(),
-            Role::Server => {}
-            Role::Client => {
-                let keys: Vec<_> = self.store.records().map(|record| *record.key()).collect();
-                keys.into_iter().for_each(|key| self.upkeep.replicate_at(key, now));
+            Role::Server if self.upkeep.joined == Joined::Yes => {
+                self.queue_refreshes();
+                self.settle_in(now);
             }
+            Role::Server => {}
+            Role::Client => self.sweep_at_once(now),
         }
     }
 
     pub(super) fn next_upkeep(&self) -> Option<Instant> {
-        let replication = self.upkeep.replication.first().filter(|_| self.maintenance_allows()).map(|(at, _)| at);
         let expiry = (!self.store.is_empty()).then_some(self.upkeep.expiry_at);
         let always = [self.upkeep.liveness_at, self.upkeep.refresh_at];
-        always.into_iter().chain(replication).chain(expiry).chain(self.upkeep.bootstrap_at).min()
+        always.into_iter().chain(self.next_replication()).chain(expiry).chain(self.upkeep.bootstrap_at).min()
     }
 
     fn maintenance_allows(&self) -> bool {
@@ -327,30 +318,6 @@ impl Node {
             let target = own.with_shared_prefix(bucket, self.secrets.octets());
             self.upkeep.refreshes.push_back(target);
         }
-    }
-
-    /// Puts again what a new neighbour should store. Only the closest node that has a record does so, so that the
-    /// neighbour receives it once.
-    fn hand_over(&mut self, now: Instant, wall: Timestamp, new: &Peer<32>) {
-        if self.role() == Role::Client {
-            return;
-        }
-        let own = *self.id();
-        let mut due = Vec::new();
-        for record in self.store.records().filter(|record| record.expires() > wall) {
-            let key = record.key();
-            let mut others = self.table.closest(key).filter(|entry| *entry.id() != new.id).take(self.config.replicas);
-            let closest = others.next().is_none_or(|entry| own.distance(key) < entry.id().distance(key));
-            if !closest {
-                continue;
-            }
-            let farthest = others.last();
-            let full = self.table.len() > self.config.replicas;
-            if !full || farthest.is_none_or(|entry| new.id.distance(key) < entry.id().distance(key)) {
-                due.push(*key);
-            }
-        }
-        due.into_iter().for_each(|key| self.upkeep.replicate_at(key, now));
     }
 }
 

@@ -211,12 +211,8 @@ impl Node {
             }
             None if !arrival.message.body.is_answer() => self.serve(now, wall, arrival, verdict),
             None if self.is_proven(&arrival, verdict) => {
-                self.learn(
-                    now,
-                    wall,
-                    Peer { id: arrival.message.sender, address: arrival.from },
-                    arrival.message.cookie,
-                );
+                let peer = Peer { id: arrival.message.sender, address: arrival.from };
+                self.learn(now, peer, arrival.message.cookie);
             }
             None => self.stats.unproven += 1,
         }

@@ -30,9 +30,9 @@ use iot_codec::cbor::List;
 use crate::id::{Id, NodeId};
 use crate::peer::Peer;
 use crate::sim::Census;
-use crate::wire::{Body, Empty, MAX_NODES, Message, Nodes};
+use crate::wire::{Body, Empty, Holdings, MAX_NODES, Message, Nodes};
 
-/// What a host of an attacker does with requests. It sees only what a real one would: its own identifier, the request, and
+/// What a host of an attacker does with requests; of its own accord it fetches no records from its neighbours. It sees only what a real one would: its own identifier, the request, and
 /// what it knows of its accomplices.
 pub trait Adversary: Send + Sync {
     /// What becomes of a request.
@@ -76,6 +76,8 @@ impl Adversary for Gang {
             Body::FindNode(find) => self.name(me, &find.target),
             Body::Get(get) => self.name(me, &get.near.unwrap_or(get.key)),
             Body::Put(_) => Conduct::Say(Body::Stored(Empty {})),
+            // Whoever compares its records with these lacks nothing.
+            Body::Compare(_) => Conduct::Say(Body::Holdings(Holdings::default())),
             _ => Conduct::Honest,
         }
     }

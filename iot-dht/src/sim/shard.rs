@@ -18,7 +18,7 @@ use crate::sim::adversary::{Adversary, Conduct};
 use crate::sim::host::Member;
 use crate::sim::noise::{Noise, hash};
 use crate::sim::{EPOCH, Host, Link, Reach, SimulatedSigner, Trace};
-use crate::wire::{MAX_DATAGRAM_LEN, Message, Role};
+use crate::wire::{Body, MAX_DATAGRAM_LEN, Message, Role};
 
 /// A node that has nothing to do for now is looked at again after this time at the earliest.
 const LEAST_TIMER: Duration = Duration::from_millis(1);
@@ -365,6 +365,9 @@ impl Shard {
     fn pump(&mut self, now: Instant, host: Host, member: &mut Member) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
         while let Some(transmit) = member.node.poll_transmit(&mut buffer) {
+            if member.adversary.is_some() && is_comparison(&buffer[..transmit.len]) {
+                continue;
+            }
             self.send(now, host, member, transmit.to, &buffer[..transmit.len]);
         }
         while let Some(event) = member.node.poll_event() {
@@ -398,6 +401,11 @@ fn lie(now: Instant, member: &mut Member, from: SocketAddr, datagram: &[u8]) -> 
         Conduct::Silent => Lie::Silence,
         Conduct::Say(body) => Lie::Datagram(member.node.say(now, from, &request, body)),
     }
+}
+
+/// Whether a node is about to fetch what it lacks. That of an attacker has what it is given and nothing else.
+fn is_comparison(datagram: &[u8]) -> bool {
+    Message::decode(datagram).is_ok_and(|message| matches!(message.body, Body::Compare(_)))
 }
 
 impl PartialEq for Item {

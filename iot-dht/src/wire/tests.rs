@@ -27,6 +27,10 @@ fn bodies() -> Vec<Body<'static>> {
         Body::Refused(Refused { reason: Rejection::Superseded, record: None }),
         Body::Refused(Refused { reason: Rejection::Changed, record: Some(b"record") }),
         Body::Retry(Empty {}),
+        Body::Compare(Compare { point: id, bits: 8, nonce: [3; 8], digest: [4; 8] }),
+        Body::Holdings(Holdings::default()),
+        Body::Holdings(Holdings { records: Some(List(std::vec![Held { key: id, sequence: 7 }])), digests: None }),
+        Body::Holdings(Holdings { records: None, digests: Some(&[5; 16]) }),
     ]
     .into_iter()
     .chain(asks().into_iter().map(Body::Ask))
@@ -123,6 +127,21 @@ fn twenty_nodes_with_the_longest_addresses_fit_a_datagram() {
     let body = Body::Nodes(Nodes { token: [255; 16], nodes });
     let largest = Message { overlay: u64::MAX, ..message(body) };
     assert_eq!(Message::decode(&largest.encode()), Ok(largest));
+}
+
+#[test]
+fn the_most_records_and_digests_fit_a_datagram() {
+    let held = Held { key: Id::from_bytes([9; 32]), sequence: u64::MAX };
+    let records = Some(List(std::vec![held; MAX_HELD]));
+    for holdings in [
+        Holdings { records, digests: None },
+        Holdings { records: None, digests: Some(&[5; MAX_DIGESTS * size_of::<Digest>()]) },
+    ] {
+        let challenge = Challenge { nonce: [6; 8], asked: Endpoint("[2001:db8::1]:4001".parse().unwrap()) };
+        let (cookie, challenge) = (Some([5; 8]), Some(challenge));
+        let largest = Message { overlay: u64::MAX, cookie, challenge, ..message(Body::Holdings(holdings)) };
+        assert_eq!(Message::decode(&largest.encode()), Ok(largest));
+    }
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod lookups;
 mod network;
 mod reach;
 mod records;
+mod replication;
 mod strangers;

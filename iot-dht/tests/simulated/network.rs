@@ -68,6 +68,7 @@ pub fn test_config() -> NodeConfig {
         .request_timeout(Duration::from_millis(300))
         .liveness_interval(Duration::from_millis(500))
         .refresh_interval(Duration::from_secs(20))
+        .comparison_interval(Duration::from_secs(5))
         .replication_interval(Duration::from_secs(20))
 }
 

@@ -150,26 +150,6 @@ fn many_operations_at_once_all_end_and_one_more_is_refused() {
     assert!(network.start_put(busy, record(40)).is_ok());
 }
 
-/// Long before anything is replicated in its turn, whoever is closest passes records on to new neighbours.
-#[test]
-fn a_new_neighbour_receives_what_it_is_now_closest_to() {
-    let (mut network, all) =
-        Network::with_config(17, 40, test_config().replication_interval(Duration::from_secs(3000)));
-    let owner = network.key();
-    let expires = network.wall().saturating_add(Duration::from_secs(3600));
-    let records: Vec<_> = (0..40).map(|n| Record::sign(&owner, &[n], 1, expires, b"value").unwrap()).collect();
-    records.iter().for_each(|record| assert_eq!(network.put(all[3], record.clone()).stored, REPLICAS));
-    let new = network.add(Role::Server);
-    network.bootstrap(new, &all[..2]);
-    network.run_for(Duration::from_secs(20));
-    let id = *network.member(new).node.id();
-    let due: Vec<_> = records.iter().filter(|record| network.truly_closest(record.key(), 4).contains(&id)).collect();
-    assert!(due.len() >= 2, "the seed gives the newcomer something to receive");
-    let wall = network.wall();
-    let store = network.member(new).node.store();
-    assert!(due.iter().all(|record| store.get(wall, record.key()).is_some()), "{} of {}", store.len(), due.len());
-}
-
 #[test]
 fn nothing_outlives_its_expiry() {
     let (mut network, all) = Network::joined(15, 40);
@@ -271,12 +251,12 @@ fn a_node_that_starts_again_holds_its_records_and_believes_no_others() {
     let again = || Node::new(test_config(), SigningKey::from_seed(&[9; 32]), now, &mut ChaCha20Rng::seed_from_u64(1));
     let mut node = again();
     for octets in folder.0.values() {
-        assert_eq!(node.restore_record(now, wall, octets), Ok(Stored::New));
+        assert_eq!(node.restore_record(wall, octets), Ok(Stored::New));
         let mut damaged = octets.clone();
         damaged[octets.len() / 2] ^= 1;
-        assert!(again().restore_record(now, wall, &damaged).is_err());
+        assert!(again().restore_record(wall, &damaged).is_err());
         let late = wall.saturating_add(Duration::from_secs(4000));
-        assert_eq!(again().restore_record(now, late, octets), Err(Rejection::Expired));
+        assert_eq!(again().restore_record(late, octets), Err(Rejection::Expired));
     }
     assert!(node.store().records().eq(&records));
     // What was read is not written again, and what has expired leaves the folder.
