@@ -17,8 +17,8 @@ use crate::table::Entry;
 use crate::wire::Role;
 
 /// With how many neighbours a node compares its records one after the other once it has joined: the first shows what
-/// there is, the others what the first did not show.
-const FIRST_COMPARISONS: u8 = 3;
+/// there is, the others what the first did not show. Where records lie on the closest nodes, none holds all of them.
+const FIRST_COMPARISONS: u8 = 6;
 /// How soon after it has joined, and how soon after each other.
 const SETTLING: Duration = Duration::from_secs(2);
 /// With how many nodes elsewhere it is compared whether they have what belongs there.
@@ -35,6 +35,8 @@ pub(super) struct Replication {
     compare_at: Instant,
     /// How many comparisons with neighbours follow soon.
     settling: u8,
+    /// Whose turn it is among the neighbours.
+    turn: usize,
     sweep_at: Instant,
     /// Parts that this node holds records of and that are not its own.
     elsewhere: VecDeque<Part>,
@@ -50,6 +52,7 @@ impl Replication {
         Self {
             compare_at: now.saturating_add(config.comparison_interval),
             settling: 0,
+            turn: 0,
             sweep_at: now.saturating_add(config.replication_interval),
             elsewhere: VecDeque::new(),
             found: VecDeque::new(),
@@ -63,6 +66,7 @@ impl Node {
     /// The node has neighbours, all of them perhaps new.
     pub(super) fn settle_in(&mut self, now: Instant) {
         self.replication.settling = FIRST_COMPARISONS;
+        self.replication.turn = u64::from_be_bytes(self.secrets.transaction()) as usize;
         self.replication.compare_at = now.saturating_add(self.secrets.about(SETTLING));
         let soon = self.secrets.about(self.config.liveness_interval);
         self.replication.sweep_at = self.replication.sweep_at.min(now.saturating_add(soon));
@@ -92,7 +96,7 @@ impl Node {
             let is_settled = self.replication.settling == 0;
             let interval = if is_settled { self.config.comparison_interval } else { SETTLING };
             self.replication.compare_at = now.saturating_add(self.secrets.about(interval));
-            if let Some(neighbour) = self.draw_neighbour() {
+            if let Some(neighbour) = self.next_neighbour() {
                 return self.take_stock(now, wall, neighbour, Goal::Receive, self.own_part());
             }
         }
@@ -163,15 +167,16 @@ impl Node {
         Part { point: *self.id(), bits: bits.min(u8::MAX.into()) as u8 }
     }
 
-    /// One of those who should hold what this node holds.
-    fn draw_neighbour(&mut self) -> Option<Peer<32>> {
+    /// Each in turn of those who should hold what this node holds, from one drawn at random on.
+    fn next_neighbour(&mut self) -> Option<Peer<32>> {
         let (own, part) = (*self.id(), self.own_part());
         let alive = self.table.closest(&own).filter(|entry| entry.failures() == 0);
         let neighbours: Vec<_> = match self.region_bits() {
             Some(_) => alive.take_while(|entry| part.holds(entry.id())).map(Entry::peer).collect(),
             None => alive.take(self.config.replicas).map(Entry::peer).collect(),
         };
-        let place = u64::from_be_bytes(self.secrets.transaction()) as usize % neighbours.len().max(1);
+        let place = self.replication.turn % neighbours.len().max(1);
+        self.replication.turn = self.replication.turn.wrapping_add(1);
         neighbours.get(place).copied()
     }
 
