@@ -138,7 +138,7 @@ fn a_node_that_moves_is_tried_again() {
     assert_eq!(network.member(device).node.reachability(), Reachability::Reachable { address: device });
     let moved = network.relocate(device);
     network.run_for(Duration::from_secs(60));
-    let newcomers: Vec<_> = (0..3).map(|_| network.add_as_configured()).collect();
+    let newcomers: Vec<_> = (0..6).map(|_| network.add_as_configured()).collect();
     newcomers.iter().for_each(|address| network.bootstrap(*address, &all[..1]));
     network.run_for(Duration::from_secs(700));
     let told: Vec<_> =

@@ -84,7 +84,8 @@ fn neighbours_that_hold_the_same_ask_once_and_a_version_that_one_missed_is_fetch
 
     // One of the holders has not heard of the next version.
     let key = *records[0].key();
-    let deaf = network.nodes().find(|(_, node)| has(node, &network, &records[0])).unwrap().0;
+    let closest = network.truly_closest(&key, 1)[0];
+    let deaf = network.nodes().find(|(_, node)| *node.id() == closest).unwrap().0;
     network.corrupt(deaf, Box::new(|message, _| matches!(message.body, Body::Put(_)).then(Vec::new)));
     let fetched = network.member(deaf).node.stats().fetched;
     let expires = network.wall().saturating_add(Duration::from_secs(3600));
