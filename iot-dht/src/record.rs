@@ -46,8 +46,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// The longest record on the wire, in octets, so that the datagram that carries it stays below 1,232 octets.
-    pub const MAX_LEN: usize = 1140;
+    /// The longest record on the wire, in octets: the datagram that puts it in place of another stays below 1,232 octets,
+    /// whatever overlay and sequence it names.
+    pub const MAX_LEN: usize = 1135;
 
     /// The longest name, in octets.
     pub const MAX_NAME_LEN: usize = 64;
