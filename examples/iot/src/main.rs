@@ -43,7 +43,9 @@ Usage: iot COMMAND [ARGUMENTS]
     --nodes N, --seed S    how many, 2 to 1000000 [1000], and from what all of it follows [1]
     --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain];
                            or offline: what it costs a reader who was away for a week to catch up;
-                           or sybil, colluders: whether records that attackers wait for are found, and at what cost
+                           or sybil, colluders: whether records that attackers wait for are found, and at what cost;
+                           or upkeep: what keeping records costs a host while half of the hosts are replaced in an hour
+    --records N            how many records each host holds for upkeep, 1 to 4000 [1000]
     --sybils N             attackers placed on each key, 1 to 1000 [20]
     --share P              the share of the hosts that are one attacker's, 0 up to 1 [0.3]
     --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia

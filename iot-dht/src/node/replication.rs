@@ -145,7 +145,7 @@ impl Node {
     }
 
     /// Whether a record belongs to this node, as far as it can tell.
-    pub(super) fn is_responsible(&self, key: &Key) -> bool {
+    pub(crate) fn is_responsible(&self, key: &Key) -> bool {
         let own = self.id();
         if let Some(bits) = self.region_bits() {
             return self.role() == Role::Server && own.shared_prefix(key) >= bits;
@@ -162,7 +162,7 @@ impl Node {
 
     /// The part of the key space in which what belongs to this node lies: its region, or, where records lie on the closest
     /// nodes, a part in which its neighbourhood is a quarter or less.
-    fn own_part(&self) -> Part {
+    pub(crate) fn own_part(&self) -> Part {
         let bits = self.region_bits().unwrap_or_else(|| self.neighbourhood().saturating_sub(2));
         Part { point: *self.id(), bits: bits.min(u8::MAX.into()) as u8 }
     }

@@ -81,6 +81,8 @@ pub enum Action {
     Leave,
     /// Its user puts a record.
     Put(Record),
+    /// It holds a record from now on, as if somebody had put it there.
+    Hold(Record),
     /// Its user asks for a record.
     Get(Key, GetMode),
     /// Its user searches for the nodes closest to a point.
@@ -307,6 +309,12 @@ impl Shard {
             (Action::Put(record), Some(mut member)) => {
                 let started = member.node.put(now, wall, record).ok();
                 (Some(member), Some(started))
+            }
+            (Action::Hold(record), Some(mut member)) => {
+                if member.node.keep(wall, record).is_err() {
+                    self.happenings.push(Happening { at: now, host, what: What::Refused(id) });
+                }
+                (Some(member), None)
             }
             (Action::Get(key, mode), Some(mut member)) => {
                 let started = member.node.get(now, wall, key, mode).ok();

@@ -15,6 +15,10 @@ use crate::sim::adversary::{Adversary, Gang};
 use crate::sim::{Action, ActionId, Happening, Host, Reach, Shard, Sim, What};
 use crate::wire::Role;
 
+mod upkeep;
+
+pub use crate::sim::study::upkeep::{Upkeep, get_some, keep_up, lay_out};
+
 /// How long an operation may take before it counts as lost.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -308,6 +312,11 @@ impl Quantiles {
     /// The greatest.
     pub fn greatest(&self) -> u64 {
         self.0.last().copied().unwrap_or(0)
+    }
+
+    /// How many of them are 0.
+    pub fn none(&self) -> usize {
+        self.0.partition_point(|number| *number == 0)
     }
 
     /// The mean.

@@ -2,6 +2,7 @@
 
 mod offline;
 mod siege;
+mod upkeep;
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -40,6 +41,8 @@ enum Scenario {
     Sybil,
     /// Some of the hosts are one attacker's.
     Colluders,
+    /// Half of the hosts are replaced within an hour while all of them hold records.
+    Upkeep,
 }
 
 struct Options {
@@ -54,6 +57,8 @@ struct Options {
     sybils: usize,
     /// Which share of the hosts is an attacker's.
     share: f64,
+    /// How many records each host holds.
+    records: usize,
 }
 
 /// `iot dht sim`.
@@ -68,6 +73,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         placement: Placement::Region { nodes: 32 },
         sybils: 20,
         share: 0.3,
+        records: 1000,
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -78,6 +84,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
             Long("scenario") => options.scenario = parser.value()?.parse()?,
             Long("sybils") => options.sybils = within(&parser.value()?.string()?, "--sybils", 1..1001)?,
             Long("share") => options.share = within(&parser.value()?.string()?, "--share", 0.0..1.0)?,
+            Long("records") => options.records = within(&parser.value()?.string()?, "--records", 1..4001)?,
             Long("placement") => {
                 options.placement = match parser.value()?.string()?.as_str() {
                     "region" => Placement::Region { nodes: 32 },
@@ -102,7 +109,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 impl Scenario {
     fn words(self) -> &'static str {
         match self {
-            Self::Plain | Self::Offline | Self::Sybil | Self::Colluders => "nothing",
+            Self::Plain | Self::Offline | Self::Sybil | Self::Colluders | Self::Upkeep => "nothing",
             Self::Churn => "half of the hosts were replaced within an hour",
             Self::Dead => "30 % of the hosts are gone at once",
             Self::Loss => "one datagram in twenty is lost",
@@ -122,7 +129,8 @@ impl FromStr for Scenario {
             "offline" => Ok(Self::Offline),
             "sybil" => Ok(Self::Sybil),
             "colluders" => Ok(Self::Colluders),
-            _ => Err("the scenarios are plain, churn, dead, loss, offline, sybil and colluders".into()),
+            "upkeep" => Ok(Self::Upkeep),
+            _ => Err("the scenarios are plain, churn, dead, loss, offline, sybil, colluders and upkeep".into()),
         }
     }
 }
@@ -153,6 +161,7 @@ fn simulate(options: &Options) {
         Scenario::Offline => print_caught_up(&offline::catch_up(&mut sim, &mut run)),
         Scenario::Sybil => siege::print(&siege::sybils(&mut sim, options.sybils, trials, &mut run)),
         Scenario::Colluders => siege::print(&siege::colluders(&mut sim, options.share, trials, &mut run)),
+        Scenario::Upkeep => upkeep::measure(&mut sim, options.records, trials, &mut run),
         Scenario::Plain => measure(&mut sim, options, &mut run),
         Scenario::Churn | Scenario::Dead | Scenario::Loss => {
             measure(&mut sim, options, &mut run);
@@ -177,7 +186,7 @@ fn simulate(options: &Options) {
 
 fn disturb(sim: &mut Sim, scenario: Scenario, run: &mut impl FnMut(&mut [Shard], Instant)) {
     match scenario {
-        Scenario::Plain | Scenario::Offline | Scenario::Sybil | Scenario::Colluders => {}
+        Scenario::Plain | Scenario::Offline | Scenario::Sybil | Scenario::Colluders | Scenario::Upkeep => {}
         Scenario::Churn => {
             let hour = Duration::from_secs(3600);
             study::replace(sim, 0.5, hour);
