@@ -1,6 +1,7 @@
 //! Runs a sans-IO [`Node`](iot_dht::Node) on a UDP socket: [`Driver`] on a thread of its own, [`Task`] on tokio (feature
 //! `tokio`). Neither holds any logic of the protocol. Both take sockets of IPv4 and of IPv6; one that is bound to `[::]`
-//! reaches both where the system lets it.
+//! reaches both where the system lets it. A node that hands out the verification of signatures
+//! ([`Verification::HandedOut`](iot_dht::Verification::HandedOut)) gets a second thread for it.
 //!
 //! A [`Driver`]'s thread sleeps until a datagram comes, a time-out is due or somebody calls. A call is a closure that runs on the
 //! node's thread, so nobody locks anything:
@@ -20,13 +21,16 @@
 //! # }
 //! ```
 
+mod clocked;
 mod socket;
 #[cfg(feature = "tokio")]
 mod task;
 mod thread;
+mod verifier;
 
+pub use crate::clocked::Beside;
 #[cfg(feature = "tokio")]
-pub use crate::task::{Beside, Task};
+pub use crate::task::Task;
 pub use crate::thread::{Driver, Filter, Link, Verdict};
 
 /// The quick start of the workspace, kept true.

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use iot_core::{Instant, Timestamp};
 use iot_dht::wire::MAX_DATAGRAM_LEN;
-use iot_dht::{Event, Node};
+use iot_dht::{Event, Node, Record};
 
+use crate::clocked::{Beside, Call, Clocked, EVENTS, Untaken};
 use crate::socket::{is_passing, own_address, sendable};
+use crate::verifier::Verifier;
 
 /// A node that runs. Dropping it stops the thread and closes the socket.
 pub struct Driver {
@@ -19,6 +21,7 @@ pub struct Driver {
     reached: SocketAddr,
     calls: Sender<Call>,
     events: Receiver<Event>,
+    changes: Receiver<Record>,
     waker: UdpSocket,
     link_is_up: Arc<AtomicBool>,
     thread: Option<JoinHandle<Node>>,
@@ -36,8 +39,6 @@ pub enum Verdict {
 /// Looks at each datagram first: where it came from and what it says. Only those who study attacks need one.
 pub type Filter = Box<dyn FnMut(Timestamp, SocketAddr, &[u8]) -> Verdict + Send>;
 
-type Call = Box<dyn FnOnce(&mut Node, Instant, Timestamp) + Send>;
-
 impl Driver {
     /// Runs `node` on `socket`, with `wall` as its time of day.
     ///
@@ -45,10 +46,24 @@ impl Driver {
     ///
     /// Whatever the operating system says when it has no further socket or thread.
     pub fn spawn(socket: UdpSocket, node: Node, wall: impl Fn() -> Timestamp + Send + 'static) -> io::Result<Self> {
-        Self::spawn_filtered(socket, node, wall, Box::new(|_, _, _| Verdict::Deliver))
+        Self::spawn_beside(socket, node, Beside::Nothing, wall)
     }
 
-    /// The same, with a filter in front of the node.
+    /// The same, with something beside the node.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_beside(
+        socket: UdpSocket,
+        node: Node,
+        beside: Beside,
+        wall: impl Fn() -> Timestamp + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::start(socket, Clocked::new(node, beside, wall), Box::new(|_, _, _| Verdict::Deliver))
+    }
+
+    /// The same as [`spawn`](Self::spawn), with a filter in front of the node.
     ///
     /// # Errors
     ///
@@ -59,28 +74,40 @@ impl Driver {
         wall: impl Fn() -> Timestamp + Send + 'static,
         filter: Filter,
     ) -> io::Result<Self> {
+        Self::start(socket, Clocked::new(node, Beside::Nothing, wall), filter)
+    }
+
+    fn start(socket: UdpSocket, node: Clocked, filter: Filter) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let reached = own_address(address);
         let waker = UdpSocket::bind((reached.ip(), 0))?;
         let link_is_up = Arc::new(AtomicBool::new(true));
         let (calls, called) = mpsc::channel();
+        let (verdicts, verified) = mpsc::channel();
         let (happened, events) = mpsc::sync_channel(EVENTS);
+        let (changed, changes) = mpsc::sync_channel(EVENTS);
+        let bell = waker.try_clone()?;
+        let verifier = Verifier::new(move |verdict| {
+            // A node that has stopped needs none; one whose bell is not heard wakes up for another reason.
+            let _ = verdicts.send(verdict);
+            let _ = bell.send_to(&[], reached);
+        });
         let worker = Worker {
             address,
             waker: waker.local_addr()?,
             link_is_up: link_is_up.clone(),
-            started: std::time::Instant::now(),
             socket,
             node,
-            wall: Box::new(wall),
             filter,
+            verifier,
             called,
+            verified,
             happened,
-            waiting: None,
+            changed,
         };
         let thread = std::thread::Builder::new().name(format!("node {address}")).stack_size(256 * 1024);
         let thread = Some(thread.spawn(|| worker.run())?);
-        Ok(Self { address, reached, calls, events, waker, link_is_up, thread })
+        Ok(Self { address, reached, calls, events, changes, waker, link_is_up, thread })
     }
 
     /// Where the socket is bound.
@@ -92,6 +119,12 @@ impl Driver {
     /// its own bounds.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
+    }
+
+    /// The next versions of the record of the subscription beside the node. What finds no room is known from the version
+    /// after it, or the next look.
+    pub fn changes(&self) -> &Receiver<Record> {
+        &self.changes
     }
 
     /// Runs `call` on the node's thread and waits for what it returns; `None` if the node has stopped.
@@ -156,18 +189,14 @@ struct Worker {
     address: SocketAddr,
     waker: SocketAddr,
     link_is_up: Arc<AtomicBool>,
-    started: std::time::Instant,
-    node: Node,
-    wall: Box<dyn Fn() -> Timestamp + Send>,
+    node: Clocked,
     filter: Filter,
+    verifier: Verifier,
     called: Receiver<Call>,
+    verified: Receiver<iot_dht::Verdict>,
     happened: SyncSender<Event>,
-    /// An event for which there was no room.
-    waiting: Option<Event>,
+    changed: SyncSender<Record>,
 }
-
-/// How many events may wait for whoever listens.
-const EVENTS: usize = 64;
 
 /// How long the thread sleeps at the most, so that a lost wake-up costs no more.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -178,31 +207,23 @@ impl Worker {
         loop {
             loop {
                 match self.called.try_recv() {
-                    Ok(call) => {
-                        let now = self.now();
-                        call(&mut self.node, now, (self.wall)());
-                    }
+                    Ok(call) => self.node.call(call),
                     Err(mpsc::TryRecvError::Empty) => break,
-                    Err(mpsc::TryRecvError::Disconnected) => return self.node,
+                    Err(mpsc::TryRecvError::Disconnected) => return self.node.into_node(),
                 }
             }
-            let now = self.now();
-            let due = self.node.poll_timeout(now);
-            if due.is_some_and(|due| due <= now) {
-                self.node.handle_timeout(now, (self.wall)());
-            }
+            self.verified.try_iter().for_each(|verdict| self.node.handle_verdict(verdict));
+            self.node.handle_timeout();
             self.drain();
-            let now = self.now();
-            let sleep = self.node.poll_timeout(now).map_or(LONGEST_SLEEP, |due| due.saturating_since(now));
             // A time-out of zero would mean none to the operating system.
-            let sleep = sleep.clamp(Duration::from_millis(1), LONGEST_SLEEP);
+            let sleep = self.node.idle_for(LONGEST_SLEEP).max(Duration::from_millis(1));
             if self.socket.set_read_timeout(Some(sleep)).is_err() {
-                return self.node;
+                return self.node.into_node();
             }
             match self.socket.recv_from(&mut buffer) {
                 Ok((len, from)) => self.receive(from, &buffer[..len]),
                 Err(error) if is_passing(&error) => {}
-                Err(_) => return self.node,
+                Err(_) => return self.node.into_node(),
             }
         }
     }
@@ -211,29 +232,27 @@ impl Worker {
         if sendable(self.waker, from) == self.waker || !self.link_is_up.load(Ordering::SeqCst) {
             return;
         }
-        let (now, wall) = (self.now(), (self.wall)());
-        match (self.filter)(wall, from, datagram) {
-            Verdict::Deliver => self.node.handle_datagram(now, wall, from, datagram),
+        match (self.filter)(self.node.wall(), from, datagram) {
+            Verdict::Deliver => self.node.handle_datagram(from, datagram),
             Verdict::Answer(answer) => self.send(from, &answer),
         }
     }
 
     fn drain(&mut self) {
+        let event = |event| match self.happened.try_send(event) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(event)) => Err(Untaken::Full(Box::new(event))),
+            Err(TrySendError::Disconnected(_)) => Err(Untaken::Gone),
+        };
+        let change = |record| drop(self.changed.try_send(record));
+        self.node.tell(event, change);
+        while let Some(job) = self.node.poll_job() {
+            self.verifier.verify(job);
+        }
+        // An event may have led to a question of what runs beside the node.
         let mut buffer = [0; MAX_DATAGRAM_LEN];
         while let Some(transmit) = self.node.poll_transmit(&mut buffer) {
             self.send(transmit.to, &buffer[..transmit.len]);
-        }
-        while let Some(event) = self.waiting.take().or_else(|| self.node.poll_event()) {
-            match self.happened.try_send(event) {
-                Ok(()) => {}
-                // What is not fetched counts against the node's own bounds.
-                Err(TrySendError::Full(event)) => {
-                    self.waiting = Some(event);
-                    break;
-                }
-                // Whoever listened has gone; the node works on.
-                Err(TrySendError::Disconnected(_)) => break,
-            }
         }
     }
 
@@ -242,9 +261,5 @@ impl Worker {
             // What cannot be sent is lost like any datagram, and asked again.
             let _ = self.socket.send_to(datagram, sendable(self.address, to));
         }
-    }
-
-    fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }
