@@ -2,6 +2,7 @@
 
 mod client;
 mod feed;
+mod folder;
 mod node;
 mod record;
 mod sim;

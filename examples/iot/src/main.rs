@@ -25,6 +25,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --listen ADDR          the UDP socket, of IPv4 or IPv6 [[::]:0, which is any port, and both where the system lets it]
     --bootstrap ADDR,...   who is there already; none for the first node
     --key SECRET           whose hash its identifier is [a new one]; --password FILE as below
+    --store DIR            keeps its records there, and whom it knows, and holds them again after a restart
     --local                no limits by subnet: for many nodes on one machine or at one site
   dht put --bootstrap ADDR,... --key SECRET --name NAME FILE       the content of FILE as a record; where it is stored
     --days N, --sequence N its life, 1 to 29 [7], and its number, which must rise [seconds since 1970]
@@ -126,6 +127,7 @@ FILE may be '-', which is standard input. What is wrong with the arguments ends 
 with the input with 1.";
 
 /// Why a command did not do what was asked.
+#[derive(Debug)]
 pub enum Failure {
     /// The arguments are at fault.
     Usage(String),

@@ -8,7 +8,9 @@ use iot_core::{DeviceId, Instant, Timestamp};
 use iot_crypto::SigningKey;
 use iot_dht::subscription::{Subscription, SubscriptionConfig};
 use iot_dht::wire::Role;
-use iot_dht::{Event, GetDone, GetMode, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit, TableConfig};
+use iot_dht::{
+    Event, GetDone, GetMode, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit, TableConfig, Verification,
+};
 use iot_driver::{Beside, Task};
 use rand_chacha::ChaCha20Rng;
 
@@ -140,6 +142,9 @@ pub async fn spawn(address: SocketAddr, node: Node, beside: Beside) -> Result<Ta
 /// A node of the network that `--overlay` names.
 pub fn node(options: &Options, role: Role, key: SigningKey, rng: &mut ChaCha20Rng) -> Result<Node, Failure> {
     let mut config = NodeConfig::default().service(role).overlay(options.number("overlay")?.unwrap_or(0));
+    if role == Role::Server {
+        config = config.verification(Verification::HandedOut);
+    }
     // A client holds what it is told, and is in nobody's table.
     if role == Role::Client || options.has("local") {
         config = config.table(TableConfig::default().subnets(SubnetLimit::Off));

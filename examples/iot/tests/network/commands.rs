@@ -73,6 +73,56 @@ fn a_record_and_a_feed_are_published_and_read_over_both_families_of_addresses() 
     }
 }
 
+/// Killed without a word, as by `kill -9`, and nobody else has the record.
+#[test]
+fn a_node_that_was_killed_holds_again_what_it_held_and_finds_the_network_without_being_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    printed(&iot(folder.path(), &["envelope", "keygen", "node", "public"]));
+    let keys = printed(&iot(folder.path(), &["envelope", "keygen", "secret", "public2"]));
+    let device = keys.lines().next().unwrap().split_whitespace().last().unwrap();
+    let (key, store) = (path("node"), path("store"));
+    let arguments = ["--key".as_ref(), key.as_os_str(), "--store".as_ref(), store.as_os_str()];
+    let mut keeper = Process::start_with("127.0.0.1:0", None, &arguments);
+    assert_eq!(keeper.wait_for("holds "), "holds 0 records of the store\n");
+    let address = keeper.address.to_string();
+
+    std::fs::write(path("value"), b"running").unwrap();
+    let put = |name| {
+        let arguments = ["dht", "put", "--key", "secret", "--name", name, "--bootstrap", &address, "value"];
+        assert!(printed(&iot(folder.path(), &arguments)).contains("stored by 1 of 1 nodes"));
+    };
+    let files = || std::fs::read_dir(&store).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().len() == 64);
+    ["status", "place"].into_iter().for_each(put);
+    let until = Instant::now() + Duration::from_secs(60);
+    while files().count() < 2 {
+        assert!(Instant::now() < until, "the records are not written");
+        std::thread::yield_now();
+    }
+    // Somebody who writes into the directory is not believed.
+    let forged = files().next().unwrap().unwrap().path();
+    let mut octets = std::fs::read(&forged).unwrap();
+    *octets.last_mut().unwrap() ^= 1;
+    std::fs::write(store.join("0".repeat(64)), &octets).unwrap();
+    drop(keeper);
+
+    let mut keeper = Process::start_with("127.0.0.1:0", None, &arguments);
+    assert!(keeper.wait_for("removed ").ends_with("its owner did not sign it\n"));
+    assert_eq!(keeper.wait_for("holds "), "holds 2 records of the store\n");
+    let address = keeper.address.to_string();
+    for name in ["status", "place"] {
+        let get = ["dht", "get", "--device", device, "--name", name, "--bootstrap", &address];
+        assert_eq!(printed(&iot(folder.path(), &get)), "running");
+    }
+
+    // Whom it knew when it was told to stop, it asks when it comes back.
+    let mut other = Process::start("127.0.0.1:0", Some(keeper.address));
+    other.wait_until_joined();
+    keeper.terminate();
+    let mut keeper = Process::start_with("127.0.0.1:0", None, &arguments);
+    keeper.wait_until_joined();
+}
+
 /// A reader looks for a new head once a minute, so what it prints within seconds was pushed to it.
 #[test]
 fn a_reader_that_follows_is_told_at_once() {

@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -11,8 +12,13 @@ pub struct Process {
 
 impl Process {
     pub fn start(listen: &str, known: Option<SocketAddr>) -> Self {
+        Self::start_with(listen, known, &[])
+    }
+
+    /// With more arguments than that.
+    pub fn start_with(listen: &str, known: Option<SocketAddr>, more: &[&OsStr]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_iot"));
-        command.args(["dht", "node", "--local", "--listen", listen]);
+        command.args(["dht", "node", "--local", "--listen", listen]).args(more);
         if let Some(known) = known {
             command.args(["--bootstrap", &known.to_string()]);
         }
@@ -35,11 +41,17 @@ impl Process {
     }
 
     pub fn wait_until_joined(&mut self) {
+        self.wait_for("joined the network");
+    }
+
+    /// Waits for a line of its log that begins like this, and gives it.
+    pub fn wait_for(&mut self, words: &str) -> String {
         let mut line = String::new();
-        while !line.starts_with("joined the network") {
+        while !line.starts_with(words) {
             line.clear();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "the node ended before it joined");
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the node ended before it said {words:?}");
         }
+        line
     }
 }
 
