@@ -195,6 +195,36 @@ fn two_devices_behind_nats_of_any_kind_find_each_other_and_meet() {
     }
 }
 
+/// The NAT of the asker forgets it between two keepalives, so that it speaks from another port each time.
+#[test]
+fn a_direct_path_follows_an_end_whose_nat_has_forgotten_it() {
+    let mut world = World::new(4, 12, NodeConfig::default());
+    let forgetful = Nat { lifetime: Duration::from_secs(10), ..Nat::PORT_CONE };
+    let ends = [Reach::Behind(forgetful), Reach::Behind(Nat::OPEN_CONE)].map(|reach| world.enter(reach, device()));
+    world.run(Duration::from_secs(60));
+    let (key, node) = (world.sim.key(1), world.sim.node(ends[1]).unwrap());
+    let there = [Peer { id: *node.id(), address: ends[1].address() }];
+    let record = Contact::sign(&key, 1, world.sim.wall(), Duration::from_secs(600), &there).unwrap();
+    let contact = Contact::read(&record, world.sim.wall()).unwrap();
+    world.act(ends[0], Action::Meet(Box::new(contact)));
+    world.run(Duration::from_secs(5));
+    let (link, _) = world.link(ends[0], Opening::Asked).unwrap();
+    let (_, first) = world.link(ends[1], Opening::Introduced).unwrap();
+    for said in 0..4 {
+        // What comes from a new port is a datagram that is lost, and the reason to look there.
+        for wait in [15, 2] {
+            world.run(Duration::from_secs(wait));
+            world.act(ends[0], Action::Send(link, b"question".as_slice().into()));
+            world.run(Duration::from_secs(1));
+        }
+        let (back, path) = world.link(ends[1], Opening::Introduced).unwrap();
+        assert!(matches!(path, Path::Direct(_)) && path != first, "{path:?}");
+        world.act(ends[1], Action::Send(back, b"answer".as_slice().into()));
+        world.run(Duration::from_secs(1));
+        assert!(world.arrived(ends[1]).len() > said && world.arrived(ends[0]).len() > said, "round {said}");
+    }
+}
+
 #[test]
 fn a_relay_carries_no_more_than_its_limits_and_says_so() {
     let limits = RelayConfig::default().octets(20_000).of_lease(1);

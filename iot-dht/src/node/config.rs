@@ -138,7 +138,8 @@ impl NodeConfig {
     }
 
     /// How many links the node has at once, those included that others ask for; none by default. At the bound
-    /// [`Node::meet`](crate::Node::meet) fails, and others are told that they cannot meet it.
+    /// [`Node::meet`](crate::Node::meet) fails, and others are told that they cannot meet it. Those who ask from one IP
+    /// address get half of them at most.
     pub fn links(mut self, links: usize) -> Self {
         self.links = links;
         self

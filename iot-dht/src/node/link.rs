@@ -133,6 +133,8 @@ struct Link {
     /// Where the other end may be reached.
     other: Option<SocketAddr>,
     path: Option<Path>,
+    /// From where the other end of a direct path speaks now, of which it has yet to show that it hears there, too.
+    moved: Option<SocketAddr>,
     punches: u8,
     punch_at: Option<Instant>,
     /// When to give up a direct path; none while somebody is being asked.
@@ -151,6 +153,7 @@ impl Link {
             relay: None,
             other: None,
             path: None,
+            moved: None,
             punches: 0,
             punch_at: None,
             give_up_at: None,
@@ -185,13 +188,24 @@ impl Links {
     }
 
     fn add(&mut self, config: &NodeConfig, link: Link) -> Result<LinkId, LinkError> {
-        if self.links.len() >= config.links {
-            return Err(LinkError::Full { limit: config.links });
+        let (limit, ip) = (config.links, link.other.map(|other| other.ip()));
+        let is_like = |of: &&Link| of.opening == Opening::Introduced && of.other.map(|other| other.ip()) == ip;
+        // Whoever asks under many names from one address leaves room for others.
+        let has_share =
+            link.opening == Opening::Asked || self.links.values().filter(is_like).count() < limit.div_ceil(2);
+        if self.links.len() >= limit || !has_share {
+            return Err(LinkError::Full { limit });
         }
         let id = LinkId(self.next);
         self.next += 1;
         self.links.insert(id, link);
         Ok(id)
+    }
+
+    /// One that somebody else asked for, and that has no path.
+    fn idlest(&self) -> Option<LinkId> {
+        let is_idle = |(_, link): &(&LinkId, &Link)| link.opening == Opening::Introduced && link.path.is_none();
+        self.links.iter().find(is_idle).map(|(id, _)| *id)
     }
 
     fn of_pass(&mut self, pass: &Pass) -> Option<(LinkId, &mut Link)> {
@@ -202,7 +216,7 @@ impl Links {
 impl Node {
     /// Meets one of a device's nodes, wherever it is: directly where that is possible, over a relay where it is not.
     /// [`Event::Linked`] follows, or [`Event::Parted`]. Asks the addresses of the contact one after the other, and then its
-    /// relays.
+    /// relays. Where all places for links are taken, one that a stranger has asked for and that has no path yet makes room.
     ///
     /// # Errors
     ///
@@ -215,6 +229,10 @@ impl Node {
         let ways: VecDeque<_> = direct.chain(relayed).filter(|(_, through)| through.id != own).collect();
         let peer = ways.front().map_or(own, |(peer, _)| *peer);
         let link = Link { ways, ..Link::new(now, peer, Opening::Asked) };
+        // Strangers who only ask cannot keep the node from what its user wants.
+        if let Some(idle) = self.links.idlest().filter(|_| self.links.links.len() >= self.config.links) {
+            self.end_link(idle, Parting::Unmet);
+        }
         let id = self.links.add(&self.config, link)?;
         self.ask_way(now, id);
         Ok(id)
@@ -329,11 +347,14 @@ impl Node {
             self.stats.unsolicited += 1;
             return;
         };
-        let is_other = link.other == Some(from);
+        let (is_other, is_direct) = (link.other == Some(from), matches!(link.path, Some(Path::Direct(_))));
         match word {
             Word::Punch(_) => {
                 link.heard = now;
-                if !matches!(link.path, Some(Path::Direct(_))) {
+                if is_direct && !is_other {
+                    link.moved = Some(from);
+                    self.speak(from, pass, Word::Punch(Empty {}));
+                } else if !is_direct {
                     // It may be seen here at another address than the relay saw.
                     link.other = Some(from);
                     link.punches = link.punches.max(1);
@@ -342,9 +363,14 @@ impl Node {
                 self.speak(from, pass, Word::Punched(Empty {}));
                 self.handle_link_timeout(now);
             }
-            Word::Punched(_) if is_other => {
-                link.heard = now;
+            Word::Punched(_) if is_other || link.moved == Some(from) => {
+                (link.heard, link.other, link.moved) = (now, Some(from), None);
                 self.find_path(id, Path::Direct(from));
+            }
+            // Its NAT has forgotten it, or it has another address: it is asked whether it hears there.
+            Word::Data(_) if is_direct && !is_other => {
+                link.moved = Some(from);
+                self.speak(from, pass, Word::Punch(Empty {}));
             }
             Word::Data(data) if is_other => {
                 // It sends this way only after a punch of this node has come through.
@@ -448,9 +474,40 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use iot_core::Timestamp;
+    use iot_crypto::SigningKey;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
     use super::*;
     use crate::id::Id;
     use crate::wire::{Endpoint, Introduced, MAX_AMPLIFICATION, Message, Role};
+
+    /// One asks under many names from one address, and one has two.
+    #[test]
+    fn strangers_who_only_ask_take_the_places_neither_of_others_nor_of_the_user() {
+        let (now, mut rng) = (Instant::START, ChaCha20Rng::seed_from_u64(1));
+        let mut node = Node::new(NodeConfig::default().links(4), SigningKey::from_seed(&[1; 32]), now, &mut rng);
+        let peer = |ip: u8, n: u8| Peer {
+            id: NodeId::from_bytes([n; 32]),
+            address: SocketAddr::from(([20, 0, 0, ip], 4000 + u16::from(n))),
+        };
+        let ask = |node: &mut Node, ip, names: core::ops::Range<u8>| {
+            names.filter(|name| node.expect_visitor(now, peer(ip, *name)).is_some()).count()
+        };
+        assert_eq!((ask(&mut node, 1, 0..10), ask(&mut node, 2, 10..20), ask(&mut node, 3, 20..30)), (2, 2, 0));
+        let there = Contact::sign(
+            &SigningKey::from_seed(&[2; 32]),
+            1,
+            Timestamp::EPOCH,
+            Duration::from_secs(60),
+            &[peer(4, 40)],
+        );
+        let contact = Contact::read(&there.unwrap(), Timestamp::EPOCH).unwrap();
+        (0..4).for_each(|_| assert!(node.meet(now, &contact).is_ok()));
+        assert_eq!(node.meet(now, &contact), Err(LinkError::Full { limit: 4 }), "the user's own are left alone");
+        assert_eq!(ask(&mut node, 3, 20..30), 0);
+    }
 
     #[test]
     fn the_punches_of_a_meeting_are_no_longer_than_three_times_what_calls_for_them() {

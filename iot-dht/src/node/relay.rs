@@ -10,7 +10,7 @@ use crate::node::verification::Arrival;
 use crate::peer::{Address, Peer};
 use crate::wire::{
     Body, Data, Decline, Declined, Empty, Endpoint, Introduce, Introduced, Meet, Message, Pass, Reply, Reserve,
-    Reserved, Word,
+    MAX_DATAGRAM_LEN, Reserved, Word,
 };
 
 /// What a server does for those whom nobody reaches: it introduces others to them, and passes on what two cannot send to
@@ -192,6 +192,10 @@ impl Node {
             ends == (asker, introduce.to, lease.address) && meeting.until.saturating_since(now) > config.meeting / 2
         });
         let (pass, meeting) = match known.map(|(pass, meeting)| (*pass, *meeting)) {
+            // Nothing more is carried for these two before their time is half over; another relay may do it.
+            Some((_, spent)) if spent.octets_left < config.octets.min(MAX_DATAGRAM_LEN as u32) => {
+                return declined(Decline::Quota);
+            }
             Some(known) => known,
             None => {
                 if let Err(reason) = self.relay.check_meeting(&config, &asker, &introduce.to) {
@@ -363,8 +367,12 @@ mod tests {
         assert_eq!(relay.stats().rate_limited, 8);
         let a_second = (101..110).map(|now| carried(&mut relay, at(now))).sum::<usize>();
         assert!((9..=10).contains(&a_second), "{a_second}: and then one a second");
-        let rest = (110..500).map(|now| carried(&mut relay, at(now))).sum::<usize>();
+        assert_eq!(introduce(&mut relay, at(110), peer(2), 1).map(|introduced| introduced.pass), Ok(pass));
+        while relay.poll_transmit(&mut buffer).is_some() {}
+        let rest = (110..250).map(|now| carried(&mut relay, at(now))).sum::<usize>();
         assert!((15..19).contains(&rest), "{rest}: the octets are over");
+        assert!(reserve(&mut relay, at(250), peer(1)).is_ok());
+        assert_eq!(introduce(&mut relay, at(250), peer(2), 1), Err(Decline::Quota), "so that they ask another relay");
         assert!(carry(&mut relay, at(601), peer(2), pass, b"late").is_none());
     }
 }
