@@ -24,6 +24,7 @@ mod recovery;
 mod room;
 mod scan;
 mod segment_state;
+mod survey;
 mod window;
 
 #[cfg(feature = "std")]
@@ -343,10 +344,7 @@ impl<S: Storage> Log<S> {
     /// comes back.
     fn gives_up(&self, segment: &Segment, cause: StorageError) -> Result<bool, StorageError> {
         let StorageError::Io { .. } = cause else { return Err(cause) };
-        let mut block = [0; segment::BLOCK_LEN];
-        let mut reads = |at| self.storage.read_at(segment.number, at, &mut block).is_ok();
-        let last = self.segment_len - segment::BLOCK_LEN as u32;
-        Ok(self.unreadable == Unreadable::GiveUp && (reads(0) || reads(last)))
+        Ok(self.unreadable == Unreadable::GiveUp && reads_an_end(&self.storage, segment.number, self.segment_len))
     }
 
     fn enter(&mut self, message: &Message<'_>, len: u32, now: Instant) {
@@ -390,4 +388,11 @@ impl<S: Storage> Log<S> {
     fn tail_mut(&mut self) -> &mut Segment {
         self.segments.back_mut().expect("a log never has fewer than one segment")
     }
+}
+
+/// Whether the first or the last octets of a segment can be read: if neither can, it may be the medium that fails.
+fn reads_an_end<S: Storage>(storage: &S, segment: SegmentNumber, len: u32) -> bool {
+    let mut block = [0; segment::BLOCK_LEN];
+    let mut reads = |at| storage.read_at(segment, at, &mut block).is_ok();
+    reads(0) || reads(len - segment::BLOCK_LEN as u32)
 }

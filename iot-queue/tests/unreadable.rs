@@ -334,6 +334,25 @@ fn a_full_queue_that_gives_up_a_sector_of_its_newest_segment_can_be_drained() {
     queue.append(&Message::new(b"on it goes")).expect("there is room");
 }
 
+/// The simulator found it, seeds 29163 and 1036765: the header of a segment that was never used could not be read. It was
+/// kept for better days, and the queue that had no other segment but the one in use was full for ever.
+#[test]
+fn a_queue_that_gives_up_the_header_of_a_free_segment_uses_the_segment() {
+    let config = config().segments(2).expect("it is in range").unreadable(Unreadable::GiveUp);
+    for sector in [0, 512] {
+        let disk = SimStorage::new();
+        let mut queue = Queue::open(disk.clone(), config, [1; 8]).expect("a new queue");
+        queue.append(&Message::new(&[7; 200])).expect("there is room");
+        drop(queue);
+        disk.hide_sector(SegmentNumber::new(1), sector..sector + 512);
+        let mut queue = Queue::open(disk, config, [2; 8]).expect("it is told to give up");
+        for _ in 0..300 {
+            queue.append(&Message::new(&[8; 200])).expect("everything before it is acknowledged");
+            queue.ack_before(queue.next_offset()).expect("the storage works");
+        }
+    }
+}
+
 /// Giving up is for places that fail. While the medium reads nothing at all, nothing is given up.
 #[test]
 fn a_medium_that_reads_nothing_for_a_while_costs_no_message() {

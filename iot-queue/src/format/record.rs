@@ -45,8 +45,16 @@ pub(crate) const IS_SEALED: u8 = 4;
 pub(crate) const LOST: u8 = 128;
 
 /// The header of a message of which nothing is left.
-pub(crate) const LOST_HEADER: RecordHeader =
-    RecordHeader { kind: MESSAGE, flags: LOST, metadata_len: 0, payload_len: 0, mark: 0, offset: 0, body_crc: 0 };
+pub(crate) const LOST_HEADER: RecordHeader = RecordHeader {
+    opening: 0,
+    kind: MESSAGE,
+    flags: LOST,
+    metadata_len: 0,
+    payload_len: 0,
+    mark: 0,
+    offset: 0,
+    body_crc: 0,
+};
 
 /// What every record of a segment's life that one opening writes has in common.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +69,8 @@ pub(crate) struct Life {
 /// The header of a record. Kinds and flags that this version does not know are carried and skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
+    /// The low 24 bits of the number of the opening that wrote it.
+    pub(crate) opening: u32,
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) metadata_len: u16,
@@ -109,6 +119,7 @@ impl RecordHeader {
     /// What the octets say, whether or not they can be believed.
     pub(crate) fn fields(bytes: &[u8; HEADER_LEN as usize]) -> Option<Self> {
         let header = Self {
+            opening: u32::from_le_bytes(octets(bytes, 0)) >> 8,
             kind: bytes[4],
             flags: bytes[5],
             metadata_len: u16::from_le_bytes(octets(bytes, 6)),
@@ -178,7 +189,8 @@ pub(crate) fn encode_message(
     let metadata_len = (out.len() - start) as u16 - HEADER_LEN as u16;
     out.extend_from_slice(message.payload());
     let payload_len = message.payload().len() as u32;
-    let header = RecordHeader { kind: MESSAGE, flags, metadata_len, payload_len, mark, offset, body_crc: 0 };
+    let opening = life.opening;
+    let header = RecordHeader { opening, kind: MESSAGE, flags, metadata_len, payload_len, mark, offset, body_crc: 0 };
     finish(header, life, at, start, out);
     flags
 }
@@ -200,7 +212,8 @@ pub(crate) fn encode_ranges(
         out.extend_from_slice(&(range.end - range.start).to_le_bytes());
     }
     let payload_len = (out.len() - start) as u32 - HEADER_LEN;
-    let header = RecordHeader { kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
+    let opening = life.opening;
+    let header = RecordHeader { opening, kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
     finish(header, life, at, start, out);
 }
 
@@ -210,7 +223,8 @@ pub(crate) fn encode_control(kind: u8, life: Life, at: u32, mark: u32, offset: u
     out.resize(start + HEADER_LEN as usize, 0);
     out.extend_from_slice(payload);
     let payload_len = payload.len() as u32;
-    let header = RecordHeader { kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
+    let opening = life.opening;
+    let header = RecordHeader { opening, kind, flags: 0, metadata_len: 0, payload_len, mark, offset, body_crc: 0 };
     finish(header, life, at, start, out);
 }
 
@@ -230,7 +244,8 @@ pub(crate) fn encode_moved(
     out.extend_from_slice(&own_number(life.seed, number));
     out.extend_from_slice(&body[moved_len(header) as usize..]);
     let metadata_len = header.metadata_len - moved_len(header) + MOVED_LEN as u16;
-    finish(RecordHeader { kind: MOVED, metadata_len, mark, offset: next, ..*header }, life, at, start, out);
+    let opening = life.opening;
+    finish(RecordHeader { opening, kind: MOVED, metadata_len, mark, offset: next, ..*header }, life, at, start, out);
 }
 
 /// Octets that the record of a message has once it is moved.
@@ -265,7 +280,7 @@ pub(crate) fn relocate(life: Life, at: u32, mark: u32, bytes: &mut Vec<u8>) {
         if let Some(own) = body.first_chunk_mut().filter(|_| header.kind == MOVED) {
             *own = own_number(life.seed, u64::from_le_bytes(octets(own, 0)));
         }
-        finish(RecordHeader { mark, ..header }, life, at, 0, bytes);
+        finish(RecordHeader { opening: life.opening, mark, ..header }, life, at, 0, bytes);
     }
 }
 
@@ -322,7 +337,7 @@ fn finish(header: RecordHeader, life: Life, at: u32, start: usize, out: &mut Vec
     let body_crc = checksum::crc32c(life.seed, &out[body..body + header.body_len() as usize]);
     let mut bytes = [0; HEADER_LEN as usize];
     bytes[0] = tag(life.seed);
-    bytes[1..4].copy_from_slice(&life.opening.to_le_bytes()[..3]);
+    bytes[1..4].copy_from_slice(&header.opening.to_le_bytes()[..3]);
     bytes[4] = header.kind;
     bytes[5] = header.flags;
     bytes[6..8].copy_from_slice(&header.metadata_len.to_le_bytes());

@@ -11,14 +11,13 @@ use super::hold::Hold;
 use super::ranges::Ranges;
 use super::scan::{Age, Findings, may_hold_any, scan};
 use super::segment_state::{Phase, Segment};
+use super::survey::{Survey, count_with_content, read_trailer, salvage, survey};
 use super::window::Window;
-use super::{Log, LogError, Outbox, Traffic, begin};
+use super::{Log, LogError, Outbox, Traffic, begin, reads_an_end};
 use crate::checksum;
 use crate::config::Unreadable;
 use crate::error::OpenError;
-use crate::format::segment::{
-    self, BLOCK_LEN, DAMAGED, ELSEWHERE, HeaderBlock, Sealed, SegmentHeader, Trailer, UNCERTAIN,
-};
+use crate::format::segment::{self, BLOCK_LEN, DAMAGED, ELSEWHERE, Sealed, SegmentHeader, Trailer, UNCERTAIN};
 use crate::format::{octets, record};
 use crate::offset::{Epoch, GapCause};
 use crate::storage::{self, Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
@@ -34,25 +33,11 @@ pub(crate) struct Shape {
     pub(crate) unreadable: Unreadable,
 }
 
-/// How many generations are tried, latest first, on a segment that does not say its own: each costs reading it once.
-const GUESSES: usize = 8;
-
 /// Octets that are read at a time where control records stand between messages.
 const CONTROLS_AHEAD: u32 = 4096;
 
 /// A segment that is read record by record is read in pieces of so many octets at the most.
 const MOST_AHEAD: u32 = 4 << 20;
-
-/// What the segments on the medium turned out to be.
-#[derive(Debug, Default)]
-struct Survey {
-    lives: Vec<(SegmentNumber, SegmentHeader)>,
-    unreadable: Vec<SegmentNumber>,
-    blank: Vec<SegmentNumber>,
-    /// Segments whose header the medium failed to read: nothing is written there, for it may read them another time.
-    failed: Vec<SegmentNumber>,
-    failure: Option<StorageError>,
-}
 
 /// What the lives on the medium hold.
 #[derive(Debug, Default)]
@@ -86,6 +71,8 @@ impl<S: Storage> Log<S> {
             let hidden = survey.failed.first();
             hidden.map_or(Ok(()), |&segment| refuse(shape.unreadable, segment, survey.failure))?;
             salvage(&storage, &mut survey, header)?;
+            // The owner gives up what does not read, unless it may be the medium that fails.
+            survey.failed.retain(|&segment| !reads_an_end(&storage, segment, header.len));
             allocate(&mut storage, &extents, header.len, shape.segments)?;
             let mut numbers = numbers(&extents, shape.segments);
             numbers.retain(|number| !survey.failed.contains(number));
@@ -136,7 +123,7 @@ impl<S: Storage> Log<S> {
         let next_generation = newest + 1 + count_with_content(&storage, &strangers)?;
         let (retired, live): (Vec<_>, Vec<_>) =
             survey.lives.into_iter().partition(|(_, header)| header.generation < retired_below);
-        let live = without_vain(&storage, live)?;
+        let live = without_vain(&storage, without_superseded(live))?;
         let lives = load(&storage, &live, unreadable)?;
         let Lives { segments: used, acknowledged, controls, findings, mut window } = lives;
         let occupied = |number| used.iter().any(|segment: &Segment| segment.number == number);
@@ -298,6 +285,20 @@ impl<S: Storage> Log<S> {
     }
 }
 
+/// Leaves out lives of which every number is also in a later one: an opening could not make them out, and gave their
+/// numbers to other messages.
+fn without_superseded(mut lives: Vec<(SegmentNumber, SegmentHeader)>) -> Vec<(SegmentNumber, SegmentHeader)> {
+    let mut next_first = u64::MAX;
+    lives.reverse();
+    lives.retain(|(_, header)| {
+        let counts = header.first <= next_first;
+        next_first = next_first.min(header.first);
+        counts
+    });
+    lives.reverse();
+    lives
+}
+
 /// Leaves out lives that hold nothing. Such a one that was begun after a failure has ended nothing, and what stands at the
 /// end of the one before it counts; another, if it is not the newest, was given up before anything was written to it.
 fn without_vain<S: Storage>(
@@ -385,71 +386,6 @@ fn load<S: Storage>(
     Ok(lives)
 }
 
-/// Reads what each segment says about itself. Only an intact header that says so makes the log refuse to open.
-fn survey<S: Storage>(storage: &S, extents: &[SegmentExtent]) -> Result<Survey, OpenError> {
-    let mut survey = Survey::default();
-    let mut start = [0; segment::RECORDS as usize];
-    for &SegmentExtent { segment, .. } in extents {
-        let failure = storage::read_around(storage, segment, 0, &mut start)?.failure;
-        match SegmentHeader::decode(&start) {
-            HeaderBlock::Valid(header) if is_possible(&header) => survey.lives.push((segment, header)),
-            HeaderBlock::Newer { version } => return Err(OpenError::NewerFormat { segment, version }),
-            HeaderBlock::Foreign => return Err(OpenError::Foreign { segment }),
-            _ if failure.is_some() => survey.failed.push(segment),
-            HeaderBlock::Blank => survey.blank.push(segment),
-            HeaderBlock::Valid(_) | HeaderBlock::Unreadable => survey.unreadable.push(segment),
-        }
-        survey.failure = survey.failure.or(failure);
-    }
-    if let Some((_, first)) = survey.lives.first() {
-        let (epoch, len) = (first.epoch, first.len);
-        if let Some(&(segment, _)) = survey.lives.iter().find(|(_, life)| life.epoch != epoch || life.len != len) {
-            return Err(OpenError::Foreign { segment });
-        }
-    }
-    Ok(survey)
-}
-
-/// Tries to find out which life a segment with no readable header is in: from its footer, or by looking for records of
-/// each generation that is missing. One that holds no such record is as good as blank.
-fn salvage<S: Storage>(storage: &S, survey: &mut Survey, any: SegmentHeader) -> Result<(), StorageError> {
-    for &number in survey.unreadable.iter().chain(&survey.failed).chain(&survey.blank) {
-        let candidate = |generation, first| SegmentHeader { generation, first, retired_below: 0, cut: None, ..any };
-        if let Some(trailer) = read_trailer(storage, number, any.len)?.filter(|trailer| trailer.epoch == any.epoch) {
-            let header = candidate(trailer.generation, trailer.first);
-            if is_possible(&header) && !survey.lives.iter().any(|(_, life)| life.generation == header.generation) {
-                survey.lives.push((number, header));
-            }
-            continue;
-        }
-        if survey.blank.contains(&number) {
-            continue;
-        }
-        let generations = survey.lives.iter().map(|(_, life)| life.generation);
-        let (lowest, highest) = (generations.clone().min().unwrap_or(1), generations.clone().max().unwrap_or(1));
-        let missing = (lowest.saturating_sub(1).max(1)..=highest + 1).rev();
-        let missing = missing.filter(|generation| generations.clone().all(|known| known != *generation));
-        let missing: Vec<_> = missing.take(GUESSES).collect();
-        for generation in missing {
-            if let Some(first) = first_number(storage, number, candidate(generation, 0))? {
-                survey.lives.push((number, candidate(generation, first)));
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The number that the first intact record of this life carries.
-fn first_number<S: Storage>(
-    storage: &S,
-    number: SegmentNumber,
-    header: SegmentHeader,
-) -> Result<Option<u64>, StorageError> {
-    let segment = Segment::new(number, header);
-    super::scan::first_intact(storage, &segment, header.len - BLOCK_LEN as u32)
-}
-
 /// Fills `segment` from its footer, if it has an intact one of its present life that was written for this reason.
 fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -> Result<bool, StorageError> {
     let header = segment.header;
@@ -515,12 +451,6 @@ fn read_controls<S: Storage>(storage: &S, segment: &Segment, controls: &mut Vec<
     Ok(())
 }
 
-fn read_trailer<S: Storage>(storage: &S, number: SegmentNumber, len: u32) -> Result<Option<Trailer>, StorageError> {
-    let mut block = [0; BLOCK_LEN];
-    storage::read_around(storage, number, len - BLOCK_LEN as u32, &mut block)?;
-    Ok(Trailer::decode(block))
-}
-
 /// Makes every segment exist at its full length. What this call made goes again when not all can be had.
 fn allocate<S: Storage>(
     storage: &mut S,
@@ -566,26 +496,4 @@ fn check_lengths<S: Storage>(storage: &S, extents: &[SegmentExtent], len: u32) -
         }
         None => Ok(()),
     }
-}
-
-/// How many of these segments hold something where their first record would stand.
-fn count_with_content<S: Storage>(storage: &S, segments: &[SegmentNumber]) -> Result<u64, StorageError> {
-    let mut count = 0;
-    for &number in segments {
-        let mut start = [0; record::HEADER_LEN as usize];
-        let failure = storage::read_around(storage, number, segment::RECORDS, &mut start)?.failure;
-        count += u64::from(failure.is_some() || !segment::is_blank(&start));
-    }
-    Ok(count)
-}
-
-fn is_possible(header: &SegmentHeader) -> bool {
-    use crate::config::{MAX_SEGMENT_LEN, MIN_SEGMENT_LEN};
-    let countable = header.first.max(header.generation) < 1 << 62;
-    let len = header.len;
-    let cut_possible = header.cut.is_none_or(|cut| (segment::RECORDS..=len).contains(&cut.end));
-    countable
-        && cut_possible
-        && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len)
-        && len.is_multiple_of(crate::format::ALIGNMENT)
 }

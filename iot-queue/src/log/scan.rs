@@ -12,6 +12,9 @@ use crate::format::{ALIGNMENT, segment};
 use crate::offset::GapCause;
 use crate::storage::{Storage, StorageError};
 
+/// What of the number of an opening stands in each record.
+const OPENING_BITS: u32 = (1 << 24) - 1;
+
 /// What reading a segment brought to light besides its messages.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -60,10 +63,10 @@ pub(crate) fn scan<S: Storage>(
     let mut findings = Findings::default();
     let mut lost: Vec<(Range<u64>, u32)> = Vec::new();
     let mut mark = 0;
-    let mut at = segment::RECORDS;
+    let mut former = Former::before_the_first(segment);
     loop {
-        let next = segment.next();
-        let (found, header) = match next_record(storage, segment, window, at, limit)? {
+        let (at, next) = (former.end, segment.next());
+        let (found, header) = match next_record(storage, segment, window, former, limit)? {
             Next::Record(found, header) => (found, header),
             Next::End { torn } => {
                 findings.torn = torn;
@@ -110,7 +113,7 @@ pub(crate) fn scan<S: Storage>(
             }
             _ => findings.disturbed |= !sound,
         }
-        at = found + header.record_len();
+        former = Former { end: found + header.record_len(), opening: header.opening };
     }
     if age != Age::Past {
         findings.uncertain = lost.into_iter().filter(|&(_, at)| at >= mark).map(|(numbers, _)| numbers).collect();
@@ -123,10 +126,32 @@ pub(crate) fn scan<S: Storage>(
     findings.mark = mark;
     let recorded = &findings.recorded;
     findings.uncertain.retain(|numbers| !recorded.iter().any(|recorded| recorded.contains(&numbers.start)));
-    segment.end = at;
-    segment.written = at;
-    segment.synced = if age == Age::Newest { mark.clamp(segment::RECORDS, at) } else { at };
+    let end = former.end;
+    (segment.end, segment.written) = (end, end);
+    segment.synced = if age == Age::Newest { mark.clamp(segment::RECORDS, end) } else { end };
     Ok(findings)
+}
+
+/// The record before the one that is looked for.
+#[derive(Clone, Copy)]
+struct Former {
+    end: u32,
+    /// The low 24 bits of the number of the opening that wrote it.
+    opening: u32,
+}
+
+impl Former {
+    /// What the first record of a segment follows.
+    fn before_the_first(segment: &Segment) -> Self {
+        Self { end: segment::RECORDS, opening: segment.header.opening & OPENING_BITS }
+    }
+
+    /// Whether a record with this header was written behind this one. What an earlier opening left there, torn, and this
+    /// one passed over, may be one bit from a header that holds: but the first record of an opening says that a sync
+    /// covered everything before it.
+    fn may_come_before(self, header: &RecordHeader) -> bool {
+        header.opening == self.opening || header.mark >= self.end
+    }
 }
 
 /// What comes where a record ended.
@@ -141,10 +166,11 @@ fn next_record<S: Storage>(
     storage: &S,
     segment: &Segment,
     window: &mut Window,
-    at: u32,
+    former: Former,
     limit: u32,
 ) -> Result<Next, StorageError> {
-    if let Some(header) = stands_at(storage, segment, window, at, limit)? {
+    let at = former.end;
+    if let Some(header) = stands_at(storage, segment, window, (at, former), limit)? {
         return Ok(Next::Record(at, header));
     }
     let torn = torn_at(window.get_around(storage, segment, at, record::HEADER_LEN, limit)?, segment.seed, limit - at);
@@ -154,7 +180,7 @@ fn next_record<S: Storage>(
     })?;
     let page = at.checked_next_multiple_of(segment.header.page_len.max(ALIGNMENT)).filter(|&page| page < limit);
     if let Some(page) = page.filter(|&page| found.as_ref().is_none_or(|&(found, _)| found > page)) {
-        if let Some(header) = stands_at(storage, segment, window, page, limit)? {
+        if let Some(header) = stands_at(storage, segment, window, (page, former), limit)? {
             return Ok(Next::Record(page, header));
         }
     }
@@ -166,13 +192,14 @@ fn stands_at<S: Storage>(
     storage: &S,
     segment: &Segment,
     window: &mut Window,
-    at: u32,
+    (at, former): (u32, Former),
     limit: u32,
 ) -> Result<Option<RecordHeader>, StorageError> {
     let Ok(bytes) = window.get_around(storage, segment, at, record::HEADER_LEN, limit)?.try_into() else {
         return Ok(None);
     };
-    let header = RecordHeader::decode_or_correct(bytes, segment.seed, at);
+    let corrected = || RecordHeader::decode_or_correct(bytes, segment.seed, at).filter(|it| former.may_come_before(it));
+    let header = RecordHeader::decode(bytes, segment.seed, at).or_else(corrected);
     Ok(header.filter(|header| header.record_len() <= limit - at && header.offset == segment.next()))
 }
 
