@@ -126,7 +126,7 @@ impl<S: Storage> Queue<S> {
             duplicates: Duplicates::new(max_sources, max_ids),
             expiries: Expiries::default(),
             quota: Quota::default(),
-            standing: Standing::new(),
+            standing: Standing::default(),
             marks: Marks::default(),
             outlived: 0,
             window: Window::default(),

@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
-use iot_queue::sim::{Fault, SimStorage};
+use iot_queue::sim::{Fate, Fault, SimStorage};
 use iot_queue::{AppendError, Durability, Message, MessageId, Queue, QueueConfig, SegmentNumber, WhenFull};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,6 +19,9 @@ fn config(segments: u32) -> QueueConfig {
 fn open(storage: &SimStorage, config: QueueConfig, opening: u8) -> Queue<SimStorage> {
     Queue::open(storage.clone(), config, [opening; 8]).expect("nothing is wrong with the storage now")
 }
+
+/// Octets of the record of up to 16 identifiers.
+const IDENTIFIERS_LEN: usize = 304;
 
 /// A position of a source that never sent anything else.
 fn lonely(number: u64) -> Position {
@@ -166,6 +169,50 @@ fn knows_identifiers_after_two_power_cuts_of_a_full_queue() {
             let again = append(&mut queue, number);
             assert_eq!(again, Err(AppendError::Duplicate { index: 0 }), "seed {seed}, message {number} of {appended}");
         }
+    }
+}
+
+/// The simulator found it, seeds 64177 and 1025556: a power cut left the first records of identifiers of an opening without
+/// the checkpoint that they belonged to. A later cut left a later checkpoint without its own records, and the number of
+/// those that stood before it was right: it counted, and what was appended in between was taken once more.
+#[test]
+fn knows_identifiers_when_a_power_cut_leaves_a_checkpoint_with_the_records_of_another() {
+    let config = config(8).deduplicate_ids(16).expect("in range");
+    let storage = SimStorage::new();
+    let mut queue = open(&storage, config, 1);
+    let append = |queue: &mut Queue<_>, number| queue.append(&Message::new(&[7; 20]).id(id(number)));
+    // An attempt, and what is to stand and does not yet, are written and not synced.
+    let reserve = |queue: &mut Queue<_>| assert_eq!(queue.reserve(NOW, MINUTE, 1).map(|leased| leased.len()), Ok(1));
+    for number in 0..3 {
+        append(&mut queue, number).expect("it is new");
+    }
+    queue.commit().expect("there is room");
+    drop(queue);
+
+    let mut queue = open(&storage, config, 2);
+    reserve(&mut queue);
+    drop(queue);
+    storage.crash_with(|_| Fate::TornAfter(IDENTIFIERS_LEN));
+
+    let mut queue = open(&storage, config, 3);
+    for number in 3..14 {
+        append(&mut queue, number).expect("it is new");
+    }
+    queue.commit().expect("there is room");
+    (0..2).for_each(|_| reserve(&mut queue));
+    drop(queue);
+    let mut fates = [Fate::Lost, Fate::Kept].into_iter();
+    storage.crash_with(|_| fates.next().unwrap_or(Fate::Kept));
+
+    // The hole makes it doubtful what stands, so it is written once more.
+    let mut queue = open(&storage, config, 4);
+    reserve(&mut queue);
+    drop(queue);
+    storage.crash_with(|_| Fate::TornBefore(IDENTIFIERS_LEN));
+
+    let mut queue = open(&storage, config, 5);
+    for number in 0..14 {
+        assert_eq!(append(&mut queue, number), Err(AppendError::Duplicate { index: 0 }), "message {number}");
     }
 }
 

@@ -229,6 +229,8 @@ pub(crate) struct Checkpoint {
     pub(crate) number: u64,
     /// How many records of sources and identifiers stand before this one.
     pub(crate) records: u32,
+    /// The CRCs of their payloads, added up.
+    pub(crate) sum: u32,
     pub(crate) reading: ClockReading,
     /// Messages whose time to live ended, over the whole life of the queue.
     pub(crate) expired: u64,
@@ -243,6 +245,7 @@ impl Checkpoint {
         payload[8..24].copy_from_slice(&self.reading.encode());
         payload[24..32].copy_from_slice(&self.expired.to_le_bytes());
         payload[32..36].copy_from_slice(&self.records.to_le_bytes());
+        payload[36..].copy_from_slice(&self.sum.to_le_bytes());
         payload
     }
 
@@ -251,6 +254,7 @@ impl Checkpoint {
         Some(Self {
             number: u64::from_le_bytes(octets(payload, 0)),
             records: u32::from_le_bytes(octets(payload, 32)),
+            sum: u32::from_le_bytes(octets(payload, 36)),
             reading: ClockReading::decode(&payload[8..24])?,
             expired: u64::from_le_bytes(octets(payload, 24)),
         })
@@ -360,7 +364,7 @@ mod tests {
         let clock = ClockRecord { number: 4, reading };
         assert_eq!(ClockRecord::decode(&clock.encode()), Some(clock));
         assert_eq!(ClockRecord::decode(&clock.encode()[1..]), None);
-        let checkpoint = Checkpoint { number: 1, records: 2, reading, expired: 3 };
+        let checkpoint = Checkpoint { number: 1, records: 2, sum: 4, reading, expired: 3 };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Some(checkpoint));
         assert_eq!(Checkpoint::decode(&checkpoint.encode()[1..]), None);
         let payload = encode_expired(Instant::from_micros(7), &[3..5, 9..10]);

@@ -9,6 +9,7 @@ use iot_core::Instant;
 
 use super::clock::Clock;
 use super::{Queue, duplicates};
+use crate::checksum;
 use crate::config::{Consumers, WhenFull};
 use crate::error::OpenError;
 use crate::format::control::{
@@ -210,7 +211,8 @@ impl<S: Storage> Queue<S> {
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             number: self.log.next(),
-            records: self.standing.len() as u32,
+            records: self.standing.crcs.len() as u32,
+            sum: self.standing.sum,
             reading: self.clock.reading(),
             expired: self.expiries.total(),
         }
@@ -220,7 +222,7 @@ impl<S: Storage> Queue<S> {
         // What finds no room is remembered by this opening only, and tried again when it changes. Until then no checkpoint
         // is complete, and the last one that is counts.
         let _ = self.log.set_standing(kind, key, &payload);
-        self.standing.insert((kind, key));
+        self.standing.note(kind, key, &payload);
     }
 
     /// Enters records of all states that changed. What finds no room waits for a later try.
@@ -376,7 +378,7 @@ impl<S: Storage> Queue<S> {
         // Room for these was found when they came to stand, even if a power cut has since taken what was left of a segment.
         for (kind, key, payload) in self.duplicates.standing() {
             self.log.stand(kind, key, &payload);
-            self.standing.insert((kind, key));
+            self.standing.note(kind, key, &payload);
         }
         if since == 0 || !self.log.stand(CHECKPOINT, 0, &self.checkpoint().encode()) {
             self.set_checkpoint();
@@ -454,7 +456,9 @@ impl Recovered {
                         found.take_reading(checkpoint.reading);
                         found.marks.push((checkpoint.number, checkpoint.reading.clock));
                         total = checkpoint.expired.max(total);
-                        if checkpoint.records as usize == records.len() {
+                        let crcs = records.iter().map(|record| checksum::crc32c(0, &record.payload));
+                        let sum = crcs.fold(0, u32::wrapping_add);
+                        if (checkpoint.records as usize, checkpoint.sum) == (records.len(), sum) {
                             (found.checkpoint, found.standing) = (checkpoint.number, records);
                         }
                     }
@@ -553,5 +557,18 @@ impl Quota {
     }
 }
 
-/// The records of what was appended before that each segment is to begin with.
-pub(super) type Standing = BTreeSet<(u8, u64)>;
+/// The records of what was appended before that each segment is to begin with: the CRC of each by its kind and key, and
+/// all of them added up.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    crcs: BTreeMap<(u8, u64), u32>,
+    sum: u32,
+}
+
+impl Standing {
+    fn note(&mut self, kind: u8, key: u64, payload: &[u8]) {
+        let crc = checksum::crc32c(0, payload);
+        let former = self.crcs.insert((kind, key), crc).unwrap_or(0);
+        self.sum = self.sum.wrapping_sub(former).wrapping_add(crc);
+    }
+}
