@@ -417,9 +417,15 @@ impl World {
             }
             // What held the room is lost, or a failure took it. It comes back with the oldest segment, so that who takes
             // everything out is never refused.
-            Err(CommitError::Full { .. }) if self.has_lost_room() && self.queue().stats().depth > 0 => Ok(false),
+            Err(CommitError::Full { .. }) if self.has_lost_room() && self.is_needed() => Ok(false),
             Err(error) => Err(Violation::Commit(error)),
         }
+    }
+
+    /// Whether a consumer or a cursor still needs anything.
+    fn is_needed(&mut self) -> bool {
+        let stats = self.queue().stats();
+        stats.depth > 0 || stats.cursor_lag > 0
     }
 
     /// What the queue calls durable is durable from now on.
