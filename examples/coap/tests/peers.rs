@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use iot_core::{Instant, Timestamp};
-use iot_link::{Endpoint, Event, Feedback, Keys, Role};
+use iot_exchange::{Event, Feedback, Role, folder};
 use iot_trial::{Mischief, Program, Trial, UdpProxy};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -50,11 +50,10 @@ fn libcoap_observes_and_posts_in_blocks() {
     let trial = Trial::new(PROGRAM, free_address(), 1).with(&["--patience", "100"]);
     let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
     let url = |resource| format!("coap://{}/{resource}", trial.server());
-    let keys = Keys::load(&trial.folder().join("device"), NOW).unwrap();
+    let keys = folder::load_keys(&trial.folder().join("device"), NOW).unwrap();
     let rng = ChaCha20Rng::seed_from_u64(1);
     let feedback = Feedback::Acknowledged { within: Duration::from_secs(1) };
-    let mut device =
-        Endpoint::open(&trial.folder().join("device"), &keys, Role::Device, feedback, rng, || NOW).unwrap();
+    let mut device = folder::open(&trial.folder().join("device"), &keys, Role::Device, feedback, rng).unwrap();
     let mut receiver = trial.receiver(&[]);
 
     // Longer than a block, so the client fetches the rest.
@@ -70,8 +69,8 @@ fn libcoap_observes_and_posts_in_blocks() {
     device.handle_packet(Instant::START, &mut sealed).unwrap();
     assert_eq!(device.poll_event(), Some(Event::Accepted { sequence: 0, payload: command.into_bytes() }));
 
-    device.append(&[7; 3000]).unwrap();
-    while let Some(packet) = device.poll_transmit(Instant::START).unwrap() {
+    device.append(NOW, &[7; 3000]).unwrap();
+    while let Some(packet) = device.poll_transmit(Instant::START, NOW).unwrap() {
         std::fs::write(path("message"), packet).unwrap();
         let post = ["-m", "post", "-b", "64", "-f", &path("message"), &url("packets")];
         assert!(Program::start("coap-client-notls", &post).wait().success());

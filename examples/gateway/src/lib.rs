@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod doors;
-pub mod frames;
 mod identity;
 mod options;
 #[cfg(feature = "dht")]
@@ -29,16 +28,18 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use iot_core::{Instant, Timestamp};
+use iot_core::Instant;
 use iot_crypto::SigningKey;
+use iot_link::{Failure, process};
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{ConfigError, Consumers, Durability, FileStorage, MaxLag, Queue, QueueConfig, Seek, WhenFull};
+use rand_core::Rng as _;
 
 use crate::identity::Claims;
 pub use crate::options::Options;
-pub use crate::store::{Counts, Files, Refusal, Store, Way, now};
+pub use crate::store::{Counts, Files, Refusal, Store, Way};
 use crate::uplink::Health;
 
 /// Octets of a segment of the queue.
@@ -61,31 +62,13 @@ pub fn main() -> ExitCode {
             println!("{}", options::HELP);
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            eprintln!("gateway: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return process::end("gateway", Err(error.into())),
     };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut words = error.to_string();
-            let mut source = error.source();
-            while let Some(cause) = source {
-                words += &format!(": {cause}");
-                source = cause.source();
-            }
-            eprintln!("gateway: {words}");
-            ExitCode::FAILURE
-        }
-    }
+    process::end("gateway", run(&options))
 }
 
-fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+fn run(options: &Options) -> Result<(), Failure> {
+    let stop = process::stop_flag()?;
     std::fs::create_dir_all(&options.folder)?;
     let seed = identity::load(&options.folder)?;
     let key = || SigningKey::from_seed(&seed);
@@ -95,14 +78,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     open_doors(options, &store, &health)?;
     println!("gateway: {origin} is ready, {} packets wait", store.queue.stats().depth);
 
-    let outcome = std::thread::scope(|threads| -> Result<(), Box<dyn Error>> {
+    let outcome = std::thread::scope(|threads| -> Result<(), Failure> {
         let (store, health, stop) = (&store, &*health, &*stop);
         #[cfg(feature = "dht")]
         if let Some(dht) = &options.dht {
-            let mut random = [0; 32];
-            getrandom::fill(&mut random)?;
-            let mut rng = rand_core::SeedableRng::from_seed(random);
-            let presence = presence::Presence::start(dht, key(), &mut rng).map_err(at(&dht.address.to_string()))?;
+            let presence =
+                presence::Presence::start(dht, key(), &mut process::rng()?).map_err(at(&dht.address.to_string()))?;
             threads.spawn(move || presence.keep(stop));
         }
         if let Some(back) = &options.back {
@@ -139,9 +120,8 @@ pub fn queue_config(capacity: u32) -> Result<QueueConfig, ConfigError> {
     Ok(config.consumers(Consumers::CursorsOnly).durability(Durability::Manual).when_full(WhenFull::DropOldest))
 }
 
-fn open_queue(options: &Options, claims: Claims) -> Result<Files, Box<dyn Error>> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)?;
+fn open_queue(options: &Options, claims: Claims) -> Result<Files, Failure> {
+    let random = process::rng()?.next_u64().to_be_bytes();
     let path = options.folder.join("queue");
     let fail = |error: &dyn Error| io::Error::other(format!("{}: {error}", path.display()));
     let storage = FileStorage::create(&path).map_err(|error| fail(&error))?;
@@ -150,7 +130,7 @@ fn open_queue(options: &Options, claims: Claims) -> Result<Files, Box<dyn Error>
     // Before the first packet, so that none is without a reader.
     queue.open_cursor(CURSOR, Seek::Oldest, MaxLag::UNLIMITED).map_err(|error| fail(&error))?;
     let settings = SharedSettings::default().flush_after(Some(FLUSH_AFTER));
-    Ok(SharedQueue::new(queue, now as fn() -> Instant, settings))
+    Ok(SharedQueue::new(queue, process::now as fn() -> Instant, settings))
 }
 
 fn open_doors(options: &Options, store: &Arc<Store>, health: &Arc<Health>) -> io::Result<()> {
@@ -197,10 +177,4 @@ fn without(feature: &str, address: &str) -> io::Error {
         io::ErrorKind::Unsupported,
         format!("--{feature} {address}: this gateway was built without {feature}"),
     )
-}
-
-/// The time of day.
-pub fn wall() -> Timestamp {
-    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
 }

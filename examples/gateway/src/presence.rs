@@ -10,10 +10,10 @@ use iot_core::Timestamp;
 use iot_crypto::SigningKey;
 use iot_dht::{Contact, Event, Node, NodeConfig, NodeId, Peer};
 use iot_driver::Driver;
+use iot_link::process::wall;
 use rand_chacha::ChaCha20Rng;
 
 use crate::options::Dht;
-use crate::wall;
 
 /// How long a contact is good for, and how often it is signed anew.
 const LIFE: Duration = Duration::from_secs(3600);

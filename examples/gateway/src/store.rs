@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use iot_core::limits::OutOfRange;
 use iot_core::{DeviceId, Instant, Position, Rate, RateLimit};
 use iot_crypto::{RoutingError, RoutingHeader};
+use iot_exchange::frames::MAX_PACKET;
+use iot_link::process::now;
 use iot_queue::shared::SharedQueue;
 use iot_queue::{AppendError, FileStorage, Message, Offset};
 use sha2::{Digest as _, Sha256};
-
-use crate::frames::MAX_PACKET;
 
 /// The queue in files, shared by all threads.
 pub type Files = SharedQueue<FileStorage, fn() -> Instant>;
@@ -31,12 +31,6 @@ const MAX_WAITING: usize = 16_384;
 const BURST: u64 = 4;
 
 type Digest = [u8; 32];
-
-/// Microseconds since the process began.
-pub fn now() -> Instant {
-    static START: OnceLock<std::time::Instant> = OnceLock::new();
-    Instant::from_micros(START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64)
-}
 
 /// Why a packet was not taken.
 #[derive(Debug, thiserror::Error)]

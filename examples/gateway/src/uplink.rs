@@ -1,6 +1,6 @@
 //! The way to the receiver: a mirror of the queue on one connection, and packets for devices on another.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use iot_core::{DeviceId, Instant};
+use iot_exchange::frames::{Frames, MAX_PACKET};
+use iot_link::Failure;
+use iot_link::process::now;
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorEvent};
 use iot_queue::shared::{LinkError, MirrorLink, Wake};
 use iot_queue::{Backoff, FileStorage, MaxLag, Seek};
 
-use crate::CURSOR;
-use crate::frames::{Frames, MAX_PACKET};
-use crate::store::{Store, now};
+use crate::{CURSOR, Store};
 
 type Link = MirrorLink<FileStorage, fn() -> Instant>;
 
@@ -38,7 +39,7 @@ pub struct Health {
 /// # Errors
 ///
 /// When the queue cannot be read, or the receiver has what this queue never had.
-pub fn forward(store: &Store, receiver: &str, origin: DeviceId, health: &Health) -> Result<(), Box<dyn Error>> {
+pub fn forward(store: &Store, receiver: &str, origin: DeviceId, health: &Health) -> Result<(), Failure> {
     let mirror = store.queue.with(|queue, _| {
         let cursor = queue.open_cursor(CURSOR, Seek::Oldest, MaxLag::UNLIMITED)?;
         let seed = u64::from_be_bytes(*queue.epoch().as_bytes());

@@ -146,7 +146,7 @@ fn what_a_full_queue_dropped_the_receiver_is_told() {
             RoutingHeader { source: Some(source), topic: None, stream: StreamId::new(0), incarnation, sequence };
         let mut packet = vec![0; 8_000];
         header.encode(&mut packet).unwrap();
-        gateway::frames::write(&mut stream, [&packet, &[]]).unwrap();
+        iot_exchange::frames::write(&mut stream, [&packet, &[]]).unwrap();
     }
     while site.metric("packets_taken_total") < 3_000.0 {
         std::thread::sleep(std::time::Duration::from_millis(20));

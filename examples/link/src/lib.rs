@@ -1,24 +1,24 @@
-//! What the applications below `examples/` share: both ends of a link, without the link.
+//! What the applications below `examples/` share: the program around an [`Endpoint`](iot_exchange::Endpoint).
 //!
 //! An application brings a transport, as a [`Link`]: how a packet is sent, how one is received, and how a link that
-//! broke is made again. Everything else is here. The device's end seals its readings, keeps them in a queue on disk, and
-//! repeats them until the receiver has them; the receiver's end verifies them, puts them in order, and has them on disk
-//! before it says so. Commands go the other way in the same manner, for the two ends are alike.
+//! broke is made again. It is an [`Application`]: a name, words for the help, and what makes links. Here are the command
+//! line, the loop that connects again whenever it must, and the end on SIGTERM. What travels, and what is on disk, is
+//! the exchange's business; what is measured is `iot-readings`'.
 //!
-//! [`Endpoint`] is one end, without a socket, a clock or a thread. [`Application`] is the program around it: a command
-//! line, a loop that connects again whenever it must, and an end on SIGTERM. `examples/README.md` says what travels.
+//! [`process`] is for programs that are no link: the clocks, the chance, the signals and the last words.
 
 #![forbid(unsafe_code)]
 
 mod application;
-mod endpoint;
-mod keys;
 mod options;
-pub mod readings;
+pub mod process;
 mod session;
+mod transport;
 
-pub use application::{Application, OpenSink, Role, Sink, list};
-pub use endpoint::{Endpoint, Event, Failure, Feedback, open_ledger};
-pub use keys::{Keys, KeysError, provision};
+pub use application::{Application, OpenSink, Sink};
+pub use iot_exchange::{Feedback, Role};
 pub use options::Options;
-pub use session::{Dialer, Link};
+pub use process::Failure;
+#[cfg(feature = "tokio")]
+pub use transport::runtime;
+pub use transport::{Dialer, Link, address_of, connect, invalid};

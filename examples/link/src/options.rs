@@ -1,30 +1,21 @@
 //! The command line that all applications share.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use iot_core::DeviceId;
+use iot_exchange::{Feedback, Role};
+use iot_readings::FeedOptions;
 use lexopt::prelude::*;
 
-use crate::readings::MAX_BATCH;
-use crate::{Application, Feedback, Role};
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Draw keys for both ends.
-    Keys,
-    /// Be one end.
-    Run(Role),
-    /// Show what the receiver accepted.
-    List,
-}
+use crate::application::Application;
+use crate::transport::invalid;
 
 /// What the command line says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Where both ends keep what is theirs.
     pub folder: PathBuf,
@@ -32,14 +23,8 @@ pub struct Options {
     pub role: Role,
     /// The address to connect to or to listen on, or of the server in between.
     pub server: String,
-    /// Readings to send; for ever if none is said.
-    pub readings: u64,
-    /// A file that holds them.
-    pub input: Option<PathBuf>,
-    /// How many go into a message.
-    pub batch: usize,
-    /// How many there are a second; 0 for as fast as they go.
-    pub rate: u32,
+    /// What the device reads.
+    pub feed: FeedOptions,
     /// Whether, and how soon, acknowledgements come back.
     pub feedback: Feedback,
     /// Whether a gateway passes the packets on, so that they must name the device.
@@ -51,34 +36,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads a command line; `None` if it asks for help.
-    pub(crate) fn parse(
-        application: &Application,
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Option<(Task, Self)>, lexopt::Error> {
-        let mut parser = lexopt::Parser::from_args(arguments);
-        let (mut task, mut folder) = (None, None);
-        let mut options = Self {
-            folder: PathBuf::new(),
-            role: Role::Device,
-            server: application.server.into(),
-            readings: u64::MAX,
-            input: None,
-            batch: 10,
-            rate: 10,
-            feedback: application.feedback,
-            is_behind_gateway: false,
-            source: None,
-            own: BTreeMap::new(),
-        };
+    /// Reads a command line: what is to be done, and how; `None` if it asks for help.
+    pub(crate) fn parse(application: &Application) -> Result<Option<(String, Self)>, lexopt::Error> {
+        let (mut parser, mut words) = (lexopt::Parser::from_env(), Vec::new());
+        let mut options = Self { server: application.server.into(), feedback: application.feedback, ..Self::default() };
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("help") | Short('h') => return Ok(None),
                 Long("server") => options.server = parser.value()?.string()?,
-                Long("readings") => options.readings = parser.value()?.parse()?,
-                Long("input") => options.input = Some(parser.value()?.into()),
-                Long("batch") => options.batch = parser.value()?.parse()?,
-                Long("rate") => options.rate = parser.value()?.parse()?,
+                Long("readings") => options.feed.count = parser.value()?.parse()?,
+                Long("input") => options.feed.input = Some(parser.value()?.into()),
+                Long("batch") => options.feed.batch = parser.value()?.parse()?,
+                Long("rate") => options.feed.rate = parser.value()?.parse()?,
                 Long("behind-gateway") => options.is_behind_gateway = true,
                 Long("patience") if application.feedback != Feedback::None => {
                     let within = Duration::try_from_secs_f64(parser.value()?.parse()?);
@@ -89,28 +58,13 @@ impl Options {
                     let Some((name, _)) = known else { return Err(argument.unexpected()) };
                     options.own.insert(name, parser.value()?.string()?);
                 }
-                Value(word) if task.is_none() => {
-                    task = Some(match word.to_str() {
-                        Some("keys") => Task::Keys,
-                        Some("device") => Task::Run(Role::Device),
-                        Some("receiver") => Task::Run(Role::Receiver),
-                        Some("list") => Task::List,
-                        _ => return Err(format!("there is no command {word:?}: see --help").into()),
-                    });
-                }
-                Value(path) if folder.is_none() => folder = Some(PathBuf::from(path)),
+                Value(word) if words.len() < 2 => words.push(word),
                 other => return Err(other.unexpected()),
             }
         }
-        let task = task.ok_or("a command is missing: see --help")?;
-        options.folder = folder.ok_or("a folder is missing: see --help")?;
-        if let Task::Run(role) = task {
-            options.role = role;
-        }
-        if !(1..=MAX_BATCH).contains(&options.batch) {
-            return Err(format!("--batch takes a number from 1 to {MAX_BATCH}, not {}", options.batch).into());
-        }
-        Ok(Some((task, options)))
+        let [task, folder] = words.try_into().map_err(|_| "a command and a folder are missing: see --help")?;
+        options.role = if task == "receiver" { Role::Receiver } else { Role::Device };
+        Ok(Some((task.string()?, Self { folder: folder.into(), ..options })))
     }
 
     /// The server as `HOST:PORT`, with or without `SCHEME://` before it.
@@ -120,11 +74,11 @@ impl Options {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there, such as that for TLS: it would
     /// bring a second stack of ciphers, with C or assembly, for messages that are sealed in any case.
     pub fn address(&self, scheme: &str) -> io::Result<&str> {
-        let server = self.server.as_str();
-        let plain = server.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap_or(server);
+        let plain = self.server.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap_or(&self.server);
         if plain.contains("://") {
-            let words = "this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{server}: {words}")));
+            return Err(invalid(format!(
+                "{plain}: this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it"
+            )));
         }
         Ok(plain)
     }
@@ -135,15 +89,32 @@ impl Options {
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is but one of them, or no such file.
     pub fn login(&self) -> io::Result<Option<(String, String)>> {
-        let invalid = |words: String| io::Error::new(io::ErrorKind::InvalidInput, words);
-        match (self.own("user"), self.own("password")) {
-            (Some(user), Some(file)) => {
-                let password = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
-                Ok(Some((user.into(), password.trim_end().into())))
-            }
-            (None, None) => Ok(None),
-            _ => Err(invalid("--user and --password go together".into())),
+        let (user, password) = (self.own("user"), self.secret("password")?);
+        if user.is_some() != password.is_some() {
+            return Err(invalid("--user and --password go together"));
         }
+        Ok(user.map(str::to_owned).zip(password))
+    }
+
+    /// What stands in the file that an option of the application names.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no such file.
+    pub fn secret(&self, name: &str) -> io::Result<Option<String>> {
+        let Some(file) = self.own(name) else { return Ok(None) };
+        let read = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
+        Ok(Some(read.trim_end().into()))
+    }
+
+    /// A number that an option of the application says.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it says something else.
+    pub fn number<T: FromStr>(&self, name: &str, default: T) -> io::Result<T> {
+        let Some(text) = self.own(name) else { return Ok(default) };
+        text.parse().map_err(|_| invalid(format!("--{name} takes a number, not {text}")))
     }
 
     /// An option of the application itself.

@@ -1,8 +1,6 @@
 //! Who publishes and who subscribes: drawn once, and read at each start.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,10 +8,10 @@ use iot_codec::cbor::{self, List};
 use iot_codec::record;
 use iot_core::{DeviceId, KeyId, Timestamp};
 use iot_crypto::{AgreementSecret, Directory, KeyBundle, SigningKey, VerifyingKey};
+use iot_exchange::folder::write_secret;
 use iot_link::Failure;
+use iot_link::process::rng;
 use rand_core::Rng as _;
-
-use crate::rng;
 
 /// How long key bundles are good for.
 const LIFE: Duration = Duration::from_secs(365 * 86_400);
@@ -85,17 +83,9 @@ pub fn provision(folder: &Path, subscribers: &[String], now: Timestamp) -> Resul
         let (mut file, own) = draw(name)?;
         file.others = List(vec![card.clone()]);
         publisher.others.0.push(own);
-        write_secret(&folder.join(name), &cbor::to_vec(&file))?;
+        write_secret(&folder.join(name).join("keys"), &cbor::to_vec(&file))?;
     }
-    write_secret(&folder.join("publisher"), &cbor::to_vec(&publisher))
-}
-
-fn write_secret(folder: &Path, octets: &[u8]) -> Result<(), Failure> {
-    fs::create_dir_all(folder)?;
-    let path = folder.join("keys");
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    let written = file.and_then(|mut file| file.write_all(octets).and_then(|()| file.sync_all()));
-    written.map_err(|error| format!("{}: {error}", path.display()).into())
+    Ok(write_secret(&folder.join("publisher/keys"), &cbor::to_vec(&publisher))?)
 }
 
 impl Keys {

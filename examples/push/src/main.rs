@@ -9,15 +9,11 @@ mod subscriber;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
 
-use iot_core::{Instant, StreamId, Timestamp};
+use iot_core::StreamId;
 use iot_link::Failure;
+use iot_link::process::{self, wall};
 use lexopt::prelude::*;
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
 
 const HELP: &str = "Posts sealed readings to subscribers over HTTP, until each has said that it has them.
 
@@ -67,13 +63,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match run(lexopt::Parser::from_env()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("push: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    process::end("push", run(lexopt::Parser::from_env()))
 }
 
 fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
@@ -105,10 +95,7 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = process::stop_flag()?;
     let words: Vec<_> = options.words.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     match &words[..] {
         ["keys", folder, names @ ..] if !names.is_empty() => {
@@ -117,23 +104,7 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
         }
         ["publisher", folder] => publisher::run(folder.as_ref(), &options, &stop),
         ["subscriber", folder, name] => subscriber::run(folder.as_ref(), name, &options, &stop),
-        ["list", folder, name] => iot_link::list(&std::path::Path::new(folder).join(name)),
+        ["list", folder, name] => Ok(iot_readings::list(&std::path::Path::new(folder).join(name))?),
         _ => Err("a command is missing or incomplete: see --help".into()),
     }
-}
-
-fn rng() -> Result<ChaCha20Rng, Failure> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
-    Ok(ChaCha20Rng::from_seed(seed))
-}
-
-fn now() -> Instant {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    Instant::from_micros(START.get_or_init(std::time::Instant::now).elapsed().as_micros() as u64)
-}
-
-fn wall() -> Timestamp {
-    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
 }

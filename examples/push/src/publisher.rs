@@ -10,17 +10,19 @@ use std::time::Duration;
 use iot_core::{Incarnation, Instant, Position, Topic};
 use iot_crypto::{Heading, KeyBundle, MultiSealer};
 use iot_link::Failure;
-use iot_link::readings::Readings;
+use iot_link::process::{now, rng, wall};
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{
     Backoff, Consumers, CursorId, Durability, Entry, FileStorage, MaxLag, Message, Offset, Queue, QueueConfig, Seek,
 };
+use iot_readings::Readings;
+use rand_core::Rng as _;
 use tiny_http::Server;
 use ureq::Agent;
 
 use crate::keys::{Keys, Other};
 use crate::page::Page;
-use crate::{MESSAGES, OLDEST, Options, READINGS, now, receipt, rng, wall};
+use crate::{MESSAGES, OLDEST, Options, READINGS, receipt};
 
 /// The queue, shared by all threads.
 pub type Files = SharedQueue<FileStorage, fn() -> Instant>;
@@ -69,8 +71,7 @@ pub fn run(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<(), Fa
     let folder = folder.join("publisher");
     let keys = Keys::load(&folder, wall())?;
     let bundles: Vec<_> = keys.others.iter().map(|other| other.bundle).collect();
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)?;
+    let random = rng()?.next_u64().to_be_bytes();
     let config = QueueConfig::default().segment_len(1 << 20)?.segments(32)?;
     let config = config.consumers(Consumers::CursorsOnly).durability(Durability::Manual);
     let mut queue = Queue::open(FileStorage::create(folder.join("queue"))?, config, random)?;
@@ -142,13 +143,13 @@ fn publish(
             rate => (now().saturating_since(started).as_secs_f64() * f64::from(rate)) as u64,
         };
         let payload = (taken < due).then(|| readings.payload(next.number() * BATCH as u64, BATCH)).flatten();
-        if let Some((payload, count)) = payload {
+        if let Some(payload) = payload {
             let position = position(keys, MESSAGES, incarnation, next.number());
             let message =
                 sealer.seal(&Heading { topic: Topic::new(READINGS)?, position }, &payload, wall(), &mut rng)?;
             // When the queue is full, readings wait until the slowest subscriber has taken some, or is too far behind.
             queue.append_wait(&Message::new(&message).at(position), PATIENCE)?;
-            taken += count as u64;
+            taken += BATCH as u64;
             continue;
         }
         let everything = readings.count().div_ceil(BATCH as u64);

@@ -4,10 +4,11 @@
 use iot_core::{Freshness, Incarnation, Position, Topic};
 use iot_crypto::{Heading, Opener, ReplayError, ReplayGuard, Sealer};
 use iot_link::Failure;
+use iot_link::process::wall;
 use rand_chacha::ChaCha20Rng;
 
 use crate::keys::{Keys, Other};
-use crate::{HAVE, RECEIPTS, wall};
+use crate::{HAVE, RECEIPTS};
 
 /// Makes a receipt for everything of `incarnation` before `next`.
 pub fn seal(keys: &Keys, incarnation: Incarnation, next: u64, rng: &mut ChaCha20Rng) -> Result<Vec<u8>, Failure> {

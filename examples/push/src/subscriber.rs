@@ -9,15 +9,18 @@ use std::time::Duration;
 use iot_codec::framing::LengthDelimited;
 use iot_core::{Incarnation, Position, Topic};
 use iot_crypto::{Opener, RoutingHeader};
-use iot_link::{Failure, open_ledger};
+use iot_exchange::folder::open_ledger;
+use iot_link::Failure;
+use iot_link::process::{now, rng, wall};
 use iot_queue::{Backoff, Entry, FileStorage, Message, Offset, Queue, Stored};
 use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
 use tiny_http::{Method, Request, Response, Server};
 use ureq::Agent;
 
 use crate::keys::Keys;
 use crate::receipt::{self, Anything};
-use crate::{MESSAGES, OLDEST, Options, READINGS, rng, wall};
+use crate::{MESSAGES, OLDEST, Options, READINGS};
 
 /// Octets of the longest message.
 const MAX_BODY: u64 = 64 * 1024;
@@ -45,7 +48,8 @@ struct Subscriber {
 pub fn run(folder: &Path, name: &str, options: &Options, stop: &AtomicBool) -> Result<(), Failure> {
     let folder = folder.join(name);
     let keys = Keys::load(&folder, wall())?;
-    let ledger = open_ledger(&folder)?;
+    let mut rng = rng()?;
+    let ledger = open_ledger(&folder, rng.next_u64().to_be_bytes())?;
     let (mut next, mut latest) = (BTreeMap::new(), Incarnation::from_bytes([0; 8]));
     for entry in ledger.entries_from(Offset::START) {
         if let Entry::Message(Stored { position: Some(position), .. }) = entry? {
@@ -53,7 +57,7 @@ pub fn run(folder: &Path, name: &str, options: &Options, stop: &AtomicBool) -> R
             latest = position.incarnation;
         }
     }
-    let mut subscriber = Subscriber { keys, ledger, next, latest, rng: rng()? };
+    let mut subscriber = Subscriber { keys, ledger, next, latest, rng };
     if let Some(url) = &options.pull {
         return subscriber.pull(&format!("{}/pull/{name}", url.trim_end_matches('/')), stop);
     }
@@ -88,7 +92,7 @@ impl Subscriber {
                     if failures == 1 {
                         println!("push subscriber: {url}: {failure}; trying again");
                     }
-                    std::thread::sleep(backoff.delay(failures, crate::now().as_micros()));
+                    std::thread::sleep(backoff.delay(failures, now().as_micros()));
                 }
             }
         }

@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use iot_link::readings::decode;
-use iot_link::{Application, Feedback, Options, Sink};
+use iot_link::{Application, Feedback, Options, Sink, invalid};
 use iot_queue::Stored;
+use iot_readings::{Reading, decode};
 
 use crate::influx::Influx;
 use crate::postgresql::PostgreSql;
@@ -45,41 +45,38 @@ struct Row {
     value: f64,
 }
 
-/// What the receiver writes into, `PostgreSQL` first: it alone can refuse.
-struct Databases(Option<PostgreSql>, Option<Influx>);
-
-fn open(options: &Options) -> io::Result<Box<dyn Sink>> {
+/// Opens what the receiver writes into, `PostgreSQL` first: it alone can refuse.
+fn open(options: &Options) -> io::Result<Sink> {
     let mut postgresql =
         options.own("database").map(|database| PostgreSql::new(database, options.login()?)).transpose()?;
     // Who is not let in hears it now; everything else may pass.
     let tried = postgresql.as_mut().map_or(Ok(()), |postgresql| postgresql.write(&[]));
     tried.or_else(|error| if error.kind() == ErrorKind::PermissionDenied { Err(error) } else { Ok(()) })?;
-    let influx = options.own("influx").map(Influx::open).transpose()?;
+    let mut influx = options.own("influx").map(Influx::open).transpose()?;
     if postgresql.is_none() && influx.is_none() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "neither --database nor --influx says where to write"));
+        return Err(invalid("neither --database nor --influx says where to write"));
     }
-    Ok(Box::new(Databases(postgresql, influx)))
+    Ok(Box::new(move |messages| {
+        let rows: Vec<_> = messages.iter().flat_map(rows_of).collect();
+        postgresql.as_mut().map_or(Ok(()), |postgresql| postgresql.write(&rows))?;
+        influx.as_mut().map_or(Ok(()), |influx| influx.write(&rows))
+    }))
 }
 
-impl Sink for Databases {
-    fn write(&mut self, messages: &[Stored]) -> io::Result<()> {
-        let mut rows = Vec::new();
-        for message in messages {
-            let Some(position) = message.position else { continue };
-            let Some(readings) = decode(&message.payload) else {
-                println!("store receiver: message {} holds no readings", position.sequence);
-                continue;
-            };
-            rows.extend((0..).zip(readings).map(|(place, reading)| Row {
-                source: *position.source.as_bytes(),
-                incarnation: *position.incarnation.as_bytes(),
-                sequence: position.sequence as i64,
-                place,
-                time: reading.time,
-                value: reading.value,
-            }));
-        }
-        self.0.as_mut().map_or(Ok(()), |postgresql| postgresql.write(&rows))?;
-        self.1.as_mut().map_or(Ok(()), |influx| influx.write(&rows))
-    }
+/// The readings of a message.
+fn rows_of(message: &Stored) -> Vec<Row> {
+    let Some(position) = message.position else { return Vec::new() };
+    let readings = decode(&message.payload).unwrap_or_else(|| {
+        println!("store receiver: message {} holds no readings", position.sequence);
+        Vec::new()
+    });
+    let row = |(place, reading): (i32, Reading)| Row {
+        source: *position.source.as_bytes(),
+        incarnation: *position.incarnation.as_bytes(),
+        sequence: position.sequence as i64,
+        place,
+        time: reading.time,
+        value: reading.value,
+    };
+    (0..).zip(readings).map(row).collect()
 }

@@ -71,7 +71,7 @@ fn is_root() -> bool {
 #[ignore = "needs postgresql"]
 fn nothing_is_missing_or_twice_after_kills_of_all_three() {
     let port = free_port();
-    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 3_000);
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 4_500);
     let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
     let ([right, wrong], lines) = (trial.passwords(), path("lines"));
     let postgresql = Postgresql::prepare(trial.folder(), port);
@@ -96,7 +96,7 @@ fn nothing_is_missing_or_twice_after_kills_of_all_three() {
     assert!(postgresql.find(rows) == trial.readings(), "the table holds what the device read, in its order");
     // A point that stands there twice is one to InfluxDB.
     let points: BTreeSet<_> = std::fs::read_to_string(&lines).unwrap().lines().map(str::to_owned).collect();
-    assert_eq!(points.len(), 3_000);
+    assert_eq!(points.len(), 4_500);
 
     let stranger = trial.receiver(&[&common[..], &[&wrong]].concat());
     stranger.wait_for(1, "wrong --user or --password");

@@ -43,7 +43,7 @@ fn the_first_user_is_told_what_is_missing() {
         let line = program.wait_for(1, "tcp");
         (line, program.wait().code())
     };
-    assert_eq!(said(&[]), ("tcp: a command is missing: see --help".into(), Some(2)));
+    assert_eq!(said(&[]), ("tcp: a command and a folder are missing: see --help".into(), Some(2)));
     assert_eq!(said(&["device", folder, "--batch", "0"]).0, "tcp: --batch takes a number from 1 to 256, not 0");
     let (line, code) = said(&["device", folder]);
     assert!(line.contains("keys: No such file") && code == Some(1), "{line}");

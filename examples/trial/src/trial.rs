@@ -119,7 +119,7 @@ impl Trial {
         let mut receiver = self.receiver(of_receiver);
         receiver.wait_for(30, "accepted");
         receiver.type_line("sample every 10 s");
-        device.wait_for(1, "command 0: \"sample every 10 s\"");
+        device.wait_for(1, "accepted 0: \"sample every 10 s\"");
         device.kill();
         let device = self.device(&[of_device, &["--rate", "0"]].concat());
         assert!(device.wait().success(), "the device ends well");

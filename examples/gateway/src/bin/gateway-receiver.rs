@@ -11,16 +11,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gateway::{Files, frames, now, wall};
+use gateway::Files;
 use iot_core::{DeviceId, Instant};
 use iot_crypto::RoutingHeader;
-use iot_link::{Endpoint, Event, Failure, Feedback, Keys, Role};
+use iot_exchange::{Endpoint, Event, Feedback, Role, folder, frames};
+use iot_link::Failure;
+use iot_link::process::{self, now, rng, wall};
 use iot_queue::shared::{SharedQueue, SharedSettings, serve};
 use iot_queue::sink::Intake;
 use iot_queue::{DroppedFeed, FileStorage, Gap, GapNotice, Queue, QueueConfig};
 use lexopt::prelude::*;
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
+use rand_core::Rng as _;
 
 const HELP: &str = "Verifies what devices send through a gateway, keeps it, and acknowledges it.
 
@@ -50,13 +51,7 @@ const MAX_WAITING: usize = 1024;
 type Back = (DeviceId, Vec<u8>);
 
 fn main() -> ExitCode {
-    match run(lexopt::Parser::from_env()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("gateway-receiver: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    process::end("gateway-receiver", run(lexopt::Parser::from_env()))
 }
 
 fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
@@ -75,21 +70,15 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
     }
     let [own, devices @ ..] = &folders[..] else { return Err("folders are missing: see --help".into()) };
     let (listen, back) = (listen.ok_or("--listen is missing")?, back.ok_or("--back is missing")?);
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = process::stop_flag()?;
     let keys = devices.iter().map(|device| {
         let folder = device.join("receiver");
-        Keys::load(&folder, wall()).map(|keys| (folder, keys))
+        folder::load_keys(&folder, wall()).map(|keys| (folder, keys))
     });
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let mut endpoints = BTreeMap::new();
     for (folder, keys) in &keys {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed)?;
-        let rng = ChaCha20Rng::from_seed(seed);
-        let endpoint = Endpoint::open(folder, keys, Role::Receiver, FEEDBACK, rng, wall)?;
+        let endpoint = folder::open(folder, keys, Role::Receiver, FEEDBACK, rng()?)?;
         endpoints.insert(keys.peer.device_id(), endpoint);
     }
     let arrived = open_queue(own)?;
@@ -103,7 +92,7 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
     println!("gateway-receiver: ready for {} devices", endpoints.len());
     work(&arrived, &mut endpoints, &going, &stop)?;
     for endpoint in endpoints.into_values() {
-        endpoint.close()?;
+        endpoint.into_queues().into_iter().try_for_each(|queue| queue.close().map(drop))?;
     }
     arrived.commit()?;
     println!("gateway-receiver: ends");
@@ -113,7 +102,7 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
 /// Verifies what has arrived, and lets go of it when the device's ledger has it.
 fn work(
     arrived: &Files,
-    endpoints: &mut BTreeMap<DeviceId, Endpoint<'_>>,
+    endpoints: &mut BTreeMap<DeviceId, Endpoint<'_, FileStorage>>,
     going: &SyncSender<Back>,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
@@ -136,7 +125,7 @@ fn work(
             while let Some(event) = endpoint.poll_event() {
                 tell(device, &event);
             }
-            while let Some(packet) = endpoint.poll_transmit(now())? {
+            while let Some(packet) = endpoint.poll_transmit(now(), wall())? {
                 // Nobody fetches them just now: what matters is sent again.
                 let _ = going.try_send((*device, packet));
             }
@@ -204,8 +193,7 @@ fn bind(address: &str) -> io::Result<TcpListener> {
 }
 
 fn open_queue(folder: &std::path::Path) -> Result<Files, Failure> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)?;
+    let random = rng()?.next_u64().to_be_bytes();
     std::fs::create_dir_all(folder)?;
     let queue = Queue::open(FileStorage::create(folder.join("arrived"))?, QueueConfig::default(), random)?;
     Ok(SharedQueue::new(queue, now as fn() -> Instant, SharedSettings::default()))

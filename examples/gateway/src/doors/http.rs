@@ -8,9 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use iot_core::DeviceId;
+use iot_exchange::frames::{self, Frames, MAX_PACKET};
 use tiny_http::{Method, Request, Response, Server};
 
-use crate::frames::{self, Frames, MAX_PACKET};
 use crate::{Refusal, Store};
 
 /// Octets of the longest body.

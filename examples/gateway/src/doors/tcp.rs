@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::frames::{self, Frames, MAX_PACKET};
+use iot_exchange::frames::{self, Frames, MAX_PACKET};
+
 use crate::store::Way;
 use crate::{Refusal, Store};
 

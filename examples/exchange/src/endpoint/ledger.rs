@@ -2,14 +2,13 @@
 //! accepted. So nothing can be in one memory and not in the other.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::rc::Rc;
 
 use iot_core::{Freshness, Incarnation, ObserveError, Position, Ranges, SequenceError, Tracker};
 use iot_crypto::{ReplayError, ReplayGuard};
-use iot_queue::{Durability, Entry, FileStorage, Offset, Queue, QueueConfig, Stored};
+use iot_queue::{Durability, Entry, Offset, Queue, QueueConfig, Storage, Stored};
 
-use super::{Failure, Feedback, MESSAGES, OPEN_GAPS};
+use super::{ExchangeError, Feedback, MESSAGES, OPEN_GAPS};
 
 /// Refuses messages that were accepted before.
 pub struct Guard(pub Rc<RefCell<Tracker>>);
@@ -41,7 +40,7 @@ fn refused(refused: ObserveError) -> ReplayError {
 }
 
 /// What was accepted before the last end, be it sudden.
-pub fn recall(ledger: &Queue<FileStorage>, feedback: Feedback) -> Result<Tracker, Failure> {
+pub fn recall<S: Storage>(ledger: &Queue<S>, feedback: Feedback) -> Result<Tracker, ExchangeError> {
     let mut seen = Tracker::new();
     for entry in ledger.entries_from(Offset::START) {
         let Entry::Message(Stored { position: Some(position), .. }) = entry? else { continue };
@@ -63,38 +62,8 @@ pub fn make_room(seen: &mut Tracker, incarnation: Incarnation, feedback: Feedbac
     }
 }
 
-/// Opens one of an end's queues, or makes it: 16 MiB, allocated at once.
-pub fn open_queue(path: &Path, random: [u8; 8]) -> Result<Queue<FileStorage>, Failure> {
-    let config = QueueConfig::default().segment_len(1 << 20)?.segments(16)?.durability(Durability::Manual);
-    Ok(Queue::open(FileStorage::create(path)?, config, random)?)
-}
-
-/// Opens the ledger of the end whose folder this is, or makes it.
-///
-/// # Errors
-///
-/// When the folder cannot be used, or another process has the ledger.
-pub fn open_ledger(folder: &Path) -> Result<Queue<FileStorage>, Failure> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)?;
-    open_queue(&folder.join("ledger"), random)
-}
-
-/// Shows each message in the ledger of the end whose folder this is, in the order in which they were accepted.
-///
-/// # Errors
-///
-/// When the ledger cannot be read, or another process has it.
-pub fn read_ledger(folder: &Path, mut show: impl FnMut(&Position, &[u8])) -> Result<(), Failure> {
-    let path = folder.join("ledger");
-    if !path.exists() {
-        return Err(format!("{}: nothing was ever received here", path.display()).into());
-    }
-    let ledger = open_queue(&path, [0; 8])?;
-    for entry in ledger.entries_from(Offset::START) {
-        if let Entry::Message(Stored { position: Some(position), payload, .. }) = entry? {
-            show(&position, &payload);
-        }
-    }
-    Ok(())
+/// How both queues of an end are made: 16 MiB each, allocated at once.
+pub fn queue_config() -> QueueConfig {
+    let config = QueueConfig::default().segment_len(1 << 20).and_then(|config| config.segments(16));
+    config.expect("16 segments of 1 MiB are possible").durability(Durability::Manual)
 }

@@ -4,23 +4,25 @@ mod ledger;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::error::Error;
+use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use iot_core::{Incarnation, Instant, Position, Ranges, StreamId, Timestamp, Topic, Tracker};
-use iot_crypto::{Carries, Heading, OpenError, Opener, ReplayError, RoutingHeader, Sealer, SigningKey, VerifyingKey};
-use iot_queue::{FileStorage, LeaseId, Message, Offset, Queue, Release};
+use iot_core::{Incarnation, Instant, ObserveError, Position, Ranges, StreamId, Timestamp, Topic, Tracker};
+use iot_crypto::{
+    Carries, Heading, OpenError, Opener, ReplayError, RoutingHeader, SealError, Sealer, SigningKey, VerifyingKey,
+};
+use iot_queue::{
+    AppendError, CommitError, LeaseError, LeaseId, Message, Offset, Queue, Release, ReserveError, Storage, Stored,
+};
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
 
 use self::ledger::Guard;
-use crate::{Keys, Role, Sink};
+use crate::{Keys, Role};
 
-pub use self::ledger::{open_ledger, read_ledger};
+pub use self::ledger::queue_config;
 
 /// A message. Its incarnation is the epoch of its writer's outbox, and its sequence number its place there.
 const MESSAGES: StreamId = StreamId::new(0);
@@ -44,17 +46,52 @@ const LINGER: Duration = Duration::from_millis(20);
 /// Messages that are handed out together, so that the patience with each begins when it leaves.
 const BURST: usize = 16;
 
-/// Messages that a sink takes together.
-const POURED: usize = 256;
+/// Messages that are handed on together.
+const HANDED_ON: usize = 256;
 
 /// Gaps that are kept open for late messages, where nothing is repeated.
 const OPEN_GAPS: usize = 8;
 
-/// What an end cannot go on with: all of it is about its own disk and keys.
-pub type Failure = Box<dyn Error + Send + Sync>;
+/// What an end cannot go on with: all of it is about its own disk and keys. Nothing that a stranger sends is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeError {
+    /// A queue took no message. For the outbox, [`AppendError::Full`] says that the peer has to take some first.
+    #[error("a message was not appended")]
+    Append(#[from] AppendError),
+    /// A queue did not become durable.
+    #[error("a queue did not become durable")]
+    Commit(#[from] CommitError),
+    /// A queue could not be read.
+    #[error("a queue cannot be read")]
+    Read(#[from] ReserveError),
+    /// A queue did not let go of messages.
+    #[error("messages were not let go of")]
+    LetGo(#[from] LeaseError),
+    /// Nothing can be sealed, such as when the peer's key bundle has expired.
+    #[error("nothing can be sealed")]
+    Seal(#[from] SealError),
+    /// The ledger holds what no end writes there.
+    #[error("the ledger is no ledger")]
+    Ledger(#[from] ObserveError),
+    /// The peer remembers more than was ever written: this outbox is an old copy, and would use its numbers twice.
+    #[error("the peer has {until} messages, and this outbox wrote {written}: it was put back from a copy")]
+    Copied {
+        /// The peer has the messages before this one.
+        until: Offset,
+        /// The first number that the outbox has not given.
+        written: Offset,
+    },
+}
+
+impl From<ExchangeError> for io::Error {
+    fn from(error: ExchangeError) -> Self {
+        Self::other(error)
+    }
+}
 
 /// Whether the transport brings anything back to who sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Feedback {
     /// Messages are repeated until the other end acknowledges them, and accepted in their order. A message is sent
     /// again when its acknowledgement has not come `within` this time, in which the link must be able to carry 128
@@ -64,6 +101,7 @@ pub enum Feedback {
         within: Duration,
     },
     /// Messages are sent once, and accepted as they come; what is missing is reported.
+    #[default]
     None,
 }
 
@@ -85,12 +123,23 @@ pub enum Event {
     Unknown(StreamId),
 }
 
-/// One end of a link. It owns two queues on disk: the *outbox* holds what the peer has not acknowledged, the *ledger*
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted { sequence, .. } => write!(f, "accepted {sequence}"),
+            Self::Missing(numbers) => write!(f, "missing {}..{}", numbers.start, numbers.end),
+            Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::Unknown(stream) => write!(f, "refused: packets of stream {stream} are not known here"),
+        }
+    }
+}
+
+/// One end of a link. It owns two queues: the *outbox* holds what the peer has not acknowledged, the *ledger*
 /// what was accepted from the peer.
 ///
 /// Give it packets by [`handle_packet`](Self::handle_packet), then take [events](Self::poll_event) and packets
 /// [to send](Self::poll_transmit), and come back at [`poll_timeout`](Self::poll_timeout) at the latest.
-pub struct Endpoint<'k> {
+pub struct Endpoint<'k, S: Storage> {
     keys: &'k Keys,
     role: Role,
     feedback: Feedback,
@@ -98,12 +147,11 @@ pub struct Endpoint<'k> {
     opener: Opener<'k, VerifyingKey, Guard>,
     /// What was accepted, shared with the opener.
     seen: Rc<RefCell<Tracker>>,
-    outbox: Queue<FileStorage>,
-    ledger: Queue<FileStorage>,
-    /// Where a sink goes on.
-    poured: Offset,
+    outbox: Queue<S>,
+    ledger: Queue<S>,
+    /// Where handing on goes on.
+    handed_on: Offset,
     rng: ChaCha20Rng,
-    wall: fn() -> Timestamp,
     /// What is on its way, by place, and until when.
     in_flight: BTreeMap<Offset, (LeaseId, Instant)>,
     /// What came before its turn, unopened.
@@ -112,28 +160,28 @@ pub struct Endpoint<'k> {
     owed: BTreeSet<Incarnation>,
     came: usize,
     due: Option<Instant>,
+    /// To be told a peer that waits for what is gone: the first message that is still here.
+    oldest: Option<u64>,
     transmits: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
 }
 
-impl<'k> Endpoint<'k> {
-    /// Opens the end whose folder this is, or makes it. `wall` tells the time of day.
+impl<'k, S: Storage> Endpoint<'k, S> {
+    /// The end that has these keys, and these queues for its outbox and its ledger, both made by [`queue_config`]. `rng`
+    /// is seeded anew each time.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be used.
-    pub fn open(
-        folder: &Path,
+    /// When the ledger cannot be read.
+    pub fn new(
         keys: &'k Keys,
         role: Role,
         feedback: Feedback,
-        mut rng: ChaCha20Rng,
-        wall: fn() -> Timestamp,
-    ) -> Result<Self, Failure> {
-        let mut open = |name| ledger::open_queue(&folder.join(name), rng.next_u64().to_be_bytes());
-        let (outbox, ledger) = (open("outbox")?, open("ledger")?);
+        [outbox, ledger]: [Queue<S>; 2],
+        rng: ChaCha20Rng,
+    ) -> Result<Self, ExchangeError> {
         let seen = Rc::new(RefCell::new(ledger::recall(&ledger, feedback)?));
-        let source = keys.signing.verifying_key().device_id();
+        let source = keys.device_id();
         Ok(Self {
             keys,
             role,
@@ -143,14 +191,14 @@ impl<'k> Endpoint<'k> {
             seen,
             outbox,
             ledger,
-            poured: Offset::START,
+            handed_on: Offset::START,
             rng,
-            wall,
             in_flight: BTreeMap::new(),
             early: BTreeMap::new(),
             owed: BTreeSet::new(),
             came: 0,
             due: None,
+            oldest: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         })
@@ -163,17 +211,17 @@ impl<'k> Endpoint<'k> {
         self
     }
 
-    /// Seals a message for the peer and puts it into the outbox. It leaves when it is durable there, which the next
-    /// [`poll_transmit`](Self::poll_transmit) sees to.
+    /// Seals a message for the peer and puts it into the outbox; it is `wall` by the time of day. It leaves when it is
+    /// durable there, which the next [`poll_transmit`](Self::poll_transmit) sees to.
     ///
     /// # Errors
     ///
-    /// [`iot_queue::AppendError::Full`], among others: nothing was appended then.
-    pub fn append(&mut self, payload: &[u8]) -> Result<(), Failure> {
+    /// [`AppendError::Full`], among others: nothing was appended then.
+    pub fn append(&mut self, wall: Timestamp, payload: &[u8]) -> Result<(), ExchangeError> {
         let (incarnation, sequence) = (self.incarnation(), self.outbox.next_offset().number());
-        let source = self.keys.signing.verifying_key().device_id();
+        let source = self.keys.device_id();
         let position = Position { source, stream: MESSAGES, incarnation, sequence };
-        let message = self.seal(position, payload)?;
+        let message = self.seal(wall, position, payload)?;
         self.outbox.append(&Message::new(&message).at(position))?;
         Ok(())
     }
@@ -183,7 +231,7 @@ impl<'k> Endpoint<'k> {
     /// # Errors
     ///
     /// When the outbox fails.
-    pub fn handle_connected(&mut self, now: Instant) -> Result<(), Failure> {
+    pub fn handle_connected(&mut self, now: Instant) -> Result<(), ExchangeError> {
         self.transmits.clear();
         for (lease, _) in std::mem::take(&mut self.in_flight).into_values() {
             // One that has ended is handed out again anyway.
@@ -198,7 +246,7 @@ impl<'k> Endpoint<'k> {
     ///
     /// When outbox or ledger fail, or the peer has messages that the outbox never wrote, because it was put back from a
     /// copy. Nothing that a stranger sends is an error.
-    pub fn handle_packet(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), Failure> {
+    pub fn handle_packet(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), ExchangeError> {
         let header = match RoutingHeader::parse(packet) {
             Ok((header, _)) => (header.stream, header.incarnation, header.sequence),
             Err(malformed) => {
@@ -241,7 +289,7 @@ impl<'k> Endpoint<'k> {
     /// # Errors
     ///
     /// When outbox or ledger fail, or nothing can be sealed because the peer's key bundle has expired.
-    pub fn poll_transmit(&mut self, now: Instant) -> Result<Option<Vec<u8>>, Failure> {
+    pub fn poll_transmit(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Vec<u8>>, ExchangeError> {
         let (patience, window) = match self.feedback {
             Feedback::None => {
                 // What was given out before has left: no acknowledgement will ever come.
@@ -251,11 +299,15 @@ impl<'k> Endpoint<'k> {
             }
             Feedback::Acknowledged { within } => {
                 if self.due.is_some_and(|due| due <= now) || self.came >= ACKNOWLEDGE_AFTER {
-                    self.acknowledge()?;
+                    self.acknowledge(wall)?;
                 }
                 (within, WINDOW)
             }
         };
+        if let Some(oldest) = self.oldest.take() {
+            let packet = self.seal_word(wall, OLDEST, self.incarnation(), oldest)?;
+            self.transmits.push_front(packet);
+        }
         if self.transmits.is_empty() {
             // Nobody sees a message that a power cut could still take back, or its number would be used again.
             self.outbox.commit()?;
@@ -274,29 +326,38 @@ impl<'k> Endpoint<'k> {
     /// # Errors
     ///
     /// When the outbox fails.
-    pub fn outbox(&mut self) -> Result<&mut Queue<FileStorage>, Failure> {
+    pub fn outbox(&mut self) -> Result<&mut Queue<S>, ExchangeError> {
         self.outbox.commit()?;
         Ok(&mut self.outbox)
     }
 
-    /// Hands what was accepted to `sink`, and lets go of what it has taken but for the last: that remembers for the
-    /// ledger where the peer's messages go on.
+    /// Messages that were accepted, for whoever takes them from here: behind those of which it was said that they were
+    /// [handed on](Self::let_go). They are durable, so what is let go of does not come again from the peer.
     ///
     /// # Errors
     ///
-    /// When the ledger fails; the inner error is the sink's.
-    pub fn pour(&mut self, now: Instant, sink: &mut dyn Sink) -> Result<io::Result<()>, Failure> {
-        let mut messages = self.ledger.peek(now, POURED)?;
-        messages.retain(|message| message.offset >= self.poured);
-        let Some(last) = messages.last() else { return Ok(Ok(())) };
-        // What is let go of must not come again from the peer.
-        self.ledger.commit()?;
-        if let Err(error) = sink.write(&messages) {
-            return Ok(Err(error));
+    /// When the ledger fails.
+    pub fn accepted(&mut self, now: Instant) -> Result<Vec<Stored>, ExchangeError> {
+        let mut messages = self.ledger.peek(now, HANDED_ON)?;
+        messages.retain(|message| message.offset >= self.handed_on);
+        if !messages.is_empty() {
+            self.ledger.commit()?;
         }
-        self.ledger.ack_before(last.offset)?;
-        self.poured = last.offset.next();
-        Ok(Ok(()))
+        Ok(messages)
+    }
+
+    /// Lets go of these messages, for somebody else has them for good; but for the last: that remembers for the ledger
+    /// where the peer's messages go on.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails.
+    pub fn let_go(&mut self, messages: &[Stored]) -> Result<(), ExchangeError> {
+        if let Some(last) = messages.last() {
+            self.ledger.ack_before(last.offset)?;
+            self.handed_on = last.offset.next();
+        }
+        Ok(())
     }
 
     /// When [`poll_transmit`](Self::poll_transmit) has something to give at the latest, if nothing else happens.
@@ -304,15 +365,9 @@ impl<'k> Endpoint<'k> {
         self.due.into_iter().chain(self.outbox.poll_timeout()).min()
     }
 
-    /// Makes everything durable, and the next start quick.
-    ///
-    /// # Errors
-    ///
-    /// When outbox or ledger fail.
-    pub fn close(self) -> Result<(), Failure> {
-        self.ledger.close()?;
-        self.outbox.close()?;
-        Ok(())
+    /// Ends: the outbox and the ledger, to be [closed](Queue::close).
+    pub fn into_queues(self) -> [Queue<S>; 2] {
+        [self.outbox, self.ledger]
     }
 
     /// How many messages were ever put into the outbox.
@@ -331,7 +386,7 @@ impl<'k> Endpoint<'k> {
         incarnation: Incarnation,
         sequence: u64,
         packet: &mut [u8],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExchangeError> {
         let next = self.next_of(incarnation);
         if self.feedback == Feedback::None {
             ledger::make_room(&mut self.seen.borrow_mut(), incarnation, self.feedback);
@@ -357,7 +412,7 @@ impl<'k> Endpoint<'k> {
     }
 
     /// Opens what waited for the messages before it.
-    fn take_early(&mut self, incarnation: Incarnation) -> Result<(), Failure> {
+    fn take_early(&mut self, incarnation: Incarnation) -> Result<(), ExchangeError> {
         while let Some(mut packet) = self.early.remove(&(incarnation, self.next_of(incarnation))) {
             if !self.take(&mut packet)? {
                 break;
@@ -367,7 +422,7 @@ impl<'k> Endpoint<'k> {
     }
 
     /// Opens a message and writes it into the ledger.
-    fn take(&mut self, packet: &mut [u8]) -> Result<bool, Failure> {
+    fn take(&mut self, packet: &mut [u8]) -> Result<bool, ExchangeError> {
         let Some((position, payload)) = self.open_packet(packet) else { return Ok(false) };
         self.ledger.append(&Message::new(payload).at(position))?;
         self.events.push_back(Event::Accepted { sequence: position.sequence, payload: payload.to_vec() });
@@ -386,23 +441,17 @@ impl<'k> Endpoint<'k> {
         None
     }
 
-    fn handle_acknowledged(&mut self, now: Instant, until: u64) -> Result<(), Failure> {
+    fn handle_acknowledged(&mut self, now: Instant, until: u64) -> Result<(), ExchangeError> {
         let until = Offset::new(until);
-        if until > self.outbox.next_offset() {
-            // The peer remembers more than was written: this outbox is an old copy. Its epoch must not be used again.
-            return Err("the peer has messages that this outbox never wrote: it was put back from a copy".into());
+        let written = self.outbox.next_offset();
+        if until > written {
+            return Err(ExchangeError::Copied { until, written });
         }
         self.outbox.ack_before(until)?;
         self.in_flight = self.in_flight.split_off(&until);
         let waiting = self.outbox.peek(now, 1)?.first().map(|message| message.offset);
-        let oldest = self.in_flight.keys().next().copied().into_iter().chain(waiting).min();
-        let oldest = oldest.unwrap_or_else(|| self.outbox.next_offset());
-        if oldest > until {
-            let source = self.keys.signing.verifying_key().device_id();
-            let (incarnation, sequence) = (self.incarnation(), oldest.number());
-            let packet = self.seal(Position { source, stream: OLDEST, incarnation, sequence }, &[])?;
-            self.transmits.push_front(packet);
-        }
+        let oldest = self.in_flight.keys().next().copied().into_iter().chain(waiting).min().unwrap_or(written);
+        self.oldest = (oldest > until).then(|| oldest.number());
         Ok(())
     }
 
@@ -416,21 +465,31 @@ impl<'k> Endpoint<'k> {
     }
 
     /// Tells the peer what is in the ledger, once it is durable there.
-    fn acknowledge(&mut self) -> Result<(), Failure> {
+    fn acknowledge(&mut self, wall: Timestamp) -> Result<(), ExchangeError> {
         self.ledger.commit()?;
-        let source = self.keys.signing.verifying_key().device_id();
         for incarnation in std::mem::take(&mut self.owed) {
-            let sequence = self.next_of(incarnation);
-            let packet = self.seal(Position { source, stream: ACKNOWLEDGED, incarnation, sequence }, &[])?;
+            let packet = self.seal_word(wall, ACKNOWLEDGED, incarnation, self.next_of(incarnation))?;
             self.transmits.push_front(packet);
         }
         (self.came, self.due) = (0, None);
         Ok(())
     }
 
-    fn seal(&mut self, position: Position, payload: &[u8]) -> Result<Vec<u8>, Failure> {
-        let topic = Topic::new(self.role.topic())?;
-        Ok(self.sealer.seal(&Heading { topic, position }, payload, (self.wall)(), &mut self.rng)?)
+    /// A packet whose position says all.
+    fn seal_word(
+        &mut self,
+        wall: Timestamp,
+        stream: StreamId,
+        incarnation: Incarnation,
+        sequence: u64,
+    ) -> Result<Vec<u8>, ExchangeError> {
+        let source = self.keys.device_id();
+        self.seal(wall, Position { source, stream, incarnation, sequence }, &[])
+    }
+
+    fn seal(&mut self, wall: Timestamp, position: Position, payload: &[u8]) -> Result<Vec<u8>, ExchangeError> {
+        let topic = Topic::new(self.role.topic()).expect("it is a topic");
+        Ok(self.sealer.seal(&Heading { topic, position }, payload, wall, &mut self.rng)?)
     }
 
     /// The number of the first message of an incarnation that is not in the ledger.

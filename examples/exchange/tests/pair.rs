@@ -1,0 +1,237 @@
+//! Two ends in virtual time, with whatever the test wants in between.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use iot_core::{Instant, Timestamp};
+use iot_exchange::{Endpoint, Event, ExchangeError, Feedback, Keys, Role, queue_config};
+use iot_queue::{Fate, MemoryStorage, Offset, Queue};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+const REPEATING: Feedback = Feedback::Acknowledged { within: Duration::from_secs(1) };
+
+type End<'k> = Endpoint<'k, MemoryStorage>;
+
+/// An end with these queues, which it leaves behind when it ends without a word.
+fn open<'k>(keys: &'k Keys, role: Role, feedback: Feedback, queues: [MemoryStorage; 2], seed: u8) -> End<'k> {
+    let queues = queues.map(|storage| Queue::open(storage, queue_config(), [seed; 8]).unwrap());
+    Endpoint::new(keys, role, feedback, queues, ChaCha20Rng::seed_from_u64(seed.into())).unwrap()
+}
+
+fn new_queues() -> [MemoryStorage; 2] {
+    [MemoryStorage::new(), MemoryStorage::new()]
+}
+
+/// Keys of the device and of the receiver.
+fn keys() -> [Keys; 2] {
+    Keys::draw(NOW, &mut ChaCha20Rng::seed_from_u64(1)).map(|file| Keys::parse(&file, NOW).unwrap())
+}
+
+/// The device's and the receiver's end.
+fn ends([near, far]: &[Keys; 2], feedback: Feedback) -> [End<'_>; 2] {
+    [open(near, Role::Device, feedback, new_queues(), 2), open(far, Role::Receiver, feedback, new_queues(), 3)]
+}
+
+/// Lets packets pass for so long, each as `between` gives it on: its direction is 0 from the first to the second.
+fn pass(
+    ends: [&mut End<'_>; 2],
+    start: &mut Instant,
+    for_ms: u64,
+    mut between: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>>,
+) {
+    let [first, second] = ends;
+    for _ in 0..for_ms / 10 {
+        *start = start.saturating_add(Duration::from_millis(10));
+        while let Some(packet) = first.poll_transmit(*start, NOW).unwrap() {
+            between(0, packet).iter_mut().for_each(|packet| second.handle_packet(*start, packet).unwrap());
+        }
+        while let Some(packet) = second.poll_transmit(*start, NOW).unwrap() {
+            between(1, packet).iter_mut().for_each(|packet| first.handle_packet(*start, packet).unwrap());
+        }
+    }
+}
+
+/// What is on the disks of an end when its power is cut.
+fn cut_power(end: End<'_>) -> [MemoryStorage; 2] {
+    end.into_queues().map(|queue| {
+        let mut disk = queue.into_storage();
+        disk.crash(|_| Fate::Lost);
+        disk
+    })
+}
+
+fn events(end: &mut End<'_>) -> Vec<Event> {
+    std::iter::from_fn(|| end.poll_event()).collect()
+}
+
+fn accepted(sequence: u64) -> Event {
+    Event::Accepted { sequence, payload: sequence.to_string().into_bytes() }
+}
+
+fn append(end: &mut End<'_>, numbers: std::ops::Range<u64>) {
+    numbers.for_each(|number| end.append(NOW, number.to_string().as_bytes()).unwrap());
+}
+
+#[test]
+fn messages_arrive_once_and_in_order_whatever_the_link_does() {
+    let [near, far] = keys();
+    let (mut rng, mut late, mut now) = (ChaCha20Rng::seed_from_u64(7), Vec::new(), Instant::START);
+    let (mut device, mut disks) = (open(&near, Role::Device, REPEATING, new_queues(), 2), new_queues());
+    append(&mut device, 0..150);
+    for start in 0..4 {
+        let mut receiver = open(&far, Role::Receiver, REPEATING, disks, 3 + start);
+        // What was accepted a moment before the cut may be gone, and what was acknowledged may not.
+        let mut next = receiver.accepted(now).unwrap().len() as u64;
+        assert!(next >= 150 - device.waiting(), "{next} are there, and the device forgot all but {}", device.waiting());
+        pass([&mut device, &mut receiver], &mut now, 4_000, |_, mut packet| {
+            let mut arriving = std::mem::take(&mut late);
+            match rng.next_u32() % 10 {
+                0 => {}
+                1 => late.push(packet),
+                2 => arriving.extend([packet.clone(), packet]),
+                3 => {
+                    let bit = rng.next_u32() as usize % (8 * packet.len());
+                    packet[bit / 8] ^= 1 << (bit % 8);
+                    arriving.push(packet);
+                }
+                _ => arriving.push(packet),
+            }
+            arriving
+        });
+        for event in events(&mut receiver) {
+            match event {
+                Event::Refused(_) | Event::Unknown(_) => {}
+                event => {
+                    assert_eq!(event, accepted(next));
+                    next += 1;
+                }
+            }
+        }
+        disks = cut_power(receiver);
+    }
+    let mut receiver = open(&far, Role::Receiver, REPEATING, disks, 9);
+    let kept = receiver.accepted(now).unwrap();
+    assert_eq!(kept.iter().map(|it| it.position.unwrap().sequence).collect::<Vec<_>>(), (0..150).collect::<Vec<_>>());
+    assert_eq!(device.waiting(), 0);
+}
+
+#[test]
+fn no_acknowledgement_that_was_altered_or_is_another_ends_frees_a_message() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..3);
+    let mut now = Instant::START;
+    let mut acknowledgement = Vec::new();
+    pass([&mut device, &mut receiver], &mut now, 100, |direction, packet| {
+        if direction == 0 {
+            return vec![packet];
+        }
+        acknowledgement = packet;
+        Vec::new()
+    });
+    assert_eq!(device.waiting(), 3);
+    for bit in 0..8 * acknowledgement.len() {
+        let mut altered = acknowledgement.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        device.handle_packet(now, &mut altered).unwrap();
+        assert_eq!(device.waiting(), 3, "bit {bit}");
+    }
+    // The device's own packets come back to it.
+    while let Some(mut own) = device.poll_transmit(now.saturating_add(Duration::from_secs(3)), NOW).unwrap() {
+        device.handle_packet(now, &mut own).unwrap();
+    }
+    assert!(events(&mut device).iter().all(|event| !matches!(event, Event::Accepted { .. })));
+    device.handle_packet(now, &mut acknowledgement).unwrap();
+    assert_eq!(device.waiting(), 0);
+}
+
+#[test]
+fn a_receiver_that_forgot_is_told_what_is_gone() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..5);
+    let mut now = Instant::START;
+    pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
+    assert_eq!(events(&mut receiver), (0..5).map(accepted).collect::<Vec<_>>());
+    drop(receiver);
+
+    let mut receiver = open(&keys[1], Role::Receiver, REPEATING, new_queues(), 4);
+    append(&mut device, 5..7);
+    pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
+    assert_eq!(events(&mut receiver), [Event::Missing(0..5), accepted(5), accepted(6)]);
+    assert_eq!(device.waiting(), 0);
+}
+
+#[test]
+fn commands_go_the_other_way() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut receiver, 0..2);
+    pass([&mut device, &mut receiver], &mut { Instant::START }, 100, |_, packet| vec![packet]);
+    assert_eq!(events(&mut device), [accepted(0), accepted(1)]);
+    assert_eq!(receiver.waiting(), 0);
+}
+
+#[test]
+fn without_feedback_each_loss_is_reported_and_nothing_waits() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, Feedback::None);
+    append(&mut device, 0..40);
+    let mut number = 0..;
+    pass([&mut device, &mut receiver], &mut { Instant::START }, 100, |_, packet| {
+        // Of each four, the second is lost.
+        if number.next().is_some_and(|number: u64| number % 4 == 1) { Vec::new() } else { vec![packet] }
+    });
+    let lost = (0..40).flat_map(|n| match n % 4 {
+        1 => vec![Event::Missing(n..n + 1)],
+        _ => vec![accepted(n)],
+    });
+    assert_eq!(events(&mut receiver), lost.collect::<Vec<_>>());
+    assert_eq!(device.waiting(), 0);
+}
+
+#[test]
+fn an_outbox_that_was_put_back_from_a_copy_is_not_used() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..2);
+    let mut now = Instant::START;
+    pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
+    let copy = device.into_queues().map(Queue::into_storage);
+    let mut device = open(&keys[0], Role::Device, REPEATING, copy.clone(), 5);
+    append(&mut device, 2..4);
+    pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
+    let mut old = open(&keys[0], Role::Device, REPEATING, copy, 6);
+    append(&mut old, 2..3);
+    while let Some(mut packet) = old.poll_transmit(now, NOW).unwrap() {
+        receiver.handle_packet(now, &mut packet).unwrap();
+    }
+    let mut answer = receiver.poll_transmit(now.saturating_add(Duration::from_secs(1)), NOW).unwrap().unwrap();
+    let refused = old.handle_packet(now, &mut answer).unwrap_err();
+    assert_eq!(refused, ExchangeError::Copied { until: Offset::new(4), written: Offset::new(3) });
+}
+
+#[test]
+fn what_is_handed_on_is_let_go_of_and_not_taken_again() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..5);
+    let mut now = Instant::START;
+    pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
+    let messages = receiver.accepted(now).unwrap();
+    assert_eq!(messages.len(), 5);
+    receiver.let_go(&messages).unwrap();
+    assert_eq!(receiver.accepted(now).unwrap().len(), 0);
+
+    // The next one knows by the last of them where the device's messages go on.
+    let mut receiver =
+        open(&keys[1], Role::Receiver, REPEATING, receiver.into_queues().map(|it| it.close().unwrap()), 4);
+    append(&mut device, 5..6);
+    pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
+    let sequences: Vec<_> = receiver.accepted(now).unwrap().iter().map(|it| it.position.unwrap().sequence).collect();
+    assert_eq!(sequences, [4, 5], "the last one is there twice rather than never");
+}
