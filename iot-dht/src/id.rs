@@ -1,3 +1,4 @@
+use core::cmp::Ordering;
 use core::fmt;
 
 use iot_core::DeviceId;
@@ -16,7 +17,7 @@ const RECORD_DOMAIN: &[u8] = b"iot-dht record 1\0";
 /// A point of the key space, `N` octets, most significant octet first.
 ///
 /// The distance of two points is their exclusive or, read as a number (Maymounkov and Mazières, 2002, §2.1).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id<const N: usize>([u8; N]);
 
 impl<const N: usize> Id<N> {
@@ -79,6 +80,10 @@ impl<const N: usize> Id<N> {
 
     /// How many leading bits two points share: `8 * N` if they are the same.
     pub fn shared_prefix(&self, other: &Self) -> usize {
+        let differ = self.prefix() ^ other.prefix();
+        if differ != 0 {
+            return differ.leading_zeros() as usize;
+        }
         for (index, (a, b)) in self.0.iter().zip(&other.0).enumerate() {
             if a != b {
                 return index * 8 + (a ^ b).leading_zeros() as usize;
@@ -95,9 +100,30 @@ impl<const N: usize> Id<N> {
 
     /// The first eight octets as a number; missing octets count as zeros.
     pub(crate) fn prefix(&self) -> u64 {
-        let mut bytes = [0; 8];
-        bytes.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
-        u64::from_be_bytes(bytes)
+        prefix(&self.0)
+    }
+}
+
+fn prefix<const N: usize>(octets: &[u8; N]) -> u64 {
+    let mut first = [0; 8];
+    first.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(first)
+}
+
+/// Most pairs differ in the first eight octets, which one instruction compares.
+fn compare<const N: usize>(a: &[u8; N], b: &[u8; N]) -> Ordering {
+    prefix(a).cmp(&prefix(b)).then_with(|| a.cmp(b))
+}
+
+impl<const N: usize> PartialOrd for Id<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for Id<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(&self.0, &other.0)
     }
 }
 
@@ -139,7 +165,7 @@ impl<const N: usize> fmt::Debug for Id<N> {
 }
 
 /// How far two points of the key space are apart; compares as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Distance<const N: usize>([u8; N]);
 
 impl<const N: usize> Distance<N> {
@@ -154,6 +180,18 @@ impl<const N: usize> Distance<N> {
     /// The number, most significant octet first.
     pub const fn as_bytes(&self) -> &[u8; N] {
         &self.0
+    }
+}
+
+impl<const N: usize> PartialOrd for Distance<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for Distance<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(&self.0, &other.0)
     }
 }
 
@@ -176,6 +214,16 @@ mod tests {
             let distance = a.distance(&b);
             let leading = distance.as_bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
             prop_assert_eq!(a.shared_prefix(&b), leading.take_while(|bit| *bit == 0).count());
+        }
+
+        #[test]
+        fn identifiers_and_distances_compare_octet_by_octet(a: [u8; 10], b: [u8; 10], same in 0_usize..11) {
+            let mut b = b;
+            b[..same].copy_from_slice(&a[..same]);
+            prop_assert_eq!(Id::from_bytes(a).cmp(&Id::from_bytes(b)), a.as_slice().cmp(b.as_slice()));
+            prop_assert_eq!(Distance(a).cmp(&Distance(b)), a.as_slice().cmp(b.as_slice()));
+            let shared = Id::from_bytes(a).shared_prefix(&Id::from_bytes(b));
+            prop_assert!(shared >= 8 * same && (shared == 80) == (a == b));
         }
 
         #[test]

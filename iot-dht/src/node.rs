@@ -97,7 +97,8 @@ pub struct Node {
     sightings: Sightings,
     jobs: Jobs,
     requests: Requests,
-    operations: BTreeMap<OperationId, Operation>,
+    /// Boxed, because they are taken out and put back with every answer.
+    operations: BTreeMap<OperationId, Box<Operation>>,
     next_operation: u64,
     /// Results that wait to be fetched; they count against the bound of operations.
     results: usize,
@@ -396,7 +397,7 @@ impl Node {
                 Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
             }
         };
-        let mut operation = Operation::new(kind, lookup, region);
+        let mut operation = Box::new(Operation::new(kind, lookup, region));
         if matches!(&operation.kind, Kind::Get(get) if get.is_settled()) {
             operation.stop();
         }

@@ -98,6 +98,14 @@ impl From<Address> for SocketAddr {
 pub(crate) struct Subnet(u128);
 
 impl Subnet {
+    /// The same number for the same subnet, and for few others.
+    pub(crate) fn tag(self) -> u16 {
+        // Of an IPv4 subnet one half is zero, of an IPv6 subnet the other. The factor is that of Fibonacci hashing (Knuth,
+        // The Art of Computer Programming, volume 3, §6.4).
+        let half = (self.0 >> 64) as u64 ^ self.0 as u64;
+        (half.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16
+    }
+
     pub(crate) fn to_octets(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }

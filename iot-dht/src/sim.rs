@@ -53,6 +53,7 @@ mod host;
 mod link;
 mod nat;
 mod noise;
+mod queue;
 mod shard;
 mod signature;
 pub mod study;
@@ -198,7 +199,7 @@ impl Sim {
     /// Lets time pass. `run` must call [`Shard::run_until`] of each of the shards with the moment that it is given, one
     /// after the other ([`in_turn`]) or each on a thread.
     pub fn run_until(&mut self, end: Instant, run: &mut impl FnMut(&mut [Shard], Instant)) {
-        while let Some(first) = self.shards.iter().filter_map(Shard::next).min().filter(|first| *first < end) {
+        while let Some(first) = self.shards.iter_mut().filter_map(Shard::next).min().filter(|first| *first < end) {
             // Nothing that is sent from then on arrives before that.
             let window = first.saturating_add(Link::LEAST_DELAY).min(end);
             run(&mut self.shards, window);

@@ -36,6 +36,8 @@ pub struct Table<const N: usize> {
     /// Ascending by index; a bucket without entries has no element.
     buckets: Vec<Bucket>,
     entries: Vec<Entry<N>>,
+    /// One of each entry, in the same place.
+    tags: Vec<Tag>,
     /// In the order in which they were heard from, the most recent last.
     candidates: Vec<Entry<N>>,
     /// Named by somebody or by a snapshot, and not yet asked; the next one last.
@@ -49,6 +51,24 @@ struct Bucket {
     index: u16,
     start: u16,
     len: u8,
+}
+
+/// What of an entry few others share: a search through the entries reads four octets of each, and not eighty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag {
+    id: u16,
+    subnet: u16,
+}
+
+impl Tag {
+    fn of<const N: usize>(entry: &Entry<N>) -> Self {
+        Self { id: tag_of(&entry.id), subnet: entry.address.subnet().tag() }
+    }
+}
+
+/// The last two octets: entries of one bucket share the first bits.
+fn tag_of<const N: usize>(id: &Id<N>) -> u16 {
+    id.as_bytes().iter().rev().take(2).fold(0, |tag, octet| tag << 8 | u16::from(*octet))
 }
 
 /// What became of a node that was offered to the table.
@@ -75,8 +95,9 @@ pub enum Insert<const N: usize> {
 impl<const N: usize> Table<N> {
     /// An empty table of the node that `own` identifies.
     pub fn new(own: Id<N>, config: TableConfig) -> Self {
-        let (buckets, entries, candidates, hearsay) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { own, config, buckets, entries, candidates, hearsay, times: Population::default() }
+        let (buckets, entries, tags) = (Vec::new(), Vec::new(), Vec::new());
+        let (candidates, hearsay) = (Vec::new(), Vec::new());
+        Self { own, config, buckets, entries, tags, candidates, hearsay, times: Population::default() }
     }
 
     /// Offers a node that has just answered from this address.
@@ -94,7 +115,7 @@ impl<const N: usize> Table<N> {
             } else if entry.failures < failures {
                 return Insert::Elsewhere(entry.peer());
             } else {
-                *entry = new;
+                self.set(place, new);
             }
             return Insert::Refreshed;
         }
@@ -108,8 +129,7 @@ impl<const N: usize> Table<N> {
         };
         if let Some(place) = self.replaceable(at) {
             self.forget_candidate(&peer.id);
-            let old = core::mem::replace(&mut self.entries[place], new);
-            return Insert::Replaced(old.peer());
+            return Insert::Replaced(self.set(place, new).peer());
         }
         self.wait(new);
         Insert::Waiting(self.stalest_of(at).peer())
@@ -133,7 +153,7 @@ impl<const N: usize> Table<N> {
             self.own.shared_prefix(&candidate.id) == index && self.subnet_admits(index, &candidate.address)
         })?;
         let successor = self.candidates.remove(successor);
-        self.entries[place] = successor;
+        self.set(place, successor);
         Some(successor.peer())
     }
 
@@ -174,6 +194,7 @@ impl<const N: usize> Table<N> {
         if self.buckets[at].len == 0 {
             self.buckets.remove(at);
         }
+        self.tags.remove(place);
         Some(self.entries.remove(place))
     }
 
@@ -242,6 +263,7 @@ impl<const N: usize> Table<N> {
         size_of::<Self>()
             + self.buckets.capacity() * size_of::<Bucket>()
             + (self.entries.capacity() + self.candidates.capacity()) * size_of::<Entry<N>>()
+            + self.tags.capacity() * size_of::<Tag>()
             + self.hearsay.capacity() * size_of::<Peer<N>>()
     }
 
@@ -260,9 +282,14 @@ impl<const N: usize> Table<N> {
 
     fn place(&self, id: &Id<N>) -> Option<usize> {
         let at = self.bucket(self.own.shared_prefix(id))?;
-        // Of those that share a bucket hardly any shares eight octets, which one instruction compares.
-        let prefix = id.prefix();
-        self.members(at).find(|place| self.entries[*place].id.prefix() == prefix && self.entries[*place].id == *id)
+        let (members, tag) = (self.members(at), tag_of(id));
+        let of_tag = members.clone().zip(&self.tags[members]).filter(|(_, other)| other.id == tag);
+        of_tag.map(|(place, _)| place).find(|place| self.entries[*place].id == *id)
+    }
+
+    fn set(&mut self, place: usize, entry: Entry<N>) -> Entry<N> {
+        self.tags[place] = Tag::of(&entry);
+        core::mem::replace(&mut self.entries[place], entry)
     }
 
     fn stalest_of(&self, at: usize) -> &Entry<N> {
@@ -291,8 +318,11 @@ impl<const N: usize> Table<N> {
         let place = self.members(at).end;
         // Doubling would leave half of a large table unused.
         if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(self.config.bucket_size);
+            let room = self.config.bucket_size.div_ceil(2);
+            self.entries.reserve_exact(room);
+            self.tags.reserve_exact(room);
         }
+        self.tags.insert(place, Tag::of(&entry));
         self.entries.insert(place, entry);
         self.buckets[at].len += 1;
         self.buckets[at + 1..].iter_mut().for_each(|bucket| bucket.start += 1);
@@ -315,8 +345,12 @@ impl<const N: usize> Table<N> {
 
     fn subnet_admits(&self, index: usize, address: &Address) -> bool {
         let SubnetLimit::Entries { bucket, table } = self.config.subnets else { return true };
-        let count = |entries: &[Entry<N>]| entries.iter().filter(|entry| entry.address.is_beside(address)).count();
-        let in_bucket = self.bucket(index).map_or(0, |at| count(&self.entries[self.members(at)]));
-        in_bucket < bucket && count(&self.entries) < table
+        let tag = address.subnet().tag();
+        let count = |places: core::ops::Range<usize>| {
+            let of_tag = self.tags[places.clone()].iter().zip(places).filter(|(other, _)| other.subnet == tag);
+            of_tag.filter(|(_, place)| self.entries[*place].address.is_beside(address)).count()
+        };
+        let in_bucket = self.bucket(index).map_or(0, |at| count(self.members(at)));
+        in_bucket < bucket && count(0..self.entries.len()) < table
     }
 }

@@ -207,7 +207,7 @@ impl Node {
             }
         }
         if operation.phase == Phase::Asking(0) {
-            self.finish(now, operation, id);
+            self.finish(now, *operation, id);
         } else {
             self.operations.insert(id, operation);
         }

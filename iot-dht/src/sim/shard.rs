@@ -1,8 +1,7 @@
 use alloc::boxed::Box;
-use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Ordering;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::signatures::Signatures;
 use crate::sim::adversary::{Adversary, Conduct};
 use crate::sim::host::Member;
 use crate::sim::noise::{Noise, hash};
+use crate::sim::queue::{self, Queue};
 use crate::sim::{EPOCH, Host, Link, Reach, SimulatedSigner, Trace};
 use crate::wire::{Body, MAX_DATAGRAM_LEN, Message, Role};
 
@@ -35,7 +35,7 @@ pub struct Shard {
     /// By the host's number, divided by the number of shards.
     members: Vec<Option<Box<Member>>>,
     there: usize,
-    queue: BinaryHeap<Reverse<Item>>,
+    queue: Queue<Item>,
     /// What goes to each of the shards.
     pub(super) out: Vec<Vec<Item>>,
     pub(super) happenings: Vec<Happening>,
@@ -177,7 +177,7 @@ impl Shard {
             config,
             members: Vec::new(),
             there: 0,
-            queue: BinaryHeap::new(),
+            queue: Queue::new(),
             out: (0..count).map(|_| Vec::new()).collect(),
             happenings: Vec::new(),
             trace: Trace::default(),
@@ -187,13 +187,8 @@ impl Shard {
 
     /// Does all that is due before `end`.
     pub fn run_until(&mut self, end: Instant) {
-        while let Some(Reverse(item)) = self.queue.peek() {
-            if item.at >= end {
-                return;
-            }
-            if let Some(Reverse(item)) = self.queue.pop() {
-                self.handle(item);
-            }
+        while let Some(item) = self.queue.pop(end) {
+            self.handle(item);
         }
     }
 
@@ -203,11 +198,11 @@ impl Shard {
     }
 
     pub(super) fn push(&mut self, item: Item) {
-        self.queue.push(Reverse(item));
+        self.queue.push(item);
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.queue.peek().map(|Reverse(item)| item.at)
+    pub(super) fn next(&mut self) -> Option<Instant> {
+        self.queue.next()
     }
 
     pub(super) fn member(&self, host: Host) -> Option<&Member> {
@@ -250,13 +245,19 @@ impl Shard {
                     self.counts.filtered += 1;
                 }
             }
-            Due::Timer if member.timer == Some(now) => {
+            Due::Timer if member.timer == Some(now) && member.deadline.is_some_and(|at| at <= now) => {
                 member.timer = None;
-                if member.deadline.is_some_and(|at| at <= now) {
-                    member.node.handle_timeout(now, wall);
-                }
+                member.node.handle_timeout(now, wall);
             }
-            Due::Timer | Due::Action(..) => {}
+            // Nothing has happened to the node since it was looked at.
+            Due::Timer | Due::Action(..) => {
+                if member.timer == Some(now) {
+                    member.timer = None;
+                    self.rearm(item.to, &mut member);
+                }
+                self.members[place] = Some(member);
+                return;
+            }
         }
         self.pump(now, item.to, &mut member);
         self.members[place] = Some(member);
@@ -382,6 +383,10 @@ impl Shard {
             self.happenings.push(Happening { at: now, host, what: What::Told(event) });
         }
         member.deadline = member.node.poll_timeout(now).map(|at| at.max(now.saturating_add(LEAST_TIMER)));
+        self.rearm(host, member);
+    }
+
+    fn rearm(&mut self, host: Host, member: &mut Member) {
         if let Some(at) = member.deadline {
             if member.timer.is_none_or(|timer| at < timer) {
                 member.timer = Some(at);
@@ -427,6 +432,12 @@ impl Eq for Item {}
 impl PartialOrd for Item {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl queue::Due for Item {
+    fn at(&self) -> Instant {
+        self.at
     }
 }
 

@@ -2,7 +2,7 @@ use core::fmt;
 use core::hash::Hasher as _;
 
 use iot_core::Instant;
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::sim::Host;
 use crate::wire;
@@ -22,7 +22,7 @@ impl Trace {
     }
 
     pub(super) fn add(&mut self, at: Instant, from: Host, to: Host, datagram: &[u8]) {
-        let mut hasher = SipHasher24::new();
+        let mut hasher = SipHasher13::new();
         hasher.write(&at.as_micros().to_le_bytes());
         hasher.write(&from.0.to_le_bytes());
         hasher.write(&to.0.to_le_bytes());
