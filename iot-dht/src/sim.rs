@@ -38,7 +38,7 @@ use alloc::vec::Vec;
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 
-use crate::id::{Id, Key};
+use crate::id::{Id, Key, NodeId};
 use crate::node::{Node, NodeConfig};
 use crate::peer::Peer;
 use crate::record::{Record, SignRecordError};
@@ -262,6 +262,12 @@ impl Sim {
     /// A key that follows from the seed and a number, for a device that signs records.
     pub fn key(&self, number: u64) -> SigningKey {
         SigningKey::from_seed(&Noise::new(noise::hash(self.seed, &[2, number])).octets())
+    }
+
+    /// Who a host is or will be once it has joined, unless it infiltrates: what an attacker may find out beforehand.
+    pub fn identity(&self, host: Host) -> NodeId {
+        let key = SigningKey::from_seed(&shard::noise_of(self.seed, host).octets());
+        NodeId::of_node(&key.verifying_key())
     }
 
     /// A record that the hosts of this network believe.

@@ -2,11 +2,17 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use iot_dht::sim::study::{self, Searches, Siege, Sybils};
+use iot_dht::sim::adversary::{Adversary, Gang};
+use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Searches, Siege, Sybils};
 use iot_dht::sim::{self, Link, Signing, Sim, SimConfig};
-use iot_dht::{NodeConfig, Placement};
+use iot_dht::{NodeConfig, Peer, Placement};
+
+fn gang(members: Vec<Peer<32>>) -> Arc<dyn Adversary> {
+    Arc::new(Gang::new(members))
+}
 
 fn grown(seed: u64, hosts: u32) -> Sim {
     let mut sim = Sim::new(SimConfig::default().seed(seed));
@@ -80,7 +86,7 @@ fn sybils_hide_a_record_from_kademlia_and_not_from_a_region() {
         let joined = study::grow(&mut sim, 400);
         sim.run_until(joined.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
         let mut siege = Siege::default();
-        study::besiege(&mut sim, Sybils { keys: 3, each: 20, trials: 5 }, &mut siege, &mut sim::in_turn);
+        study::besiege(&mut sim, Sybils { keys: 3, each: 20, trials: 5 }, &gang, &mut siege, &mut sim::in_turn);
         assert_eq!(siege.trials, 15);
         (siege.found, siege.requests.greatest())
     };
@@ -94,11 +100,37 @@ fn sybils_hide_a_record_from_kademlia_and_not_from_a_region() {
 fn thirty_in_a_hundred_colluders_hide_nothing_from_a_region() {
     let mut sim = grown(4, 400);
     let mut siege = Siege::default();
-    study::collude(&mut sim, 0.3, &mut sim::in_turn);
+    study::collude(&mut sim, 0.3, &gang, &mut sim::in_turn);
     assert_eq!(sim.honest_hosts().len(), 281);
     let owners: Vec<_> = (0..40).map(|n| sim.key(n)).collect();
     study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
     assert_eq!((siege.found, siege.trials), (40, 40));
+}
+
+/// All neighbours of a host that joins are an attacker's. One honest host that it knows is enough; without one, it never
+/// hears of anybody but the attackers.
+#[test]
+fn neighbours_do_not_eclipse_a_host_that_knows_one_honest_host() {
+    let mut sim = grown(5, 300);
+    let mut attempt = |bootstraps| {
+        let mut eclipsed = Eclipsed::default();
+        let plan = Eclipse { victims: 4, each: 20, bootstraps };
+        study::eclipse(&mut sim, plan, &gang, &mut eclipsed, &mut sim::in_turn);
+        (eclipsed.written.found + eclipsed.read.found, eclipsed.entries - eclipsed.attackers)
+    };
+    let (found, honest) = attempt(Bootstraps::AttackerAndHonest);
+    assert!(found == 8 && honest > 4 * 20, "{found} of 8 with {honest} entries");
+    let (found, honest) = attempt(Bootstraps::Attacker);
+    assert!(found == 0 && honest == 0, "{found} of 8 with {honest} entries: the attack is none");
+}
+
+#[test]
+fn a_flood_is_answered_at_the_rate_that_one_address_may_ask() {
+    let mut sim = grown(6, 100);
+    let flooded = study::flood(&mut sim, Flood { hosts: 2, rate: 2000, seconds: 2 }, &mut sim::in_turn);
+    assert_eq!(flooded.requests, 8000);
+    assert!(flooded.served < 1000 && flooded.refused > 7000, "{flooded:?}");
+    assert!(flooded.octets_out < flooded.octets_in, "{flooded:?}");
 }
 
 #[test]

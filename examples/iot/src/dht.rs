@@ -14,12 +14,13 @@ use crate::Failure;
 
 /// Runs the subcommands of `dht`.
 pub fn run(mut parser: Parser) -> Result<(), Failure> {
-    match next_command(&mut parser, "dht", "node, put, get, feed or sim")?.as_str() {
+    match next_command(&mut parser, "dht", "node, put, get, feed, sim or plots")?.as_str() {
         "node" => node::run(parser),
         "put" => record::put(parser),
         "get" => record::get(parser),
         "feed" => feed::run(parser),
         "sim" => sim::run(parser),
+        "plots" => sim::plots::run(parser),
         other => Err(Failure::Usage(format!("there is no command 'dht {other}'"))),
     }
 }

@@ -45,14 +45,18 @@ Usage: iot COMMAND [ARGUMENTS]
     --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain];
                            or offline: what it costs a reader who was away for a week to catch up;
                            or sybil, colluders: whether records that attackers wait for are found, and at what cost;
+                           or eclipse: whether hosts whose neighbours are all an attacker's put and get, --operations of them;
+                           or flood: what a host answers to --sybils others that ask too often;
                            or upkeep: what keeping records costs a host while half of the hosts are replaced in an hour
     --records N            how many records each host holds for upkeep, 1 to 4000 [1000]
-    --sybils N             attackers placed on each key, 1 to 1000 [20]
+    --sybils N             attackers placed on each key, 0 to 1000 [20]
+    --attack NAME          what attackers do: gang (name each other alone), withholder, liar or mute [gang]
     --share P              the share of the hosts that are one attacker's, 0 up to 1 [0.3]
     --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia
     --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]
     --threads N            1 to 64 [as many as there are]; the trace, which is printed last, does not depend on it
     --signatures KIND      real or simulated [simulated]; nor on this
+  dht plots DIR            simulates what the plots of docs/dht.md show, and writes each as DIR/NAME.csv and DIR/NAME.svg
   series FILE.csv          octets a sample of each column, as batches of series, beside plain CBOR and zstd
     --column NAME          this column alone
     --batch N              samples of a batch, 1 to 65535 [60]

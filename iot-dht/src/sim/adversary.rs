@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use iot_codec::cbor::List;
@@ -49,6 +50,9 @@ pub enum Conduct<'a> {
     /// This is the answer.
     Say(Body<'a>),
 }
+
+/// Makes the leader of attackers from who all of them are: what a study needs to know of an attack.
+pub type Lead<'l> = &'l dyn Fn(Vec<Peer<32>>) -> Arc<dyn Adversary>;
 
 /// Hosts that know of each other: each names only the others, claims to store what it is given, and has never heard of any
 /// record. Placed on a key they are Sybils, spread over the network they are colluders.

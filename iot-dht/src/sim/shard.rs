@@ -77,6 +77,10 @@ pub enum Action {
     },
     /// An attacker takes it over.
     Turn(Arc<dyn Adversary>),
+    /// Its user names hosts through which it joins, in place of those named before.
+    Bootstrap(Vec<Host>),
+    /// It sends this datagram to another, whatever its node thinks of it.
+    Say(Host, Box<[u8]>),
     /// It is gone, without a word.
     Leave,
     /// Its user puts a record.
@@ -292,7 +296,7 @@ impl Shard {
             }
             (Action::Infiltrate { id, through, adversary }, None) => {
                 self.there += 1;
-                let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
+                let mut noise = noise_of(self.seed, host);
                 let mut node = Node::found(self.config.service(Role::Server), id, now, &mut noise);
                 node.bootstrap(now, &[through.address()]);
                 let mut member = Box::new(Member::new(node, Reach::Open));
@@ -301,6 +305,15 @@ impl Shard {
             }
             (Action::Turn(adversary), Some(mut member)) => {
                 member.adversary = Some(adversary);
+                (Some(member), None)
+            }
+            (Action::Bootstrap(hosts), Some(mut member)) => {
+                let addresses: Vec<_> = hosts.into_iter().map(Host::address).collect();
+                member.node.bootstrap(now, &addresses);
+                (Some(member), None)
+            }
+            (Action::Say(to, datagram), Some(mut member)) => {
+                self.send(now, host, &mut member, to.address(), &datagram);
                 (Some(member), None)
             }
             (Action::Leave, Some(_)) => {
@@ -338,7 +351,7 @@ impl Shard {
     }
 
     fn join(&self, now: Instant, host: Host, config: NodeConfig, reach: Reach, through: Option<Host>) -> Box<Member> {
-        let mut noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8]));
+        let mut noise = noise_of(self.seed, host);
         let key = SigningKey::from_seed(&noise.octets());
         let mut node = match self.signatures {
             Signatures::Real => Node::new(config, key, now, &mut noise),
@@ -394,6 +407,11 @@ impl Shard {
             }
         }
     }
+}
+
+/// What a host draws from, its key first.
+pub(super) fn noise_of(seed: u64, host: Host) -> Noise {
+    Noise::new(hash(seed, &[u64::from(host.0) << 8]))
 }
 
 enum Lie {

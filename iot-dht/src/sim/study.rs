@@ -1,22 +1,24 @@
 //! Plans of simulations, and what comes out of them: the figures of `docs/dht.md`.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use iot_core::Instant;
-use iot_crypto::SigningKey;
 
 use crate::id::{Key, NodeId};
 use crate::node::{Event, GetMode, OperationId};
-use crate::peer::Peer;
-use crate::sim::adversary::{Adversary, Gang};
 use crate::sim::{Action, ActionId, Happening, Host, Reach, Shard, Sim, What};
 use crate::wire::Role;
 
+mod eclipse;
+mod flood;
+mod siege;
 mod upkeep;
 
+pub use crate::sim::study::eclipse::{Bootstraps, Eclipse, Eclipsed, eclipse};
+pub use crate::sim::study::flood::{Flood, Flooded, flood};
+pub use crate::sim::study::siege::{Siege, Sybils, besiege, collude, try_records};
 pub use crate::sim::study::upkeep::{Upkeep, get_some, keep_up, lay_out};
 
 /// How long an operation may take before it counts as lost.
@@ -30,12 +32,6 @@ const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the owners of a study call their records.
 const NAME: &[u8] = b"study";
-
-/// How many bits an attacker's host shares with the key that it is placed on: far more than any honest host does.
-const SYBIL_BITS: usize = 40;
-
-/// How long attackers have to make themselves known.
-const SIEGE: Duration = Duration::from_secs(30);
 
 /// What a number is drawn for.
 #[derive(Clone, Copy)]
@@ -191,108 +187,6 @@ pub fn put_and_get(sim: &mut Sim, count: usize, run: &mut impl FnMut(&mut [Shard
     records
 }
 
-/// An attack on keys: what is put there, and whether it is found.
-#[derive(Clone, Debug, Default)]
-pub struct Siege {
-    /// Records that were put and asked for.
-    pub trials: usize,
-    /// Gets that found just what was put.
-    pub found: usize,
-    /// Requests of each put and of the get that followed it, together.
-    pub requests: Quantiles,
-}
-
-/// How an attacker places hosts on keys.
-#[derive(Clone, Copy, Debug)]
-pub struct Sybils {
-    /// How many keys are attacked at once, before the attackers leave and others come.
-    pub keys: usize,
-    /// How many hosts are placed on each key: so close that nobody honest is closer.
-    pub each: usize,
-    /// How many records are put at each key, each with a higher sequence, and asked for.
-    pub trials: usize,
-}
-
-/// Has an attacker place hosts on keys, and then honest hosts put records there and others get them. The attackers of one
-/// key are one [`Gang`], and leave afterwards.
-///
-/// # Panics
-///
-/// Beyond [`Host::MAX`].
-pub fn besiege(sim: &mut Sim, sybils: Sybils, siege: &mut Siege, run: &mut impl FnMut(&mut [Shard], Instant)) {
-    let owners: Vec<_> = (0..sybils.keys).map(|n| sim.key(number(sim, n))).collect();
-    let keys: Vec<_> = owners.iter().map(|owner| Key::of_record(&owner.verifying_key().device_id(), NAME)).collect();
-    let mut placed = Vec::new();
-    for key in &keys {
-        let hosts: Vec<_> = (0..sybils.each).map(|_| sim.host()).collect();
-        let member = |host: &Host| {
-            let noise = sim.point(u64::from(host.number()) << 32);
-            Peer { id: key.within(SYBIL_BITS, *noise.as_bytes()), address: host.address() }
-        };
-        let members: Vec<_> = hosts.iter().map(member).collect();
-        let gang: Arc<dyn Adversary> = Arc::new(Gang::new(members.clone()));
-        for (host, member) in hosts.iter().zip(members) {
-            let (through, adversary) = (Host(0), gang.clone());
-            sim.plan(sim.now(), *host, Action::Infiltrate { id: member.id, through, adversary });
-        }
-        placed.extend(hosts);
-    }
-    sim.run_until(sim.now().saturating_add(SIEGE), run);
-    try_records(sim, &owners, sybils.trials, siege, run);
-    for host in placed {
-        sim.plan(sim.now(), host, Action::Leave);
-    }
-    sim.run_until(sim.now().saturating_add(Duration::from_micros(1)), run);
-}
-
-/// Has an attacker take over this share of the hosts, drawn at random, all of one [`Gang`]; the first host stays honest.
-pub fn collude(sim: &mut Sim, share: f64, run: &mut impl FnMut(&mut [Shard], Instant)) {
-    let mut hosts = sim.hosts();
-    hosts.retain(|host| host.number() > 0);
-    let count = (hosts.len() as f64 * share) as usize;
-    let taken: Vec<_> =
-        (0..count).map(|n| hosts.swap_remove(sim.draw(&[Draw::Victim as u64, n as u64], hosts.len()))).collect();
-    let peer = |host: &Host| Some(Peer { id: *sim.node(*host)?.id(), address: host.address() });
-    let gang: Arc<dyn Adversary> = Arc::new(Gang::new(taken.iter().filter_map(peer).collect()));
-    for host in taken {
-        sim.plan(sim.now(), host, Action::Turn(gang.clone()));
-    }
-    sim.run_until(sim.now().saturating_add(SIEGE), run);
-}
-
-/// Has honest hosts put records, as many of each owner as `trials` says, and others get each before the next is put.
-pub fn try_records(
-    sim: &mut Sim,
-    owners: &[SigningKey],
-    trials: usize,
-    siege: &mut Siege,
-    run: &mut impl FnMut(&mut [Shard], Instant),
-) {
-    for trial in 0..trials {
-        let (expires, sequence) = (sim.wall().saturating_add(LIFE), trial as u64 + 1);
-        let sign = |owner| {
-            let value = [trial as u8; 100];
-            sim.sign(owner, NAME, sequence, expires, &value).expect("a name and a value of this length fit")
-        };
-        let signed: Vec<_> = owners.iter().map(sign).collect();
-        let keys: Vec<Key> = signed.iter().map(|record| *record.key()).collect();
-        siege.trials += keys.len();
-        let mut requests: BTreeMap<Key, u64> = BTreeMap::new();
-        carry_out(sim, signed.into_iter().map(Action::Put).collect(), run, |_, event, _| {
-            let Event::PutDone(done) = event else { return };
-            requests.insert(done.key, done.requests as u64);
-        });
-        let gets = keys.iter().map(|key| Action::Get(*key, GetMode::Newest)).collect();
-        carry_out(sim, gets, run, |_, event, _| {
-            let Event::GetDone(done) = event else { return };
-            siege.found += usize::from(done.record.is_some_and(|record| record.sequence() == sequence));
-            let put = requests.get(&done.key).copied().unwrap_or(0);
-            siege.requests.0.push(put + done.requests as u64);
-        });
-    }
-    siege.requests.0.sort_unstable();
-}
-
 /// Numbers in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quantiles(Vec<u64>);
@@ -336,15 +230,26 @@ fn carry_out(
     sim: &mut Sim,
     actions: Vec<Action>,
     run: &mut impl FnMut(&mut [Shard], Instant),
+    done: impl FnMut(Host, Event, Duration),
+) {
+    carry_out_at(sim, actions.into_iter().map(|action| (None, action)).collect(), run, done);
+}
+
+/// The same, where some of the actions have hosts of their own.
+fn carry_out_at(
+    sim: &mut Sim,
+    actions: Vec<(Option<Host>, Action)>,
+    run: &mut impl FnMut(&mut [Shard], Instant),
     mut done: impl FnMut(Host, Event, Duration),
 ) {
     let hosts = sim.honest_hosts();
     let mut waiting: BTreeSet<ActionId> = BTreeSet::new();
     let mut started: BTreeMap<(Host, OperationId), (ActionId, Instant)> = BTreeMap::new();
     let mut at = sim.now();
-    for (n, action) in actions.into_iter().enumerate() {
+    for (n, (host, action)) in actions.into_iter().enumerate() {
         at = at.saturating_add(Duration::from_micros(1_000_000 / PACE));
-        let host = hosts[sim.draw(&[Draw::Host as u64, number(sim, n)], hosts.len())];
+        let drawn = hosts[sim.draw(&[Draw::Host as u64, number(sim, n)], hosts.len())];
+        let host = host.unwrap_or(drawn);
         waiting.insert(sim.plan(at, host, action));
     }
     let longest = at.saturating_add(LONGEST);

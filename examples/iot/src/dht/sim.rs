@@ -1,6 +1,7 @@
 //! A hash table of many nodes in virtual time.
 
 mod offline;
+pub mod plots;
 mod siege;
 mod upkeep;
 
@@ -17,6 +18,7 @@ use lexopt::Parser;
 use lexopt::prelude::*;
 
 use crate::Failure;
+use crate::dht::sim::siege::Attack;
 
 /// How long a network may settle after its last host has joined.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -41,6 +43,10 @@ enum Scenario {
     Sybil,
     /// Some of the hosts are one attacker's.
     Colluders,
+    /// All neighbours of hosts that join are an attacker's.
+    Eclipse,
+    /// A host is asked more than it may be.
+    Flood,
     /// Half of the hosts are replaced within an hour while all of them hold records.
     Upkeep,
 }
@@ -55,6 +61,7 @@ struct Options {
     placement: Placement,
     /// How many attackers are placed on each key.
     sybils: usize,
+    attack: Attack,
     /// Which share of the hosts is an attacker's.
     share: f64,
     /// How many records each host holds.
@@ -72,6 +79,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         signing: Signing::Simulated,
         placement: Placement::Region { nodes: 32 },
         sybils: 20,
+        attack: Attack::Gang,
         share: 0.3,
         records: 1000,
     };
@@ -82,7 +90,8 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
             Long("operations") => options.operations = within(&parser.value()?.string()?, "--operations", 1..100_001)?,
             Long("threads") => options.threads = within(&parser.value()?.string()?, "--threads", 1..65)?,
             Long("scenario") => options.scenario = parser.value()?.parse()?,
-            Long("sybils") => options.sybils = within(&parser.value()?.string()?, "--sybils", 1..1001)?,
+            Long("sybils") => options.sybils = within(&parser.value()?.string()?, "--sybils", 0..1001)?,
+            Long("attack") => options.attack = parser.value()?.parse()?,
             Long("share") => options.share = within(&parser.value()?.string()?, "--share", 0.0..1.0)?,
             Long("records") => options.records = within(&parser.value()?.string()?, "--records", 1..4001)?,
             Long("placement") => {
@@ -109,10 +118,10 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 impl Scenario {
     fn words(self) -> &'static str {
         match self {
-            Self::Plain | Self::Offline | Self::Sybil | Self::Colluders | Self::Upkeep => "nothing",
             Self::Churn => "half of the hosts were replaced within an hour",
             Self::Dead => "30 % of the hosts are gone at once",
             Self::Loss => "one datagram in twenty is lost",
+            _ => "nothing",
         }
     }
 }
@@ -129,8 +138,12 @@ impl FromStr for Scenario {
             "offline" => Ok(Self::Offline),
             "sybil" => Ok(Self::Sybil),
             "colluders" => Ok(Self::Colluders),
+            "eclipse" => Ok(Self::Eclipse),
+            "flood" => Ok(Self::Flood),
             "upkeep" => Ok(Self::Upkeep),
-            _ => Err("the scenarios are plain, churn, dead, loss, offline, sybil, colluders and upkeep".into()),
+            _ => Err("the scenarios are plain, churn, dead, loss, offline, sybil, colluders, eclipse, flood and \
+                      upkeep"
+                .into()),
         }
     }
 }
@@ -156,11 +169,13 @@ fn simulate(options: &Options) {
     println!("datagrams a host         {:.1}", sim.counts().sent as f64 / tables.len() as f64);
     println!("grown after              {:.1} s", clock.elapsed().as_secs_f64());
 
-    let trials = options.operations;
+    let (trials, attack) = (options.operations, options.attack);
     match options.scenario {
         Scenario::Offline => print_caught_up(&offline::catch_up(&mut sim, &mut run)),
-        Scenario::Sybil => siege::print(&siege::sybils(&mut sim, options.sybils, trials, &mut run)),
-        Scenario::Colluders => siege::print(&siege::colluders(&mut sim, options.share, trials, &mut run)),
+        Scenario::Sybil => siege::print(&siege::sybils(&mut sim, attack, options.sybils, trials, &mut run)),
+        Scenario::Colluders => siege::print(&siege::colluders(&mut sim, attack, options.share, trials, &mut run)),
+        Scenario::Eclipse => siege::eclipse(&mut sim, attack, options.sybils, trials, &mut run),
+        Scenario::Flood => siege::flood(&mut sim, options.sybils, &mut run),
         Scenario::Upkeep => upkeep::measure(&mut sim, options.records, trials, &mut run),
         Scenario::Plain => measure(&mut sim, options, &mut run),
         Scenario::Churn | Scenario::Dead | Scenario::Loss => {
@@ -186,7 +201,6 @@ fn simulate(options: &Options) {
 
 fn disturb(sim: &mut Sim, scenario: Scenario, run: &mut impl FnMut(&mut [Shard], Instant)) {
     match scenario {
-        Scenario::Plain | Scenario::Offline | Scenario::Sybil | Scenario::Colluders | Scenario::Upkeep => {}
         Scenario::Churn => {
             let hour = Duration::from_secs(3600);
             study::replace(sim, 0.5, hour);
@@ -194,6 +208,7 @@ fn disturb(sim: &mut Sim, scenario: Scenario, run: &mut impl FnMut(&mut [Shard],
         }
         Scenario::Dead => study::kill(sim, 0.3, run),
         Scenario::Loss => sim.set_link(&Link::default().loss(0.05)),
+        _ => {}
     }
 }
 

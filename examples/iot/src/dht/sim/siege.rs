@@ -1,11 +1,19 @@
-//! Attackers on the keys of records, and among the hosts.
+//! Attackers on the keys of records, among the hosts, and around those that join.
+
+use std::str::FromStr;
+use std::sync::Arc;
 
 use iot_core::Instant;
-use iot_dht::sim::study::{self, Siege, Sybils};
+use iot_dht::Peer;
+use iot_dht::sim::adversary::{Adversary, Gang, Liar, Mute, Withholder};
+use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Flooded, Siege, Sybils};
 use iot_dht::sim::{Shard, Sim};
 
-/// How many keys are attacked at once: few enough that their attackers remain few among all hosts.
+/// How many keys are attacked at once at most.
 const KEYS: usize = 20;
+
+/// Attackers remain few among all hosts: one in so many, unless a single key takes more.
+const FEW: usize = 25;
 
 /// How many records are put at each key, and asked for.
 const TRIALS: usize = 10;
@@ -13,23 +21,115 @@ const TRIALS: usize = 10;
 /// The two-sided 95 % quantile of the normal distribution.
 const QUANTILE: f64 = 1.96;
 
+/// For how long a host is flooded, in seconds.
+const FLOOD: u32 = 10;
+
+/// What attackers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attack {
+    Gang,
+    Withholder,
+    Liar,
+    Mute,
+}
+
+impl Attack {
+    fn lead(self, members: Vec<Peer<32>>) -> Arc<dyn Adversary> {
+        match self {
+            Self::Gang => Arc::new(Gang::new(members)),
+            Self::Withholder => Arc::new(Withholder),
+            Self::Liar => Arc::new(Liar),
+            Self::Mute => Arc::new(Mute),
+        }
+    }
+}
+
+impl FromStr for Attack {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "gang" => Ok(Self::Gang),
+            "withholder" => Ok(Self::Withholder),
+            "liar" => Ok(Self::Liar),
+            "mute" => Ok(Self::Mute),
+            _ => Err("the attacks are gang, withholder, liar and mute".into()),
+        }
+    }
+}
+
 /// Has so many attackers placed on each key, `trials` times in all.
-pub fn sybils(sim: &mut Sim, each: usize, trials: usize, run: &mut impl FnMut(&mut [Shard], Instant)) -> Siege {
+pub fn sybils(
+    sim: &mut Sim,
+    attack: Attack,
+    each: usize,
+    trials: usize,
+    run: &mut impl FnMut(&mut [Shard], Instant),
+) -> Siege {
     let mut siege = Siege::default();
+    let at_once = (sim.hosts().len() / FEW / each.max(1)).clamp(1, KEYS);
     while siege.trials < trials {
-        let keys = KEYS.min((trials - siege.trials).div_ceil(TRIALS));
-        study::besiege(sim, Sybils { keys, each, trials: TRIALS }, &mut siege, run);
+        let left = trials - siege.trials;
+        let keys = at_once.min(left.div_ceil(TRIALS));
+        let plan = Sybils { keys, each, trials: TRIALS.min(left.div_ceil(keys)) };
+        study::besiege(sim, plan, &|members| attack.lead(members), &mut siege, run);
     }
     siege
 }
 
 /// Has an attacker take over this share of the hosts.
-pub fn colluders(sim: &mut Sim, share: f64, trials: usize, run: &mut impl FnMut(&mut [Shard], Instant)) -> Siege {
+pub fn colluders(
+    sim: &mut Sim,
+    attack: Attack,
+    share: f64,
+    trials: usize,
+    run: &mut impl FnMut(&mut [Shard], Instant),
+) -> Siege {
     let mut siege = Siege::default();
-    study::collude(sim, share, run);
+    study::collude(sim, share, &|members| attack.lead(members), run);
     let owners: Vec<_> = (0..trials as u64).map(|n| sim.key(n)).collect();
     study::try_records(sim, &owners, 1, &mut siege, run);
     siege
+}
+
+/// Has hosts join whose neighbours are all an attacker's: first such that know an honest host beside one of the
+/// attacker's, then as many that know nobody honest.
+pub fn eclipse(sim: &mut Sim, attack: Attack, each: usize, trials: usize, run: &mut impl FnMut(&mut [Shard], Instant)) {
+    let at_once = (sim.hosts().len() / FEW / each.max(1)).clamp(1, KEYS);
+    for (who, bootstraps) in
+        [("knew an honest host", Bootstraps::AttackerAndHonest), ("knew an attacker alone", Bootstraps::Attacker)]
+    {
+        let mut eclipsed = Eclipsed::default();
+        while eclipsed.written.trials < trials {
+            let plan = Eclipse { victims: at_once.min(trials - eclipsed.written.trials), each, bootstraps };
+            study::eclipse(sim, plan, &|members| attack.lead(members), &mut eclipsed, run);
+        }
+        println!("{who}");
+        let per_victim = |count: usize| count as f64 / eclipsed.written.trials as f64;
+        println!(
+            "entries of a table       {:.1}, of which attackers {:.1}",
+            per_victim(eclipsed.entries),
+            per_victim(eclipsed.attackers)
+        );
+        println!("put by those who joined");
+        print(&eclipsed.written);
+        println!("got by those who joined");
+        print(&eclipsed.read);
+    }
+}
+
+/// Has so many hosts flood one, each at a tenth, once, ten and a hundred times the rate that one address may ask at.
+pub fn flood(sim: &mut Sim, hosts: usize, run: &mut impl FnMut(&mut [Shard], Instant)) {
+    for rate in [10, 100, 1000, 10_000] {
+        let Flooded { requests, served, refused, octets_in, octets_out } =
+            study::flood(sim, Flood { hosts, rate, seconds: FLOOD }, run);
+        println!("{rate:>6} requests a second from each of {hosts} hosts, for {FLOOD} s");
+        println!("answered                 {served} of {requests}, {:.1} a host and second", {
+            served as f64 / hosts as f64 / f64::from(FLOOD)
+        });
+        println!("let fall                 {refused}");
+        println!("octets in and out        {octets_in} {octets_out}");
+    }
 }
 
 /// Prints what came of it.
@@ -47,7 +147,7 @@ pub fn print(siege: &Siege) {
 }
 
 /// The lower end of the 95 % interval of a share (Wilson, 1927).
-fn lower_bound(found: usize, trials: usize) -> f64 {
+pub fn lower_bound(found: usize, trials: usize) -> f64 {
     let (n, z) = (trials as f64, QUANTILE);
     let p = found as f64 / n;
     let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
