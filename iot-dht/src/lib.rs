@@ -72,6 +72,8 @@
 //! A node stores for others once it has been reached by somebody to whom it had sent nothing ([`Service`]). The first nodes
 //! of a network, which are known to be reached, are configured so: [`Service::Always`].
 //!
+//! A private overlay has an [`AdmissionKey`] ([`Node::with_admission`]): who lacks it gets no answer.
+//!
 //! On one machine or in one subnet, switch the limits by subnet off: [`SubnetLimit::Off`].
 //!
 //! # Limits
@@ -101,6 +103,7 @@ extern crate std;
 #[cfg(iot_fault)]
 pub mod fault;
 
+mod admission;
 mod contact;
 pub mod feed;
 mod fork;
@@ -122,6 +125,7 @@ pub mod subscription;
 mod table;
 pub mod wire;
 
+pub use crate::admission::{Admission, AdmissionKey};
 pub use crate::contact::{Contact, ContactError};
 pub use crate::fork::Fork;
 pub use crate::id::{Distance, Id, Key, NodeId};

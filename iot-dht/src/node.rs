@@ -7,6 +7,7 @@ use iot_core::{Instant, Timestamp};
 use iot_crypto::Signer;
 use rand_core::CryptoRng;
 
+use crate::admission::Admission;
 use crate::id::{Key, NodeId};
 use crate::lookup::{Lookup, LookupConfig};
 use crate::peer::{Address, Peer};
@@ -87,6 +88,7 @@ use crate::node::verification::{Arrival, Jobs};
 /// asks there alone ([`Placement::Region`]).
 pub struct Node {
     config: NodeConfig,
+    admission: Admission,
     table: Table<32>,
     store: Store,
     identity: Identity,
@@ -159,8 +161,14 @@ impl Node {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            admission: Admission::Open,
             config,
         }
+    }
+
+    /// The same node, in an overlay to which not everybody belongs.
+    pub fn with_admission(self, admission: Admission) -> Self {
+        Self { admission, ..self }
     }
 
     /// Joins the network through nodes at these addresses, of which the first 32 are kept. [`Event::Bootstrapped`]
@@ -277,12 +285,15 @@ impl Node {
         let from = Address::from(from).into();
         self.stats.datagrams_in += 1;
         self.stats.octets_in += datagram.len() as u64;
-        let Ok(message) = Message::decode(datagram) else {
+        let Ok(mut message) = Message::decode(datagram) else {
             self.stats.malformed += 1;
             return;
         };
+        let is_admitted = self.admission.admits(self.config.overlay, datagram, message.overlay);
+        // What is signed names the overlay, and not what stands for it in one datagram.
+        message.overlay = self.config.overlay;
         let arrival = Arrival { from, len: datagram.len(), message, at: now };
-        if arrival.message.overlay != self.config.overlay {
+        if !is_admitted {
             self.stats.other_overlay += 1;
         } else if arrival.message.body.is_answer() {
             self.handle_answer(now, wall, arrival);
@@ -307,8 +318,9 @@ impl Node {
 
     /// The next datagram to send, written to the front of `buffer`.
     pub fn poll_transmit(&mut self, buffer: &mut [u8; MAX_DATAGRAM_LEN]) -> Option<Transmit> {
-        let (to, datagram) = self.transmits.pop_front()?;
+        let (to, mut datagram) = self.transmits.pop_front()?;
         release(&mut self.transmits);
+        self.admission.seal(self.config.overlay, &mut datagram);
         buffer[..datagram.len()].copy_from_slice(&datagram);
         self.stats.datagrams_out += 1;
         self.stats.octets_out += datagram.len() as u64;
@@ -492,7 +504,8 @@ impl Node {
     }
 
     fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {
-        Message::new(self.config.overlay, transaction, *self.id(), self.role(), body)
+        let overlay = self.admission.placeholder(self.config.overlay);
+        Message::new(overlay, transaction, *self.id(), self.role(), body)
     }
 
     fn transmit(&mut self, to: SocketAddr, datagram: Vec<u8>) {

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
 
 use iot_codec::cbor::{
     self, Cursor, Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Limits, List, Output, Writer,
@@ -49,7 +50,7 @@ record! {
     pub struct Message<'b> {
         /// [`VERSION`].
         0 => pub version: u8,
-        /// Which network it belongs to; nodes ignore all others.
+        /// Which network it belongs to; nodes ignore all others. In a private one, a keyed hash of the datagram.
         1 => pub overlay: u64,
         /// Chosen by the request, repeated by the answer.
         2 => pub transaction: Transaction,
@@ -296,6 +297,18 @@ impl<'b> Message<'b> {
             None => bare,
         }
     }
+}
+
+/// Where the number of the overlay stands in a datagram.
+pub(crate) fn place_of_overlay(datagram: &[u8]) -> Option<Range<usize>> {
+    let mut cursor = Cursor::new(datagram);
+    cursor.map().ok()?;
+    while cursor.unsigned().ok()? != 1 {
+        cursor.skip().ok()?;
+    }
+    let start = cursor.position();
+    cursor.unsigned().ok()?;
+    Some(start..cursor.position())
 }
 
 /// What of a datagram is no signature, in order: a record's signature is the last thing in it, and a proof has one.

@@ -10,10 +10,10 @@ use iot_crypto::{Signature, SigningKey};
 use iot_dht::feed::{Publisher, PublisherConfig};
 use iot_dht::wire::proof::{self, Signed};
 use iot_dht::wire::{
-    Ask, Body, Challenge, Data, Decline, Declined, Empty, Endpoint, FindNode, Get, Introduce, Introduced, Meet,
-    Message, Nodes, Probed, Put, Refused, Reply, Reserve, Reserved, Role, Tried, Try, Value, Word,
+    Ask, Body, Challenge, Compare, Data, Decline, Declined, Empty, Endpoint, FindNode, Get, Held, Holdings, Introduce,
+    Introduced, Meet, Message, Nodes, Probed, Put, Refused, Reply, Reserve, Reserved, Role, Tried, Try, Value, Word,
 };
-use iot_dht::{Id, Key, Peer, Record, Rejection, Snapshot, UnverifiedRecord};
+use iot_dht::{Admission, AdmissionKey, Id, Key, Peer, Record, Rejection, Snapshot, UnverifiedRecord};
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
@@ -36,6 +36,7 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
     let peers = [("10.0.0.1:4000", 0), ("[2001:db8::1]:4001", 1)];
     let nodes =
         peers.map(|(address, id)| Peer { id: Id::from_bytes([id; 32]), address: address.parse().unwrap() }).to_vec();
+    let held = Held { key: point, sequence: 5 };
     let bodies = [
         ("ping", Body::Ping(Empty {})),
         ("pong", Body::Pong(Empty {})),
@@ -63,6 +64,10 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
         ("carry", Body::Word(Word::Carry(Data { payload: b"sealed" }))),
         ("carried", Body::Word(Word::Carried(Data { payload: b"sealed" }))),
         ("closed", Body::Word(Word::Closed(Empty {}))),
+        ("compare", Body::Compare(Compare { point, bits: 5, nonce: [6; 8], digest: [9; 8] })),
+        ("holdings", Body::Holdings(Holdings::default())),
+        ("holdings-list", Body::Holdings(Holdings { records: Some(List(vec![held])), digests: None })),
+        ("holdings-digests", Body::Holdings(Holdings { records: None, digests: Some(&[9; 16]) })),
     ];
     for (name, body) in bodies {
         let (sender, role) = (Id::from_bytes([2; 32]), Role::Server);
@@ -71,6 +76,10 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
         assert_eq!(Message::decode(&datagram), Ok(message));
         vectors.insert(name, datagram);
     }
+
+    let mut private = vectors["ping"].clone();
+    Admission::Key(AdmissionKey::new(&[9; 32])).seal(3, &mut private);
+    vectors.insert("ping-private", private);
 
     let node = SigningKey::from_seed(&[8; 32]);
     let challenger = Peer { id: Id::from_bytes([2; 32]), address: peers[0].0.parse().unwrap() };

@@ -40,6 +40,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --state FILE           remembers in FILE what was read, and goes on there
     --follow               waits for more: nodes push it, and once a minute it looks itself
     --overlay N            of all of these: which network [0]
+    --admission FILE       of all of these: the key of a private network, 64 hexadecimal digits; who lacks it is not answered
   dht sim                  a hash table of many nodes in virtual time: what searches find, how long they take
     --nodes N, --seed S    how many, 2 to 1000000 [1000], and from what all of it follows [1]
     --scenario NAME        what is done to it before it is measured again: plain (nothing), churn, dead or loss [plain];

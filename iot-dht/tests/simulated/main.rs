@@ -1,6 +1,7 @@
 //! Whole networks of nodes in virtual time: the same seed gives the same trace.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod adversaries;
 mod feeds;
 mod lookups;

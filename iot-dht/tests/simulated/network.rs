@@ -8,8 +8,8 @@ use iot_crypto::SigningKey;
 use iot_dht::wire::proof::Signed;
 use iot_dht::wire::{MAX_DATAGRAM_LEN, Message, Role};
 use iot_dht::{
-    Busy, Event, GetDone, GetMode, Key, Node, NodeConfig, NodeId, OperationId, Placement, PutDone, Record, SubnetLimit,
-    TableConfig,
+    Admission, AdmissionKey, Busy, Event, GetDone, GetMode, Key, Node, NodeConfig, NodeId, OperationId, Placement,
+    PutDone, Record, SubnetLimit, TableConfig,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -58,6 +58,8 @@ pub struct Network {
     trace: Sha256,
     next_port: u16,
     pub config: NodeConfig,
+    /// What those who come from now on are admitted by.
+    pub admission_key: Option<[u8; 32]>,
 }
 
 pub fn test_config() -> NodeConfig {
@@ -87,6 +89,7 @@ impl Network {
             trace: Sha256::new(),
             next_port: 1000,
             config: test_config(),
+            admission_key: None,
         }
     }
 
@@ -96,7 +99,16 @@ impl Network {
     }
 
     pub fn with_config(seed: u64, count: usize, config: NodeConfig) -> (Self, Vec<SocketAddr>) {
-        let mut network = Self { config, ..Self::new(seed) };
+        Self { config, ..Self::new(seed) }.grown(count)
+    }
+
+    /// The same, in a private overlay.
+    pub fn with_admission(seed: u64, count: usize, config: NodeConfig, key: [u8; 32]) -> (Self, Vec<SocketAddr>) {
+        Self { config, admission_key: Some(key), ..Self::new(seed) }.grown(count)
+    }
+
+    fn grown(self, count: usize) -> (Self, Vec<SocketAddr>) {
+        let mut network = self;
         let first = network.add(Role::Server);
         let mut all = vec![first];
         while all.len() < count {
@@ -160,7 +172,8 @@ impl Network {
     }
 
     pub fn add_at(&mut self, address: SocketAddr, role: Role, key: SigningKey, own: SigningKey) -> SocketAddr {
-        let node = Node::new(self.config.service(role), own, self.now, &mut self.rng);
+        let admission = self.admission_key.map_or(Admission::Open, |key| Admission::Key(AdmissionKey::new(&key)));
+        let node = Node::new(self.config.service(role), own, self.now, &mut self.rng).with_admission(admission);
         self.members.insert(address, Member { node, key, events: Vec::new(), lie: None, deadline: None });
         self.pump(address);
         address

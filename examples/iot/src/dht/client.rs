@@ -9,7 +9,8 @@ use iot_crypto::SigningKey;
 use iot_dht::subscription::{Subscription, SubscriptionConfig};
 use iot_dht::wire::Role;
 use iot_dht::{
-    Event, GetDone, GetMode, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit, TableConfig, Verification,
+    Admission, AdmissionKey, Event, GetDone, GetMode, Key, Node, NodeConfig, PutDone, Record, Rejection, SubnetLimit,
+    TableConfig, Verification,
 };
 use iot_driver::{Beside, Task};
 use rand_chacha::ChaCha20Rng;
@@ -17,7 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use crate::Failure;
 use crate::envelope::keys::{self, Signing};
 use crate::envelope::options::Options;
-use crate::envelope::{generator, octets_of};
+use crate::envelope::{failed, generator, octets_of};
 
 /// How long a network may take to answer for the first time.
 const JOINING: Duration = Duration::from_secs(15);
@@ -26,7 +27,7 @@ const JOINING: Duration = Duration::from_secs(15);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The options of all commands that join a network.
-pub const OPTIONS: [&str; 2] = ["bootstrap", "overlay"];
+pub const OPTIONS: [&str; 3] = ["bootstrap", "overlay", "admission"];
 
 /// Runs what a command does, on one thread.
 pub fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -149,7 +150,16 @@ pub fn node(options: &Options, role: Role, key: SigningKey, rng: &mut ChaCha20Rn
     if role == Role::Client || options.has("local") {
         config = config.table(TableConfig::default().subnets(SubnetLimit::Off));
     }
-    Ok(Node::new(config, key, Instant::START, rng))
+    Ok(Node::new(config, key, Instant::START, rng).with_admission(admission(options)?))
+}
+
+/// Who belongs to the network: whoever has the key in the file of `--admission`, if there is one.
+fn admission(options: &Options) -> Result<Admission, Failure> {
+    let Some(file) = options.get("admission") else { return Ok(Admission::Open) };
+    let digits = std::fs::read_to_string(file).map_err(|error| failed(file, &error))?;
+    let key = octets_of(digits.trim()).ok().and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+    let wrong = || Failure::Input(format!("{}: not a key of 64 hexadecimal digits", file.display()));
+    Ok(Admission::Key(AdmissionKey::new(&key.ok_or_else(wrong)?)))
 }
 
 /// The addresses of `--bootstrap`: names or numbers with a port, several with commas between them.

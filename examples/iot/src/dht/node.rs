@@ -29,8 +29,8 @@ const REPORT: Duration = Duration::from_secs(60);
 const SAVING: Duration = Duration::from_secs(1);
 
 pub fn run(parser: Parser) -> Result<(), Failure> {
-    let options =
-        Options::parse(parser, &["bootstrap", "overlay", "listen", "key", "password", "store"], &["local"], &[])?;
+    let valued = [&client::OPTIONS[..], &["listen", "key", "password", "store"]].concat();
+    let options = Options::parse(parser, &valued, &["local"], &[])?;
     client::block_on(serve(&options))
 }
 
@@ -45,11 +45,15 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     let mut node = client::node(options, Role::Server, key, &mut rng)?;
     let mut shelf = Shelving::open(options, &mut node)?;
     let id = *node.id();
-    let leases = Leases::new(LeasesConfig::default(), &mut rng);
+    let beside = match options.get("admission") {
+        // Whoever asks for a lease shows no key.
+        Some(_) => Beside::Nothing,
+        None => Beside::Leases(Leases::new(LeasesConfig::default(), &mut rng)),
+    };
     let no_signals = |error| Failure::Input(format!("the system gives no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut task = client::spawn(listen, node, Beside::Leases(leases)).await?;
+    let mut task = client::spawn(listen, node, beside).await?;
     let greeting = format!("address  {}\nid       {id}\n", task.address());
     write(None, greeting.as_bytes())?;
     if !addresses.is_empty() {

@@ -123,6 +123,26 @@ fn a_node_that_was_killed_holds_again_what_it_held_and_finds_the_network_without
     keeper.wait_until_joined();
 }
 
+/// That others get no answer is shown in simulated networks; a command would wait a quarter of a minute for one.
+#[test]
+fn a_private_network_serves_those_who_have_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admission");
+    std::fs::write(&path, format!("{}\n", "1f".repeat(32))).unwrap();
+    let node = Process::start_with("127.0.0.1:0", None, &["--admission".as_ref(), path.as_os_str()]);
+    let address = node.address.to_string();
+    let keys = printed(&iot(folder.path(), &["envelope", "keygen", "secret", "public"]));
+    let device = keys.lines().next().unwrap().split_whitespace().last().unwrap();
+    std::fs::write(folder.path().join("value"), b"running").unwrap();
+    let with_key = ["--name", "status", "--bootstrap", &address, "--admission", "admission"];
+    let put = [&["dht", "put", "--key", "secret"], &with_key[..], &["value"]].concat();
+    assert!(printed(&iot(folder.path(), &put)).contains("stored by 1 of 1 nodes"));
+    let get = [&["dht", "get", "--device", device], &with_key[..]].concat();
+    assert_eq!(printed(&iot(folder.path(), &get)), "running");
+    std::fs::write(&path, "1f").unwrap();
+    assert!(complaint(&iot(folder.path(), &get), 1).contains("admission: not a key of 64 hexadecimal digits"));
+}
+
 /// A reader looks for a new head once a minute, so what it prints within seconds was pushed to it.
 #[test]
 fn a_reader_that_follows_is_told_at_once() {
