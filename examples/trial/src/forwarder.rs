@@ -111,7 +111,7 @@ pub fn number_of(entry: &Forwarded) -> u64 {
     number
 }
 
-fn payload(number: u64) -> Vec<u8> {
+pub(crate) fn payload(number: u64) -> Vec<u8> {
     let mut payload = format!("{number} ").into_bytes();
     payload.resize(LEN, b'.');
     payload

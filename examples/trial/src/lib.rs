@@ -9,6 +9,7 @@ mod forwarder;
 mod nginx;
 mod program;
 mod proxy;
+mod receiver;
 mod tansu;
 mod trial;
 
@@ -16,5 +17,6 @@ pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
 pub use nginx::Nginx;
 pub use program::Program;
 pub use proxy::{Counts, Mischief, TcpProxy, UdpProxy, free_port};
+pub use receiver::{Kills, receive_for_ever, survives_kills};
 pub use tansu::{make_topic, start_tansu};
 pub use trial::Trial;

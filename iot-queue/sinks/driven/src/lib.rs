@@ -1,11 +1,27 @@
 //! A sink whose work a task does, and the loop that forwards a queue to it.
 //!
 //! A [`Mirror`](iot_queue::mirror::Mirror) waits for nothing, and a server has to be waited for. So a [`DrivenSink`] hands
-//! what the mirror says to a task by [`Orders`], and hears from it what the server said. The sink for Kafka is made of it.
+//! what the mirror says to a task by [`Orders`], and hears from it what the server said. The sinks are made of it.
 //!
-//! [`Published`] is an entry as a broker carries it. Behind a broker that cannot be asked (MQTT, AMQP), whose sink answers
-//! [`Blind`](iot_queue::sink::ResumePoint::Blind), a [`Reception`] takes what comes, and gives each [`Receipt`] that the
-//! sink makes an [`Acknowledged`](iot_queue::sink::Answer::Acknowledged) of.
+//! [`Published`] is an entry as a broker carries it.
+//!
+//! # Brokers that cannot be asked
+//!
+//! MQTT and AMQP tell nobody which message was the last. Their sinks answer
+//! [`Blind`](iot_queue::sink::ResumePoint::Blind), and what the broker says of a message frees none: that does the receiver.
+//!
+//! 1. The driver's [`Outbound`] gives each entry its properties, among them [`SINCE`]: everything before that place has
+//!    arrived.
+//! 2. Behind the broker a [`Reception`] takes each entry once and in order, whatever the broker loses, repeats or reorders,
+//!    commits its queue, and gives a [`Receipt`]. [`receive`] is the loop around it, over an [`Inbound`].
+//! 3. The receipt comes back through the broker, and the driver's `Outbound` makes an
+//!    [`Acknowledged`](iot_queue::sink::Answer::Acknowledged) of it, for no more than was sent.
+//! 4. What has no receipt for as long as a mirror waits for an answer is sent again.
+//!
+//! So of the broker nothing is asked but that it hands out some messages some time. What it cannot show is a log that was
+//! set back to an older state, or copied: a receiver that can be asked has more of it than was ever sent, and the mirror
+//! halts, and behind such a broker the receipts are taken for those of repeated messages. Do not restore a gateway's queue
+//! from a copy. And whoever can write receipts frees messages: let the broker allow that to the receiver alone.
 //!
 //! # What it does not do
 //!
@@ -53,12 +69,18 @@
 //! None.
 #![forbid(unsafe_code)]
 
+mod dial;
 mod forward;
+mod outbound;
 mod properties;
+mod receive;
 mod reception;
 mod sink;
 
+pub use crate::dial::{Dial, Tcp};
 pub use crate::forward::{ForwardError, forward};
+pub use crate::outbound::Outbound;
 pub use crate::properties::{ENTRY, LOG, PropertyError, Published, hexadecimal};
+pub use crate::receive::{Inbound, ReceiveFailure, receive};
 pub use crate::reception::{Delivery, Receipt, ReceiptError, Reception, ReceptionError, SINCE};
 pub use crate::sink::{Command, DrivenError, DrivenSink, Orders, driven};

@@ -1,13 +1,12 @@
 //! A connection to a broker: requests, and the answers to them in their order.
 
-use std::future::Future;
 use std::io;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use iot_queue_driven::Dial;
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _, Request, StrBytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::ANSWER_WITHIN;
@@ -18,32 +17,6 @@ const LONGEST_ANSWER: usize = 64 << 20;
 
 /// What the broker is told of who asks.
 const CLIENT: &str = "iot-queue-kafka";
-
-/// Makes connections: the place for TLS.
-pub trait Dial: Send + 'static {
-    /// A connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Connects to `HOST:PORT`, which is what was configured, or what a broker says of another.
-    ///
-    /// # Errors
-    /// When there is no connection.
-    fn dial(&self, address: &str) -> impl Future<Output = io::Result<Self::Stream>> + Send;
-}
-
-/// Connections without TLS.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tcp;
-
-impl Dial for Tcp {
-    type Stream = TcpStream;
-
-    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Connection<S> {

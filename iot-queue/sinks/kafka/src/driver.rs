@@ -6,12 +6,12 @@ use std::time::Duration;
 use iot_queue::mirror::MirrorConfig;
 use iot_queue::sink::{Answer, Forwarded, ResumePoint};
 use iot_queue::{Epoch, Offset};
-use iot_queue_driven::{Command, DrivenSink, Orders, driven};
+use iot_queue_driven::{Command, Dial, DrivenSink, Orders, Tcp, driven};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ANSWER_WITHIN;
-use crate::connection::{Connection, Dial, Tcp};
+use crate::connection::Connection;
 use crate::error::KafkaError;
 use crate::partition::{METADATA, PRODUCE, Partition, Producer};
 use crate::records::{self, Content, Found};

@@ -69,7 +69,7 @@
 //! What a mirror's window holds, twice, is kept in memory. A batch is at most 256 KiB of payloads, or one message; the
 //! broker's `message.max.bytes` bounds that: a longer one stops the mirror, which says so each time that it tries. Nothing
 //! is compressed, and no compressed records are read. There is no SASL: TLS, with a certificate for the client where
-//! there must be a login, is the caller's by [`Dial`]. After 32,766 connections the coordinator changes the producer;
+//! there must be a login, is the caller's by [`Dial`](iot_queue_driven::Dial). After 32,766 connections the coordinator changes the producer;
 //! only at that one the fence does not hold off a batch that is still on its way.
 //!
 //! # Panics
@@ -91,7 +91,6 @@ mod records;
 
 use std::time::Duration;
 
-pub use crate::connection::{Dial, Tcp};
 pub use crate::driver::{Driver, kafka_sink, kafka_sink_over, mirror_config};
 pub use crate::error::KafkaError;
 pub use crate::partition::Partition;

@@ -1,6 +1,7 @@
 //! A partition, and what is asked about it.
 
 use bytes::Bytes;
+use iot_queue_driven::Dial;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -13,7 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
 use crate::ANSWER_WITHIN;
-use crate::connection::{Connection, Dial};
+use crate::connection::Connection;
 use crate::error::KafkaError;
 
 pub(crate) const METADATA: i16 = 8;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use iot_queue_driven::{PropertyError, Published};
+use iot_queue_driven::{Dial, PropertyError, Published, Tcp};
 
-use crate::connection::{Connection, Dial, Tcp};
+use crate::connection::Connection;
 use crate::error::KafkaError;
 use crate::partition::Partition;
 use crate::records::{self, Found};
