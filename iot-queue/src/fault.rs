@@ -72,11 +72,13 @@ pub enum Guard {
     IdentifierWindow,
     /// That what failed often enough becomes a dead letter.
     MaxAttempts,
+    /// That what nobody needs stays as long as retention says.
+    Retention,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::AllocationSync,
         Self::DirectorySync,
         Self::HeaderSync,
@@ -108,6 +110,7 @@ impl Guard {
         Self::Delay,
         Self::IdentifierWindow,
         Self::MaxAttempts,
+        Self::Retention,
     ];
 
     const fn bit(self) -> u32 {

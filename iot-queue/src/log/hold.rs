@@ -129,6 +129,10 @@ impl<S: Storage> Log<S> {
 
     /// Whether the oldest segment, which nobody needs, is kept.
     pub(super) fn keeps_front(&self) -> bool {
+        #[cfg(iot_fault)]
+        if crate::fault::is_off(crate::fault::Guard::Retention) {
+            return false;
+        }
         let Some((front, octets)) = self.segments.front().zip(self.hold.keep_octets) else { return false };
         let within = octets == u64::MAX || self.within_octets(octets) <= front.header.first;
         self.free.len() as u64 > self.hold.spare && within && front.next() > self.hold.keep_from

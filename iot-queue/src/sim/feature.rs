@@ -28,6 +28,8 @@ pub(super) enum Feature {
     Identifiers,
     /// A named cursor reads the log.
     Cursor,
+    /// Several do, each at its own pace.
+    Cursors,
     /// The same, and it is moved on when it stays this many messages behind.
     Laggard,
     /// A group of consumers shares the work of a cursor.
@@ -39,6 +41,9 @@ pub(super) enum Feature {
     /// What nobody acknowledged for a while expires.
     Ages,
 }
+
+/// The names of the cursors.
+pub(super) const READERS: [&str; 3] = ["reader", "another", "third"];
 
 /// The maximum lag of [`Feature::Laggard`], in messages.
 pub(super) const MAX_LAG: u64 = 12;
@@ -67,6 +72,7 @@ impl Feature {
             9 => Self::Group,
             10 if segments > 3 => Self::SignedDrops,
             11 => Self::Ages,
+            12 => Self::Cursors,
             _ => Self::Plain,
         }
     }
@@ -79,7 +85,7 @@ impl Feature {
             Self::Identifiers => config.deduplicate_ids(ID_WINDOW),
             Self::Drops | Self::SignedDrops => Ok(config.when_full(WhenFull::DropOldest)),
             Self::Ages => Ok(config.expire_after(Some(MAX_AGE))),
-            Self::Cursor | Self::Group => Ok(config.retention(random.choose(&[
+            Self::Cursor | Self::Cursors | Self::Group => Ok(config.retention(random.choose(&[
                 Retention::NONE,
                 Retention::NONE,
                 Retention::WHILE_ROOM,
@@ -91,9 +97,13 @@ impl Feature {
         configured.expect("each of the values above is in its range")
     }
 
-    /// Whether there is a cursor.
-    pub(super) const fn has_cursor(self) -> bool {
-        matches!(self, Self::Cursor | Self::Laggard | Self::Group)
+    /// How many cursors there are.
+    pub(super) const fn cursors(self) -> usize {
+        match self {
+            Self::Cursor | Self::Laggard | Self::Group => 1,
+            Self::Cursors => READERS.len(),
+            _ => 0,
+        }
     }
 
     /// Whether a full queue drops the oldest.

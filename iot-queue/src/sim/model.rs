@@ -401,6 +401,15 @@ impl Model {
         }
     }
 
+    /// Whether one of these messages was appended less than `age` ago.
+    pub(super) fn are_younger(&self, numbers: Range<u64>, age: Duration) -> bool {
+        let slots = self.slots.get(numbers.start as usize..numbers.end as usize).unwrap_or_default();
+        slots
+            .iter()
+            .filter_map(|slot| slot.candidates.last())
+            .any(|latest| self.elapsed < latest.drawn.saturating_add(age))
+    }
+
     /// Whether somebody needs the message for certain.
     pub(super) fn waits(&self, number: u64) -> bool {
         self.slots.get(number as usize).is_some_and(|slot| slot.state == State::Waiting && slot.is_due(self.elapsed))

@@ -3,7 +3,7 @@
 
 use alloc::collections::BTreeMap;
 
-use super::feature::MAX_ATTEMPTS;
+use super::feature::{MAX_ATTEMPTS, READERS};
 use super::violation::Violation;
 use crate::lease::{DeadLetter, DeathCause};
 use crate::offset::Offset;
@@ -12,7 +12,8 @@ use crate::offset::Offset;
 pub(super) struct Promises {
     attempts: BTreeMap<u64, Attempts>,
     dead: BTreeMap<u64, Lasting>,
-    pub(super) cursor: CursorPlace,
+    /// Of each reader.
+    pub(super) cursors: [CursorPlace; READERS.len()],
     /// Everything below was dropped, as far as it is known, and who had to be told was told of what is below the other.
     pub(super) dropped: u64,
     pub(super) told: u64,
@@ -77,7 +78,7 @@ impl Promises {
         }
         self.dead.values_mut().for_each(|dead| *dead = lasting.max(*dead));
         if lasting == Lasting::PowerCut {
-            self.cursor.saved = self.cursor.here;
+            self.cursors.iter_mut().for_each(|cursor| cursor.saved = cursor.here);
         }
     }
 

@@ -60,6 +60,12 @@ pub enum Violation {
         /// Which place.
         offset: Offset,
     },
+    /// A message is gone that nobody needed, although there was room for it and it was within the limits of retention.
+    #[error("retention keeps message {offset}, and it is gone")]
+    NotKept {
+        /// Which one.
+        offset: Offset,
+    },
     /// A message came although its acknowledgement was durable, or as good as that.
     #[error("message {offset} was acknowledged and came again")]
     CameAgain {

@@ -26,9 +26,6 @@ use crate::offset::{Epoch, Offset};
 use crate::queue::Queue;
 use crate::storage::SegmentNumber;
 
-/// The name of the cursor.
-const READER: &str = "reader";
-
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How near to another flipped bit of its segment one may be: two in one header are more than its checksum corrects.
@@ -38,6 +35,7 @@ const FLIPS_APART: u32 = 64;
 const FAILED_OPENINGS: u32 = 3;
 
 mod groups;
+mod keeping;
 mod leasing;
 mod using;
 
@@ -62,6 +60,10 @@ pub(super) struct World {
     came: BTreeSet<u64>,
     flips: Vec<(SegmentNumber, u32)>,
     promises: Promises,
+    /// Where the log began when that was looked at last.
+    began: u64,
+    /// Which of the cursors a step is about.
+    reader: usize,
     /// The disk failed before the present session, so that segments may be used in part only.
     failed_before: bool,
     random: Random,
@@ -100,6 +102,8 @@ impl World {
             came: BTreeSet::new(),
             flips: Vec::new(),
             promises: Promises::default(),
+            began: 0,
+            reader: 0,
             failed_before: false,
             random: Random::new(0),
         }
@@ -280,6 +284,7 @@ impl World {
             queue.sign_gaps_with(Box::new(Signer));
         }
         self.queue = Some(queue);
+        self.began = oldest.number();
         self.promises.session_ended(if end == End::Kill { Lasting::Process } else { Lasting::PowerCut });
         self.check_drops()?;
         self.model.recovered(oldest.number(), next.number(), &entries, &gaps)?;
@@ -323,8 +328,8 @@ impl World {
     /// Says whether the messages were appended.
     fn append(&mut self, count: usize) -> Result<bool, Violation> {
         let lens: Vec<_> = (0..count).map(|_| self.setup.payloads.draw(&mut self.random)).collect();
-        if matches!(self.setup.feature, Feature::Times | Feature::Ages) {
-            // From when on delays count.
+        if matches!(self.setup.feature, Feature::Times | Feature::Ages) || self.keeps_by_age() {
+            // From when on delays and ages count.
             let now = self.now;
             self.queue().handle_timeout(now);
         }
@@ -435,7 +440,7 @@ impl World {
             return Err(Violation::WrongOffset { says: durable, is: Offset::new(self.model.durable) });
         }
         self.model.durable_below(durable.number());
-        Ok(())
+        self.check_kept()
     }
 
     // Reading, and emptying.

@@ -49,12 +49,12 @@ impl World {
             Ok(leased) => leased,
             Err(CursorError::Storage(_) | CursorError::ReadOnly(_)) if self.disk_failed() => return Ok(0),
             Err(_) if self.model.damage > Damage::None => return Ok(0),
-            Err(_) => return Err(Violation::Hole { offset: Offset::new(self.promises.cursor.here) }),
+            Err(_) => return Err(Violation::Hole { offset: Offset::new(self.place().here) }),
         };
         for leased in &leased {
             let (offset, number) = (leased.offset, leased.offset.number());
             self.model.was_appended(offset, &leased.payload, leased.position.as_ref())?;
-            if number < self.promises.cursor.here || self.done.contains(&number) {
+            if number < self.place().here || self.done.contains(&number) {
                 return Err(Violation::CameAgain { offset });
             }
             let held = Held { lease: leased.lease, deadline: now.saturating_add(TIMEOUT) };
@@ -112,7 +112,7 @@ impl World {
     /// The cursor has passed nothing that the group did not acknowledge, but for what is lost.
     fn check_group(&mut self, cursor: CursorId) -> Result<(), Violation> {
         let says = self.queue().cursors().find(|status| status.id == cursor).map_or(Offset::START, |it| it.position);
-        let place = &mut self.promises.cursor;
+        let place = &mut self.promises.cursors[self.reader];
         let passed = (place.here..says.number()).find(|number| !self.done.contains(number));
         if let Some(number) = passed.filter(|&number| self.model.damage == Damage::None && self.model.is_sure(number)) {
             return Err(Violation::Cursor { says, is: Offset::new(number) });

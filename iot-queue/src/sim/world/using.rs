@@ -2,16 +2,16 @@
 
 use alloc::vec::Vec;
 
-use super::{READER, World};
+use super::World;
 use crate::cursor::{CursorId, MaxLag, Seek};
 use crate::error::{AppendError, CursorError, LeaseError};
 use crate::gap::GapRecord;
 use crate::lease::{Nacked, Release};
 use crate::message::Entry;
 use crate::offset::{Gap, GapCause, Offset};
-use crate::sim::feature::{Feature, ID_WINDOW, MAX_ATTEMPTS, MAX_LAG};
+use crate::sim::feature::{Feature, ID_WINDOW, MAX_ATTEMPTS, MAX_LAG, READERS};
 use crate::sim::model::Damage;
-use crate::sim::promises::{self, Lasting};
+use crate::sim::promises::{self, CursorPlace, Lasting};
 use crate::sim::signing;
 use crate::sim::violation::Violation;
 
@@ -20,7 +20,8 @@ impl World {
         match self.setup.feature {
             Feature::DeadLetters => self.fail_one(),
             Feature::Positions | Feature::Identifiers => self.append_again(),
-            Feature::Cursor | Feature::Laggard => {
+            Feature::Cursor | Feature::Cursors | Feature::Laggard => {
+                self.reader = self.random.index(self.setup.feature.cursors());
                 let max = 1 + self.random.index(20);
                 self.read_on(max)?;
                 if self.random.happens(1, 2) { self.advance() } else { Ok(()) }
@@ -37,17 +38,22 @@ impl World {
         self.promises.ended_at(next);
         self.check_dead_letters()?;
         self.check_drops()?;
-        if !self.setup.feature.has_cursor() {
-            return Ok(());
-        }
-        let found = self.queue().cursor(READER);
-        let place = &mut self.promises.cursor;
+        (0..self.setup.feature.cursors()).try_for_each(|reader| {
+            self.reader = reader;
+            self.check_cursor_kept(next)
+        })
+    }
+
+    fn check_cursor_kept(&mut self, next: u64) -> Result<(), Violation> {
+        let name = READERS[self.reader];
+        let found = self.queue().cursor(name);
+        let place = &self.promises.cursors[self.reader];
         if found.is_none() && place.exists && self.model.damage == Damage::None {
             return Err(Violation::Cursor { says: Offset::START, is: Offset::new(place.saved) });
         }
         let Some(cursor) = found else { return self.open_cursor() };
         let says = self.queue().cursors().find(|status| status.id == cursor).map_or(Offset::START, |it| it.position);
-        let place = &mut self.promises.cursor;
+        let place = &mut self.promises.cursors[self.reader];
         let is_possible = (place.saved..=next).contains(&says.number());
         let is_lagging = self.setup.feature == Feature::Laggard;
         let is_too_far = says.number() > place.advanced && !is_lagging;
@@ -59,24 +65,31 @@ impl World {
         Ok(())
     }
 
+    /// What is known of the cursor at hand.
+    pub(super) fn place(&mut self) -> &mut CursorPlace {
+        &mut self.promises.cursors[self.reader]
+    }
+
     fn open_cursor(&mut self) -> Result<(), Violation> {
         let lag = if self.setup.feature == Feature::Laggard {
             MaxLag::UNLIMITED.messages(MAX_LAG)
         } else {
             MaxLag::UNLIMITED
         };
+        let reader = self.reader;
         // Without room it is opened another time.
-        if let Ok(cursor) = self.queue().open_cursor(READER, Seek::Oldest, lag) {
+        if let Ok(cursor) = self.queue().open_cursor(READERS[reader], Seek::Oldest, lag) {
             let found = self.queue().cursors().find(|status| status.id == cursor);
             let number = found.map_or(0, |status| status.position.number());
-            let place = &mut self.promises.cursor;
+            let place = self.place();
             (place.read, place.here, place.advanced) = (number, number, number.max(place.advanced));
         }
         Ok(())
     }
 
     pub(super) fn reader(&mut self) -> Result<Option<CursorId>, Violation> {
-        let found = self.queue().cursor(READER);
+        let name = READERS[self.reader];
+        let found = self.queue().cursor(name);
         if found.is_none() {
             self.open_cursor()?;
         }
@@ -90,13 +103,13 @@ impl World {
         let entries = match self.queue().read_cursor(now, cursor, max) {
             Ok(entries) => entries,
             Err(CursorError::Storage(_)) if self.disk_failed() || self.model.damage > Damage::None => return Ok(()),
-            Err(_) => return Err(Violation::Hole { offset: Offset::new(self.promises.cursor.read) }),
+            Err(_) => return Err(Violation::Hole { offset: Offset::new(self.place().read) }),
         };
         for entry in entries {
-            if entry.start().number() != self.promises.cursor.read {
-                return Err(Violation::Hole { offset: Offset::new(self.promises.cursor.read) });
+            if entry.start().number() != self.place().read {
+                return Err(Violation::Hole { offset: Offset::new(self.place().read) });
             }
-            self.promises.cursor.read = entry.end().number();
+            self.place().read = entry.end().number();
             if let Entry::Gap(gap @ Gap { cause: GapCause::Damaged, .. }) = &entry {
                 // Who holds a message that turns out to be damaged holds nothing.
                 self.held.retain(|&number, _| !(gap.from.number()..gap.until.number()).contains(&number));
@@ -117,10 +130,10 @@ impl World {
 
     pub(super) fn advance(&mut self) -> Result<(), Violation> {
         let Some(cursor) = self.reader()? else { return Ok(()) };
-        let to = self.promises.cursor.read;
+        let to = self.place().read;
         match self.queue().advance_cursor(cursor, Offset::new(to)) {
             Ok(()) => {
-                let place = &mut self.promises.cursor;
+                let place = self.place();
                 (place.here, place.advanced) = (to, place.advanced.max(to));
                 Ok(())
             }
@@ -133,11 +146,13 @@ impl World {
     pub(super) fn read_to_the_end(&mut self) -> Result<(), Violation> {
         if self.setup.feature == Feature::Group {
             self.finish_group()?;
-        } else if self.setup.feature.has_cursor() {
-            self.read_on(usize::MAX)?;
-            self.advance()?;
+            return Ok(());
         }
-        Ok(())
+        (0..self.setup.feature.cursors()).try_for_each(|reader| {
+            self.reader = reader;
+            self.read_on(usize::MAX)?;
+            self.advance()
+        })
     }
 
     /// Could not handle a message, or decides about a dead letter.
@@ -246,7 +261,7 @@ impl World {
     pub(super) fn may_be_gone(&self) -> bool {
         match self.setup.feature {
             Feature::Drops | Feature::SignedDrops => self.disk_failed(),
-            Feature::Cursor | Feature::Laggard | Feature::Group => self.model.damage > Damage::None,
+            Feature::Cursor | Feature::Cursors | Feature::Laggard | Feature::Group => self.model.damage > Damage::None,
             _ => false,
         }
     }
@@ -297,10 +312,12 @@ impl World {
 
     /// What is known now outlives this, unless the queue found no room to say so.
     pub(super) fn note_saved(&mut self, lasting: Lasting) {
-        let has_cursor = self.queue().cursor(READER).is_some();
+        let there = READERS.map(|name| self.queue().cursor(name).is_some());
         if self.queue().stats().unsaved == 0 {
             self.promises.saved(lasting);
-            self.promises.cursor.exists |= has_cursor && lasting == Lasting::PowerCut;
+            for (place, is_there) in self.promises.cursors.iter_mut().zip(there) {
+                place.exists |= is_there && lasting == Lasting::PowerCut;
+            }
         }
     }
 }
