@@ -5,11 +5,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use iot_core::{DeviceId, Incarnation, StreamId};
 use iot_crypto::RoutingHeader;
-use iot_trial::{Program, Trial, free_port};
+use iot_trial::{Program, Trial, free_port, sibling};
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
 const RECEIVER: &str = env!("CARGO_BIN_EXE_gateway-receiver");
@@ -68,24 +67,11 @@ impl Site {
     }
 }
 
-/// The program of another example, built as this test is.
-fn sibling(program: &str) -> &'static str {
-    let path = Path::new(GATEWAY).with_file_name(program);
-    let mut build = Command::new(env!("CARGO"));
-    let package = format!("../{program}/Cargo.toml");
-    build.args(["build", "--quiet", "--locked", "--manifest-path", &package]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if path.parent().is_some_and(|folder| folder.ends_with("release")) {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success());
-    path.to_str().unwrap().to_owned().leak()
-}
-
 #[test]
 fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
     let site = Site::new();
-    let trials =
-        [("udp", 0), ("tcp", 1), ("http", 2)].map(|(name, door)| Trial::new(sibling(name), &site.doors[door], 6_000));
+    let trials = [("udp", 0), ("tcp", 1), ("http", 2)]
+        .map(|(name, door)| Trial::new(sibling(GATEWAY, name), &site.doors[door], 6_000));
     let folders: Vec<PathBuf> = trials.iter().map(|trial| trial.folder().into()).collect();
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let gateway = site.gateway(&[]);

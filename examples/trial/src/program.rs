@@ -124,6 +124,23 @@ impl Program {
     }
 }
 
+/// The program of another example, built as the program `of` a test is.
+///
+/// # Panics
+///
+/// If it cannot be built.
+pub fn sibling(of: &str, program: &str) -> &'static str {
+    let path = Path::new(of).with_file_name(program);
+    let mut build = Command::new(env!("CARGO"));
+    let package = format!("../{program}/Cargo.toml");
+    build.args(["build", "--quiet", "--locked", "--manifest-path", &package]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if path.parent().is_some_and(|folder| folder.ends_with("release")) {
+        build.arg("--release");
+    }
+    assert!(build.status().is_ok_and(|status| status.success()), "{program} is built");
+    path.to_str().expect("it has a plain name").to_owned().leak()
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         self.end();

@@ -152,7 +152,8 @@ fn pour(mut source: TcpStream, mut target: TcpStream, mut interference: Interfer
     let _ = target.shutdown(Shutdown::Both);
 }
 
-struct Interference {
+/// What interferes with packets one by one.
+pub struct Interference {
     mischief: Mischief,
     chance: u64,
     counts: Arc<Counts>,
@@ -160,12 +161,13 @@ struct Interference {
 }
 
 impl Interference {
-    fn new(mischief: Mischief, seed: u64, counts: &Arc<Counts>) -> Self {
+    /// Interference with chance that follows from `seed`, which is counted in `counts`.
+    pub fn new(mischief: Mischief, seed: u64, counts: &Arc<Counts>) -> Self {
         Self { mischief, chance: seed, counts: counts.clone(), late: None }
     }
 
     /// What arrives when `packet` is sent.
-    fn interfere(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
+    pub fn interfere(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
         self.counts.packets.fetch_add(1, Relaxed);
         self.counts.octets.fetch_add(packet.len() as u64, Relaxed);
         let before = self.late.take();

@@ -9,8 +9,8 @@ use crate::node::Node;
 use crate::node::verification::Arrival;
 use crate::peer::{Address, Peer};
 use crate::wire::{
-    Body, Data, Decline, Declined, Empty, Endpoint, Introduce, Introduced, Meet, Message, Pass, Reply, Reserve,
-    MAX_DATAGRAM_LEN, Reserved, Word,
+    Body, Data, Decline, Declined, Empty, Endpoint, Introduce, Introduced, MAX_DATAGRAM_LEN, Meet, Message, Pass,
+    Reply, Reserve, Reserved, Word,
 };
 
 /// What a server does for those whom nobody reaches: it introduces others to them, and passes on what two cannot send to
