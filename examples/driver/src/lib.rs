@@ -2,6 +2,7 @@
 //! `tokio`). Neither holds any logic of the protocol. Both take sockets of IPv4 and of IPv6; one that is bound to `[::]`
 //! reaches both where the system lets it. A node that hands out the verification of signatures
 //! ([`Verification::HandedOut`](iot_dht::Verification::HandedOut)) gets a second thread for it.
+//! [`Party`] is for devices that meet each other, behind NATs or not.
 //!
 //! A [`Driver`]'s thread sleeps until a datagram comes, a time-out is due or somebody calls. A call is a closure that runs on the
 //! node's thread, so nobody locks anything:
@@ -22,6 +23,7 @@
 //! ```
 
 mod clocked;
+mod party;
 mod socket;
 #[cfg(feature = "tokio")]
 mod task;
@@ -29,6 +31,7 @@ mod thread;
 mod verifier;
 
 pub use crate::clocked::Beside;
+pub use crate::party::{News, Party};
 #[cfg(feature = "tokio")]
 pub use crate::task::Task;
 pub use crate::thread::{Driver, Filter, Link, Verdict};
