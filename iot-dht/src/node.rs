@@ -9,16 +9,16 @@ use rand_core::CryptoRng;
 
 use crate::admission::Admission;
 use crate::id::{Key, NodeId};
-use crate::lookup::{Lookup, LookupConfig};
-use crate::peer::{Address, Peer};
+use crate::lookup::Lookup;
+use crate::peer::Address;
 use crate::record::{Record, UnverifiedRecord};
 use crate::rejection::Rejection;
-use crate::rtt::Patience;
 use crate::signatures::Validity;
 use crate::store::{Shelf, Store, Stored, unshelve};
-use crate::table::{Entry, Snapshot, Table};
-use crate::wire::{Body, Challenge, Cookie, Endpoint, MAX_DATAGRAM_LEN, Message, Transaction, Word};
+use crate::table::{Snapshot, Table};
+use crate::wire::{Body, MAX_DATAGRAM_LEN, Message, Transaction, Word};
 
+mod answer;
 mod config;
 mod drive;
 mod event;
@@ -56,8 +56,8 @@ use crate::node::reach::Reach;
 use crate::node::relay::Relay;
 use crate::node::rendezvous::Rendezvous;
 use crate::node::replication::Replication;
-use crate::node::request::{Purpose, Question, Recipient, Request, Requests, Standing};
-use crate::node::secrets::{COOKIE_PERIOD, Secrets};
+use crate::node::request::Requests;
+use crate::node::secrets::Secrets;
 use crate::node::sightings::Sightings;
 use crate::node::upkeep::Upkeep;
 use crate::node::verification::{Arrival, Jobs};
@@ -382,125 +382,6 @@ impl Node {
                 self.handle_link_word(now, arrival, word);
             }
         }
-    }
-
-    fn check_operations(&self) -> Result<(), Busy> {
-        let commands = self.operations.values().filter(|operation| operation.origin() == Origin::Command).count();
-        let limit = self.config.operations;
-        if commands + self.results < limit { Ok(()) } else { Err(Busy { limit }) }
-    }
-
-    fn start(&mut self, now: Instant, wall: Timestamp, target: Key, kind: Kind) -> OperationId {
-        let id = OperationId(self.next_operation);
-        self.next_operation += 1;
-        let region = match kind {
-            Kind::Put(_) | Kind::Get(_) => self.region_of(&target),
-            Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => None,
-        };
-        let own = *self.id();
-        let narrow = upkeep::narrow(self.config.lookup);
-        let lookup = match (&kind, &region) {
-            (_, Some(region)) => self.first_of(region),
-            (Kind::Refresh, None) if target != own => self.search_across(target, narrow),
-            (Kind::Join | Kind::Refresh | Kind::Sweep(_), None) => {
-                Lookup::new(own, target, narrow, self.closest_hopeful(&target))
-            }
-            (Kind::Put(_) | Kind::Get(_) | Kind::Find, None) => {
-                Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
-            }
-        };
-        let mut operation = Box::new(Operation::new(kind, lookup, region));
-        if matches!(&operation.kind, Kind::Get(get) if get.is_settled()) {
-            operation.stop();
-        }
-        self.operations.insert(id, operation);
-        self.drive(now, wall, id);
-        id
-    }
-
-    /// The closest entries that have not failed of late, or, if all have, the closest.
-    fn closest_hopeful(&self, target: &Key) -> Vec<Peer<32>> {
-        let start = self.hopeful(target, |_| true);
-        let all = || self.table.closest(target).take(self.config.replicas).map(Entry::peer).collect();
-        if start.is_empty() { all() } else { start }
-    }
-
-    /// A search for nodes of a bucket. It starts with entries that are no nearer to this node than the bucket, and goes by
-    /// them alone; a node that knows nobody but its neighbours must ask those.
-    fn search_across(&self, target: Key, config: LookupConfig) -> Lookup<32> {
-        let own = *self.id();
-        let bucket = own.shared_prefix(&target);
-        let across = self.hopeful(&target, |entry| own.shared_prefix(entry.id()) <= bucket);
-        if across.is_empty() {
-            Lookup::new(own, target, config, self.closest_hopeful(&target))
-        } else {
-            Lookup::across(own, target, config, across)
-        }
-    }
-
-    /// Twice as many as a search ends with: where it ends among liars, those that they did not name are left to ask.
-    fn hopeful(&self, target: &Key, wanted: impl Fn(&Entry<32>) -> bool) -> Vec<Peer<32>> {
-        let failures = self.config.table.failures_to_replace();
-        let hopeful = self.table.closest(target).filter(|entry| entry.failures() < failures && wanted(entry));
-        hopeful.take(2 * self.config.replicas).map(Entry::peer).collect()
-    }
-
-    /// What to tell a peer that is to be asked: one that the table does not know has proved itself only if it is among
-    /// `proven`. A cookie that is too old to count is none.
-    fn recipient(&self, now: Instant, peer: &Peer<32>, proven: &[(Peer<32>, Cookie)]) -> Recipient {
-        let entry = self.table.known(&peer.id).filter(|entry| entry.address() == peer.address);
-        let given = proven.iter().find(|(of, _)| of == peer).map(|(_, cookie)| *cookie);
-        let recent = |entry: &&Entry<32>| now.saturating_since(entry.seen()) < COOKIE_PERIOD;
-        let (standing, cookie) = match (entry, given) {
-            (Some(entry), given) => (Standing::Proven, Some(entry).filter(recent).and_then(Entry::cookie).or(given)),
-            (None, Some(cookie)) => (Standing::Proven, Some(cookie)),
-            (None, None) => (Standing::Stranger, None),
-        };
-        Recipient { address: peer.address, id: Some(peer.id), standing, cookie }
-    }
-
-    /// Sends a request.
-    fn request(&mut self, now: Instant, recipient: Recipient, purpose: Purpose, body: Body<'_>) -> Option<Transaction> {
-        let question = Question::of(&body)?;
-        let Recipient { address: to, id, standing, cookie } = recipient;
-        let transaction = self.secrets.transaction();
-        let mut message = self.message(transaction, body);
-        // A write token says what a cookie would.
-        message.cookie = cookie.filter(|_| question != Question::Put);
-        if standing == Standing::Stranger {
-            message.challenge = Some(Challenge { nonce: transaction, asked: Endpoint(to) });
-        }
-        let datagram = match question {
-            Question::FindNode | Question::Get | Question::Compare if cookie.is_none() => message.encode_padded(),
-            _ => message.encode(),
-        };
-        let timeout = self.patience(id.as_ref()).timeout;
-        let deadline = now.saturating_add(timeout);
-        self.stats.requests += 1;
-        self.transmit(to, datagram.clone());
-        let (sent, attempt) = (now, 1);
-        self.requests.push(Request {
-            transaction,
-            to,
-            id,
-            purpose,
-            question,
-            datagram,
-            sent,
-            timeout,
-            deadline,
-            attempt,
-            standing,
-            retries: 0,
-        });
-        Some(transaction)
-    }
-
-    /// How long a node may take to answer; one of which only the address is known, as long as is configured.
-    fn patience(&self, id: Option<&NodeId>) -> Patience {
-        let longest = self.config.request_timeout;
-        let stranger = Patience { hedge: longest, timeout: longest };
-        id.map_or(stranger, |id| self.table.patience(id).at_most(longest))
     }
 
     fn message<'b>(&self, transaction: Transaction, body: Body<'b>) -> Message<'b> {

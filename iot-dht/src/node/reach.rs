@@ -7,8 +7,8 @@ use iot_core::{Instant, Timestamp};
 
 use crate::id::{Id, NodeId};
 use crate::node::Node;
+use crate::node::answer::Answer;
 use crate::node::config::{NodeConfig, Service};
-use crate::node::drive::Answer;
 use crate::node::event::Event;
 use crate::node::limiter::Limiter;
 use crate::node::operation::Kind;

@@ -7,8 +7,8 @@ use iot_core::Instant;
 
 use crate::id::NodeId;
 use crate::node::Node;
+use crate::node::answer::Answer;
 use crate::node::config::NodeConfig;
-use crate::node::drive::Answer;
 use crate::node::event::Event;
 use crate::node::request::{Purpose, Request, Standing};
 use crate::peer::{Address, Peer, Scope};

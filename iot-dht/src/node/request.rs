@@ -5,10 +5,15 @@ use core::time::Duration;
 use iot_core::Instant;
 
 use crate::id::{Key, NodeId};
+use crate::node::Node;
 use crate::node::event::OperationId;
 use crate::node::link::LinkId;
+use crate::node::secrets::COOKIE_PERIOD;
+use crate::peer::Peer;
+use crate::rtt::Patience;
 use crate::store::Part;
-use crate::wire::{Ask, Body, Cookie, Reply, Transaction};
+use crate::table::Entry;
+use crate::wire::{Ask, Body, Challenge, Cookie, Endpoint, Reply, Transaction};
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]
@@ -179,5 +184,71 @@ impl Requests {
             self.0.shrink_to(self.0.len() * 2);
         }
         request
+    }
+}
+
+impl Node {
+    /// What to tell a peer that is to be asked: one that the table does not know has proved itself only if it is among
+    /// `proven`. A cookie that is too old to count is none.
+    pub(super) fn recipient(&self, now: Instant, peer: &Peer<32>, proven: &[(Peer<32>, Cookie)]) -> Recipient {
+        let entry = self.table.known(&peer.id).filter(|entry| entry.address() == peer.address);
+        let given = proven.iter().find(|(of, _)| of == peer).map(|(_, cookie)| *cookie);
+        let recent = |entry: &&Entry<32>| now.saturating_since(entry.seen()) < COOKIE_PERIOD;
+        let (standing, cookie) = match (entry, given) {
+            (Some(entry), given) => (Standing::Proven, Some(entry).filter(recent).and_then(Entry::cookie).or(given)),
+            (None, Some(cookie)) => (Standing::Proven, Some(cookie)),
+            (None, None) => (Standing::Stranger, None),
+        };
+        Recipient { address: peer.address, id: Some(peer.id), standing, cookie }
+    }
+
+    /// Sends a request.
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        recipient: Recipient,
+        purpose: Purpose,
+        body: Body<'_>,
+    ) -> Option<Transaction> {
+        let question = Question::of(&body)?;
+        let Recipient { address: to, id, standing, cookie } = recipient;
+        let transaction = self.secrets.transaction();
+        let mut message = self.message(transaction, body);
+        // A write token says what a cookie would.
+        message.cookie = cookie.filter(|_| question != Question::Put);
+        if standing == Standing::Stranger {
+            message.challenge = Some(Challenge { nonce: transaction, asked: Endpoint(to) });
+        }
+        let datagram = match question {
+            Question::FindNode | Question::Get | Question::Compare if cookie.is_none() => message.encode_padded(),
+            _ => message.encode(),
+        };
+        let timeout = self.patience(id.as_ref()).timeout;
+        let deadline = now.saturating_add(timeout);
+        self.stats.requests += 1;
+        self.transmit(to, datagram.clone());
+        let (sent, attempt) = (now, 1);
+        self.requests.push(Request {
+            transaction,
+            to,
+            id,
+            purpose,
+            question,
+            datagram,
+            sent,
+            timeout,
+            deadline,
+            attempt,
+            standing,
+            retries: 0,
+        });
+        Some(transaction)
+    }
+
+    /// How long a node may take to answer; one of which only the address is known, as long as is configured.
+    pub(super) fn patience(&self, id: Option<&NodeId>) -> Patience {
+        let longest = self.config.request_timeout;
+        let stranger = Patience { hedge: longest, timeout: longest };
+        id.map_or(stranger, |id| self.table.patience(id).at_most(longest))
     }
 }

@@ -7,7 +7,7 @@ use iot_core::{Instant, Timestamp};
 
 use crate::id::NodeId;
 use crate::node::Node;
-use crate::node::drive::Answer;
+use crate::node::answer::Answer;
 use crate::node::request::{Request, Standing};
 use crate::peer::Peer;
 use crate::record::UnverifiedRecord;
