@@ -159,7 +159,7 @@ fn values_survive_when_a_third_of_the_processes_is_killed_at_a_time() {
         let gone: Vec<_> = (0..NODES).filter(|place| network.nodes[*place].is_none()).collect();
         gone.iter().for_each(|place| network.join(*place));
         gone.iter().for_each(|place| network.nodes[*place].as_mut().unwrap().wait_until_joined());
-        // Nodes hand on what they store once an hour. Who wants it sooner puts again what it has, as here.
+        // Who comes fetches what belongs to it, from those who are left. Who wants to be sure puts again what it has.
         let due = client.now().saturating_add(Duration::from_secs(1));
         while let Some(record) = keeper.poll_put(due, wall()).cloned() {
             assert!(client.put(record).stored > 0);
