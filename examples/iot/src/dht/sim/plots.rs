@@ -17,19 +17,19 @@ use crate::dht::sim::plots::chart::{Chart, Scale};
 use crate::dht::sim::siege::{self, Attack, lower_bound};
 
 /// How many hosts there are where their number is on the abscissa.
-const SIZES: &[u32] = &[125, 250, 500, 1000, 2000, 4000, 8000];
+const SIZES: &[u32] = &[125, 250, 500, 1000, 2000, 4000];
 
 /// How many there are otherwise.
-const HOSTS: u32 = 2000;
+const HOSTS: u32 = 1000;
 
 /// Searches of each network.
 const SEARCHES: usize = 500;
 
 /// Attackers on a key.
-const SYBILS: &[usize] = &[0, 5, 10, 20, 40, 80, 160, 320, 1000];
+const SYBILS: &[usize] = &[0, 10, 20, 40, 80, 160, 320];
 
 /// Records that are put and asked for, of each number of attackers.
-const TRIALS: usize = 100;
+const TRIALS: usize = 50;
 
 /// Which shares of the hosts are gone, in percent.
 const DEAD: &[u32] = &[0, 10, 20, 30, 40, 50];
@@ -44,7 +44,9 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
     }
     let directory = PathBuf::from(directory);
     fs::create_dir_all(&directory).map_err(|error| failed(&directory, &error))?;
-    for chart in [sizes(), sybils(), dead()] {
+    let charts: [fn() -> Chart; 3] = [sizes, dead, sybils];
+    for chart in charts {
+        let chart = chart();
         for (ending, text) in [("csv", chart.to_csv()), ("svg", chart.to_svg())] {
             let path = directory.join(chart.name).with_extension(ending);
             write(&path, &text)?;
