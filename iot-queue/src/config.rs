@@ -77,6 +77,7 @@ pub enum WhenFull {
     #[default]
     Refuse,
     /// The oldest messages make room, a segment at a time, whoever still needs them: leased ones and dead letters, too.
+    /// Where the oldest segments are at most half needed, what is needed of them is moved to the newest first, and kept.
     /// What was dropped is recorded, and signed by the queue's [`GapSigner`](crate::GapSigner) if it has one; the record
     /// is durable before anything is lost, and [kept](crate::Queue::dropped) until everybody was told. Costs two syncs a
     /// segment, and one segment, which stays free. Only where a failure took that segment, and left no room in the last one

@@ -198,7 +198,8 @@
 //! them. Space returns in the order of the log, a segment at a time, and not before every cursor has passed it. Where an
 //! append finds no room, and some of the oldest segments taken together are at most half needed, what is needed of the first
 //! is moved to the newest: such an append costs a sync and a segment of writing more. A moved message keeps its place in the
-//! order; cursors that are made later do not read it. A queue that drops the oldest moves nothing.
+//! order; cursors that are made later do not read it. A queue that drops the oldest moves while one segment more is free
+//! than the one that it keeps, and drops only what that does not make room for.
 //!
 //! Payloads are given as a `Vec` of their own, copied once out of what was read: slices of that would hold 64 KiB for as
 //! long as somebody keeps one of its messages.

@@ -73,6 +73,8 @@ pub struct Queue<S> {
     marks: Marks,
     /// Messages below this number were too old already when their age was looked at last.
     outlived: u64,
+    /// While this generation is the last, nothing more is moved before it must be.
+    moved_in: Option<u64>,
     window: Window,
     counts: Counts,
     cipher: Option<Box<dyn PayloadCipher>>,
@@ -129,6 +131,7 @@ impl<S: Storage> Queue<S> {
             standing: Standing::default(),
             marks: Marks::default(),
             outlived: 0,
+            moved_in: None,
             window: Window::default(),
             counts: Counts::default(),
             cipher: None,

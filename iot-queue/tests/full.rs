@@ -182,6 +182,39 @@ fn a_batch_that_never_fits_drops_nothing() {
     assert_eq!((queue.stats().depth, queue.stats().dropped), before);
 }
 
+/// A queue of 4 segments held two dead letters of 100 messages, and dropped them as soon as it had gone round once: the
+/// segment that it keeps free for a record of drops was denied to what would have been moved.
+#[test]
+fn what_is_left_in_a_log_that_is_mostly_acknowledged_is_moved_and_not_dropped() {
+    let mut queue = open(MemoryStorage::new(), Consumers::Leasing, 1);
+    let mut kept = Vec::new();
+    for number in 0..300 {
+        append(&mut queue, 1).expect("there is room");
+        for leased in queue.reserve(NOW, MINUTE, 1).expect("the storage works") {
+            if number % 100 == 7 {
+                kept.push(leased.offset);
+                queue.reject(leased.lease, "poison").expect("it is held");
+            } else {
+                queue.ack(leased.lease).expect("it is held");
+            }
+        }
+        if number % 10 == 0 {
+            queue.commit().expect("the storage works");
+        }
+    }
+    let stats = queue.stats();
+    assert_eq!((stats.dropped, stats.dead, stats.moved > 0), (0, 3, true));
+    let mut queue = open(queue.into_storage(), Consumers::Leasing, 2);
+    let dead = |queue: &Queue<MemoryStorage>| -> Vec<_> {
+        queue.dead_letters(Offset::new(0)).map(|letter| letter.offset).collect()
+    };
+    assert_eq!(dead(&queue), kept);
+    // What is needed of a whole segment is more than it pays to move: then the oldest goes.
+    append(&mut queue, 60).expect("the oldest make room");
+    assert!(queue.stats().dropped > 3);
+    assert!(dead(&queue).is_empty());
+}
+
 #[test]
 fn two_segments_are_enough_to_drop_from() {
     let config = config(Consumers::Leasing).segments(2).expect("the fewest");

@@ -54,6 +54,13 @@ impl<S: Storage> Log<S> {
             && plan.holds(self.acknowledgements() + new + (self.unsettled + new) / 2)
     }
 
+    /// Whether `messages` leave no free segment but the one that appends leave: the last moment to move what somebody needs,
+    /// for that takes a segment, too.
+    pub(crate) fn leaves_only_spare(&self, messages: &[Message<'_>]) -> bool {
+        let mut plan = self.plan();
+        self.hold.spare > 0 && plan.put_all(messages) && plan.free <= self.hold.spare
+    }
+
     /// Whether `messages` would fit in a log that holds nothing.
     pub(crate) fn has_room_when_empty(&self, messages: &[Message<'_>]) -> bool {
         let plan = self.plan();

@@ -13,6 +13,7 @@ impl<S: Storage> Queue<S> {
     /// Moves messages out of the oldest segments as long as these do not fit and space returns by that. Each round costs
     /// a sync and at most a segment of writing.
     pub(super) fn make_room_for(&mut self, messages: &[Message<'_>]) -> Result<(), LogError> {
+        self.move_before_dropping(messages)?;
         if self.log.has_room_for(messages) {
             return Ok(());
         }
@@ -20,6 +21,23 @@ impl<S: Storage> Queue<S> {
         let (_, segments) = self.log.segments();
         for _ in 0..segments {
             if self.log.has_room_for(messages) || !self.move_front()? {
+                break;
+            }
+            self.commit_all()?;
+        }
+        Ok(())
+    }
+
+    /// Where the oldest is dropped and a segment stays free for that, moves messages while there is another: without one
+    /// they would find no room just when an append finds none, and be dropped. Once for each segment that appends fill.
+    fn move_before_dropping(&mut self, messages: &[Message<'_>]) -> Result<(), LogError> {
+        let (_, segments) = self.log.segments();
+        for _ in 0..segments {
+            if self.moved_in == Some(self.log.tail_generation()) || !self.log.leaves_only_spare(messages) {
+                break;
+            }
+            if !self.move_front()? {
+                self.moved_in = Some(self.log.tail_generation());
                 break;
             }
             self.commit_all()?;
