@@ -175,7 +175,8 @@
 //!
 //! Damage never keeps a queue shut. A message whose checksum does not hold is not given; it becomes a [`Gap`], listed by
 //! [`gaps`](Queue::gaps), and what comes after it is delivered. What the storage fails to read is passed over for the
-//! time being; only a storage that reads nothing of a segment keeps the queue from opening, for it may read again.
+//! time being; only a storage that reads nothing of a segment keeps the queue from opening, for it may read again. An
+//! [`Inspection`] names every record that is not as it was written, a wrong bit that was put right included, and writes nothing.
 //!
 //! [`close`](Queue::close) marks a clean end: the next opening reads no records then, and names the last message, too,
 //! should it be missing. `FileStorage::warning` tells of file systems that do not overwrite in place or do not keep what
@@ -243,6 +244,7 @@ mod error;
 pub mod fault;
 mod format;
 mod gap;
+mod inspection;
 mod lease;
 mod log;
 mod message;
@@ -266,6 +268,7 @@ pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, U
 pub use crate::cursor::{CursorId, CursorStatus, MaxLag, Seek};
 pub use crate::error::{AppendError, CommitError, ConfigError, CursorError, LeaseError, OpenError, ReserveError};
 pub use crate::gap::{DroppedFeed, GapNotice, GapRecord, GapSigner, GapSigningError};
+pub use crate::inspection::{Damage, DamagedRecord, Inspection, RecordKind};
 pub use crate::lease::{Backoff, DeadLetter, DeathCause, LaneOrder, LeaseId, Leased, Nacked, Release};
 pub use crate::message::{Appended, Entry, Lane, Message, MessageId, Stored};
 pub use crate::offset::{Epoch, Gap, GapCause, Offset};

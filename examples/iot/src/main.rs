@@ -84,7 +84,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --sources N, --ids N   append, reserve, ack: what the queue's owner remembers against repetitions; it may forget
                            them otherwise [0, 0]
   queue stat DIR           what the queue holds; '--json' as one object
-  queue verify DIR         reads every message; exit status 1 if one is damaged, with a line for each
+  queue verify DIR         reads every record; exit status 1 if one is damaged, with a line for each and its place
   queue dump DIR           every message that is stored and readable, acknowledged or not: offset, position, payload;
                            '--frames' the payloads as records. What is missing is named on standard error
                            stat, verify and dump need no permission to write, and change nothing

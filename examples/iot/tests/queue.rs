@@ -153,7 +153,9 @@ fn verify_names_what_flipped_octets_hit_and_changes_nothing() {
         let damaged = folder.octets();
         let output = folder.run(&["verify"], &[], b"");
         let named = String::from_utf8(output.stdout.clone()).unwrap();
-        assert_eq!(named, format!("message {number} is damaged\n"));
+        let (record, message) = named.split_once('\n').unwrap();
+        assert!(record.starts_with("segment ") && record.ends_with(&format!(": message {number} is lost")), "{named}");
+        assert_eq!(message, format!("message {number} is damaged\n"));
         assert!(complaint(&output).contains("99 messages are whole, 1 damaged"));
         let dump = folder.run(&["dump"], &[], b"");
         assert!(String::from_utf8(dump.stderr.clone()).unwrap().contains(&format!("messages {number} to ")));
@@ -164,6 +166,37 @@ fn verify_names_what_flipped_octets_hit_and_changes_nothing() {
     }
     assert_eq!(folder.octets(), sound);
     assert_eq!(printed(&folder.run(&["verify"], &[], b"")), "100 messages are whole\n");
+}
+
+/// An acknowledgement that one flipped bit had made void went unnoticed: the messages came again, and the queue was called
+/// whole.
+#[test]
+fn verify_names_damage_that_costs_no_message() {
+    let folder = Folder::create(4);
+    printed(&folder.run(&["append"], &[], &lines(3)));
+    printed(&folder.run(&["ack"], &["0", "1"], b""));
+    let sound = std::fs::read(folder.segment(0)).unwrap();
+    // The records of life, of which bit 0 of an octet is flipped: an acknowledgement's kind is 2.
+    let tag = sound[1024];
+    let at = (1024..4000).step_by(8).find(|&at| sound[at] == tag && sound[at + 4] == 2).unwrap();
+    let words = |kind: &str| format!("segment 0, octet {at}: {kind}\n");
+    for (octets, expected) in [
+        (at + 32..at + 33, words("record of acknowledgements is lost")),
+        (at + 20..at + 21, words("record of acknowledgements has a wrong bit, which is put right")),
+        (20..21, "segment 0, octet 0: copy of the header has a wrong bit, which is put right\n".into()),
+        (512..576, "segment 0, octet 512: copy of the header is lost\n".into()),
+        (4032..4096, "segment 0, octet 4032: footer is lost\n".into()),
+    ] {
+        let mut damaged = sound.clone();
+        damaged[octets].iter_mut().for_each(|octet| *octet ^= 1);
+        std::fs::write(folder.segment(0), &damaged).unwrap();
+        let output = folder.run(&["verify"], &[], b"");
+        assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected);
+        assert!(complaint(&output).contains("3 messages are whole, 0 damaged, 0 cannot be read; of all records, "));
+        assert_eq!(std::fs::read(folder.segment(0)).unwrap(), damaged, "looking changed something");
+    }
+    std::fs::write(folder.segment(0), &sound).unwrap();
+    assert_eq!(printed(&folder.run(&["verify"], &[], b"")), "3 messages are whole\n");
 }
 
 #[test]
@@ -192,6 +225,27 @@ fn says_what_is_wrong_with_the_directory() {
         assert!(complaint(&refused).contains("there is no queue; 'iot queue create' makes one"));
     }
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "nothing was made");
+    for len in [0, 5, 999] {
+        std::fs::write(empty.path().join("00000000.segment"), vec![7; len]).unwrap();
+        for command in ["stat", "verify", "dump", "append", "reserve"] {
+            let mut iot = Command::new(IOT);
+            let refused = iot.args(["queue", command]).arg(empty.path()).stdin(Stdio::null()).output().unwrap();
+            assert!(complaint(&refused).contains("files are too short or too long for segments"), "{refused:?}");
+        }
+    }
+    let files = ["00000000.segment", "00000001.segment"].map(|name| empty.path().join(name));
+    for content in [vec![7; 4096], b"no queue ".repeat(1000)] {
+        files.iter().for_each(|file| std::fs::write(file, &content).unwrap());
+        let run = |command: &str| Command::new(IOT).args(["queue", command]).arg(empty.path()).output().unwrap();
+        for command in ["stat", "dump"] {
+            assert!(complaint(&run(command)).contains("this is no queue, or all its headers are lost"));
+        }
+        assert!(complaint(&run("verify")).contains("2 segments say nothing about what was in them"));
+        assert_eq!(std::fs::read(&files[0]).unwrap(), content, "looking changed something");
+    }
+    std::fs::remove_file(&files[1]).unwrap();
+    let stat = Command::new(IOT).args(["queue", "stat"]).arg(empty.path()).output().unwrap();
+    assert!(complaint(&stat).contains("the file of segment 1 is missing"));
     assert_eq!(folder.run(&["ack"], &[], b"").status.code(), Some(2));
 }
 

@@ -130,6 +130,16 @@ impl SegmentHeader {
     }
 }
 
+/// Where each copy of a header stands in the first [`RECORDS`] octets of a segment, and whether it is as it was written;
+/// nothing of one that nobody has written.
+pub(crate) fn copies(bytes: &[u8; RECORDS as usize]) -> [(u32, Option<Integrity>); 2] {
+    [0, SECOND_COPY].map(|at| {
+        let mut block: [u8; BLOCK_LEN] = octets(bytes, at);
+        let integrity = (!is_blank(&block)).then(|| checksum::check_or_correct(&mut block, 0));
+        (at as u32, integrity.map(|found| if block[..8] == HEADER_MAGIC { found } else { Integrity::Damaged }))
+    })
+}
+
 /// Why a footer was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sealed {

@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::commit::page_len;
 use super::controls::{Control, Standing, read_control};
+use super::footer::load_footer;
 use super::hold::Hold;
 use super::ranges::Ranges;
 use super::scan::{Age, Findings, may_hold_any, scan};
@@ -14,13 +15,12 @@ use super::segment_state::{Phase, Segment};
 use super::survey::{Survey, count_with_content, read_trailer, salvage, survey};
 use super::window::Window;
 use super::{Log, LogError, Outbox, Traffic, begin, reads_an_end};
-use crate::checksum;
 use crate::config::Unreadable;
 use crate::error::OpenError;
-use crate::format::segment::{self, BLOCK_LEN, DAMAGED, ELSEWHERE, Sealed, SegmentHeader, Trailer, UNCERTAIN};
+use crate::format::segment::{self, BLOCK_LEN, Sealed, SegmentHeader, Trailer};
 use crate::format::{octets, record};
 use crate::offset::{Epoch, GapCause};
-use crate::storage::{self, Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
+use crate::storage::{Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
 
 /// What a new log is made like. A log that exists keeps its segment length and its epoch, and never has fewer segments
 /// than it had.
@@ -287,7 +287,9 @@ impl<S: Storage> Log<S> {
 
 /// Leaves out lives of which every number is also in a later one: an opening could not make them out, and gave their
 /// numbers to other messages.
-fn without_superseded(mut lives: Vec<(SegmentNumber, SegmentHeader)>) -> Vec<(SegmentNumber, SegmentHeader)> {
+pub(super) fn without_superseded(
+    mut lives: Vec<(SegmentNumber, SegmentHeader)>,
+) -> Vec<(SegmentNumber, SegmentHeader)> {
     let mut next_first = u64::MAX;
     lives.reverse();
     lives.retain(|(_, header)| {
@@ -301,7 +303,7 @@ fn without_superseded(mut lives: Vec<(SegmentNumber, SegmentHeader)>) -> Vec<(Se
 
 /// Leaves out lives that hold nothing. Such a one that was begun after a failure has ended nothing, and what stands at the
 /// end of the one before it counts; another, if it is not the newest, was given up before anything was written to it.
-fn without_vain<S: Storage>(
+pub(super) fn without_vain<S: Storage>(
     storage: &S,
     lives: Vec<(SegmentNumber, SegmentHeader)>,
 ) -> Result<Vec<(SegmentNumber, SegmentHeader)>, StorageError> {
@@ -384,54 +386,6 @@ fn load<S: Storage>(
         lives.segments.push_back(segment);
     }
     Ok(lives)
-}
-
-/// Fills `segment` from its footer, if it has an intact one of its present life that was written for this reason.
-fn load_footer<S: Storage>(storage: &S, segment: &mut Segment, sealed: Sealed) -> Result<bool, StorageError> {
-    let header = segment.header;
-    let own = |trailer: &Trailer| {
-        let same_life = trailer.epoch == header.epoch && trailer.generation == header.generation;
-        same_life && trailer.first == header.first && trailer.end >= segment::RECORDS && trailer.sealed == sealed
-    };
-    let Some(trailer) = read_trailer(storage, segment.number, header.len)?.filter(own) else { return Ok(false) };
-    let fits = |footer_len: &u32| footer_len.checked_add(trailer.end).is_some_and(|end| end <= header.len);
-    let Some(footer_len) = trailer.footer_len().filter(fits) else { return Ok(false) };
-    let mut index = vec![0; footer_len as usize - BLOCK_LEN];
-    if storage::read_around(storage, segment.number, header.len - footer_len, &mut index)?.failure.is_some() {
-        return Ok(false);
-    }
-    let holds = checksum::crc32c(segment.seed, &index) == trailer.index_crc;
-    #[cfg(iot_fault)]
-    let holds = holds || crate::fault::is_off(crate::fault::Guard::IndexCrc);
-    if !holds {
-        return Ok(false);
-    }
-    let (index, guests) = index.split_at(index.len() - (trailer.guests * segment::GUEST_LEN) as usize);
-    let (places, ranges) = index.split_at(index.len() - (trailer.ranges * segment::RANGE_LEN) as usize);
-    let mut places = places.chunks_exact(4).map(|place| u32::from_le_bytes(octets(place, 0)));
-    for place in places.by_ref().take(trailer.messages as usize) {
-        match place {
-            segment::DAMAGED => segment.push_lost(GapCause::Damaged),
-            UNCERTAIN => segment.push_lost(GapCause::Uncertain),
-            place if (segment::RECORDS..trailer.end).contains(&place) => {
-                segment.push(place & !segment::PLACE_FLAGS, (place & segment::PLACE_FLAGS) as u8);
-            }
-            _ => segment.push_lost(GapCause::Damaged),
-        }
-    }
-    let within = |place: &u32| (segment::RECORDS..trailer.end).contains(place);
-    segment.controls.extend(places.take(trailer.controls as usize).filter(within));
-    record::decode_ranges(ranges).for_each(|range| segment.recorded.insert_range(range));
-    let guests = guests.chunks_exact(segment::GUEST_LEN as usize);
-    segment.guests = guests
-        .map(|guest| (u64::from_le_bytes(octets(guest, 0)), u32::from_le_bytes(octets(guest, 8))))
-        .map(|(number, place)| (number, if place == ELSEWHERE || within(&place) { place } else { DAMAGED }))
-        .collect();
-    segment.end = trailer.end;
-    segment.written = trailer.end;
-    segment.synced = trailer.end;
-    segment.phase = Phase::Sealed;
-    Ok(true)
 }
 
 /// Refuses to go on without what the storage failed to read, unless it is to be given up.

@@ -34,6 +34,21 @@ pub(crate) struct Findings {
     pub(crate) recorded: Vec<Range<u64>>,
     /// The highest commit mark.
     pub(crate) mark: u32,
+    /// What is not as it was written, in the order of its places.
+    pub(crate) damage: Vec<Damage>,
+    /// Records that are as they were written.
+    pub(crate) intact: u64,
+}
+
+/// What became of a record, or of what stood between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// A bit of its header was put right.
+    Corrected { at: u32, kind: u8, number: Option<u64> },
+    /// Its body does not hold.
+    Lost { at: u32, kind: u8, number: Option<u64> },
+    /// Nothing says what stood in so many octets.
+    Unknown { at: u32, len: u32 },
 }
 
 /// Whether the whole segment is known to have been synced.
@@ -78,9 +93,26 @@ pub(crate) fn scan<S: Storage>(
             lost.push((next..header.offset, at));
         }
         mark = mark.max(header.mark);
-        findings.disturbed |= found != at && found != at.next_multiple_of(segment.header.page_len.max(ALIGNMENT));
+        if found != at && found != at.next_multiple_of(segment.header.page_len.max(ALIGNMENT)) {
+            findings.disturbed = true;
+            findings.damage.push(Damage::Unknown { at, len: found - at });
+        } else if header.offset > next {
+            findings.damage.push(Damage::Unknown { at, len: found - at });
+        }
+        let octets = window.get_around(storage, segment, found, record::HEADER_LEN, limit)?.first_chunk();
+        let is_intact = octets.is_some_and(|octets| RecordHeader::decode(octets, segment.seed, found).is_some());
         let body = window.get_around(storage, segment, found + record::HEADER_LEN, header.body_len(), limit)?;
         let sound = record::body_matches(&header, segment.seed, body);
+        let number = match header.kind {
+            record::MESSAGE => Some(header.offset),
+            record::MOVED => record::moved_number(segment.seed, body),
+            _ => None,
+        };
+        match (is_intact, sound) {
+            (true, true) => findings.intact += 1,
+            (_, false) => findings.damage.push(Damage::Lost { at: found, kind: header.kind, number }),
+            (false, true) => findings.damage.push(Damage::Corrected { at: found, kind: header.kind, number }),
+        }
         match header.kind {
             record::MESSAGE if sound => segment.push(found, header.flags),
             record::MESSAGE => {
@@ -88,7 +120,7 @@ pub(crate) fn scan<S: Storage>(
                 lost.push((header.offset..header.offset + 1, found));
             }
             record::ACKNOWLEDGEMENTS if sound => findings.acknowledged.extend(record::decode_ranges(body)),
-            record::MOVED => match record::moved_number(segment.seed, body) {
+            record::MOVED => match number {
                 Some(number) => {
                     let place = if sound && header.flags & record::LOST == 0 {
                         found | u32::from(header.flags) & PLACE_FLAGS

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use iot_core::{Instant, Timestamp};
 use iot_queue::{
-    AttemptDurability, ConfigError, Durability, FileStorage, OpenError, Queue, QueueConfig, Storage, StorageError,
+    AttemptDurability, ConfigError, Durability, FileStorage, OpenError, Operation, Queue, QueueConfig, Storage,
+    StorageError,
 };
 use lexopt::Parser;
 use lexopt::prelude::*;
@@ -62,6 +63,7 @@ pub fn run_create(mut parser: Parser) -> Result<(), Failure> {
 /// Opens the queue at `path` to use it: nobody else may.
 pub fn open(path: &Path, memory: Memory) -> Result<(Queue<FileStorage>, Clock), Failure> {
     let storage = FileStorage::open(path).map_err(|error| denied(path, &error))?;
+    shape_of(path)?;
     let config = config(segment_len(path)?, memory).map_err(|error| Failure::Usage(error.to_string()))?;
     // What is acknowledged by its place is taken out by an attempt that says nothing about the message.
     let config = config.durability(Durability::Manual).attempt_durability(AttemptDurability::Written);
@@ -70,12 +72,30 @@ pub fn open(path: &Path, memory: Memory) -> Result<(Queue<FileStorage>, Clock), 
 
 /// Opens the queue at `path` to look at it, and leaves it as it is.
 pub fn open_read_only(path: &Path) -> Result<(Queue<ReadOnlyStorage>, Clock), Failure> {
-    let storage = ReadOnlyStorage::open(path).map_err(|error| refused(path, &error))?;
-    let config = config(segment_len(path)?, Memory::default()).map_err(|error| Failure::Usage(error.to_string()))?;
-    open_on(path, storage, config)
+    let storage = read_only(path)?;
+    let (queue, clock) = open_on(path, storage, shape_of(path)?)?;
+    let found = queue.stats();
+    if found.unreadable_segments > 0 && queue.next_offset().number() == 0 {
+        let words =
+            "no file begins as a segment does, and not all are empty: this is no queue, or all its headers are lost";
+        return Err(Failure::Input(format!("{}: {words}", path.display())));
+    }
+    Ok((queue, clock))
 }
 
-fn open_on<S: Storage>(path: &Path, storage: S, config: QueueConfig) -> Result<(Queue<S>, Clock), Failure> {
+/// The files of the queue at `path`, to look at them.
+pub fn read_only(path: &Path) -> Result<ReadOnlyStorage, Failure> {
+    ReadOnlyStorage::open(path).map_err(|error| refused(path, &error))
+}
+
+/// A configuration that suits the segments of the queue at `path`.
+pub fn shape_of(path: &Path) -> Result<QueueConfig, Failure> {
+    let no_queue = |_| Failure::Input(format!("{}: its files are too short or too long for segments", path.display()));
+    config(segment_len(path)?, Memory::default()).map_err(no_queue)
+}
+
+/// Opens the queue at `path` on its files.
+pub fn open_on<S: Storage>(path: &Path, storage: S, config: QueueConfig) -> Result<(Queue<S>, Clock), Failure> {
     let mut queue = Queue::open(storage, config, random()?).map_err(|error| match error {
         OpenError::Storage(cause) => denied(path, &cause),
         other => refused(path, &other),
@@ -140,6 +160,9 @@ fn denied(path: &Path, error: &StorageError) -> Failure {
     let is_closed = |file: &PathBuf| OpenOptions::new().read(true).write(true).open(file).is_err();
     let file = files.into_iter().map(|(_, file)| file).find(is_closed);
     match (error, file) {
+        (StorageError::Denied { operation: Operation::Allocate(segment) }, _) => {
+            Failure::Input(format!("{}: the file of segment {segment} is missing", path.display()))
+        }
         (StorageError::Denied { .. }, Some(file)) => {
             Failure::Input(format!("{}: no permission to write; the queue needs it", file.display()))
         }

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use iot_queue::{Entry, Gap, GapCause, Queue, Stats};
+use iot_queue::{Entry, Gap, GapCause, Inspection, Queue, Stats};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
@@ -25,6 +25,13 @@ pub fn run_stat(mut parser: Parser) -> Result<(), Failure> {
     let path = path.ok_or_else(directory::no_directory)?;
     let (queue, _) = directory::open_read_only(&path)?;
     let figures = figures(&queue);
+    let unreadable = queue.stats().unreadable_segments;
+    if unreadable > 0 {
+        eprintln!(
+            "iot: {}: {unreadable} segments say nothing about what was in them; see 'iot queue verify'",
+            path.display()
+        );
+    }
     if json {
         let members: Vec<_> = figures.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
         println!("{{{}}}", members.join(", "));
@@ -64,7 +71,12 @@ fn figures(queue: &Queue<ReadOnlyStorage>) -> Vec<(&'static str, String)> {
 /// Runs `queue verify`.
 pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
     let path = PathBuf::from(crate::source::only_argument(&mut parser, "the directory")?);
-    let (queue, _) = directory::open_read_only(&path)?;
+    let storage = directory::read_only(&path)?;
+    let inspection = Inspection::of(&storage).map_err(|error| refused(&path, &error))?;
+    for record in inspection.damaged() {
+        println!("{record}");
+    }
+    let (queue, _) = directory::open_on(&path, storage, directory::shape_of(&path)?)?;
     let (mut whole, mut damaged, mut unread) = (0_u64, 0_u64, 0_u64);
     let mut name = |gap: Gap| {
         let words = match gap.cause {
@@ -92,8 +104,10 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
     if cut > 0 {
         println!("{cut} octets of a record at the end were never completed");
     }
-    if damaged + unread + unreadable_segments > 0 {
+    let records = inspection.damaged().len();
+    if damaged + unread + unreadable_segments > 0 || records > 0 {
         let words = format!("{whole} messages are whole, {damaged} damaged, {unread} cannot be read");
+        let words = format!("{words}; of all records, {} are whole, {records} damaged", inspection.intact());
         let segments = format!("{unreadable_segments} segments say nothing about what was in them");
         return Err(Failure::Input(format!("{}: {words}; {segments}", path.display())));
     }
