@@ -13,9 +13,9 @@ use amqprs::channel::{
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{BasicProperties, FieldTable, FieldValue};
-use iot_crypto::RoutingHeader;
-use iot_link::{Application, Dialer, Feedback, Link, Options};
-use tokio::runtime::{Builder, Runtime};
+use iot_exchange::label;
+use iot_link::{Application, Dialer, Feedback, Link, Options, invalid, runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::confirms::Confirms;
@@ -50,7 +50,6 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
     let address = options.address("amqp")?;
     let (host, port) = address.rsplit_once(':').ok_or_else(|| invalid(format!("{address} is not HOST:PORT")))?;
     let port = port.parse().map_err(|error| invalid(format!("{address}: {error}")))?;
@@ -62,10 +61,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
         return Err(invalid(format!("--name takes at most 200 octets, not {}", name.len())));
     }
     let role = options.role;
-    // It lasts as long as the process: a channel that is dropped wants it, too.
-    let runtime: &'static Runtime =
-        Box::leak(Box::new(Builder::new_multi_thread().worker_threads(1).enable_all().build()?));
-    std::mem::forget(runtime.enter());
+    let runtime = runtime()?;
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()].map(|role| format!("{name}.{}", role.topic()));
         let opened = runtime.block_on(async {
@@ -125,10 +121,7 @@ impl Link for Broker {
         self.confirms.begin(PATIENCE)?;
         let mut properties = BasicProperties::default();
         properties.with_delivery_mode(PERSISTENT);
-        // In plain words, for who looks after the broker; nobody here believes it.
-        if let Ok((header, _)) = RoutingHeader::parse(packet) {
-            properties.with_message_id(&format!("{}/{}/{}", header.stream, header.incarnation, header.sequence));
-        }
+        properties.with_message_id(&label(packet).unwrap_or_default());
         let arguments = BasicPublishArguments::new("", &self.to).mandatory(true).finish();
         let published = self.channel.basic_publish(properties.finish(), packet.to_vec(), arguments);
         self.runtime.block_on(published).map_err(io::Error::other)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use coap_lite::block_handler::BlockValue;
@@ -34,7 +34,7 @@ pub struct Client {
 impl Client {
     /// Registers as an observer of the commands.
     pub fn connect(server: &str) -> io::Result<Self> {
-        let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
+        let address = iot_link::address_of(server)?;
         let any = if address.is_ipv4() { [0, 0, 0, 0].into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
         socket.connect(address)?;

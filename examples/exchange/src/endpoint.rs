@@ -134,6 +134,13 @@ impl fmt::Display for Event {
     }
 }
 
+/// Where a packet stands, in plain words for who looks after a broker or a proxy: its stream, incarnation and number.
+/// Nobody should believe it; `None` for what is no packet.
+pub fn label(packet: &[u8]) -> Option<String> {
+    let (header, _) = RoutingHeader::parse(packet).ok()?;
+    Some(format!("{}/{}/{}", header.stream, header.incarnation, header.sequence))
+}
+
 /// One end of a link. It owns two queues: the *outbox* holds what the peer has not acknowledged, the *ledger*
 /// what was accepted from the peer.
 ///

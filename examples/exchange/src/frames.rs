@@ -47,6 +47,16 @@ impl<R: Read> Frames<R> {
     }
 }
 
+/// All packets of a body, each of up to `max` octets.
+///
+/// # Errors
+///
+/// As [`Frames::packet`].
+pub fn read_all(body: impl Read, max: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut frames = Frames::new(body, max);
+    std::iter::from_fn(|| frames.packet().transpose()).collect()
+}
+
 /// Writes a packet that is in two parts.
 ///
 /// # Errors
@@ -77,6 +87,8 @@ mod tests {
             assert_eq!(frames.packet().unwrap(), Some(packet));
         }
         assert_eq!(frames.packet().unwrap(), None);
+        assert_eq!(read_all(&stream[..], 300).unwrap(), [vec![1; 300], Vec::new(), vec![2, 3]]);
+        assert_eq!(read_all(&stream[..stream.len() - 1], 300).unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(Frames::new(&stream[..5], 300).packet().unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(Frames::new(&stream[..], 299).packet().unwrap_err().kind(), ErrorKind::InvalidData);
     }

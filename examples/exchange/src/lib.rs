@@ -82,6 +82,6 @@ pub mod frames;
 mod keys;
 mod role;
 
-pub use endpoint::{Endpoint, Event, ExchangeError, Feedback, queue_config};
+pub use endpoint::{Endpoint, Event, ExchangeError, Feedback, label, queue_config};
 pub use keys::{Keys, KeysError};
 pub use role::Role;

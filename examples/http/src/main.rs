@@ -1,14 +1,13 @@
 //! Sealed readings in HTTP requests: the device posts what it has, and the answer brings what the receiver has for it.
 //! So the receiver needs no way to the device, and proxies may stand in between.
 
-mod body;
-
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use iot_exchange::{frames, label};
 use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
 use tiny_http::{Method, Request, Response, Server};
 use ureq::Agent;
@@ -33,6 +32,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long the receiver holds a request back until it has something to answer.
 const HOLD: Duration = Duration::from_millis(100);
 
+/// Octets of the longest body: 16 packets of a device, or what a receiver has to say.
+const MAX_BODY: u64 = 256 * 1024;
+
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -52,33 +54,25 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
             Ok(Box::new(Door { server: server.clone(), arrived, going, asking: None }))
         }));
     }
-    let authorization = match options.own("authorization") {
-        Some(file) => {
-            let fail = |error| io::Error::new(ErrorKind::InvalidInput, format!("{file}: {error}"));
-            Some(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
-        }
-        None => None,
-    };
-    let mut url = format!("http://{}/packets", options.address("http")?);
-    if let Some(source) = options.source {
-        // A request without packets says by this whose commands it fetches.
-        url += &format!("/{source}");
-    }
+    let authorization = options.secret("authorization")?;
+    // A request without packets says by its source whose commands it fetches.
+    let source = options.source.map(|source| format!("/{source}")).unwrap_or_default();
+    let url = format!("http://{}/packets{source}", options.address("http")?);
     let config = Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
     let agent: Agent = config.build().into();
     Ok(Box::new(move || {
-        let (url, authorization, going) = (url.clone(), authorization.clone(), Vec::new());
-        let mut poster = Poster {
-            agent: agent.clone(),
-            url,
-            authorization,
-            arrived: VecDeque::new(),
-            going,
-            posted: Instant::now(),
-        };
+        let (agent, url, authorization, posted) = (agent.clone(), url.clone(), authorization.clone(), Instant::now());
+        let mut poster = Poster { agent, url, authorization, arrived: VecDeque::new(), going: Vec::new(), posted };
         poster.post()?;
         Ok(Box::new(poster))
     }))
+}
+
+/// Many packets in one body, each behind its length.
+fn body<'p>(packets: impl IntoIterator<Item = &'p Vec<u8>>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    packets.into_iter().try_for_each(|packet| frames::write(&mut body, [packet, &[]]))?;
+    Ok(body)
 }
 
 /// The device's end: it posts.
@@ -94,25 +88,20 @@ struct Poster {
 impl Poster {
     /// Posts all that waits. The key lets proxies and logs tell a second try; the receiver tells it by the positions.
     fn post(&mut self) -> io::Result<()> {
-        let mut request = self.agent.post(&self.url).header("Idempotency-Key", body::key(&self.going));
+        let ends = [self.going.first(), self.going.last()].map(|packet| packet.and_then(|it| label(it)));
+        let key = ends.map(Option::unwrap_or_default).join("-");
+        let mut request = self.agent.post(&self.url).header("Idempotency-Key", key);
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
-        let sent = request.content_type("application/octet-stream").send(body::write(&self.going)?.as_slice());
-        let mut answer = sent.map_err(|error| match error {
-            ureq::Error::Io(error) => error,
-            other => io::Error::other(other),
-        })?;
+        let sent = request.content_type("application/octet-stream").send(body(&self.going)?.as_slice());
+        let mut answer = sent.map_err(ureq::Error::into_io)?;
         match answer.status().as_u16() {
             200 => {}
-            401 | 403 => {
-                let words = "the proxy does not let us in: wrong --authorization";
-                return Err(io::Error::new(ErrorKind::PermissionDenied, words));
-            }
+            401 | 403 => return Err(io::Error::new(ErrorKind::PermissionDenied, "the proxy: wrong --authorization")),
             status => return Err(io::Error::other(format!("the answer was {status}"))),
         }
-        let octets = answer.body_mut().with_config().limit(body::MAX_LEN as u64).read_to_vec();
-        self.arrived.extend(body::read(&octets.map_err(io::Error::other)?)?);
+        self.arrived.extend(frames::read_all(answer.body_mut().as_reader().take(MAX_BODY), frames::MAX_PACKET)?);
         self.going.clear();
         self.posted = Instant::now();
         Ok(())
@@ -148,11 +137,8 @@ struct Door {
 
 impl Door {
     fn take(&mut self, mut request: Request) -> io::Result<()> {
-        let mut octets = Vec::new();
         let is_ours = *request.method() == Method::Post && request.url() == "/packets";
-        let read =
-            request.as_reader().take(body::MAX_LEN as u64).read_to_end(&mut octets).and_then(|_| body::read(&octets));
-        match read {
+        match frames::read_all(request.as_reader().take(MAX_BODY), frames::MAX_PACKET) {
             Ok(packets) if is_ours => {
                 self.arrived.extend(packets);
                 self.asking = Some((request, Instant::now()));
@@ -179,9 +165,9 @@ impl Link for Door {
         }
         match self.asking.take() {
             Some((request, since)) if !self.going.is_empty() || since.elapsed() > HOLD => {
-                let packets: Vec<_> = self.going.drain(..).collect();
+                let packets = std::mem::take(&mut self.going);
                 // Whoever hung up asks again, and what was for him is sent again.
-                let _ = request.respond(Response::from_data(body::write(&packets)?));
+                let _ = request.respond(Response::from_data(body(&packets)?));
             }
             Some(asking) => {
                 self.asking = Some(asking);

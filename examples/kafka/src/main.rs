@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use iot_core::Instant;
-use iot_link::{Application, Dialer, Feedback, Link, Options};
+use iot_link::{Application, Dialer, Feedback, Link, Options, runtime};
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
 use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
 use iot_queue_driven::{DrivenError, DrivenSink};
 use iot_queue_kafka::{Consumed, KafkaError, Partition, PartitionReader, kafka_sink, mirror_config};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 const APPLICATION: Application = Application {
@@ -41,18 +41,11 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
     let (address, role) = (options.address("kafka")?.to_owned(), options.role);
-    let number = |name, default: &str| {
-        let value = options.own(name).unwrap_or(default);
-        value.parse::<u64>().map_err(|error| invalid(format!("--{name} {value}: {error}")))
-    };
-    let partition = number("partition", "0")?.try_into().map_err(|_| invalid("there are fewer partitions".into()))?;
-    let config = mirror_config().settle_after(Duration::from_secs(number("settle", "60")?));
+    let partition = options.number("partition", 0)?;
+    let config = mirror_config().settle_after(Duration::from_secs(options.number("settle", 60)?));
     let name = options.own("name").unwrap_or("iot").to_owned();
-    // It lasts as long as the process.
-    let runtime: &'static Runtime =
-        Box::leak(Box::new(Builder::new_multi_thread().worker_threads(1).enable_all().build()?));
+    let runtime = runtime()?;
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()]
             .map(|role| Partition::new(address.as_str(), format!("{name}-{}", role.topic()), partition));

@@ -5,11 +5,11 @@ mod packets;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use iot_link::{Application, Dialer, Feedback, Link, Options};
+use iot_link::{Application, Dialer, Feedback, Link, Options, connect};
 use mqtt_protocol_core::mqtt::Connection;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, TimerKind, role};
@@ -44,10 +44,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let client = Client::new(options)?;
     let server = options.address("mqtt")?.to_owned();
     Ok(Box::new(move || {
-        let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = connect(&server, PATIENCE)?;
         let mut connection = Connection::new(client.version);
         connection.set_auto_pub_response(true);
         connection.set_pingresp_recv_timeout(PATIENCE.as_millis() as u64);

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind};
 
-use iot_crypto::RoutingHeader;
-use iot_link::{Options, Role};
+use iot_exchange::label;
+use iot_link::{Options, Role, invalid};
 use mqtt_protocol_core::mqtt::Version;
 use mqtt_protocol_core::mqtt::packet::{
     Packet, Properties, Qos, SessionExpiryInterval, SubEntry, SubOpts, UserProperty, v3_1_1, v5_0,
@@ -44,10 +44,7 @@ impl Client {
         let version = match options.own("mqtt").unwrap_or("5") {
             "5" => Version::V5_0,
             "3.1.1" => Version::V3_1_1,
-            other => {
-                let words = format!("--mqtt takes 5 or 3.1.1, not {other}");
-                return Err(io::Error::new(ErrorKind::InvalidInput, words));
-            }
+            other => return Err(invalid(format!("--mqtt takes 5 or 3.1.1, not {other}"))),
         };
         let (topic, login) = (options.own("topic").unwrap_or("iot/1").into(), options.login()?);
         Ok(Self { version, role: options.role, topic, login })
@@ -95,8 +92,7 @@ impl Client {
             return Ok(builder.packet_id(id).payload(packet.to_vec()).build()?.into());
         }
         let mut properties = Properties::new();
-        if let Ok((header, _)) = RoutingHeader::parse(packet) {
-            let position = format!("{}/{}/{}", header.stream, header.incarnation, header.sequence);
+        if let Some(position) = label(packet) {
             properties.push(UserProperty::new("position", position)?.into());
         }
         let builder = v5_0::Publish::builder().topic_name(topic)?.qos(Qos::AtLeastOnce).props(properties);

@@ -9,11 +9,11 @@ use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, connection};
 use futures_util::StreamExt as _;
 use iot_core::Instant;
-use iot_link::{Application, Dialer, Feedback, Link, Options};
+use iot_link::{Application, Dialer, Feedback, Link, Options, invalid, runtime};
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
 use iot_queue_nats::{EntryHeaders, JetStreamError, JetStreamSink, mirror_config};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 const APPLICATION: Application = Application {
     name: "nats",
@@ -42,7 +42,6 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
     let (address, login, role) = (options.address("nats")?.to_owned(), options.login()?, options.role);
     let name = options.own("name").unwrap_or("iot").to_owned();
     if name.contains(['.', '*', '>', ' ']) {
@@ -53,10 +52,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
         let seconds = seconds.parse().map_err(|error| invalid(format!("--settle {seconds}: {error}")))?;
         config = config.settle_after(Duration::from_secs(seconds));
     }
-    // It lasts as long as the process: a subscription that is dropped wants it, too.
-    let runtime: &'static Runtime =
-        Box::leak(Box::new(Builder::new_multi_thread().worker_threads(1).enable_all().build()?));
-    std::mem::forget(runtime.enter());
+    let runtime = runtime()?;
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()].map(|role| format!("{name}-{}", role.topic()));
         let opened = runtime

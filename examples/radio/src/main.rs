@@ -2,13 +2,13 @@
 //! loss asks for, and what still does not arrive is accounted for. Datagrams of UDP stand for the frames.
 
 use std::io::{self, ErrorKind};
-use std::net::{ToSocketAddrs as _, UdpSocket};
+use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use iot_codec::fec::Redundancy;
 use iot_codec::fragment::{Peer, Received, Receiver, ReceiverConfig, SendError, Sender, SenderConfig, slot_bytes};
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, address_of, invalid};
 
 const APPLICATION: Application = Application {
     name: "radio",
@@ -41,17 +41,12 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
-    let number = |name: &str, default: u32| match options.own(name) {
-        Some(text) => text.parse().map_err(|_| invalid(format!("--{name} takes a number, not {text}"))),
-        None => Ok(default),
-    };
-    let (loss, pause) = (number("loss", 20)?, Duration::from_millis(number("pause", 1)?.into()));
+    let (loss, pause) = (options.number("loss", 20_u32)?, Duration::from_millis(options.number("pause", 1)?));
     let redundancy = Redundancy::for_loss(loss.saturating_mul(10_000), FAILURES)
         .map_err(|error| invalid(format!("--loss {loss}: {error}")))?;
     let (server, role) = (options.server.clone(), options.role);
     Ok(Box::new(move || {
-        let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
+        let address = address_of(&server)?;
         let sending = SenderConfig::default().mtu(MTU).and_then(|config| config.lifetime(LIFETIME));
         let receiving = ReceiverConfig::default().lifetime(LIFETIME).and_then(|config| config.quota(8));
         let socket = if role == Role::Device {
@@ -94,7 +89,7 @@ impl Link for Radio {
             match self.sender.send(now, packet) {
                 Ok(outgoing) => break (outgoing, now),
                 Err(SendError::NoFreeId { retry_at }) => std::thread::sleep(retry_at.saturating_since(now)),
-                Err(error) => return Err(io::Error::new(ErrorKind::InvalidInput, error.to_string())),
+                Err(error) => return Err(invalid(error)),
             }
         };
         let mut buffer = [0; MTU as usize];

@@ -35,9 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let (path, baud) = (options.server.clone(), options.own("baud").unwrap_or("115200"));
-    let invalid = || io::Error::new(ErrorKind::InvalidInput, format!("--baud takes a number, not {baud}"));
-    let baud: u32 = baud.parse().map_err(|_| invalid())?;
+    let (path, baud) = (options.server.clone(), options.number("baud", 115_200)?);
     Ok(Box::new(move || {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let line = rustix::fs::open(&path, flags, Mode::empty())?;

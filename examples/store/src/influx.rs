@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
+
+use iot_core::Position;
+use iot_readings::Reading;
 
 use crate::Row;
 
@@ -14,16 +17,15 @@ impl Influx {
     /// Opens the file, or makes it.
     pub fn open(path: &str) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(path);
-        Ok(Self(file.map_err(|error| io::Error::new(ErrorKind::InvalidInput, format!("{path}: {error}")))?))
+        Ok(Self(file.map_err(|error| iot_link::invalid(format!("{path}: {error}")))?))
     }
 
     /// Writes rows.
     pub fn write(&mut self, rows: &[Row]) -> io::Result<()> {
         let mut lines = String::new();
-        for Row { source, incarnation, sequence, place, time, value } in rows {
-            let hexadecimal = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
-            let (source, incarnation) = (hexadecimal(&source[..8]), hexadecimal(incarnation));
-            let tags = format!("source={source},incarnation={incarnation}");
+        for Row { position: Position { source, incarnation, sequence, .. }, place, reading } in rows {
+            let tags = format!("source={:.16},incarnation={incarnation}", source.to_string());
+            let Reading { time, value } = reading;
             writeln!(lines, "readings,{tags} value={value},sequence={sequence}i,place={place}i {time}000000000")
                 .expect("a string has room");
         }

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use iot_core::Position;
 use iot_link::{Application, Feedback, Options, Sink, invalid};
 use iot_queue::Stored;
 use iot_readings::{Reading, decode};
@@ -37,12 +38,9 @@ fn main() -> ExitCode {
 
 /// A reading, and where it stands: which of a message's it is, and the position of that.
 struct Row {
-    source: [u8; 32],
-    incarnation: [u8; 8],
-    sequence: i64,
+    position: Position,
     place: i32,
-    time: i64,
-    value: f64,
+    reading: Reading,
 }
 
 /// Opens what the receiver writes into, `PostgreSQL` first: it alone can refuse.
@@ -70,13 +68,5 @@ fn rows_of(message: &Stored) -> Vec<Row> {
         println!("store receiver: message {} holds no readings", position.sequence);
         Vec::new()
     });
-    let row = |(place, reading): (i32, Reading)| Row {
-        source: *position.source.as_bytes(),
-        incarnation: *position.incarnation.as_bytes(),
-        sequence: position.sequence as i64,
-        place,
-        time: reading.time,
-        value: reading.value,
-    };
-    (0..).zip(readings).map(row).collect()
+    (0..).zip(readings).map(|(place, reading)| Row { position, place, reading }).collect()
 }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use iot_link::invalid;
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
 
@@ -16,8 +17,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS readings (
     time timestamptz NOT NULL, value double precision NOT NULL,
     PRIMARY KEY (source, incarnation, sequence, place))";
 
-const UPSERT: &str = "INSERT INTO readings
-    SELECT source, incarnation, sequence, place, to_timestamp(seconds), value
+const UPSERT: &str = "INSERT INTO readings SELECT source, incarnation, sequence, place, to_timestamp(seconds), value
     FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::integer[], $5::double precision[], $6::double precision[])
         AS row (source, incarnation, sequence, place, seconds, value)
     ON CONFLICT (source, incarnation, sequence, place) DO UPDATE SET time = excluded.time, value = excluded.value";
@@ -32,12 +32,12 @@ pub struct PostgreSql {
 impl PostgreSql {
     /// The database `HOST:PORT/NAME`. It is connected to when there is something to write.
     pub fn new(database: &str, login: Option<(String, String)>) -> io::Result<Self> {
-        let invalid = |words: &str| io::Error::new(ErrorKind::InvalidInput, format!("--database {database}: {words}"));
+        let odd = || invalid(format!("--database takes HOST:PORT/NAME, not {database}"));
         let plain = database.trim_start_matches("postgresql://").trim_start_matches("postgres://");
-        let (address, name) = plain.split_once('/').ok_or_else(|| invalid("it is not HOST:PORT/NAME"))?;
-        let (host, port) = address.rsplit_once(':').ok_or_else(|| invalid("it is not HOST:PORT/NAME"))?;
+        let (address, name) = plain.split_once('/').ok_or_else(odd)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(odd)?;
         let mut config = Config::new();
-        config.host(host).port(port.parse().map_err(|_| invalid("the port is no number"))?).dbname(name);
+        config.host(host).port(port.parse().map_err(|_| odd())?).dbname(name);
         config.connect_timeout(PATIENCE);
         if let Some((user, password)) = login {
             config.user(&user).password(password);
@@ -50,18 +50,15 @@ impl PostgreSql {
         self.try_write(rows).map_err(|error| {
             // Whatever it was, the next try begins anew.
             self.client = None;
-            let (name, words) =
-                (&self.name, error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string));
-            match error.code() {
-                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => io::Error::new(
-                    ErrorKind::PermissionDenied,
-                    format!("{name}: {words}: wrong --user or --password, or it wants TLS, which we have not"),
-                ),
-                Some(_) => io::Error::other(format!("{name}: {words}")),
-                None => io::Error::other(format!(
-                    "{name}: {words}; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts Debian's"
-                )),
-            }
+            let words = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
+            let (kind, advice) = match error.code() {
+                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                    (ErrorKind::PermissionDenied, ": wrong --user or --password, or it wants TLS, which we have not")
+                }
+                Some(_) => (ErrorKind::Other, ""),
+                None => (ErrorKind::Other, "; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts Debian's"),
+            };
+            io::Error::new(kind, format!("{}: {words}{advice}", self.name))
         })
     }
 
@@ -77,12 +74,12 @@ impl PostgreSql {
         }
         // One statement is one transaction.
         let columns: [&(dyn postgres::types::ToSql + Sync); 6] = [
-            &column(rows, |row| &row.source[..]),
-            &column(rows, |row| &row.incarnation[..]),
-            &column(rows, |row| row.sequence),
+            &column(rows, |row| &row.position.source.as_bytes()[..]),
+            &column(rows, |row| &row.position.incarnation.as_bytes()[..]),
+            &column(rows, |row| row.position.sequence as i64),
             &column(rows, |row| row.place),
-            &column(rows, |row| row.time as f64),
-            &column(rows, |row| row.value),
+            &column(rows, |row| row.reading.time as f64),
+            &column(rows, |row| row.reading.value),
         ];
         client.execute(UPSERT, &columns).map(drop)
     }

@@ -4,11 +4,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use iot_codec::framing::{LengthDelimited, frame_header};
-use iot_link::{Dialer, Link, Options, Role};
+use iot_link::{Dialer, Link, Options, Role, connect};
 
 /// Octets of the longest packet: a message of 256 readings needs less.
 const MAX_PACKET: usize = 16 * 1024;
@@ -24,10 +24,7 @@ const MAX_STALL: Duration = Duration::from_secs(5);
 pub fn dialer(options: &Options) -> io::Result<Dialer> {
     let server = options.server.clone();
     if options.role == Role::Device {
-        return Ok(Box::new(move || {
-            let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
-            Frames::over(TcpStream::connect_timeout(&address, MAX_STALL)?)
-        }));
+        return Ok(Box::new(move || Frames::over(connect(&server, MAX_STALL)?)));
     }
     let listener =
         TcpListener::bind(&server).map_err(|error| io::Error::new(error.kind(), format!("{server}: {error}")))?;

@@ -1,11 +1,11 @@
 //! Sealed readings over UDP: each packet is a datagram. The network may drop, repeat and reorder them.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, address_of, invalid};
 
 const APPLICATION: Application = Application {
     name: "udp",
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 fn dialer(options: &Options) -> io::Result<Dialer> {
     let (server, role) = (options.server.clone(), options.role);
     Ok(Box::new(move || {
-        let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
+        let address = address_of(&server)?;
         Ok(Box::new(match role {
             Role::Device => {
                 let any = SocketAddr::new(if address.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() }, 0);
@@ -52,9 +52,10 @@ impl Link for Datagrams {
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
         let Some(peer) = self.peer else { return Ok(()) };
         if packet.len() > MAX_DATAGRAM {
-            let words =
-                format!("a packet of {} octets is longer than {MAX_DATAGRAM}: use a smaller --batch", packet.len());
-            return Err(io::Error::new(ErrorKind::InvalidInput, words));
+            let len = packet.len();
+            return Err(invalid(format!(
+                "a packet of {len} octets is longer than {MAX_DATAGRAM}: use a smaller --batch"
+            )));
         }
         match self.socket.send_to(packet, peer) {
             // Nobody is there, or there is no room: lost like any datagram, and sent again.

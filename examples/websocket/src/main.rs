@@ -2,11 +2,11 @@
 //! ways as soon as there are any, each a binary message.
 
 use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, connect};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, HandshakeError, Message, WebSocket, accept_with_config, client::client_with_config};
 
@@ -39,8 +39,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let config = WebSocketConfig::default().max_message_size(Some(MAX_PACKET)).max_frame_size(Some(MAX_PACKET));
     if options.role == Role::Device {
         return Ok(Box::new(move || {
-            let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
-            let stream = prepare(TcpStream::connect_timeout(&address, MAX_STALL)?)?;
+            let stream = prepare(connect(&server, MAX_STALL)?)?;
             let made = client_with_config(format!("ws://{server}/packets"), stream, Some(config));
             Ok(Box::new(Socket::new(made.map(|(socket, _)| socket).map_err(failed)?)))
         }));

@@ -3,20 +3,21 @@
 
 mod job;
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use iot_codec::cbor;
-use iot_core::Timestamp;
+use iot_link::Failure;
+use iot_link::process::{self, now, rng, wall};
 use iot_queue::shared::{Clock, SharedQueue, SharedSettings};
 use iot_queue::{AppendError, Backoff, FileStorage, Leased, Nacked, Offset, Queue, QueueConfig, Release};
 use lexopt::prelude::*;
+use rand_core::Rng as _;
 
 use crate::job::Job;
 
@@ -33,8 +34,6 @@ The worker ends when its input has ended and no job is left, or by SIGTERM, when
   --attempts N     failures after which a job is a dead letter, by default 3
   --lease SECONDS  after which a job of a worker that hangs is somebody else's, by default 10";
 
-type Failure = Box<dyn Error + Send + Sync>;
-
 struct Options {
     task: String,
     folder: PathBuf,
@@ -45,13 +44,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match parse().map_err(Failure::from).and_then(|options| options.map_or(Ok(()), |options| perform(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("worker: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    process::end("worker", parse().map_err(Failure::from).and_then(|it| it.map_or(Ok(()), |it| perform(&it))))
 }
 
 /// The command line; `None` if it asked for help.
@@ -84,21 +77,17 @@ fn parse() -> Result<Option<Options>, lexopt::Error> {
 }
 
 fn perform(options: &Options) -> Result<(), Failure> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)?;
+    let random = rng()?.next_u64().to_be_bytes();
     let config = QueueConfig::default().segment_len(1 << 20)?.max_attempts(options.attempts)?.deduplicate_ids(1000)?;
-    let started = Instant::now();
-    let clock = move || iot_core::Instant::from_micros(started.elapsed().as_micros() as u64);
     if options.task == "run" {
         std::fs::create_dir_all(&options.folder)?;
     }
     let mut queue = Queue::open(FileStorage::create(options.folder.join("jobs"))?, config, random)?;
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     // Waits go on while the worker is away.
-    queue.tell_wall_clock(clock(), Timestamp::from_micros(since_1970.as_micros() as u64));
+    queue.tell_wall_clock(now(), wall());
     match options.task.as_str() {
         "run" if options.command.is_empty() => Err("a command is missing behind --: see worker --help".into()),
-        "run" => run(options, &SharedQueue::new(queue, clock, SharedSettings::default())),
+        "run" => run(options, &SharedQueue::new(queue, now, SharedSettings::default())),
         "dead" => {
             for letter in queue.dead_letters(Offset::START) {
                 println!("{}: {} attempts, {}", letter.offset, letter.attempts, letter.reason);
@@ -107,7 +96,7 @@ fn perform(options: &Options) -> Result<(), Failure> {
         }
         "redrive" => {
             let dead: Vec<_> = queue.dead_letters(Offset::START).map(|letter| letter.offset).collect();
-            dead.into_iter().try_for_each(|offset| queue.redrive(clock(), offset, Release::InPlace))?;
+            dead.into_iter().try_for_each(|offset| queue.redrive(now(), offset, Release::InPlace))?;
             queue.close()?;
             Ok(())
         }
@@ -116,10 +105,7 @@ fn perform(options: &Options) -> Result<(), Failure> {
 }
 
 fn run<C: Clock>(options: &Options, queue: &SharedQueue<FileStorage, C>) -> Result<(), Failure> {
-    let (stop, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let (stop, ended) = (process::stop_flag()?, Arc::new(AtomicBool::new(false)));
     let (input, has_ended) = (queue.clone(), ended.clone());
     // Nobody waits for this thread: it may read for ever.
     std::thread::spawn(move || {
@@ -152,9 +138,7 @@ fn run<C: Clock>(options: &Options, queue: &SharedQueue<FileStorage, C>) -> Resu
 }
 
 fn take_in<C: Clock>(queue: &SharedQueue<FileStorage, C>, line: &str) -> Result<(), Failure> {
-    let mut name = [0; 8];
-    getrandom::fill(&mut name)?;
-    let (job, wait) = Job::parse(line, name)?;
+    let (job, wait) = Job::parse(line, rng()?.next_u64().to_be_bytes())?;
     let offset = job.append(wait, |message| queue.append(message))?;
     println!("worker: took {offset}: {}", job.text);
     Ok(())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use iot_link::{Application, Dialer, Feedback, Link, Options};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, invalid};
 
 use crate::stream::{Stanza, Stream};
 
@@ -40,17 +40,15 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let invalid = |words: String| io::Error::new(ErrorKind::InvalidInput, words);
     let address = options.address("xmpp")?.to_owned();
-    let name = |option, role: iot_link::Role| options.own(option).map_or_else(|| role.to_string(), str::to_owned);
+    let name = |option, role: Role| options.own(option).map_or_else(|| role.to_string(), str::to_owned);
     let (user, peer) = (name("user", options.role), name("peer", options.role.peer()));
     let domain = options.own("domain").unwrap_or("localhost").to_owned();
     if let Some(odd) = [&user, &peer, &domain].into_iter().find(|name| name.contains(['\'', '<', '&', '@'])) {
         return Err(invalid(format!("{odd} is no name of an account or a domain")));
     }
-    let file = options.own("password").ok_or_else(|| invalid("--password FILE is missing: see --help".into()))?;
-    let password = std::fs::read_to_string(file).map_err(|error| invalid(format!("{file}: {error}")))?;
-    let secret = STANDARD.encode(format!("\0{user}\0{}", password.trim_end()));
+    let password = options.secret("password")?.ok_or_else(|| invalid("--password FILE is missing: see --help"))?;
+    let secret = STANDARD.encode(format!("\0{user}\0{password}"));
     Ok(Box::new(move || {
         let mut stream = Stream::connect(&address, PATIENCE)?;
         log_in(&mut stream, &domain, &secret)?;

@@ -1,7 +1,7 @@
 //! An XML stream, stanza by stanza.
 
 use std::io::{self, BufReader, ErrorKind, Write as _};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -36,10 +36,7 @@ pub struct Stream {
 impl Stream {
     /// Connects.
     pub fn connect(server: &str, patience: Duration) -> io::Result<Self> {
-        let address = server.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
-        let socket = TcpStream::connect_timeout(&address, patience)?;
-        socket.set_nodelay(true)?;
-        socket.set_write_timeout(Some(patience))?;
+        let socket = iot_link::connect(server, patience)?;
         let (source, (said, stanzas)) = (socket.try_clone()?, sync_channel(MAX_WAITING));
         std::thread::spawn(move || {
             let end = parse(BufReader::new(source), &said);
