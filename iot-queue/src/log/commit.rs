@@ -132,7 +132,8 @@ impl<S: Storage> Log<S> {
     /// durable.
     pub(crate) fn end_commit(&mut self, pending: Pending, synced: Result<(), StorageError>) -> Result<u64, LogError> {
         self.traffic.syncs += 1;
-        // An earlier segment is durable in full, or its end stands in a later one, durably: the log goes on only then.
+        // An earlier segment is durable in full, or its end stands in a later one, durably: the log goes on only then. The
+        // sync that sealed it told of every failure itself, as a `Syncer` has to, so this one's says nothing new.
         if pending.generation == self.tail().header.generation && self.tail().synced < pending.written {
             match synced {
                 Ok(()) => self.note_synced(pending.written),

@@ -3,7 +3,7 @@ use iot_core::Instant;
 use crate::Message;
 use crate::config::Unreadable;
 use crate::log::{Log, Lookup, Shape, Window};
-use crate::storage::{Fate, MemoryStorage};
+use crate::storage::{Fate, MemoryStorage, Operation, StorageError};
 
 fn open(storage: MemoryStorage) -> Log<MemoryStorage> {
     let shape = Shape { segment_len: 4096, segments: 4, random: [3; 8], unreadable: Unreadable::Refuse };
@@ -45,6 +45,22 @@ fn a_commit_ends_well_although_its_segment_was_sealed_meanwhile() {
     let synced = log.sync(pending);
     let sealed = log.durable();
     assert_eq!(log.end_commit(pending, synced), Ok(sealed));
+    assert_eq!(log.commit(), Ok(log.next()));
+}
+
+/// Each opening of a file hears once of a failed write. A sync of the medium and one of a `Syncer` each tell of all
+/// failures, so one that failed cannot take back what the other has made durable.
+#[test]
+fn a_failed_sync_costs_nothing_when_its_segment_was_sealed_meanwhile() {
+    let mut log = open(MemoryStorage::new());
+    append(&mut log);
+    let pending = log.begin_commit().expect("the storage works").expect("there is something to sync");
+    while log.segments().0 == 1 {
+        append(&mut log);
+    }
+    let sealed = log.durable();
+    let failed = Err(StorageError::Io { operation: Operation::Sync(pending.segment), code: 5 });
+    assert_eq!(log.end_commit(pending, failed), Ok(sealed));
     assert_eq!(log.commit(), Ok(log.next()));
 }
 
