@@ -179,7 +179,7 @@ fn what_is_wrong_is_said_in_words() {
     printed(&iot(folder.path(), &["envelope", "keygen", "--kind", "p256", "p256", "public"]));
     std::fs::write(folder.path().join("value"), b"running").unwrap();
     let usage = |arguments: &[&str]| complaint(&run(arguments), 2);
-    assert!(usage(&[]).contains("'dht' needs a command: node, put, get, feed or sim"));
+    assert!(usage(&[]).contains("'dht' needs a command: node, put, get, feed, sim or plots"));
     assert!(usage(&["feed", "write"]).contains("there is no command 'dht feed write'"));
     assert!(usage(&["get", "--name", "a"]).contains("one of --from and --device says whose it is"));
     assert!(usage(&["get", "--device", "00", "--name", "a"]).contains("64 hexadecimal digits"));
