@@ -34,6 +34,10 @@ const ACKNOWLEDGED: StreamId = StreamId::new(1);
 /// "I have no messages of this incarnation before this number any more": said to whoever waits for one of them.
 const OLDEST: StreamId = StreamId::new(2);
 
+/// "I have all messages of your incarnation before this number: send what is behind it, from there". The cursor of who
+/// fetches.
+const ASKED: StreamId = StreamId::new(3);
+
 /// Messages that are on their way at a time; and as many that came early wait for those before them.
 const WINDOW: usize = 128;
 
@@ -105,6 +109,18 @@ pub enum Feedback {
     None,
 }
 
+/// Whose turn it is on a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// This end may send.
+    #[default]
+    Send,
+    /// This end fetches: what it sends begins with its cursor.
+    Ask,
+    /// Nothing can leave, such as the packets of a server before somebody asks.
+    Wait,
+}
+
 /// What happened at an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -169,6 +185,7 @@ pub struct Endpoint<'k, S: Storage> {
     due: Option<Instant>,
     /// To be told a peer that waits for what is gone: the first message that is still here.
     oldest: Option<u64>,
+    turn: Turn,
     transmits: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
 }
@@ -206,6 +223,7 @@ impl<'k, S: Storage> Endpoint<'k, S> {
             came: 0,
             due: None,
             oldest: None,
+            turn: Turn::Send,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         })
@@ -247,6 +265,13 @@ impl<'k, S: Storage> Endpoint<'k, S> {
         Ok(())
     }
 
+    /// Whose turn it is from now on, on a link on which the ends take turns. With [`Turn::Ask`] the next packet is this
+    /// end's cursor: the peer then sends what is behind it at once, whatever it sent before, as on a link that was made
+    /// anew.
+    pub fn handle_turn(&mut self, turn: Turn) {
+        self.turn = turn;
+    }
+
     /// Takes a packet that came over the link, whoever sent it.
     ///
     /// # Errors
@@ -266,6 +291,16 @@ impl<'k, S: Storage> Endpoint<'k, S> {
             (ACKNOWLEDGED, incarnation, until) => {
                 if self.open_packet(packet).is_some() && incarnation == self.incarnation() {
                     self.handle_acknowledged(now, until)?;
+                }
+                Ok(())
+            }
+            (ASKED, incarnation, until) => {
+                if self.open_packet(packet).is_some() {
+                    if incarnation == self.incarnation() {
+                        self.handle_acknowledged(now, until)?;
+                    }
+                    // Who has nothing yet, or messages of another outbox, begins with the oldest one.
+                    self.handle_connected(now)?;
                 }
                 Ok(())
             }
@@ -291,12 +326,15 @@ impl<'k, S: Storage> Endpoint<'k, S> {
         self.events.pop_front()
     }
 
-    /// The next packet to be sent.
+    /// The next packet to be sent; none while it is the peer's [turn](Self::handle_turn).
     ///
     /// # Errors
     ///
     /// When outbox or ledger fail, or nothing can be sealed because the peer's key bundle has expired.
     pub fn poll_transmit(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Vec<u8>>, ExchangeError> {
+        if self.turn == Turn::Wait {
+            return Ok(None);
+        }
         let (patience, window) = match self.feedback {
             Feedback::None => {
                 // What was given out before has left: no acknowledgement will ever come.
@@ -314,6 +352,10 @@ impl<'k, S: Storage> Endpoint<'k, S> {
         if let Some(oldest) = self.oldest.take() {
             let packet = self.seal_word(wall, OLDEST, self.incarnation(), oldest)?;
             self.transmits.push_front(packet);
+        }
+        if self.turn == Turn::Ask {
+            self.turn = Turn::Send;
+            return self.ask(wall).map(Some);
         }
         if self.transmits.is_empty() {
             // Nobody sees a message that a power cut could still take back, or its number would be used again.
@@ -369,6 +411,9 @@ impl<'k, S: Storage> Endpoint<'k, S> {
 
     /// When [`poll_transmit`](Self::poll_transmit) has something to give at the latest, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.turn == Turn::Wait {
+            return None;
+        }
         self.due.into_iter().chain(self.outbox.poll_timeout()).min()
     }
 
@@ -480,6 +525,17 @@ impl<'k, S: Storage> Endpoint<'k, S> {
         }
         (self.came, self.due) = (0, None);
         Ok(())
+    }
+
+    /// Tells the peer what is in the ledger of its latest incarnation, and has it go on there.
+    fn ask(&mut self, wall: Timestamp) -> Result<Vec<u8>, ExchangeError> {
+        self.ledger.commit()?;
+        let incarnation = self.seen.borrow().current().unwrap_or(Incarnation::from_bytes([0; 8]));
+        self.owed.remove(&incarnation);
+        if self.owed.is_empty() {
+            (self.came, self.due) = (0, None);
+        }
+        self.seal_word(wall, ASKED, incarnation, self.next_of(incarnation))
     }
 
     /// A packet whose position says all.

@@ -46,6 +46,7 @@
 //! | 0 | a message | the epoch of its writer's outbox | its place there |
 //! | 1 | an acknowledgement, without a payload | of the messages that it is about | the first of them that is not in the ledger |
 //! | 2 | an answer to one that waits for what is gone, without a payload | the epoch of its writer's outbox | the first message that is still there |
+//! | 3 | a cursor, without a payload | of the messages that it asks for; zeros from who knows none | the first of them that is not in the ledger |
 //!
 //! Whoever sends:
 //!
@@ -56,6 +57,8 @@
 //! 3. An acknowledgement of its own incarnation frees what is before its number. One of a number that was never given
 //!    says that the outbox is an old copy: the end stops, for it would use numbers twice.
 //! 4. Is the number of an acknowledgement that of a message which is gone, it answers by a packet of stream 2.
+//! 5. A cursor is an acknowledgement; what is behind it is sent again at once. One of another incarnation frees nothing,
+//!    and everything is sent again.
 //!
 //! Whoever receives:
 //!
@@ -63,7 +66,9 @@
 //!    before is acknowledged again.
 //! 2. It acknowledges 20 ms after the first message that came, or after 32, and never what is not durable.
 //! 3. A packet of stream 2 makes it go on at the number there; it says which messages are missing.
-//! 4. Nothing is remembered twice: at its start it reads from its ledger what it has accepted.
+//! 4. One that [fetches](Turn::Ask) begins with its cursor whatever it sends, and never sends it while packets that came
+//!    wait to be read: so nothing is sent twice that was not lost.
+//! 5. Nothing is remembered twice: at its start it reads from its ledger what it has accepted.
 //!
 //! Old, repeated and forged acknowledgements do no harm: old ones say less than new ones, and nobody else can sign.
 //! Over a link that brings nothing back ([`Feedback::None`]) messages are sent once and accepted as they come; a gap is
@@ -82,6 +87,6 @@ pub mod frames;
 mod keys;
 mod role;
 
-pub use endpoint::{Endpoint, Event, ExchangeError, Feedback, label, queue_config};
+pub use endpoint::{Endpoint, Event, ExchangeError, Feedback, Turn, label, queue_config};
 pub use keys::{Keys, KeysError};
 pub use role::Role;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use iot_core::{Instant, Timestamp};
-use iot_exchange::{Endpoint, Event, ExchangeError, Feedback, Keys, Role, queue_config};
+use iot_exchange::{Endpoint, Event, ExchangeError, Feedback, Keys, Role, Turn, label, queue_config};
 use iot_queue::{Fate, MemoryStorage, Offset, Queue};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -163,6 +163,86 @@ fn a_receiver_that_forgot_is_told_what_is_gone() {
     append(&mut device, 5..7);
     pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
     assert_eq!(events(&mut receiver), [Event::Missing(0..5), accepted(5), accepted(6)]);
+    assert_eq!(device.waiting(), 0);
+}
+
+/// What the device answers when the receiver fetches.
+fn fetch(device: &mut End<'_>, receiver: &mut End<'_>, now: Instant) -> Vec<Vec<u8>> {
+    receiver.handle_turn(Turn::Ask);
+    let request = std::iter::from_fn(|| receiver.poll_transmit(now, NOW).unwrap()).collect::<Vec<_>>();
+    request.into_iter().for_each(|mut packet| device.handle_packet(now, &mut packet).unwrap());
+    device.handle_turn(Turn::Send);
+    let answer = std::iter::from_fn(|| device.poll_transmit(now, NOW).unwrap()).collect();
+    device.handle_turn(Turn::Wait);
+    answer
+}
+
+#[test]
+fn who_fetches_gets_what_is_behind_the_cursor_whatever_was_lost_before() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..400);
+    // Nothing here waits until something is overdue.
+    let (now, mut came) = (Instant::START, 0);
+    device.handle_turn(Turn::Wait);
+    assert_eq!(device.poll_transmit(now, NOW).unwrap(), None);
+    for round in 0.. {
+        if device.waiting() == 0 {
+            break;
+        }
+        assert!(round < 20, "{} wait", device.waiting());
+        let answer = fetch(&mut device, &mut receiver, now);
+        let later = now.saturating_add(Duration::from_secs(60));
+        assert_eq!((device.poll_transmit(later, NOW).unwrap(), device.poll_timeout()), (None, None));
+        if round % 3 == 1 {
+            continue;
+        }
+        came += answer.iter().filter(|packet| label(packet).unwrap().starts_with("0/")).count();
+        answer.into_iter().for_each(|mut packet| receiver.handle_packet(now, &mut packet).unwrap());
+        if round == 3 {
+            // What was accepted a moment before a cut is fetched again; what the device let go of was durable.
+            receiver = open(&keys[1], Role::Receiver, REPEATING, cut_power(receiver), 5);
+        }
+    }
+    let kept = receiver.accepted(now).unwrap();
+    assert_eq!(kept.len(), 256, "so many are handed on at a time");
+    receiver.let_go(&kept).unwrap();
+    let rest = receiver.accepted(now).unwrap();
+    let numbers = kept.iter().chain(&rest).map(|it| it.position.unwrap().sequence);
+    assert!(numbers.eq(0..400));
+    assert_eq!(came, 400 + 128, "none comes twice but those of the cut");
+}
+
+#[test]
+fn a_cursor_that_was_altered_or_is_of_another_outbox_frees_nothing() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..3);
+    let now = Instant::START;
+    let answer = fetch(&mut device, &mut receiver, now);
+    answer.into_iter().for_each(|mut packet| receiver.handle_packet(now, &mut packet).unwrap());
+    receiver.handle_turn(Turn::Ask);
+    let cursor = receiver.poll_transmit(now, NOW).unwrap().unwrap();
+    device.handle_turn(Turn::Send);
+    for bit in 0..8 * cursor.len() {
+        let mut altered = cursor.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        device.handle_packet(now, &mut altered).unwrap();
+        assert_eq!((device.waiting(), device.poll_transmit(now, NOW).unwrap()), (3, None), "bit {bit}");
+    }
+    // The device begins anew, with another outbox: it gives everything from there.
+    let mut device = open(&keys[0], Role::Device, REPEATING, new_queues(), 6);
+    append(&mut device, 7..9);
+    device.handle_packet(now, &mut cursor.clone()).unwrap();
+    assert_eq!(device.waiting(), 2);
+    while let Some(mut packet) = device.poll_transmit(now, NOW).unwrap() {
+        receiver.handle_packet(now, &mut packet).unwrap();
+    }
+    let payload = |number: u64| number.to_string().into_bytes();
+    let all = [(0, 0), (1, 1), (2, 2), (0, 7), (1, 8)];
+    let all = all.map(|(sequence, number)| Event::Accepted { sequence, payload: payload(number) });
+    assert_eq!(events(&mut receiver), all);
+    assert!(!fetch(&mut device, &mut receiver, now).iter().any(|packet| label(packet).unwrap().starts_with("0/")));
     assert_eq!(device.waiting(), 0);
 }
 

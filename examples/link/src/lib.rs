@@ -16,7 +16,7 @@ mod session;
 mod transport;
 
 pub use application::{Application, OpenSink, Sink};
-pub use iot_exchange::{Feedback, Role};
+pub use iot_exchange::{Feedback, Role, Turn};
 pub use options::Options;
 pub use process::Failure;
 #[cfg(feature = "tokio")]

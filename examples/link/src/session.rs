@@ -85,6 +85,7 @@ impl Session<'_> {
         let mut has_more = false;
         loop {
             self.take_input()?;
+            self.endpoint.handle_turn(link.turn());
             let mut room = if link.forward(now(), self.endpoint.outbox()?)? { 0 } else { BURST };
             while room > 0
                 && let Some(packet) = self.endpoint.poll_transmit(now(), wall())?
@@ -104,7 +105,7 @@ impl Session<'_> {
             self.received = (self.received.0 + 1, self.received.1 + packet.len());
             self.endpoint.handle_packet(now(), &mut packet)?;
             let events: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_event()).collect();
-            events.iter().for_each(|event| self.tell(event));
+            events.iter().for_each(|event| self.say(&describe(event)));
             // Later ones are about packets that came before.
             if let Some(Event::Refused(_) | Event::Unknown(_)) = events.first() {
                 link.refuse()?;
@@ -152,13 +153,6 @@ impl Session<'_> {
     fn is_over(&self) -> bool {
         let is_done = |feed: &Feed| feed.is_over(self.endpoint.written()) && self.endpoint.waiting() == 0;
         self.stop.load(Ordering::Relaxed) || self.feed.as_ref().is_some_and(is_done)
-    }
-
-    fn tell(&self, event: &Event) {
-        match event {
-            Event::Accepted { payload, .. } => self.say(&format!("{event}: {}", describe(payload))),
-            event => self.say(&event.to_string()),
-        }
     }
 
     /// Says what is wrong, once.

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use iot_core::Instant;
+use iot_exchange::Turn;
 use iot_queue::{FileStorage, Queue};
 
 /// A transport, as an end sees it: packets leave and arrive, each whole, or not at all.
@@ -22,6 +23,11 @@ pub trait Link {
     ///
     /// As [`send`](Self::send).
     fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>>;
+
+    /// Whose turn it is, where the ends take turns.
+    fn turn(&mut self) -> Turn {
+        Turn::Send
+    }
 
     /// Takes what it wants from the outbox by itself, at its own pace, and lets go of what is handed over; `false` if
     /// it wants packets one by one.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use iot_codec::series::{Channel, Limits, Samples, from_slice, to_vec};
+use iot_exchange::Event;
 
 /// Readings of one message at the most.
 pub const MAX_BATCH: usize = 256;
@@ -157,11 +158,12 @@ pub fn decode(payload: &[u8]) -> Option<Vec<Reading>> {
     pairs.map(|(time, value)| Some(Reading { time: *time, value: (*value)? })).collect()
 }
 
-/// What a payload holds, in a few words: readings, or the words of a command.
-pub fn describe(payload: &[u8]) -> String {
+/// What happened, in a few words; of a message also what it holds: readings, or the words of a command.
+pub fn describe(event: &Event) -> String {
+    let Event::Accepted { payload, .. } = event else { return event.to_string() };
     match decode(payload) {
-        Some(readings) => format!("{} readings", readings.len()),
-        None => format!("{:?}", String::from_utf8_lossy(payload)),
+        Some(readings) => format!("{event}: {} readings", readings.len()),
+        None => format!("{event}: {:?}", String::from_utf8_lossy(payload)),
     }
 }
 
