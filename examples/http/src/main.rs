@@ -1,5 +1,6 @@
 //! Sealed readings in HTTP requests: the device posts what it has, and the answer brings what the receiver has for it.
-//! So the receiver needs no way to the device, and proxies may stand in between.
+//! So the receiver needs no way to the device, and proxies may stand in between. Or the other way round: the device
+//! answers, and the receiver pulls with a cursor.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iot_exchange::{frames, label};
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, Turn, invalid};
 use tiny_http::{Method, Request, Response, Server};
 use ureq::Agent;
 
@@ -16,11 +17,12 @@ const APPLICATION: Application = Application {
     name: "http",
     about: "Posts sealed readings over HTTP until the receiver has verified and kept them.",
     server: "127.0.0.1:8080",
-    hint: "is the receiver there? `http receiver FOLDER --server ADDRESS` starts it; trying again",
-    options: &[(
-        "authorization",
-        "FILE  a file with the value of the header `Authorization`, for a proxy that asks for it",
-    )],
+    hint: "is the receiver there? `http receiver FOLDER --server ADDRESS` starts it, or a device that is pulled from; \
+           trying again",
+    options: &[
+        ("authorization", "FILE  a file with the value of the header `Authorization`, for a proxy that asks for it"),
+        ("client", "END   which end makes requests: `device`, by default, or `receiver`, which pulls with a cursor"),
+    ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
     sink: None,
@@ -29,11 +31,8 @@ const APPLICATION: Application = Application {
 /// How often a device that has nothing to say asks for commands.
 const POLL: Duration = Duration::from_millis(500);
 
-/// How long the receiver holds a request back until it has something to answer.
+/// How long a request is held back until there is something to answer.
 const HOLD: Duration = Duration::from_millis(100);
-
-/// Octets of the longest body: 16 packets of a device, or what a receiver has to say.
-const MAX_BODY: u64 = 256 * 1024;
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,17 +40,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Packets that wait for a request that they can answer. Of more, the oldest are dropped, and sent again in time.
 const MAX_WAITING: usize = 256;
 
+/// Octets of the longest body: all that waits, or that is on its way at a time.
+const MAX_BODY: u64 = (MAX_WAITING * frames::MAX_PACKET) as u64;
+
 fn main() -> ExitCode {
     APPLICATION.main()
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    if options.role == Role::Receiver {
+    let pulls = match options.own("client") {
+        Some("receiver") => true,
+        None | Some("device") => false,
+        Some(other) => return Err(invalid(format!("--client takes device or receiver, not {other}"))),
+    };
+    if (options.role == Role::Device) == pulls {
         let fail = |error| io::Error::new(ErrorKind::AddrInUse, format!("{}: {error}", options.server));
         let server = Arc::new(Server::http(&options.server).map_err(fail)?);
         return Ok(Box::new(move || {
             let (arrived, going) = (VecDeque::new(), VecDeque::new());
-            Ok(Box::new(Door { server: server.clone(), arrived, going, asking: None }))
+            Ok(Box::new(Door { server: server.clone(), pulls, arrived, going, asking: None }))
         }));
     }
     let authorization = options.secret("authorization")?;
@@ -62,7 +69,8 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let agent: Agent = config.build().into();
     Ok(Box::new(move || {
         let (agent, url, authorization, posted) = (agent.clone(), url.clone(), authorization.clone(), Instant::now());
-        let mut poster = Poster { agent, url, authorization, arrived: VecDeque::new(), going: Vec::new(), posted };
+        let (arrived, going) = (VecDeque::new(), Vec::new());
+        let mut poster = Poster { agent, url, authorization, pulls, arrived, going, posted };
         poster.post()?;
         Ok(Box::new(poster))
     }))
@@ -75,11 +83,13 @@ fn body<'p>(packets: impl IntoIterator<Item = &'p Vec<u8>>) -> io::Result<Vec<u8
     Ok(body)
 }
 
-/// The device's end: it posts.
+/// The end that makes requests.
 struct Poster {
     agent: Agent,
     url: String,
     authorization: Option<String>,
+    /// Whether each request begins with the cursor.
+    pulls: bool,
     arrived: VecDeque<Vec<u8>>,
     going: Vec<Vec<u8>>,
     posted: Instant,
@@ -109,6 +119,15 @@ impl Poster {
 }
 
 impl Link for Poster {
+    fn turn(&mut self) -> Turn {
+        match (self.pulls, self.arrived.is_empty()) {
+            (false, _) => Turn::Send,
+            (true, true) => Turn::Ask,
+            // What came moves the cursor on first.
+            (true, false) => Turn::Wait,
+        }
+    }
+
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
         self.going.push(packet.to_vec());
         Ok(())
@@ -126,9 +145,11 @@ impl Link for Poster {
     }
 }
 
-/// The receiver's end: it answers.
+/// The end that answers.
 struct Door {
     server: Arc<Server>,
+    /// Whether an answer holds only what is behind the cursor of its request.
+    pulls: bool,
     arrived: VecDeque<Vec<u8>>,
     going: VecDeque<Vec<u8>>,
     /// A request that is not answered yet, and when it came.
@@ -151,6 +172,10 @@ impl Door {
 }
 
 impl Link for Door {
+    fn turn(&mut self) -> Turn {
+        if self.pulls && self.asking.is_none() { Turn::Wait } else { Turn::Send }
+    }
+
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
         if self.going.len() == MAX_WAITING {
             self.going.pop_front();
@@ -164,7 +189,8 @@ impl Link for Door {
             return Ok(Some(packet));
         }
         match self.asking.take() {
-            Some((request, since)) if !self.going.is_empty() || since.elapsed() > HOLD => {
+            // No patience says that more packets are about to be sent.
+            Some((request, since)) if !patience.is_zero() && (!self.going.is_empty() || since.elapsed() > HOLD) => {
                 let packets = std::mem::take(&mut self.going);
                 // Whoever hung up asks again, and what was for him is sent again.
                 let _ = request.respond(Response::from_data(body(&packets)?));

@@ -46,8 +46,30 @@ fn a_wrong_password_is_said() {
 }
 
 #[test]
-fn nothing_is_lost_without_a_proxy_either() {
-    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 2_000);
+#[ignore = "needs nginx"]
+fn nothing_is_lost_when_the_receiver_pulls_through_kills_of_all_three() {
+    let (proxy, behind) = (free_port(), free_port());
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000).with(&["--client", "receiver"]);
+    let nginx = configure(trial.folder(), proxy, behind);
+    let (server, right) = (format!("127.0.0.1:{proxy}"), trial.folder().join("right"));
+    let pull = ["--server", &server, "--authorization", right.to_str().unwrap()];
+    let receiver = trial.receiver(&pull);
+    receiver.wait_for(1, "trying again");
+    let first = nginx.start();
+    receiver.wait_for(1, "502");
     let device = trial.device(&["--rate", "500"]);
-    trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
+    receiver.wait_for(30, "accepted");
+    first.kill();
+    receiver.wait_for(1, "the link ended");
+    let _second = nginx.start();
+    trial.survives_kills(device, receiver, [&[], &pull]);
+}
+
+#[test]
+fn nothing_is_lost_without_a_proxy_either_whoever_asks() {
+    for client in ["device", "receiver"] {
+        let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 2_000).with(&["--client", client]);
+        let device = trial.device(&["--rate", "500"]);
+        trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
+    }
 }
