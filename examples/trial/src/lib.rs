@@ -15,7 +15,7 @@ mod trial;
 
 pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
 pub use nginx::Nginx;
-pub use program::{Program, sibling};
+pub use program::{Program, sibling, siblings};
 pub use proxy::{Counts, Interference, Mischief, TcpProxy, UdpProxy, free_port};
 pub use receiver::{Kills, receive_for_ever, survives_kills};
 pub use tansu::{make_topic, start_tansu};

@@ -130,15 +130,30 @@ impl Program {
 ///
 /// If it cannot be built.
 pub fn sibling(of: &str, program: &str) -> &'static str {
-    let path = Path::new(of).with_file_name(program);
+    siblings(of, [program])[0]
+}
+
+/// Programs of other examples, built by one call beside the program `of` a test.
+///
+/// # Panics
+///
+/// If one cannot be built.
+pub fn siblings<const N: usize>(of: &str, programs: [&str; N]) -> [&'static str; N] {
+    let place = Path::new(of);
+    // Of the whole workspace and with a test, so that all crates have the features with which its tests are built: with
+    // others they would be compiled once more.
     let mut build = Command::new(env!("CARGO"));
-    let package = format!("../{program}/Cargo.toml");
-    build.args(["build", "--quiet", "--locked", "--manifest-path", &package]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if path.parent().is_some_and(|folder| folder.ends_with("release")) {
+    build.args(["build", "--quiet", "--locked", "--workspace", "--test", "applications"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.args(programs.iter().flat_map(|program| ["--bin", program]));
+    if place.parent().is_some_and(|folder| folder.ends_with("release")) {
         build.arg("--release");
     }
-    assert!(build.status().is_ok_and(|status| status.success()), "{program} is built");
-    path.to_str().expect("it has a plain name").to_owned().leak()
+    assert!(build.status().is_ok_and(|status| status.success()), "{programs:?} are built");
+    programs.map(|program| {
+        let path = place.with_file_name(program);
+        &*path.to_str().expect("it has a plain name").to_owned().leak()
+    })
 }
 
 impl Drop for Program {

@@ -1,0 +1,70 @@
+//! What every application over the shared driver says to its first user, without a server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Command;
+
+use iot_trial::{Trial, free_port, siblings};
+
+/// Each application: how an address begins that asks for TLS, if its transport has such; what it says when nobody is
+/// where it connects to, unless it cannot tell; and the user that it logs in, if it does.
+const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 13] = [
+    ("amqp", Some("amqps"), "`rabbitmq-server` starts one; trying again", Some("plant")),
+    ("coap", Some("coaps"), "`coap receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("http", Some("https"), "starts it, or a device that is pulled from; trying again", None),
+    ("kafka", Some("ssl"), "README.md starts one, tansu; trying again", None),
+    ("mqtt", Some("mqtts"), "`mosquitto -p 1883` starts one; trying again", Some("plant")),
+    ("nats", Some("tls"), "`nats-server -js` starts one; trying again", Some("plant")),
+    ("radio", None, "connected", None),
+    ("serial", None, "is it plugged in, and are you allowed to use it? trying again", None),
+    ("store", None, "`store receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("tcp", None, "`tcp receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("udp", None, "connected", None),
+    ("websocket", Some("wss"), "`websocket receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("xmpp", Some("xmpps"), "`prosody -F` starts one; trying again", Some("plant")),
+];
+
+/// How a program ends that is started with these arguments, and what it says.
+fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let ended = Command::new(program).args(arguments).output().unwrap();
+    (ended.status.code(), String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap())
+}
+
+#[test]
+#[ignore = "builds every application"]
+fn each_says_what_is_wrong_and_how_to_mend_it_and_ends_when_it_is_told_to() {
+    // The folder above that of this test has the programs.
+    let test = std::env::current_exe().unwrap();
+    let beside = test.parent().unwrap().with_file_name("applications");
+    let programs = siblings(beside.to_str().unwrap(), APPLICATIONS.map(|(name, ..)| name));
+    for ((name, tls, nobody, user), program) in APPLICATIONS.into_iter().zip(programs) {
+        let (code, help) = run(program, &["--help"]);
+        assert_eq!(code, Some(0), "{name}");
+        for word in ["keys FOLDER", "device FOLDER", "receiver FOLDER", "list FOLDER", "--server ADDRESS"] {
+            assert!(help.contains(word), "{name}: {word} is not in {help}");
+        }
+        let usage = format!("{name}: a command and a folder are missing: see --help\n");
+        assert_eq!(run(program, &[]), (Some(2), usage));
+        let (code, said) = run(program, &["device", "nowhere"]);
+        assert!(code == Some(1) && said.contains("nowhere/device/keys: No such file"), "{name}: {said}");
+
+        let server = if name == "serial" { "no-line".into() } else { format!("127.0.0.1:{}", free_port()) };
+        let trial = Trial::new(program, server, 10);
+        let [password, _] = trial.passwords();
+        let login = user.map(|user| ["--user", user, "--password", &password]);
+        let login = login.as_ref().map_or(&[][..], |login| &login[..]);
+        if user.is_some() {
+            let device = trial.device(&["--user", "plant", "--password", "gone"]);
+            device.wait_for(1, "gone: No such file");
+            assert_eq!(device.wait().code(), Some(1), "{name}");
+        }
+        if let Some(scheme) = tls {
+            let device = trial.device(&[&["--server", &format!("{scheme}://plant.example:1")], login].concat());
+            device.wait_for(1, "this client has no TLS");
+            assert_eq!(device.wait().code(), Some(1), "{name}");
+        }
+        let device = trial.device(login);
+        device.wait_for(1, nobody);
+        assert!(device.terminate().success(), "{name} ends well");
+    }
+}
