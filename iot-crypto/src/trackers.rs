@@ -194,7 +194,7 @@ impl<S: StreamMemory, const INCARNATIONS: usize, const TOMBSTONES: usize> Replay
     fn check(&self, position: &Position) -> Result<(), ReplayError> {
         let Position { source, stream, incarnation, sequence } = *position;
         match self.tracker(source, stream) {
-            Some(tracker) => tracker.check(incarnation, sequence).map(drop).map_err(refused),
+            Some(tracker) => tracker.check(incarnation, sequence).map(drop).map_err(ReplayError::from),
             None if self.has_room(source) => Ok(()),
             None => Err(ReplayError::Full),
         }
@@ -209,25 +209,26 @@ impl<S: StreamMemory, const INCARNATIONS: usize, const TOMBSTONES: usize> Replay
     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
         let Position { source, stream, incarnation, sequence } = *position;
         if let Some(tracker) = self.tracker_mut(source, stream) {
-            return tracker.observe(incarnation, sequence).map_err(refused);
+            return tracker.observe(incarnation, sequence).map_err(ReplayError::from);
         }
         if !self.has_room(source) {
             return Err(ReplayError::Full);
         }
         let mut tracker = Tracker::new();
-        let freshness = tracker.observe(incarnation, sequence).map_err(refused)?;
+        let freshness = tracker.observe(incarnation, sequence).map_err(ReplayError::from)?;
         self.trackers.insert((source, stream), tracker);
         Ok(freshness)
     }
 }
 
-fn refused(refused: ObserveError) -> ReplayError {
-    match refused {
-        ObserveError::Sequence(SequenceError::Repeated { .. }) => ReplayError::Repeated,
-        ObserveError::Sequence(SequenceError::Full { .. }) | ObserveError::TooManyIncarnations { .. } => {
-            ReplayError::Full
+/// What a [`Tracker`] refuses, in the words of an [`Opener`](crate::Opener).
+impl From<ObserveError> for ReplayError {
+    fn from(refused: ObserveError) -> Self {
+        match refused {
+            ObserveError::Sequence(SequenceError::Repeated { .. }) => Self::Repeated,
+            ObserveError::Sequence(SequenceError::Full { .. }) | ObserveError::TooManyIncarnations { .. } => Self::Full,
+            _ => Self::TooOld,
         }
-        _ => ReplayError::TooOld,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use iot_core::{Freshness, Incarnation, ObserveError, Position, Ranges, SequenceError, Tracker};
+use iot_core::{Freshness, Incarnation, Position, Ranges, Tracker};
 use iot_crypto::{ReplayError, ReplayGuard};
 use iot_queue::{Durability, Entry, Offset, Queue, QueueConfig, Storage, Stored};
 
@@ -18,24 +18,14 @@ impl ReplayGuard for Guard {
         if position.stream != MESSAGES {
             return Ok(());
         }
-        self.0.borrow().check(position.incarnation, position.sequence).map(drop).map_err(refused)
+        self.0.borrow().check(position.incarnation, position.sequence).map(drop).map_err(ReplayError::from)
     }
 
     fn accept(&mut self, position: &Position) -> Result<Freshness, ReplayError> {
         if position.stream != MESSAGES {
             return Ok(Freshness::Unproven);
         }
-        self.0.borrow_mut().observe(position.incarnation, position.sequence).map_err(refused)
-    }
-}
-
-fn refused(refused: ObserveError) -> ReplayError {
-    match refused {
-        ObserveError::Sequence(SequenceError::Repeated { .. }) => ReplayError::Repeated,
-        ObserveError::Sequence(SequenceError::Full { .. }) | ObserveError::TooManyIncarnations { .. } => {
-            ReplayError::Full
-        }
-        _ => ReplayError::TooOld,
+        self.0.borrow_mut().observe(position.incarnation, position.sequence).map_err(ReplayError::from)
     }
 }
 
