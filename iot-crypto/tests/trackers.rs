@@ -111,3 +111,11 @@ fn what_was_accepted_is_restored_in_its_own_form_alone() {
     let refused = <Trackers>::new(1, 1).unwrap().restore(&without_numbers);
     assert!(matches!(refused, Err(RestoreTrackerError::Memory(_))), "{refused:?}");
 }
+
+#[test]
+fn what_came_before_is_refused_as_repeated() {
+    let mut trackers: Trackers = Trackers::new(1, 1).unwrap();
+    assert_eq!(trackers.accept(&position(0, 0, 0, 7)), Ok(Freshness::Unproven));
+    assert_eq!(trackers.check(&position(0, 0, 0, 7)), Err(ReplayError::Repeated));
+    assert_eq!(trackers.accept(&position(0, 0, 0, 7)), Err(ReplayError::Repeated));
+}
