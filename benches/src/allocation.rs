@@ -5,6 +5,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use crate::report::Failure;
+
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
@@ -32,6 +34,16 @@ pub fn counted<T>(work: impl FnOnce() -> T) -> (T, Heap) {
     let result = work();
     let heap = HEAP.take().expect("it was set above");
     (result, heap)
+}
+
+/// The most memory that this process ever had resident: `VmHWM` of `proc_pid_status(5)`.
+///
+/// # Errors
+/// Where the kernel does not say.
+pub fn peak_octets() -> Result<u64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel does not say VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
 struct Counting;

@@ -9,10 +9,11 @@ pub const HELP: &str = "\
 Measures the rows of the targets, each beside its peer in the same run, and prints one line a row:
 name, ours, the peer's, the ratio of ours to the peer's with its 95 % interval, the bound, and `ok` or `short`.
 
-usage: scoreboard codec|crypto|queue|dht|all [--smoke] [--row NAME]
+usage: scoreboard codec|crypto|queue|dht|all [--smoke] [--long] [--row NAME]
 
   --smoke     run each row briefly: shows that it runs, judges nothing
-  --row NAME  only this row, for instance codec/decode; may be given more than once
+  --long      the rows besides that take minutes to an hour each: simulated networks
+  --row NAME  only this row, for instance codec/decode, a long one or not; may be given more than once
   --help      this text
 
 Exit status: 0 when every row is ok, 1 when one is short or could not be measured, 2 for a wrong argument.
@@ -63,9 +64,13 @@ impl std::fmt::Display for UsageError {
     }
 }
 
-/// The areas and their rows.
-const AREAS: &[(&str, &[RowSpec])] =
-    &[("codec", codec::ROWS), ("crypto", crypto::ROWS), ("queue", queue::ROWS), ("dht", dht::ROWS)];
+/// The areas, their rows, and those that are run only when they are asked for.
+const AREAS: &[(&str, &[RowSpec], &[RowSpec])] = &[
+    ("codec", codec::ROWS, &[]),
+    ("crypto", crypto::ROWS, &[]),
+    ("queue", queue::ROWS, &[]),
+    ("dht", dht::ROWS, dht::LONG_ROWS),
+];
 
 /// Reads the arguments, the program's name left out.
 ///
@@ -75,13 +80,14 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Usa
     let mut arguments = arguments.into_iter();
     let mut area: Option<String> = None;
     let mut names: Vec<String> = Vec::new();
-    let mut effort = Effort::Full;
+    let (mut effort, mut long) = (Effort::Full, false);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--help" | "-h" => return Ok(Command::Help),
             "--smoke" => effort = Effort::Smoke,
+            "--long" => long = true,
             "--row" => names.push(arguments.next().ok_or(UsageError::MissingRow)?),
-            word if word == "all" || AREAS.iter().any(|(name, _)| *name == word) => {
+            word if word == "all" || AREAS.iter().any(|(name, ..)| *name == word) => {
                 if area.is_some() {
                     return Err(UsageError::SecondArea(argument));
                 }
@@ -91,15 +97,22 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Usa
         }
     }
     let area = area.ok_or(UsageError::MissingArea)?;
-    let of_area: Vec<RowSpec> =
-        AREAS.iter().filter(|(name, _)| area == "all" || area == *name).flat_map(|(_, rows)| *rows).copied().collect();
+    let of_area: Vec<(RowSpec, bool)> = AREAS
+        .iter()
+        .filter(|(name, ..)| area == "all" || area == *name)
+        .flat_map(|(_, rows, long_rows)| {
+            rows.iter().map(|row| (*row, false)).chain(long_rows.iter().map(|row| (*row, true)))
+        })
+        .collect();
     for name in &names {
-        if !of_area.iter().any(|row| row.name == name) {
-            return Err(UsageError::UnknownRow(name.clone(), of_area.iter().map(|row| row.name).collect()));
+        if !of_area.iter().any(|(row, _)| row.name == name) {
+            return Err(UsageError::UnknownRow(name.clone(), of_area.iter().map(|(row, _)| row.name).collect()));
         }
     }
-    let chosen = |row: &RowSpec| names.is_empty() || names.iter().any(|name| name == row.name);
-    Ok(Command::Run { rows: of_area.into_iter().filter(chosen).collect(), effort })
+    let chosen = |(row, is_long): &(RowSpec, bool)| {
+        if names.is_empty() { long || !is_long } else { names.iter().any(|name| name == row.name) }
+    };
+    Ok(Command::Run { rows: of_area.into_iter().filter(chosen).map(|(row, _)| row).collect(), effort })
 }
 
 #[cfg(test)]
@@ -115,8 +128,8 @@ mod tests {
 
     #[test]
     fn all_holds_every_area_and_names_are_unique() {
-        let all = rows(&["all"]);
-        let each: usize = AREAS.iter().map(|(area, _)| rows(&[area]).len()).sum();
+        let all = rows(&["all", "--long"]);
+        let each: usize = AREAS.iter().map(|(area, ..)| rows(&[area, "--long"]).len()).sum();
         assert_eq!(all.len(), each);
         let mut sorted = all.clone();
         sorted.sort_unstable();
@@ -127,6 +140,14 @@ mod tests {
     #[test]
     fn a_row_is_chosen_by_name() {
         assert_eq!(rows(&["codec", "--smoke", "--row", "codec/decode"]), ["codec/decode"]);
+    }
+
+    #[test]
+    fn long_rows_are_run_only_when_asked_for() {
+        assert!(!rows(&["all"]).contains(&"dht/sybil-20"));
+        assert!(rows(&["dht", "--long"]).contains(&"dht/sybil-20"));
+        assert!(rows(&["dht", "--long"]).contains(&"dht/closest"));
+        assert_eq!(rows(&["dht", "--row", "dht/sybil-20"]), ["dht/sybil-20"]);
     }
 
     #[test]

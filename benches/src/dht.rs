@@ -1,6 +1,13 @@
-//! A routing table with 200 entries: the 20 closest to a target, and what it costs to hold.
+//! A routing table with 200 entries: the 20 closest to a target, and what it costs to hold. And the long rows: what
+//! simulated networks find, with faults and attackers, and what that costs.
 
+mod attacks;
+pub mod large;
+mod network;
+mod plain;
+mod searches;
 mod tables;
+mod weeks;
 
 use std::hint::black_box;
 
@@ -22,6 +29,21 @@ pub const ROWS: &[RowSpec] = &[
     RowSpec { name: "dht/closest-near", measure: closest_near },
     RowSpec { name: "dht/memory-empty", measure: memory_empty },
     RowSpec { name: "dht/memory-entry", measure: memory_entry },
+];
+
+/// The rows that take long.
+pub const LONG_ROWS: &[RowSpec] = &[
+    RowSpec { name: "dht/lookup-exact", measure: searches::exact },
+    RowSpec { name: "dht/sybil-20", measure: |effort| attacks::sybils(effort, 20, 0.99) },
+    RowSpec { name: "dht/sybil-40", measure: |effort| attacks::sybils(effort, 40, 0.97) },
+    RowSpec { name: "dht/sybil-admission", measure: attacks::admission },
+    RowSpec { name: "dht/colluders", measure: attacks::colluders },
+    RowSpec { name: "dht/offline", measure: weeks::offline },
+    RowSpec { name: "dht/sim-trace", measure: searches::trace },
+    RowSpec { name: "dht/sim-100000", measure: large::time },
+    RowSpec { name: "dht/sim-100000-memory", measure: large::memory },
+    RowSpec { name: "dht/lookup-dead", measure: large::dead },
+    RowSpec { name: "dht/upkeep", measure: weeks::upkeep },
 ];
 
 /// Where the targets lie.

@@ -193,6 +193,31 @@ impl Ratio {
     }
 }
 
+/// How many of so many trials came out as they should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Those that did.
+    pub successes: u64,
+    /// All.
+    pub trials: u64,
+}
+
+impl Share {
+    /// The share itself.
+    pub fn part(self) -> f64 {
+        self.successes as f64 / self.trials as f64
+    }
+
+    /// The lower end of an interval around it (Wilson, 1927): `quantile` is that of the normal distribution, 1.96 for the
+    /// two-sided 95 %.
+    pub fn lower_bound(self, quantile: f64) -> f64 {
+        let (count, share) = (self.trials as f64, self.part());
+        let middle = share + quantile * quantile / (2.0 * count);
+        let reach = quantile * (share * (1.0 - share) / count + quantile * quantile / (4.0 * count * count)).sqrt();
+        (middle - reach) / (1.0 + quantile * quantile / count)
+    }
+}
+
 /// `SplitMix64`: enough to draw rounds with.
 struct Draws(u64);
 
@@ -244,6 +269,14 @@ mod tests {
         let slowed = |scale: f64| (0..100).map(|round| scale * if round < 50 { 1.0 } else { 3.0 }).collect::<Vec<_>>();
         let ratio = Ratio::of(&Samples::new("a", slowed(0.5)), &Samples::new("b", slowed(1.0)));
         assert_eq!((ratio.low, ratio.high), (0.5, 0.5));
+    }
+
+    /// The interval of 81 of 263 is the example of Newcombe, 1998, table I.
+    #[test]
+    fn the_lower_bound_is_that_of_wilson() {
+        let bound = |successes, trials| Share { successes, trials }.lower_bound(1.96);
+        assert!((bound(81, 263) - 0.2553).abs() < 1e-4);
+        assert!((bound(5000, 5000) - 0.999_232).abs() < 1e-6);
     }
 
     #[test]

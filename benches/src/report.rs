@@ -2,10 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::measure::{Effort, Ratio, Samples};
+use crate::measure::{Effort, Ratio, Samples, Share};
 
 /// What a row may be over its bound and still hold: 5 %, for noise.
 const NOISE: f64 = 1.05;
+
+/// The quantile of the normal distribution that leaves 2.5 % beyond either end.
+const QUANTILE: f64 = 1.96;
 
 /// Why a row could not be measured.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -28,6 +31,17 @@ pub enum Verdict {
     Short,
     /// This machine does not let it be measured.
     Skipped,
+    /// It was measured too briefly to say.
+    Unjudged,
+}
+
+/// What of a share is held against the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// The share as it was found.
+    Part,
+    /// The lower end of its 95 % interval.
+    LowerBound,
 }
 
 /// What a measured row says.
@@ -91,6 +105,50 @@ impl Row {
         }
     }
 
+    /// A row about a time that follows from a seed, or that the targets bound whatever the machine, in seconds: its bound
+    /// holds as it stands.
+    pub fn seconds(ours: f64, peers: &[(&str, f64)], bound: f64) -> Self {
+        let mut peer = String::new();
+        for (index, (name, seconds)) in peers.iter().enumerate() {
+            push_peer(&mut peer, index, peers.len(), name, format_args!("{}", Time(*seconds)));
+        }
+        let ratio = peers.first().map(|(_, seconds)| format!("{:.3}", ours / seconds));
+        Self {
+            ours: Time(ours).to_string(),
+            peer: if peer.is_empty() { "-".into() } else { peer },
+            ratio: ratio.unwrap_or_else(|| "-".into()),
+            bound: format!("<= {}", Time(bound)),
+            verdict: if ours <= bound { Verdict::Ok } else { Verdict::Short },
+        }
+    }
+
+    /// A row about a share of trials, which must be at least `bound`.
+    pub fn share(ours: Share, judged: Judged, peer: Option<(&str, Share)>, bound: f64) -> Self {
+        let figure = match judged {
+            Judged::Part => ours.part(),
+            Judged::LowerBound => ours.lower_bound(QUANTILE),
+        };
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let of = |Share { successes, trials }: Share| format!("{successes} of {trials}");
+        let which = if judged == Judged::LowerBound { " (95 %)" } else { "" };
+        Self {
+            ours: format!("{}, at least {}", of(ours), percent(ours.lower_bound(QUANTILE))),
+            peer: peer.map_or_else(|| "-".into(), |(name, share)| format!("{name} {}", of(share))),
+            ratio: "-".into(),
+            bound: format!(">= {}{which}", percent(bound)),
+            verdict: if figure >= bound { Verdict::Ok } else { Verdict::Short },
+        }
+    }
+
+    /// The same figures, measured too briefly for the bound to mean anything.
+    #[must_use]
+    pub fn unjudged(mut self) -> Self {
+        if self.verdict != Verdict::Skipped {
+            self.verdict = Verdict::Unjudged;
+        }
+        self
+    }
+
     /// A row that this machine does not let anybody measure, because of what `why` says.
     pub fn skipped(why: &str) -> Self {
         let [peer, ratio, bound] = [const { String::new() }; 3];
@@ -152,6 +210,7 @@ impl fmt::Display for Line<'_> {
         let verdict = match verdict {
             Verdict::Ok => "ok",
             Verdict::Short => "short",
+            Verdict::Unjudged => "not judged",
             Verdict::Skipped => return write!(f, "{name:<22}  {ours}  skipped"),
         };
         write!(f, "{name:<22}  ours {ours:<22}  {peer:<60}  ratio {ratio:<20}  bound {bound:<26}  {verdict}")
@@ -213,6 +272,24 @@ mod tests {
     fn a_count_has_no_noise() {
         assert_eq!(Row::count(52, &[("peer", 90)], "B", 52).verdict(), Verdict::Ok);
         assert_eq!(Row::count(53, &[("peer", 90)], "B", 52).verdict(), Verdict::Short);
+    }
+
+    #[test]
+    fn a_share_is_judged_by_itself_or_by_what_is_sure_of_it() {
+        let verdict = |successes, judged| Row::share(Share { successes, trials: 1000 }, judged, None, 0.99).verdict();
+        assert_eq!(verdict(990, Judged::Part), Verdict::Ok);
+        assert_eq!(verdict(989, Judged::Part), Verdict::Short);
+        assert_eq!(verdict(997, Judged::LowerBound), Verdict::Ok);
+        assert_eq!(verdict(996, Judged::LowerBound), Verdict::Short);
+    }
+
+    #[test]
+    fn a_row_that_was_measured_briefly_is_not_judged() {
+        let row = Row::seconds(1.0, &[("plain", 8.0)], 1.5);
+        assert_eq!(row.verdict(), Verdict::Ok);
+        let line = Line("dht/lookup-dead", &row.unjudged()).to_string();
+        assert!(line.contains("plain 8.00 s") && line.ends_with(" not judged"), "{line}");
+        assert_eq!(Row::skipped("no qemu").unjudged().verdict(), Verdict::Skipped);
     }
 
     #[test]

@@ -34,6 +34,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
@@ -82,6 +83,7 @@ pub struct SimConfig {
     signing: Signing,
     node: NodeConfig,
     link: Link,
+    admission: Option<[u8; 32]>,
 }
 
 /// Which signatures the hosts of a network make and believe.
@@ -128,12 +130,19 @@ impl SimConfig {
         self.link = link;
         self
     }
+
+    /// The key of a private overlay, to which all hosts belong but those that [infiltrate](Action::Infiltrate); none by
+    /// default. The trace holds what shows the key in each datagram, and that depends on its signatures.
+    pub fn admission(mut self, key: [u8; 32]) -> Self {
+        self.admission = Some(key);
+        self
+    }
 }
 
 impl Default for SimConfig {
     fn default() -> Self {
         let (node, link) = (NodeConfig::default(), Link::default());
-        Self { seed: 1, shards: 1, signing: Signing::Simulated, node, link }
+        Self { seed: 1, shards: 1, signing: Signing::Simulated, node, link, admission: None }
     }
 }
 
@@ -158,7 +167,11 @@ impl Sim {
             Signing::Simulated => Signatures::Simulated,
         };
         let node = config.node.signatures(signatures);
-        let shard = |number| Shard::new(number, config.shards, config.seed, config.link.clone(), node, signatures);
+        let shard = |number| {
+            let mut shard = Shard::new(number, config.shards, config.seed, config.link.clone(), node, signatures);
+            shard.admission = config.admission;
+            shard
+        };
         Self {
             seed: config.seed,
             signing: config.signing,
@@ -189,6 +202,12 @@ impl Sim {
         let shard = host.0 as usize % self.shards.len();
         self.shards[shard].push(item);
         id
+    }
+
+    /// How long a datagram from one host to the other and its answer are under way, by what is the pair's own: each takes
+    /// half of it, and a little longer by chance.
+    pub fn round_trip(&self, one: Host, other: Host) -> Duration {
+        self.shards[0].link.round_trip(self.seed, one, other)
     }
 
     /// Replaces the network between the hosts. What is under way arrives as planned.

@@ -9,7 +9,7 @@ use iot_core::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::measure::Effort;
+use crate::measure::{Effort, Share};
 use crate::report::{Failure, Row};
 
 const MESSAGE: usize = 480;
@@ -140,13 +140,9 @@ fn least_of_any_code() -> usize {
         .unwrap_or(MOST_FRAMES)
 }
 
-/// The lower end of Wilson's interval: the true share lies above it with a probability of 95 %.
+/// The true share lies above it with a probability of 95 %.
 fn lower_bound(successes: u64, trials: u64) -> f64 {
-    const Z: f64 = 1.644_853_6;
-    let (count, share) = (trials as f64, successes as f64 / trials as f64);
-    let middle = share + Z * Z / (2.0 * count);
-    let reach = Z * (share * (1.0 - share) / count + Z * Z / (4.0 * count * count)).sqrt();
-    (middle - reach) / (1.0 + Z * Z / count)
+    Share { successes, trials }.lower_bound(1.644_853_6)
 }
 
 #[cfg(test)]

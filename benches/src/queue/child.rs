@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::stores::{Fjall, Ours, Redb, Reopen};
+use crate::allocation::peak_octets;
 use crate::report::Failure;
 
 /// The first argument of such a process.
@@ -126,13 +127,6 @@ fn wait<S>(store: S) -> Result<(), Failure> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
     drop(store);
     Ok(())
-}
-
-/// `VmHWM` of `proc_pid_status(5)`.
-fn peak_octets() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel does not say VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
 /// `rchar` of `proc_pid_io(5)`: octets of all calls that read, from the cache or not. What is mapped does not count.

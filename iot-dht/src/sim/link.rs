@@ -112,13 +112,24 @@ impl Link {
                 return None;
             }
         }
-        let pair = hash(seed, &[Draw::Pair as u64, from.min(to) << 32 | from.max(to)]);
-        let mut micros = self.median.as_micros() as f64 / 2.0 * exp(self.sigma * normal(pair));
+        let mut micros = self.half(seed, from, to);
         micros *= 1.0 + self.jitter * uniform(draw(Draw::Jitter));
         if self.reorder > 0.0 && uniform(draw(Draw::Reorder)) < self.reorder {
             micros *= 2.0;
         }
         Some(Duration::from_micros(micros as u64).max(Self::LEAST_DELAY))
+    }
+
+    /// What a datagram and its answer take at least.
+    pub(super) fn round_trip(&self, seed: u64, one: Host, other: Host) -> Duration {
+        let half = self.half(seed, u64::from(one.0), u64::from(other.0));
+        2 * Duration::from_micros(half as u64).max(Self::LEAST_DELAY)
+    }
+
+    /// Half of the round-trip time of two hosts, in microseconds.
+    fn half(&self, seed: u64, from: u64, to: u64) -> f64 {
+        let pair = hash(seed, &[Draw::Pair as u64, from.min(to) << 32 | from.max(to)]);
+        self.median.as_micros() as f64 / 2.0 * exp(self.sigma * normal(pair))
     }
 }
 

@@ -8,6 +8,7 @@ use core::time::Duration;
 use iot_core::{Instant, Timestamp};
 use iot_crypto::SigningKey;
 
+use crate::admission::{Admission, AdmissionKey};
 use crate::contact::Contact;
 use crate::id::{Key, NodeId};
 use crate::node::{Event, GetMode, LinkId, Node, NodeConfig, OperationId};
@@ -32,6 +33,8 @@ pub struct Shard {
     pub(super) link: Link,
     config: NodeConfig,
     signatures: Signatures,
+    /// The key that hosts which do not infiltrate show.
+    pub(super) admission: Option<[u8; 32]>,
     /// By the host's number, divided by the number of shards.
     members: Vec<Option<Box<Member>>>,
     there: usize,
@@ -179,6 +182,7 @@ impl Shard {
             seed,
             link,
             config,
+            admission: None,
             members: Vec::new(),
             there: 0,
             queue: Queue::new(),
@@ -353,10 +357,12 @@ impl Shard {
     fn join(&self, now: Instant, host: Host, config: NodeConfig, reach: Reach, through: Option<Host>) -> Box<Member> {
         let mut noise = noise_of(self.seed, host);
         let key = SigningKey::from_seed(&noise.octets());
-        let mut node = match self.signatures {
+        let node = match self.signatures {
             Signatures::Real => Node::new(config, key, now, &mut noise),
             Signatures::Simulated => Node::new(config, SimulatedSigner::new(&key), now, &mut noise),
         };
+        let admission = self.admission.map_or(Admission::Open, |key| Admission::Key(AdmissionKey::new(&key)));
+        let mut node = node.with_admission(admission);
         if let Some(through) = through {
             node.bootstrap(now, &[through.address()]);
         }

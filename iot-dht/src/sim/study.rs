@@ -13,12 +13,14 @@ use crate::wire::Role;
 
 mod eclipse;
 mod flood;
+mod offline;
 mod siege;
 mod upkeep;
 
 pub use crate::sim::study::eclipse::{Bootstraps, Eclipse, Eclipsed, eclipse};
 pub use crate::sim::study::flood::{Flood, Flooded, flood};
-pub use crate::sim::study::siege::{Siege, Sybils, besiege, collude, try_records};
+pub use crate::sim::study::offline::{CaughtUp, catch_up};
+pub use crate::sim::study::siege::{Siege, Sybils, besiege, besiege_many, collude, try_records};
 pub use crate::sim::study::upkeep::{Upkeep, get_some, keep_up, lay_out};
 
 /// How long an operation may take before it counts as lost.

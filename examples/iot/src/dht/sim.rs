@@ -1,6 +1,5 @@
 //! A hash table of many nodes in virtual time.
 
-mod offline;
 pub mod plots;
 mod siege;
 mod upkeep;
@@ -11,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use iot_core::Instant;
-use iot_dht::sim::study::{self, Quantiles, Searches};
+use iot_dht::sim::study::{self, CaughtUp, Quantiles, Searches};
 use iot_dht::sim::{Link, Shard, Signing, Sim, SimConfig};
 use iot_dht::{NodeConfig, Placement};
 use lexopt::Parser;
@@ -171,7 +170,7 @@ fn simulate(options: &Options) {
 
     let (trials, attack) = (options.operations, options.attack);
     match options.scenario {
-        Scenario::Offline => print_caught_up(&offline::catch_up(&mut sim, &mut run)),
+        Scenario::Offline => print_caught_up(&study::catch_up(&mut sim, &mut run)),
         Scenario::Sybil => siege::print(&siege::sybils(&mut sim, attack, options.sybils, trials, &mut run)),
         Scenario::Colluders => siege::print(&siege::colluders(&mut sim, attack, options.share, trials, &mut run)),
         Scenario::Eclipse => siege::eclipse(&mut sim, attack, options.sybils, trials, &mut run),
@@ -243,8 +242,8 @@ fn print_searches(searches: &Searches) {
     row("hops", hops);
 }
 
-fn print_caught_up(caught_up: &offline::CaughtUp) {
-    let offline::CaughtUp { messages, gaps, records, fetches, requests, took } = caught_up;
+fn print_caught_up(caught_up: &CaughtUp) {
+    let CaughtUp { messages, gaps, records, fetches, requests, took } = caught_up;
     println!("records put              {records}");
     println!("messages read            {messages}, {gaps} gaps");
     println!("records fetched          {fetches}");

@@ -19,6 +19,15 @@ const SYBIL_BITS: usize = 40;
 /// How long attackers have to make themselves known.
 pub(super) const SIEGE: Duration = Duration::from_secs(30);
 
+/// How many keys [`besiege_many`] attacks at once at most.
+const KEYS: usize = 20;
+
+/// Attackers remain few among all hosts: one in so many, unless a single key takes more.
+const FEW: usize = 25;
+
+/// How many records it puts at each key, and asks for.
+const TRIALS: usize = 10;
+
 /// An attack on keys: what is put there, and whether it is found.
 #[derive(Clone, Debug, Default)]
 pub struct Siege {
@@ -60,6 +69,31 @@ pub fn besiege(
     sim.run_until(sim.now().saturating_add(SIEGE), run);
     try_records(sim, &owners, sybils.trials, siege, run);
     dismiss(sim, placed, run);
+}
+
+/// Besieges key after key with so many attackers each, until as many records as there are `trials` were put and asked for,
+/// ten at each key. At most twenty keys are attacked at once, and no more than one host in 25 is an attacker's, unless a
+/// single key takes more.
+///
+/// # Panics
+///
+/// Beyond [`Host::MAX`].
+pub fn besiege_many(
+    sim: &mut Sim,
+    each: usize,
+    trials: usize,
+    lead: Lead<'_>,
+    run: &mut impl FnMut(&mut [Shard], Instant),
+) -> Siege {
+    let mut siege = Siege::default();
+    let at_once = (sim.hosts().len() / FEW / each.max(1)).clamp(1, KEYS);
+    while siege.trials < trials {
+        let left = trials - siege.trials;
+        let keys = at_once.min(left.div_ceil(TRIALS));
+        let sybils = Sybils { keys, each, trials: TRIALS.min(left.div_ceil(keys)) };
+        besiege(sim, sybils, lead, &mut siege, run);
+    }
+    siege
 }
 
 /// Places so many hosts of one attacker next to a point.

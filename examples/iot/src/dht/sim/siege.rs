@@ -6,17 +6,14 @@ use std::sync::Arc;
 use iot_core::Instant;
 use iot_dht::Peer;
 use iot_dht::sim::adversary::{Adversary, Gang, Liar, Mute, Withholder};
-use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Flooded, Siege, Sybils};
+use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Flooded, Siege};
 use iot_dht::sim::{Shard, Sim};
 
-/// How many keys are attacked at once at most.
-const KEYS: usize = 20;
+/// How many hosts join at once among attackers at most.
+const VICTIMS: usize = 20;
 
-/// Attackers remain few among all hosts: one in so many, unless a single key takes more.
+/// Attackers remain few among all hosts: one in so many, unless a single victim takes more.
 const FEW: usize = 25;
-
-/// How many records are put at each key, and asked for.
-const TRIALS: usize = 10;
 
 /// The two-sided 95 % quantile of the normal distribution.
 const QUANTILE: f64 = 1.96;
@@ -66,15 +63,7 @@ pub fn sybils(
     trials: usize,
     run: &mut impl FnMut(&mut [Shard], Instant),
 ) -> Siege {
-    let mut siege = Siege::default();
-    let at_once = (sim.hosts().len() / FEW / each.max(1)).clamp(1, KEYS);
-    while siege.trials < trials {
-        let left = trials - siege.trials;
-        let keys = at_once.min(left.div_ceil(TRIALS));
-        let plan = Sybils { keys, each, trials: TRIALS.min(left.div_ceil(keys)) };
-        study::besiege(sim, plan, &|members| attack.lead(members), &mut siege, run);
-    }
-    siege
+    study::besiege_many(sim, each, trials, &|members| attack.lead(members), run)
 }
 
 /// Has an attacker take over this share of the hosts.
@@ -95,7 +84,7 @@ pub fn colluders(
 /// Has hosts join whose neighbours are all an attacker's: first such that know an honest host beside one of the
 /// attacker's, then as many that know nobody honest.
 pub fn eclipse(sim: &mut Sim, attack: Attack, each: usize, trials: usize, run: &mut impl FnMut(&mut [Shard], Instant)) {
-    let at_once = (sim.hosts().len() / FEW / each.max(1)).clamp(1, KEYS);
+    let at_once = (sim.hosts().len() / FEW / each.max(1)).clamp(1, VICTIMS);
     for (who, bootstraps) in
         [("knew an honest host", Bootstraps::AttackerAndHonest), ("knew an attacker alone", Bootstraps::Attacker)]
     {

@@ -1,14 +1,17 @@
-//! A device that writes one message an hour, and a reader that was away for a week.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use iot_core::Instant;
-use iot_dht::feed::{
+use iot_crypto::Signer;
+
+use crate::feed::{
     Cursor, FetchId, Fetched, Item, OwnerOnly, Publisher, PublisherConfig, PushError, Reader, ReaderConfig,
 };
-use iot_dht::sim::{Action, ActionId, Host, Shard, Sim, SimulatedSigner, What};
-use iot_dht::{Event, OperationId, Record};
+use crate::node::{Event, OperationId};
+use crate::record::Record;
+use crate::sim::{Action, ActionId, Host, Shard, Signing, Sim, SimulatedSigner, What};
 
 /// A message an hour for a week.
 const MESSAGES: u32 = 168;
@@ -18,45 +21,47 @@ const MESSAGE_LEN: usize = 240;
 
 const FEED: &[u8] = b"readings";
 
+/// How long its records live: a day longer than the reader is away.
+const LIFE: Duration = Duration::from_secs(8 * 86_400);
+
 /// How far the network runs before what has happened is looked at.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// After so long, nothing more will come.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What catching up cost.
+/// What it cost a reader to catch up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaughtUp {
+    /// Messages that it read.
     pub messages: usize,
+    /// Gaps and forks that it was told of.
     pub gaps: usize,
+    /// Records that the publisher put.
     pub records: usize,
+    /// Records that the reader asked for.
     pub fetches: u64,
+    /// Requests that its node made meanwhile, those of its upkeep included.
     pub requests: u64,
+    /// How long it took in the network.
     pub took: Duration,
 }
 
-/// Has one host publish a week's messages, each flushed at once so that it could be read within the hour, and then
-/// another, which never read one, read all of them. The hours between the messages are left out: a reader who was away
-/// asks for the same records however long they have been there.
+/// Has one host publish a week's messages, one an hour and 240 octets each, flushed at once so that each could be read
+/// within the hour, and then another host, which never read one, read all of them. The hours between the messages are left
+/// out: a reader who was away asks for the same records however long they have been there.
+///
+/// # Panics
+///
+/// When nobody is there.
 pub fn catch_up(sim: &mut Sim, run: &mut impl FnMut(&mut [Shard], Instant)) -> CaughtUp {
     let hosts = sim.hosts();
     let (device, server) = (hosts[hosts.len() / 3], hosts[hosts.len() / 3 * 2]);
     let key = sim.key(u64::MAX);
-    let signer = SimulatedSigner::new(&key);
-    let config = PublisherConfig::default().life(Duration::from_secs(8 * 86_400));
-    let mut publisher = Publisher::new(FEED, config);
-    let mut records = 0;
-    for number in 0..MESSAGES {
-        let mut message = vec![0; MESSAGE_LEN];
-        message[..4].copy_from_slice(&number.to_be_bytes());
-        if publisher.push(&message) == Err(PushError::SegmentFull) {
-            publisher.seal(&signer, sim.wall(), 0).expect("the outbox is empty");
-            publisher.push(&message).expect("a message fits a segment");
-        }
-        publisher.flush(&signer, sim.wall(), 0).expect("the outbox has room for three records more");
-        let waiting: Vec<Record> = publisher.outbox().cloned().collect();
-        records += waiting.len();
-        put(sim, device, waiting, &mut publisher, run);
-    }
+    let records = match sim.signing {
+        Signing::Real => publish(sim, device, &key, run),
+        Signing::Simulated => publish(sim, device, &SimulatedSigner::new(&key), run),
+    };
 
     let (began, before) = (sim.now(), requests_of(sim, server));
     let mut reader = Reader::new(key.verifying_key().device_id(), FEED, Cursor::default(), ReaderConfig::default());
@@ -85,6 +90,25 @@ pub fn catch_up(sim: &mut Sim, run: &mut impl FnMut(&mut [Shard], Instant)) -> C
         requests: requests_of(sim, server) - before,
         took: sim.now().saturating_since(began),
     }
+}
+
+/// Publishes a week's messages, and returns how many records that took.
+fn publish(sim: &mut Sim, device: Host, signer: &impl Signer, run: &mut impl FnMut(&mut [Shard], Instant)) -> usize {
+    let mut publisher = Publisher::new(FEED, PublisherConfig::default().life(LIFE));
+    let mut records = 0;
+    for number in 0..MESSAGES {
+        let mut message = vec![0; MESSAGE_LEN];
+        message[..4].copy_from_slice(&number.to_be_bytes());
+        if publisher.push(&message) == Err(PushError::SegmentFull) {
+            publisher.seal(signer, sim.wall(), 0).expect("the outbox is empty");
+            publisher.push(&message).expect("a message fits a segment");
+        }
+        publisher.flush(signer, sim.wall(), 0).expect("the outbox has room for three records more");
+        let waiting: Vec<Record> = publisher.outbox().cloned().collect();
+        records += waiting.len();
+        put(sim, device, waiting, &mut publisher, run);
+    }
+    records
 }
 
 fn requests_of(sim: &Sim, host: Host) -> u64 {
