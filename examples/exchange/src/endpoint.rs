@@ -15,7 +15,8 @@ use iot_crypto::{
     Carries, Heading, OpenError, Opener, ReplayError, RoutingHeader, SealError, Sealer, SigningKey, VerifyingKey,
 };
 use iot_queue::{
-    AppendError, CommitError, LeaseError, LeaseId, Message, Offset, Queue, Release, ReserveError, Storage, Stored,
+    AppendError, CommitError, LeaseError, LeaseId, Message, MessageId, Offset, Queue, Release, ReserveError, Storage,
+    Stored,
 };
 use rand_chacha::ChaCha20Rng;
 
@@ -243,12 +244,17 @@ impl<'k, S: Storage> Endpoint<'k, S> {
     ///
     /// [`AppendError::Full`], among others: nothing was appended then.
     pub fn append(&mut self, wall: Timestamp, payload: &[u8]) -> Result<(), ExchangeError> {
-        let (incarnation, sequence) = (self.incarnation(), self.outbox.next_offset().number());
-        let source = self.keys.device_id();
-        let position = Position { source, stream: MESSAGES, incarnation, sequence };
-        let message = self.seal(wall, position, payload)?;
-        self.outbox.append(&Message::new(&message).at(position))?;
-        Ok(())
+        self.append_as(wall, payload, None)
+    }
+
+    /// As [`append`](Self::append), under a name that stays in the [outbox](Self::outbox): by it whoever writes knows
+    /// after a kill what was written.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn append_named(&mut self, wall: Timestamp, payload: &[u8], name: MessageId) -> Result<(), ExchangeError> {
+        self.append_as(wall, payload, Some(name))
     }
 
     /// The link was made anew: whatever was on its way is sent again.
@@ -460,6 +466,16 @@ impl<'k, S: Storage> Endpoint<'k, S> {
             self.early.insert((incarnation, sequence), packet.to_vec());
         }
         self.owe(now, incarnation);
+        Ok(())
+    }
+
+    fn append_as(&mut self, wall: Timestamp, payload: &[u8], name: Option<MessageId>) -> Result<(), ExchangeError> {
+        let (incarnation, sequence) = (self.incarnation(), self.outbox.next_offset().number());
+        let source = self.keys.device_id();
+        let position = Position { source, stream: MESSAGES, incarnation, sequence };
+        let sealed = self.seal(wall, position, payload)?;
+        let message = Message::new(&sealed).at(position);
+        self.outbox.append(&name.map_or(message, |name| message.id(name)))?;
         Ok(())
     }
 
