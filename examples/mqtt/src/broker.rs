@@ -1,72 +1,27 @@
-//! Sealed readings through an MQTT broker: the device publishes, the receiver subscribes, and what it acknowledges comes
-//! back on a topic of its own. What the broker acknowledges says only that the broker has it.
-
-mod packets;
+//! A connection to a broker.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use iot_link::{Application, Dialer, Feedback, Link, Options, connect};
+use iot_link::connect;
 use mqtt_protocol_core::mqtt::Connection;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, TimerKind, role};
 use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet};
 
-use crate::packets::Client;
-
-const APPLICATION: Application = Application {
-    name: "mqtt",
-    about: "Sends sealed readings through an MQTT broker until the receiver has verified and kept them.",
-    server: "127.0.0.1:1883",
-    hint: "is a broker there? `mosquitto -p 1883` starts one; trying again",
-    options: &[
-        ("topic", "NAME        the broker's topics are NAME/readings, NAME/commands and NAME/status, by default iot/1"),
-        ("user", "NAME         the user that the broker knows"),
-        ("password", "FILE     a file with the user's password"),
-        ("mqtt", "VERSION      5 or 3.1.1, by default 5"),
-    ],
-    feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
-    dialer,
-    sink: None,
-};
+use crate::packets::{self, Client, Message, Said};
 
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn main() -> ExitCode {
-    APPLICATION.main()
-}
-
-fn dialer(options: &Options) -> io::Result<Dialer> {
-    let client = Client::new(options)?;
-    let server = options.address("mqtt")?.to_owned();
-    Ok(Box::new(move || {
-        let stream = connect(&server, PATIENCE)?;
-        let mut connection = Connection::new(client.version);
-        connection.set_auto_pub_response(true);
-        connection.set_pingresp_recv_timeout(PATIENCE.as_millis() as u64);
-        let client = client.clone();
-        let mut broker =
-            Broker { stream, connection, client, arrived: VecDeque::new(), answers: 0, ping: None, pong: None };
-        let connect = broker.client.connect().map_err(io::Error::other)?;
-        broker.exchange(connect)?;
-        let subscribe = broker.connection.acquire_packet_id().and_then(|id| broker.client.subscribe(id));
-        broker.exchange(subscribe.map_err(io::Error::other)?)?;
-        let online = broker.connection.acquire_packet_id().and_then(|id| broker.client.online(id));
-        broker.hand_over(online.map_err(io::Error::other)?)?;
-        Ok(Box::new(broker))
-    }))
-}
-
-/// A connection to the broker.
-struct Broker {
+/// A connection to a broker, which has subscribed. Messages go and come at least once each.
+pub struct Broker {
     stream: TcpStream,
     connection: Connection<role::Client>,
     client: Client,
-    arrived: VecDeque<Vec<u8>>,
+    arrived: VecDeque<Message>,
     /// Answers to CONNECT and SUBSCRIBE that came.
     answers: usize,
     /// When the broker is to be asked whether it is there, and when its answer is overdue.
@@ -75,6 +30,57 @@ struct Broker {
 }
 
 impl Broker {
+    /// Connects to `HOST:PORT` and subscribes.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is there, or the broker refuses the client: [`PermissionDenied`](ErrorKind::PermissionDenied) when it
+    /// is about who that is.
+    pub fn dial(server: &str, client: Client) -> io::Result<Self> {
+        let stream = connect(server, PATIENCE)?;
+        let mut connection = Connection::new(client.version);
+        connection.set_auto_pub_response(true);
+        connection.set_pingresp_recv_timeout(PATIENCE.as_millis() as u64);
+        let mut broker =
+            Self { stream, connection, client, arrived: VecDeque::new(), answers: 0, ping: None, pong: None };
+        let connect = broker.client.connect().map_err(io::Error::other)?;
+        broker.exchange(connect)?;
+        let subscribe = broker.connection.acquire_packet_id().and_then(|id| broker.client.subscribe(id));
+        broker.exchange(subscribe.map_err(io::Error::other)?)?;
+        if let Some(status) = broker.client.status.clone() {
+            let online = broker.connection.acquire_packet_id().and_then(|id| broker.client.online(id, &status));
+            broker.hand_over(online.map_err(io::Error::other)?)?;
+        }
+        Ok(broker)
+    }
+
+    /// Hands a packet over to the broker.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or the broker acknowledges nothing for too long.
+    pub fn send(&mut self, topic: &str, packet: &[u8]) -> io::Result<()> {
+        // The broker says how many messages it takes before it has acknowledged the first.
+        let end = Instant::now() + PATIENCE;
+        while self.connection.get_receive_maximum_vacancy_for_send() == Some(0) {
+            self.listen(end.checked_duration_since(Instant::now()).ok_or(ErrorKind::TimedOut)?)?;
+        }
+        let publish = self.connection.acquire_packet_id().and_then(|id| self.client.publish(id, topic, packet));
+        self.hand_over(publish.map_err(io::Error::other)?)
+    }
+
+    /// The next message, or nothing when none came for so long.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub fn receive(&mut self, patience: Duration) -> io::Result<Option<Message>> {
+        if self.arrived.is_empty() {
+            self.listen(patience)?;
+        }
+        Ok(self.arrived.pop_front())
+    }
+
     /// Sends a packet and waits for the broker's answer.
     fn exchange(&mut self, packet: Packet) -> io::Result<()> {
         let (before, end) = (self.answers, Instant::now() + PATIENCE);
@@ -126,9 +132,9 @@ impl Broker {
             match event {
                 Event::RequestSendPacket { packet, .. } => self.stream.write_all(&packet.to_continuous_buffer())?,
                 Event::NotifyPacketReceived(packet) => match packets::read(&packet)? {
-                    packets::Said::Message(octets) => self.arrived.push_back(octets),
-                    packets::Said::Answer => self.answers += 1,
-                    packets::Said::Nothing => {}
+                    Said::Message(message) => self.arrived.push_back(message),
+                    Said::Answer => self.answers += 1,
+                    Said::Nothing => {}
                 },
                 Event::RequestTimerReset { kind, duration_ms } => {
                     let due = Some(Instant::now() + Duration::from_millis(duration_ms));
@@ -145,24 +151,5 @@ impl Broker {
             }
         }
         Ok(())
-    }
-}
-
-impl Link for Broker {
-    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        // The broker says how many messages it takes before it has acknowledged the first.
-        let end = Instant::now() + PATIENCE;
-        while self.connection.get_receive_maximum_vacancy_for_send() == Some(0) {
-            self.listen(end.checked_duration_since(Instant::now()).ok_or(ErrorKind::TimedOut)?)?;
-        }
-        let publish = self.connection.acquire_packet_id().and_then(|id| self.client.publish(id, packet));
-        self.hand_over(publish.map_err(io::Error::other)?)
-    }
-
-    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
-        if self.arrived.is_empty() {
-            self.listen(patience)?;
-        }
-        Ok(self.arrived.pop_front())
     }
 }

@@ -1,9 +1,9 @@
-//! The packets of either version: what this application says in them, and what it reads.
+//! The packets of either version: what is said in them, and what is read.
 
 use std::io::{self, ErrorKind};
 
 use iot_exchange::label;
-use iot_link::{Options, Role, invalid};
+use iot_link::invalid;
 use mqtt_protocol_core::mqtt::Version;
 use mqtt_protocol_core::mqtt::packet::{
     Packet, Properties, Qos, SessionExpiryInterval, SubEntry, SubOpts, UserProperty, v3_1_1, v5_0,
@@ -19,19 +19,33 @@ const SESSION: u32 = 7 * 86_400;
 const KEEP_ALIVE: u16 = 20;
 
 /// Who this is to the broker.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     /// The version of MQTT.
     pub version: Version,
-    role: Role,
-    topic: String,
-    login: Option<(String, String)>,
+    /// The name of the session.
+    pub id: String,
+    /// A user and a password.
+    pub login: Option<(String, String)>,
+    /// Where the broker says whether this end is there, retained.
+    pub status: Option<String>,
+    /// What it listens to. `$share/GROUP/` before it shares the messages out among the clients of a group.
+    pub filter: String,
+}
+
+/// A message of the broker's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where it was published.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
 }
 
 /// What a packet of the broker says.
-pub enum Said {
+pub(crate) enum Said {
     /// A message came.
-    Message(Vec<u8>),
+    Message(Message),
     /// It has connected or subscribed us.
     Answer,
     /// Nothing that matters here.
@@ -39,24 +53,17 @@ pub enum Said {
 }
 
 impl Client {
-    /// Reads the options of this application.
-    pub fn new(options: &Options) -> io::Result<Self> {
-        let version = match options.own("mqtt").unwrap_or("5") {
-            "5" => Version::V5_0,
-            "3.1.1" => Version::V3_1_1,
-            other => return Err(invalid(format!("--mqtt takes 5 or 3.1.1, not {other}"))),
-        };
-        let (topic, login) = (options.own("topic").unwrap_or("iot/1").into(), options.login()?);
-        Ok(Self { version, role: options.role, topic, login })
-    }
-
     /// The session lasts, so that the broker keeps messages while this end is away; the will says that it is.
-    pub fn connect(&self) -> Result<Packet, MqttError> {
-        let (id, status) = (format!("{}-{}", self.topic.replace('/', "-"), self.role), self.status());
+    pub(crate) fn connect(&self) -> Result<Packet, MqttError> {
         macro_rules! common {
             ($builder:expr) => {{
-                let builder = $builder.client_id(id)?.clean_start(false).keep_alive(KEEP_ALIVE);
-                let builder = builder.will_message(status, b"offline".to_vec(), Qos::AtLeastOnce, true)?;
+                let builder = $builder.client_id(self.id.as_str())?.clean_start(false).keep_alive(KEEP_ALIVE);
+                let builder = match &self.status {
+                    Some(status) => {
+                        builder.will_message(status.as_str(), b"offline".to_vec(), Qos::AtLeastOnce, true)?
+                    }
+                    None => builder,
+                };
                 match &self.login {
                     Some((user, password)) => {
                         builder.user_name(user.as_str())?.password(password.clone().into_bytes())?
@@ -72,11 +79,8 @@ impl Client {
         Ok(common!(v5_0::Connect::builder()).props(session).build()?.into())
     }
 
-    /// Receivers share a subscription, so that a second one can take over: the broker gives each message to one of them.
-    pub fn subscribe(&self, id: u16) -> Result<Packet, MqttError> {
-        let topic = format!("{}/{}", self.topic, self.role.peer().topic());
-        let filter = if self.role == Role::Receiver { format!("$share/receivers/{topic}") } else { topic };
-        let entries = vec![SubEntry::new(filter, SubOpts::new().set_qos(Qos::AtLeastOnce))?];
+    pub(crate) fn subscribe(&self, id: u16) -> Result<Packet, MqttError> {
+        let entries = vec![SubEntry::new(self.filter.as_str(), SubOpts::new().set_qos(Qos::AtLeastOnce))?];
         if self.version == Version::V3_1_1 {
             return Ok(v3_1_1::Subscribe::builder().packet_id(id).entries(entries).build()?.into());
         }
@@ -85,8 +89,7 @@ impl Client {
 
     /// A packet of this end's. In MQTT 5 its position stands beside it in plain words, for who looks after the broker;
     /// nobody here believes it.
-    pub fn publish(&self, id: u16, packet: &[u8]) -> Result<Packet, MqttError> {
-        let topic = format!("{}/{}", self.topic, self.role.topic());
+    pub(crate) fn publish(&self, id: u16, topic: &str, packet: &[u8]) -> Result<Packet, MqttError> {
         if self.version == Version::V3_1_1 {
             let builder = v3_1_1::Publish::builder().topic_name(topic)?.qos(Qos::AtLeastOnce);
             return Ok(builder.packet_id(id).payload(packet.to_vec()).build()?.into());
@@ -100,8 +103,8 @@ impl Client {
     }
 
     /// What replaces the will.
-    pub fn online(&self, id: u16) -> Result<Packet, MqttError> {
-        let (topic, qos) = (self.status(), Qos::AtLeastOnce);
+    pub(crate) fn online(&self, id: u16, topic: &str) -> Result<Packet, MqttError> {
+        let qos = Qos::AtLeastOnce;
         if self.version == Version::V3_1_1 {
             let builder = v3_1_1::Publish::builder().topic_name(topic)?.qos(qos).retain(true);
             return Ok(builder.packet_id(id).payload("online").build()?.into());
@@ -109,10 +112,23 @@ impl Client {
         let builder = v5_0::Publish::builder().topic_name(topic)?.qos(qos).retain(true);
         Ok(builder.packet_id(id).payload("online").build()?.into())
     }
+}
 
-    fn status(&self) -> String {
-        format!("{}/status/{}", self.topic, self.role)
+/// The version that a command line names.
+///
+/// # Errors
+///
+/// [`InvalidInput`](ErrorKind::InvalidInput) for one that is none.
+pub fn version(name: &str) -> io::Result<Version> {
+    match name {
+        "5" => Ok(Version::V5_0),
+        "3.1.1" => Ok(Version::V3_1_1),
+        other => Err(invalid(format!("there is no MQTT {other}: it is 5 or 3.1.1"))),
     }
+}
+
+fn message(topic: &str, payload: &[u8]) -> Said {
+    Said::Message(Message { topic: topic.into(), payload: payload.to_vec() })
 }
 
 /// What the broker says.
@@ -120,15 +136,15 @@ impl Client {
 /// # Errors
 ///
 /// What it refuses: [`ErrorKind::PermissionDenied`] when it is about who we are.
-pub fn read(packet: &Packet) -> io::Result<Said> {
+pub(crate) fn read(packet: &Packet) -> io::Result<Said> {
     let refused = |is_login: bool, words: String| {
         let kind = if is_login { ErrorKind::PermissionDenied } else { ErrorKind::ConnectionRefused };
         let advice = if is_login { ": wrong --user or --password" } else { "" };
         Err(io::Error::new(kind, format!("the broker refuses us, {words}{advice}")))
     };
     match packet {
-        Packet::V5_0Publish(publish) => Ok(Said::Message(publish.payload().as_slice().to_vec())),
-        Packet::V3_1_1Publish(publish) => Ok(Said::Message(publish.payload().as_slice().to_vec())),
+        Packet::V5_0Publish(publish) => Ok(message(publish.topic_name(), publish.payload().as_slice())),
+        Packet::V3_1_1Publish(publish) => Ok(message(publish.topic_name(), publish.payload().as_slice())),
         Packet::V5_0Connack(answer) => match answer.reason_code() {
             ConnectReasonCode::Success => Ok(Said::Answer),
             code @ (ConnectReasonCode::BadUserNameOrPassword | ConnectReasonCode::NotAuthorized) => {

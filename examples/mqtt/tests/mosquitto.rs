@@ -2,41 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
-use std::process::Command;
-
-use iot_trial::{Program, Trial, free_port};
+use iot_trial::{Mosquitto, Program, Trial, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mqtt");
-
-/// A broker that asks for a password and keeps its sessions on disk.
-struct Mosquitto {
-    configuration: String,
-}
-
-impl Mosquitto {
-    fn prepare(folder: &Path, port: u16) -> Self {
-        let path = |name: &str| folder.join(name).to_str().expect("it has a plain name").to_owned();
-        let passwords = path("passwords");
-        let made = Command::new("mosquitto_passwd").args(["-c", "-b", &passwords, "plant", "right"]).status();
-        assert!(made.is_ok_and(|status| status.success()), "mosquitto_passwd makes a file");
-        let owner = if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" { "user root\n" } else { "" };
-        let settings = format!(
-            "{owner}listener {port} 127.0.0.1\npassword_file {passwords}\npersistence true\npersistence_location {}/\n\
-             autosave_on_changes true\nautosave_interval 50\nmax_queued_messages 0\n",
-            folder.display()
-        );
-        let configuration = path("mosquitto.conf");
-        std::fs::write(&configuration, settings).unwrap();
-        Self { configuration }
-    }
-
-    fn start(&self) -> Program {
-        let program = Program::start("mosquitto", &["-c", &self.configuration]);
-        program.wait_for(1, "running");
-        program
-    }
-}
 
 fn goes_through_kills_of_all_three(version: &str) {
     let port = free_port();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod forwarder;
+mod mosquitto;
 mod nginx;
 mod program;
 mod proxy;
@@ -14,6 +15,7 @@ mod tansu;
 mod trial;
 
 pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
+pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use program::{Program, sibling, siblings};
 pub use proxy::{Counts, Interference, Mischief, TcpProxy, UdpProxy, free_port};
