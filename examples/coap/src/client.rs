@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use coap_lite::block_handler::BlockValue;
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
-use iot_link::Link;
 
-use crate::{BLOCK, COMMANDS, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random};
+use crate::message::{BLOCK, COMMANDS, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random};
 
 /// How long an observation is believed without a sign of life; and how long after a packet was posted, for that has an
 /// answer. Then the device registers again: a server or a proxy may have forgotten it.
@@ -22,6 +21,8 @@ const MAX_PACKET: usize = 16 * 1024;
 /// A server, as its client sees it.
 pub struct Client {
     socket: UdpSocket,
+    /// Its name among the server's clients, with a `/` before it; empty where it is the only one.
+    name: String,
     next_id: u16,
     /// Names the observation.
     token: [u8; 4],
@@ -32,16 +33,60 @@ pub struct Client {
 }
 
 impl Client {
-    /// Registers as an observer of the commands.
-    pub fn connect(server: &str) -> io::Result<Self> {
+    /// Registers as an observer of the commands for `name`, which is empty where there is one client only.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers at `HOST:PORT`, or lets it observe.
+    pub fn connect(server: &str, name: &str) -> io::Result<Self> {
         let address = iot_link::address_of(server)?;
         let any = if address.is_ipv4() { [0, 0, 0, 0].into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
         socket.connect(address)?;
         let (next_id, token) = random()?;
-        let mut client = Self { socket, next_id, token, due: Instant::now(), states: VecDeque::new() };
+        let name = if name.is_empty() { String::new() } else { format!("/{name}") };
+        let mut client = Self { socket, name, next_id, token, due: Instant::now(), states: VecDeque::new() };
         client.observe()?;
         Ok(client)
+    }
+
+    /// Posts a packet, in blocks if it is long, until the server has all of it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or answers something else.
+    pub fn post(&mut self, packet: &[u8]) -> io::Result<()> {
+        for number in 0..packet.len().div_ceil(BLOCK) {
+            let mut request = self.request(RequestType::Post, PACKETS);
+            put_block(&mut request, CoapOption::Block1, packet, number)?;
+            let answer = self.exchange(&request)?;
+            let expected =
+                if (number + 1) * BLOCK < packet.len() { ResponseType::Continue } else { ResponseType::Changed };
+            if answer.header.code != MessageClass::Response(expected) {
+                return Err(io::Error::other(format!("the answer was {}", answer.header.get_code())));
+            }
+        }
+        self.due = self.due.min(Instant::now() + ANSWER_WITHIN);
+        Ok(())
+    }
+
+    /// The next packet that the server has for this client, or nothing when none came for so long.
+    ///
+    /// # Errors
+    ///
+    /// When the observation cannot be kept up.
+    pub fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if self.due < Instant::now() {
+            self.observe()?;
+        }
+        let end = Instant::now() + patience;
+        while self.states.is_empty() {
+            let Some(heard) = self.hear(end)? else { break };
+            self.take(heard)?;
+        }
+        let Some(state) = self.states.pop_front() else { return Ok(None) };
+        let packet = self.fetch(state)?;
+        Ok(Some(packet).filter(|packet| !packet.is_empty()))
     }
 
     /// Registers as an observer, and takes back what it registered before: a proxy would go on with that.
@@ -84,7 +129,9 @@ impl Client {
         self.next_id = self.next_id.wrapping_add(1);
         let token = self.next_id.to_be_bytes();
         let mut request = message(MessageType::Confirmable, MessageClass::Request(method), self.next_id, &token);
-        request.add_option(CoapOption::UriPath, path.into());
+        for part in format!("{path}{}", self.name).split('/') {
+            request.add_option(CoapOption::UriPath, part.into());
+        }
         request
     }
 
@@ -138,36 +185,5 @@ impl Client {
             self.states.push_back(heard);
         }
         Ok(())
-    }
-}
-
-impl Link for Client {
-    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        for number in 0..packet.len().div_ceil(BLOCK) {
-            let mut request = self.request(RequestType::Post, PACKETS);
-            put_block(&mut request, CoapOption::Block1, packet, number)?;
-            let answer = self.exchange(&request)?;
-            let expected =
-                if (number + 1) * BLOCK < packet.len() { ResponseType::Continue } else { ResponseType::Changed };
-            if answer.header.code != MessageClass::Response(expected) {
-                return Err(io::Error::other(format!("the answer was {}", answer.header.get_code())));
-            }
-        }
-        self.due = self.due.min(Instant::now() + ANSWER_WITHIN);
-        Ok(())
-    }
-
-    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
-        if self.due < Instant::now() {
-            self.observe()?;
-        }
-        let end = Instant::now() + patience;
-        while self.states.is_empty() {
-            let Some(heard) = self.hear(end)? else { break };
-            self.take(heard)?;
-        }
-        let Some(state) = self.states.pop_front() else { return Ok(None) };
-        let packet = self.fetch(state)?;
-        Ok(Some(packet).filter(|packet| !packet.is_empty()))
     }
 }

@@ -1,54 +1,26 @@
-//! Sealed readings over `CoAP`: the device posts them to the receiver and observes the receiver's commands. So the
-//! receiver needs no way to the device but the answers to what the device asked.
-
-mod client;
-mod server;
+//! What both ends know of messages.
 
 use std::io;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use coap_lite::block_handler::BlockValue;
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet};
-use iot_link::{Application, Dialer, Feedback, Options, Role};
 
-const APPLICATION: Application = Application {
-    name: "coap",
-    about: "Posts sealed readings over CoAP until the receiver has verified and kept them.",
-    server: "127.0.0.1:5683",
-    hint: "is the receiver there? `coap receiver FOLDER --server ADDRESS` starts it; trying again",
-    options: &[],
-    feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
-    dialer,
-    sink: None,
-};
-
-/// Where packets are posted to, and which resource brings those of the receiver.
-const PACKETS: &str = "packets";
-const COMMANDS: &str = "commands";
+/// Where packets are posted to, and which resource brings those of the receiver. Where there are many devices, the name
+/// of one stands behind either.
+pub const PACKETS: &str = "packets";
+pub const COMMANDS: &str = "commands";
 
 /// Octets of a block: what is longer goes in several (RFC 7959).
-const BLOCK: usize = 1024;
+pub const BLOCK: usize = 1024;
 
 /// How long a message waits for its acknowledgement the first time, each further time twice as long as before (RFC 7252
 /// §4.2), and how often it is sent.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
-const TRANSMISSIONS: u32 = 4;
-
-fn main() -> ExitCode {
-    APPLICATION.main()
-}
-
-fn dialer(options: &Options) -> io::Result<Dialer> {
-    let address = options.address("coap")?.to_owned();
-    Ok(match options.role {
-        Role::Device => Box::new(move || Ok(Box::new(client::Client::connect(&address)?))),
-        Role::Receiver => Box::new(move || Ok(Box::new(server::Server::bind(&address)?))),
-    })
-}
+pub const TRANSMISSIONS: u32 = 4;
 
 /// A message of this type and code.
-fn message(kind: MessageType, code: MessageClass, id: u16, token: &[u8]) -> Packet {
+pub fn message(kind: MessageType, code: MessageClass, id: u16, token: &[u8]) -> Packet {
     let mut message = Packet::new();
     message.header.set_type(kind);
     message.header.code = code;
@@ -58,7 +30,7 @@ fn message(kind: MessageType, code: MessageClass, id: u16, token: &[u8]) -> Pack
 }
 
 /// Puts a block of a body into a message, and says in `option` which one it is if there are several.
-fn put_block(message: &mut Packet, option: CoapOption, body: &[u8], number: usize) -> io::Result<()> {
+pub fn put_block(message: &mut Packet, option: CoapOption, body: &[u8], number: usize) -> io::Result<()> {
     if body.len() > BLOCK {
         let block = BlockValue::new(number, body.len() > (number + 1) * BLOCK, BLOCK);
         message.add_option_as(option, block.map_err(|error| io::Error::other(error.to_string()))?);
@@ -68,18 +40,18 @@ fn put_block(message: &mut Packet, option: CoapOption, body: &[u8], number: usiz
 }
 
 /// Which block a message holds or asks for.
-fn block_of(message: &Packet, option: CoapOption) -> Option<BlockValue> {
+pub fn block_of(message: &Packet, option: CoapOption) -> Option<BlockValue> {
     message.get_first_option_as(option)?.ok()
 }
 
 /// When a message is sent again that has been sent so often.
-fn patience(sent: u32, id: u16) -> Duration {
+pub fn patience(sent: u32, id: u16) -> Duration {
     // So that two ends do not stay in step, each wait is up to half as long again.
     ACK_TIMEOUT.mul_f32(1.0 + f32::from(id % 64) / 128.0) * 2_u32.pow(sent - 1)
 }
 
 /// Numbers that nobody guesses: where message identifiers begin, and a token.
-fn random() -> io::Result<(u16, [u8; 4])> {
+pub fn random() -> io::Result<(u16, [u8; 4])> {
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let [a, b, token @ ..] = random;

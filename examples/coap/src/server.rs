@@ -1,4 +1,4 @@
-//! The receiver's end: it answers, and notifies those who observe.
+//! The server: it answers, and notifies those who observe.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -6,19 +6,24 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
-use iot_link::Link;
 
-use crate::{BLOCK, COMMANDS, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random};
+use crate::message::{BLOCK, COMMANDS, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random};
 
 /// Octets of the longest packet that comes in blocks, and how many clients send such at a time.
 const MAX_PACKET: usize = 16 * 1024;
 const MAX_SENDERS: usize = 16;
 
-/// Who observes; more are answered, but not told what is new.
+/// Who observes a resource; more are answered, but not told what is new.
 const MAX_OBSERVERS: usize = 8;
+
+/// Names for which something waits or that somebody observes. Of more, those go first that nobody observes.
+const MAX_RESOURCES: usize = 1024;
 
 /// Packets that wait for an observer. Of more, the oldest are dropped, and sent again in time.
 const MAX_WAITING: usize = 256;
+
+/// Clients whose last answer is kept: whoever did not get it asks again.
+const MAX_ANSWERED: usize = 256;
 
 /// Options that a server may not pass over (odd numbers), and that this one knows.
 const KNOWN: [CoapOption; 6] = [
@@ -37,91 +42,128 @@ struct Observer {
     owes: Option<u16>,
 }
 
-/// A server with two resources.
-pub struct Server {
-    socket: UdpSocket,
-    next_id: u16,
-    arrived: VecDeque<Vec<u8>>,
+/// A packet that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// From where.
+    pub from: SocketAddr,
+    /// The name that it was posted under.
+    pub name: String,
+    /// The packet.
+    pub packet: Vec<u8>,
+}
+
+/// What is observed under a name.
+struct Resource {
     going: VecDeque<Vec<u8>>,
-    /// The state of the resource that is observed: the packet that is told at present.
+    /// The state of the resource: the packet that is told at present.
     state: Vec<u8>,
     age: u32,
     observers: Vec<Observer>,
     /// How often that packet was told, and when it is told again.
     told: (u32, Instant),
+}
+
+/// A server to which packets are posted, each under a name, and that has packets for whoever observes a name.
+pub struct Server {
+    socket: UdpSocket,
+    is_name: fn(&str) -> bool,
+    next_id: u16,
+    arrived: VecDeque<Arrived>,
+    resources: BTreeMap<String, Resource>,
     /// Blocks of packets that are not complete.
     blocks: BTreeMap<SocketAddr, Vec<u8>>,
-    /// The last answer: whoever did not get it asks again.
-    answered: Option<(SocketAddr, u16, Vec<u8>)>,
+    answered: BTreeMap<SocketAddr, (u16, Vec<u8>)>,
 }
 
 impl Server {
-    /// Listens.
-    pub fn bind(address: &str) -> io::Result<Self> {
+    /// Listens. There is nothing under what `is_name` says to be no name.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the address is not free.
+    pub fn bind(address: &str, is_name: fn(&str) -> bool) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
-        Ok(Self {
-            socket,
-            next_id: random()?.0,
-            arrived: VecDeque::new(),
-            going: VecDeque::new(),
-            state: Vec::new(),
-            age: 0,
-            observers: Vec::new(),
-            told: (0, Instant::now()),
-            blocks: BTreeMap::new(),
-            answered: None,
-        })
+        let (resources, blocks, answered) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { socket, is_name, next_id: random()?.0, arrived: VecDeque::new(), resources, blocks, answered })
     }
 
-    /// Tells the observers of the next packet once all of them have the one before, or have been told often enough.
-    fn notify(&mut self) -> io::Result<()> {
-        if self.observers.iter().any(|observer| observer.owes.is_some()) {
-            if Instant::now() < self.told.1 {
-                return Ok(());
-            }
-            if self.told.0 == TRANSMISSIONS {
-                self.observers.retain(|observer| observer.owes.is_none());
-            }
-        } else if let Some(packet) = self.going.pop_front_if(|_| !self.observers.is_empty()) {
-            (self.state, self.age, self.told.0) = (packet, (self.age + 1) % (1 << 24), 0);
-            for observer in &mut self.observers {
-                self.next_id = self.next_id.wrapping_add(1);
-                observer.owes = Some(self.next_id);
-            }
-        } else {
-            return Ok(());
+    /// Has a packet for whoever observes this name, now or later.
+    pub fn put(&mut self, name: &str, packet: &[u8]) {
+        let Some(resource) = self.resource(name) else { return };
+        if resource.going.len() == MAX_WAITING {
+            resource.going.pop_front();
         }
-        self.told = (self.told.0 + 1, Instant::now() + patience(self.told.0 + 1, self.next_id));
-        for observer in &self.observers {
-            let Some(id) = observer.owes else { continue };
-            let content = MessageClass::Response(ResponseType::Content);
-            let mut news = message(MessageType::Confirmable, content, id, &observer.token);
-            news.set_observe_value(self.age);
-            put_block(&mut news, CoapOption::Block2, &self.state, 0)?;
-            send(&self.socket, &news, observer.address)?;
+        resource.going.push_back(packet.to_vec());
+    }
+
+    /// Notifies whoever is to be notified, and gives the next packet, or nothing when none came for so long.
+    ///
+    /// # Errors
+    ///
+    /// When the socket fails.
+    pub fn receive(&mut self, patience: Duration) -> io::Result<Option<Arrived>> {
+        for resource in self.resources.values_mut() {
+            resource.notify(&self.socket, &mut self.next_id)?;
         }
-        Ok(())
+        if self.arrived.is_empty() {
+            // A time-out of zero would mean none to the operating system.
+            self.socket.set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
+            let mut octets = [0; 2 * BLOCK];
+            match self.socket.recv_from(&mut octets) {
+                Ok((len, from)) => {
+                    if let Ok(heard) = Packet::from_bytes(&octets[..len]) {
+                        self.handle(&heard, from)?;
+                    }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) => is_gone(error)?,
+            }
+        }
+        Ok(self.arrived.pop_front())
+    }
+
+    /// What is under a name; nothing if all names are in use.
+    fn resource(&mut self, name: &str) -> Option<&mut Resource> {
+        if !self.resources.contains_key(name) {
+            if self.resources.len() == MAX_RESOURCES {
+                self.resources.retain(|_, resource| !resource.observers.is_empty());
+            }
+            if self.resources.len() == MAX_RESOURCES {
+                return None;
+            }
+        }
+        Some(self.resources.entry(name.to_owned()).or_insert_with(Resource::new))
     }
 
     fn handle(&mut self, heard: &Packet, from: SocketAddr) -> io::Result<()> {
         let (kind, id) = (heard.header.get_type(), heard.header.message_id);
         match (kind, heard.header.code) {
             (MessageType::Acknowledgement, _) => {
-                for it in self.observers.iter_mut().filter(|it| it.address == from && it.owes == Some(id)) {
+                let observers = self.resources.values_mut().flat_map(|resource| &mut resource.observers);
+                for it in observers.filter(|it| it.address == from && it.owes == Some(id)) {
                     it.owes = None;
                 }
             }
             // It does not know what it observes.
-            (MessageType::Reset, _) => self.observers.retain(|it| it.address != from || it.owes != Some(id)),
+            (MessageType::Reset, _) => {
+                for resource in self.resources.values_mut() {
+                    resource.observers.retain(|it| it.address != from || it.owes != Some(id));
+                }
+            }
             (_, MessageClass::Request(method)) => {
-                if let Some((_, _, octets)) = self.answered.as_ref().filter(|it| (it.0, it.1) == (from, id)) {
+                if let Some((_, octets)) = self.answered.get(&from).filter(|(answered, _)| *answered == id) {
                     return self.socket.send_to(octets, from).map(drop).or_else(is_gone);
                 }
                 let is_confirmable = kind == MessageType::Confirmable;
                 let kind = if is_confirmable { MessageType::Acknowledgement } else { MessageType::NonConfirmable };
                 let mut answer = message(kind, MessageClass::Empty, id, heard.get_token());
                 answer.header.code = MessageClass::Response(self.answer(method, heard, from, &mut answer)?);
-                self.answered = Some((from, id, send(&self.socket, &answer, from)?));
+                let octets = send(&self.socket, &answer, from)?;
+                if self.answered.len() == MAX_ANSWERED && !self.answered.contains_key(&from) {
+                    self.answered.pop_first();
+                }
+                self.answered.insert(from, (id, octets));
             }
             // It asks whether somebody is here.
             (MessageType::Confirmable, _) => {
@@ -142,25 +184,21 @@ impl Server {
         if heard.options().any(|(number, _)| number % 2 == 1 && !KNOWN.map(u16::from).contains(number)) {
             return Ok(ResponseType::BadOption);
         }
-        let path =
-            heard.get_option(CoapOption::UriPath).into_iter().flatten().map(|part| String::from_utf8_lossy(part));
-        Ok(match (method, path.collect::<Vec<_>>().join("/").as_str()) {
-            (RequestType::Post, PACKETS) => self.take(heard, from, answer),
+        let path = heard.get_option(CoapOption::UriPath).into_iter().flatten();
+        let path = path.map(|part| String::from_utf8_lossy(part).into_owned()).collect::<Vec<_>>().join("/");
+        let (resource, name) = path.split_once('/').unwrap_or((&path, ""));
+        Ok(match (method, resource) {
+            (_, PACKETS | COMMANDS) if !(self.is_name)(name) => ResponseType::NotFound,
+            (RequestType::Post, PACKETS) => self.take(name, heard, from, answer),
             (RequestType::Get, COMMANDS) => {
+                let Some(resource) = self.resource(name) else { return Ok(ResponseType::ServiceUnavailable) };
                 match heard.get_observe_value() {
-                    Some(Ok(0)) => {
-                        self.observers.retain(|observer| observer.address != from);
-                        if self.observers.len() < MAX_OBSERVERS {
-                            let token = heard.get_token().to_vec();
-                            self.observers.push(Observer { address: from, token, owes: None });
-                            answer.set_observe_value(self.age);
-                        }
-                    }
-                    Some(_) => self.observers.retain(|observer| observer.address != from),
+                    Some(Ok(0)) => resource.register(from, heard.get_token(), answer),
+                    Some(_) => resource.observers.retain(|observer| observer.address != from),
                     None => {}
                 }
                 let number = block_of(heard, CoapOption::Block2).map_or(0, |block| block.num.into());
-                put_block(answer, CoapOption::Block2, &self.state, number)?;
+                put_block(answer, CoapOption::Block2, &resource.state, number)?;
                 ResponseType::Content
             }
             (_, PACKETS | COMMANDS) => ResponseType::MethodNotAllowed,
@@ -169,9 +207,10 @@ impl Server {
     }
 
     /// Takes a packet, or a block of one.
-    fn take(&mut self, heard: &Packet, from: SocketAddr, answer: &mut Packet) -> ResponseType {
+    fn take(&mut self, name: &str, heard: &Packet, from: SocketAddr, answer: &mut Packet) -> ResponseType {
+        let arrived = |packet| Arrived { from, name: name.to_owned(), packet };
         let Some(block) = block_of(heard, CoapOption::Block1) else {
-            self.arrived.push_back(heard.payload.clone());
+            self.arrived.push_back(arrived(heard.payload.clone()));
             return ResponseType::Changed;
         };
         let mut body = self.blocks.remove(&from).filter(|_| block.num > 0).unwrap_or_default();
@@ -185,7 +224,7 @@ impl Server {
         let is_last = !block.more;
         answer.add_option_as(CoapOption::Block1, block);
         if is_last {
-            self.arrived.push_back(body);
+            self.arrived.push_back(arrived(body));
             return ResponseType::Changed;
         }
         if self.blocks.len() == MAX_SENDERS {
@@ -196,32 +235,49 @@ impl Server {
     }
 }
 
-impl Link for Server {
-    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        if self.going.len() == MAX_WAITING {
-            self.going.pop_front();
-        }
-        self.going.push_back(packet.to_vec());
-        Ok(())
+impl Resource {
+    fn new() -> Self {
+        let (going, state, observers) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { going, state, age: 0, observers, told: (0, Instant::now()) }
     }
 
-    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
-        self.notify()?;
-        if self.arrived.is_empty() {
-            // A time-out of zero would mean none to the operating system.
-            self.socket.set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
-            let mut octets = [0; 2 * BLOCK];
-            match self.socket.recv_from(&mut octets) {
-                Ok((len, from)) => {
-                    if let Ok(heard) = Packet::from_bytes(&octets[..len]) {
-                        self.handle(&heard, from)?;
-                    }
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) => is_gone(error)?,
-            }
+    /// Lets a client observe, in place of what it observed before.
+    fn register(&mut self, address: SocketAddr, token: &[u8], answer: &mut Packet) {
+        self.observers.retain(|observer| observer.address != address);
+        if self.observers.len() < MAX_OBSERVERS {
+            self.observers.push(Observer { address, token: token.to_vec(), owes: None });
+            answer.set_observe_value(self.age);
         }
-        Ok(self.arrived.pop_front())
+    }
+
+    /// Tells the observers of the next packet once all of them have the one before, or have been told often enough.
+    fn notify(&mut self, socket: &UdpSocket, next_id: &mut u16) -> io::Result<()> {
+        if self.observers.iter().any(|observer| observer.owes.is_some()) {
+            if Instant::now() < self.told.1 {
+                return Ok(());
+            }
+            if self.told.0 == TRANSMISSIONS {
+                self.observers.retain(|observer| observer.owes.is_none());
+            }
+        } else if let Some(packet) = self.going.pop_front_if(|_| !self.observers.is_empty()) {
+            (self.state, self.age, self.told.0) = (packet, (self.age + 1) % (1 << 24), 0);
+            for observer in &mut self.observers {
+                *next_id = next_id.wrapping_add(1);
+                observer.owes = Some(*next_id);
+            }
+        } else {
+            return Ok(());
+        }
+        self.told = (self.told.0 + 1, Instant::now() + patience(self.told.0 + 1, *next_id));
+        for observer in &self.observers {
+            let Some(id) = observer.owes else { continue };
+            let content = MessageClass::Response(ResponseType::Content);
+            let mut news = message(MessageType::Confirmable, content, id, &observer.token);
+            news.set_observe_value(self.age);
+            put_block(&mut news, CoapOption::Block2, &self.state, 0)?;
+            send(socket, &news, observer.address)?;
+        }
+        Ok(())
     }
 }
 
