@@ -1,6 +1,7 @@
 //! A gateway: packets of many devices come in over many transports, wait in one queue, and go out by one mirror.
 //!
-//! It can neither read nor forge what it forwards, and holds nobody's keys. A packet is a signed and sealed message
+//! It can neither read nor forge what it forwards, and holds nobody's keys, but for thermometers that send to it: of their
+//! readings it forwards [means of a minute](minutes). A packet is a signed and sealed message
 //! (`docs/formats/envelope.md`) whose routing header names its source. What comes again while it waits is dropped; what
 //! comes too fast from one address is refused; when the queue is full the oldest packets go, and a signed record says
 //! which. The receiver's acknowledgements and commands come back to wherever the device was heard last.
@@ -15,9 +16,13 @@
 
 mod doors;
 mod identity;
+mod limits;
+#[cfg(feature = "minutes")]
+pub mod minutes;
 mod options;
 #[cfg(feature = "dht")]
 mod presence;
+mod recent;
 #[cfg(feature = "status")]
 mod status;
 mod store;
@@ -38,8 +43,9 @@ use iot_queue::{ConfigError, Consumers, Durability, FileStorage, MaxLag, Queue, 
 use rand_core::Rng as _;
 
 use crate::identity::Claims;
+pub use crate::limits::{Limits, Sender};
 pub use crate::options::Options;
-pub use crate::store::{Counts, Files, Refusal, Store, Way};
+pub use crate::store::{Counts, Ending, Files, Refusal, Store, Way};
 use crate::uplink::Health;
 
 /// Octets of a segment of the queue.
@@ -73,7 +79,10 @@ fn run(options: &Options) -> Result<(), Failure> {
     let seed = identity::load(&options.folder)?;
     let key = || SigningKey::from_seed(&seed);
     let origin = key().verifying_key().device_id();
-    let store = Arc::new(Store::new(open_queue(options, Claims(key()))?, options.rate)?);
+    let store = Store::new(open_queue(options, Claims(key()))?, Limits::new(options.rate)?);
+    #[cfg(feature = "minutes")]
+    let (store, minutes) = minutes::open(options, store)?;
+    let store = Arc::new(store);
     let health = Arc::new(Health { is_storing: AtomicBool::new(true), ..Health::default() });
     open_doors(options, &store, &health)?;
     println!("gateway: {origin} is ready, {} packets wait", store.queue.stats().depth);
@@ -94,6 +103,15 @@ fn run(options: &Options) -> Result<(), Failure> {
             health.is_storing.store(false, Ordering::Relaxed);
             outcome
         });
+        #[cfg(feature = "minutes")]
+        let minutes = minutes.map(|minutes| {
+            threads.spawn(move || {
+                let outcome = minutes.run(store, stop);
+                // Whatever failed there, nobody is to take readings any more.
+                stop.store(true, Ordering::Relaxed);
+                outcome
+            })
+        });
         threads.spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(TICK);
@@ -103,6 +121,10 @@ fn run(options: &Options) -> Result<(), Failure> {
         let outcome = uplink::forward(store, &options.receiver, origin, health);
         stop.store(true, Ordering::Relaxed);
         upkeep.join().map_err(|_| "the thread of the queue panicked")??;
+        #[cfg(feature = "minutes")]
+        if let Some(minutes) = minutes {
+            minutes.join().map_err(|_| "the thread of the minutes panicked")??;
+        }
         outcome
     });
     println!("gateway: ends, {} packets wait", store.queue.stats().depth);
@@ -133,35 +155,25 @@ fn open_queue(options: &Options, claims: Claims) -> Result<Files, Failure> {
     Ok(SharedQueue::new(queue, process::now as fn() -> Instant, settings))
 }
 
+/// Opens what was asked for. A build that leaves it out says so.
 fn open_doors(options: &Options, store: &Arc<Store>, health: &Arc<Health>) -> io::Result<()> {
-    if let Some(address) = &options.udp {
-        #[cfg(feature = "udp")]
-        doors::udp::open(address, store.clone()).map_err(at(address))?;
-        #[cfg(not(feature = "udp"))]
-        return Err(without("udp", address));
+    macro_rules! open {
+        ($feature:literal, $asked:expr, $address:ident => $name:expr, $open:expr) => {
+            if let Some($address) = &$asked {
+                #[cfg(feature = $feature)]
+                $open.map_err(at(&$name.to_string()))?;
+                #[cfg(not(feature = $feature))]
+                return Err(without($feature, &$name.to_string()));
+            }
+        };
     }
-    if let Some(address) = &options.tcp {
-        #[cfg(feature = "tcp")]
-        doors::tcp::open(address, store.clone()).map_err(at(address))?;
-        #[cfg(not(feature = "tcp"))]
-        return Err(without("tcp", address));
-    }
-    if let Some(address) = &options.http {
-        #[cfg(feature = "http")]
-        doors::http::open(address, store).map_err(at(address))?;
-        #[cfg(not(feature = "http"))]
-        return Err(without("http", address));
-    }
-    #[cfg(not(feature = "dht"))]
-    if let Some(dht) = &options.dht {
-        return Err(without("dht", &dht.address.to_string()));
-    }
-    if let Some(address) = &options.status {
-        #[cfg(feature = "status")]
-        status::open(address, store.clone(), health.clone()).map_err(at(address))?;
-        #[cfg(not(feature = "status"))]
-        return Err(without("status", address));
-    }
+    open!("udp", options.udp, address => address, doors::udp::open(address, store.clone()));
+    open!("tcp", options.tcp, address => address, doors::tcp::open(address, store.clone()));
+    open!("http", options.http, address => address, doors::http::open(address, store));
+    open!("status", options.status, address => address, status::open(address, store.clone(), health.clone()));
+    // These are opened elsewhere.
+    open!("dht", options.dht, dht => dht.address, io::Result::Ok(()));
+    open!("minutes", options.reports, folder => folder.display(), io::Result::Ok(()));
     let _ = (store, health);
     Ok(())
 }
@@ -170,8 +182,7 @@ fn at(address: &str) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 
-/// A build that leaves something out says so when it is asked for.
-#[cfg(not(all(feature = "udp", feature = "tcp", feature = "http", feature = "status", feature = "dht")))]
+#[allow(dead_code, reason = "a build with every feature leaves nothing out")]
 fn without(feature: &str, address: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,

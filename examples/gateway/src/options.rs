@@ -22,6 +22,10 @@ pub struct Options {
     pub http: Option<String>,
     /// Where metrics are.
     pub status: Option<String>,
+    /// The folders of thermometers whose readings leave as means of a minute.
+    pub minutes: Vec<PathBuf>,
+    /// The folder with the keys under which those leave.
+    pub reports: Option<PathBuf>,
     /// The node of the hash table, if there is one.
     pub dht: Option<Dht>,
     /// MiB of the queue.
@@ -53,6 +57,9 @@ that to a receiver.
   --udp ADDRESS        take packets in datagrams
   --tcp ADDRESS        take packets in connections
   --http ADDRESS       take packets in requests to /packets/DEVICE
+  --minutes FOLDER     read the messages of a thermometer, and forward means of a minute; FOLDER holds its keys and the
+                       gateway's, as `udp keys FOLDER` draws them; may be said again
+  --reports FOLDER     keys of the same kind, by which the receiver gets those means
   --status ADDRESS     answer /metrics and /health
   --dht ADDRESS        be a node of the hash table there
   --reached ADDRESS    where others reach that node, if that is somewhere else
@@ -77,6 +84,8 @@ impl Options {
                 Long("udp") => options.udp = Some(parser.value()?.string()?),
                 Long("tcp") => options.tcp = Some(parser.value()?.string()?),
                 Long("http") => options.http = Some(parser.value()?.string()?),
+                Long("minutes") => options.minutes.push(parser.value()?.into()),
+                Long("reports") => options.reports = Some(parser.value()?.into()),
                 Long("status") => options.status = Some(parser.value()?.string()?),
                 Long("dht") => dht = Some(parser.value()?.parse()?),
                 Long("reached") => reached = Some(parser.value()?.parse()?),
@@ -96,6 +105,9 @@ impl Options {
         }
         if dht.is_none() && (reached.is_some() || !bootstrap.is_empty()) {
             return Err("--reached and --bootstrap are for --dht".into());
+        }
+        if options.minutes.is_empty() != options.reports.is_none() {
+            return Err("--minutes and --reports go together".into());
         }
         options.dht = dht.map(|address| Dht { address, reached, bootstrap });
         Ok(Some(options))

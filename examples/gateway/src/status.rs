@@ -53,6 +53,8 @@ fn metrics(store: &Store, health: &Health) -> String {
     };
     say("counter", "packets_taken_total", "Packets taken.", count(&counts.taken));
     say("counter", "packets_repeated_total", "Packets that had been taken before.", count(&counts.repeated));
+    say("counter", "packets_ended_total", "Packets of thermometers that are read here.", count(&counts.ended));
+    say("counter", "readings_late_total", "Readings that came too late for their minute.", count(&counts.late));
     say("counter", "packets_malformed_total", "Packets refused for what they are.", count(&counts.malformed));
     say("counter", "packets_limited_total", "Packets of addresses that send too much.", count(&counts.limited));
     say("counter", "packets_refused_total", "Packets that the queue did not take.", count(&counts.refused));

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use iot_core::{DeviceId, Incarnation, StreamId};
 use iot_crypto::RoutingHeader;
-use iot_trial::{Program, Trial, free_port, sibling};
+use iot_trial::{Program, Trial, free_port, sibling, siblings};
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
 const RECEIVER: &str = env!("CARGO_BIN_EXE_gateway-receiver");
@@ -24,7 +26,7 @@ impl Site {
     fn new() -> Self {
         let address = || format!("127.0.0.1:{}", free_port());
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, receiver: [address(), address()], doors: [address(), address(), address(), address()] }
+        Self { folder, receiver: [address(), address()], doors: std::array::from_fn(|_| address()) }
     }
 
     fn path(&self, name: &str) -> String {
@@ -70,8 +72,8 @@ impl Site {
 #[test]
 fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
     let site = Site::new();
-    let trials = [("udp", 0), ("tcp", 1), ("http", 2)]
-        .map(|(name, door)| Trial::new(sibling(GATEWAY, name), &site.doors[door], 6_000));
+    let [udp, tcp, http] = siblings(GATEWAY, ["udp", "tcp", "http"]);
+    let trials = [(udp, 0), (tcp, 1), (http, 2)].map(|(name, door)| Trial::new(name, &site.doors[door], 6_000));
     let folders: Vec<PathBuf> = trials.iter().map(|trial| trial.folder().into()).collect();
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let gateway = site.gateway(&[]);
@@ -96,6 +98,71 @@ fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
     for trial in &trials {
         trial.verify_all_arrived();
     }
+}
+
+/// A thermometer that is read each second from a full minute on: reading `number`, in tenths of a degree.
+fn tenths(number: u64) -> u64 {
+    180 + number.wrapping_mul(2_654_435_761) % 97
+}
+
+/// What a receiver is to be told of the first minutes, and of what is not in their means: two places a reading, and a
+/// mean in the second one of the first reading behind its minute.
+fn expected_minutes(device: &str, minutes: u64) -> String {
+    let (mut lines, mut next) = (String::new(), 0);
+    for minute in 0..minutes {
+        let readings: Vec<_> = (60 * minute..60 * (minute + 1)).map(|number| tenths(number) as f64 / 10.0).collect();
+        let (least, most) =
+            readings.iter().fold((99.0_f64, 0.0_f64), |(least, most), &it| (least.min(it), most.max(it)));
+        let (mean, place) = (readings.iter().sum::<f64>() / 60.0, 2 * 60 * (minute + 1) + 1);
+        writeln!(lines, "# places {next}..{place}: filtered").unwrap();
+        writeln!(lines, "{device},{},{mean:.3},{least},{most},60", 1_767_225_600 + 60 * minute).unwrap();
+        next = place + 1;
+    }
+    let (readings, left_out) = (60 * minutes, next - minutes);
+    let whole = format!("of {next} places {left_out} were left out, and 0 are not accounted for");
+    lines + &format!("# {minutes} means of {readings} readings; {whole}\n")
+}
+
+#[test]
+fn a_thermometer_leaves_as_means_of_a_minute_whatever_is_killed() {
+    let site = Site::new();
+    let program = sibling(GATEWAY, "udp");
+    let trial = Trial::new(program, &site.doors[0], 0);
+    let reports = site.path("reports");
+    assert!(Command::new(program).args(["keys", &reports]).status().unwrap().success());
+    let keys = iot_exchange::folder::load_keys(&trial.folder().join("device"), iot_link::process::wall()).unwrap();
+    let device = |readings: u64| {
+        let (path, mut lines) = (site.path("readings.csv"), String::new());
+        (0..readings).for_each(|number| {
+            writeln!(lines, "{},{}", 1_767_225_600 + number, tenths(number) as f64 / 10.0).unwrap();
+        });
+        std::fs::write(&path, lines).unwrap();
+        // A message holds the readings of two minutes now and then.
+        trial.device(&["--input", &path, "--batch", "7", "--rate", "500", "--patience", "0.5", "--behind-gateway"])
+    };
+    let arguments = ["--minutes", trial.folder().to_str().unwrap(), "--reports", &reports];
+    let gateway = site.gateway(&arguments);
+    let receiver = site.receiver(&[Path::new(&reports)]);
+    assert!(device(43 * 7).wait().success(), "the gateway acknowledges what it has read");
+    receiver.wait_for(8, "accepted");
+    receiver.kill();
+    gateway.kill();
+    let device = device(900);
+    let gateway = site.gateway(&arguments);
+    while site.metric("packets_ended_total") < 20.0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    gateway.kill();
+    let receiver = site.receiver(&[Path::new(&reports)]);
+    let gateway = site.gateway(&arguments);
+    assert!(device.wait().success());
+    receiver.wait_for(1, &format!(",{},", 1_767_225_600 + 13 * 60));
+    assert_eq!(receiver.count("refused") + receiver.count("missing"), 0, "{}", receiver.lines());
+    assert!(gateway.terminate().success());
+    assert!(receiver.terminate().success());
+    let listed = Command::new(RECEIVER).args(["--minutes", &reports]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed, expected_minutes(&keys.device_id().to_string(), 14));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gateway::Files;
+use gateway::minutes::{Account, Report};
 use iot_core::{DeviceId, Instant};
 use iot_crypto::RoutingHeader;
 use iot_exchange::{Endpoint, Event, Feedback, Role, folder, frames};
@@ -26,10 +27,11 @@ use rand_core::Rng as _;
 const HELP: &str = "Verifies what devices send through a gateway, keeps it, and acknowledges it.
 
   gateway-receiver FOLDER --listen ADDRESS --back ADDRESS DEVICE...
+  gateway-receiver --minutes DEVICE     list means of a minute, and what they account for
 
   FOLDER             where it keeps what has arrived and is not verified yet
   DEVICE             a folder with the keys of a device and its receiver, as `udp keys DEVICE` makes it; its readings
-                     are listed by `udp list DEVICE`, when the receiver has ended
+                     are listed by `udp list DEVICE`, when the receiver has ended; what a gateway has for --reports is one, too
   --listen ADDRESS   where gateways mirror their queues to (TCP)
   --back ADDRESS     where they fetch what is meant for devices (TCP)";
 
@@ -63,6 +65,7 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
                 return Ok(());
             }
             Long("listen") => listen = Some(parser.value()?.string()?),
+            Long("minutes") => return list(&PathBuf::from(parser.value()?)),
             Long("back") => back = Some(parser.value()?.string()?),
             Value(path) => folders.push(path.into()),
             other => return Err(other.unexpected().into()),
@@ -134,6 +137,20 @@ fn work(
     Ok(())
 }
 
+/// What a gateway made of readings that it took, and whether that is all.
+fn list(device: &Path) -> Result<(), Failure> {
+    let mut account = Account::default();
+    folder::read_ledger(&device.join("receiver"), |position, payload| match Report::parse(payload) {
+        Some(report) => {
+            account.note(&report);
+            println!("{report}");
+        }
+        None => println!("# message {} is no gateway's", position.sequence),
+    })?;
+    println!("{account}");
+    Ok(())
+}
+
 /// What a gateway says that it is without. It signed that as its claim, and a device's own words outweigh it.
 fn tell_of_gap(notice: &GapNotice) {
     let Gap { from, until, cause } = notice.gap;
@@ -146,7 +163,10 @@ fn tell_of_gap(notice: &GapNotice) {
 
 fn tell(device: &DeviceId, event: &Event) {
     match event {
-        Event::Accepted { sequence, .. } => println!("gateway-receiver: accepted {sequence} of {device}"),
+        Event::Accepted { sequence, payload } => {
+            let words = Report::parse(payload).map(|report| format!(": {report}")).unwrap_or_default();
+            println!("gateway-receiver: accepted {sequence} of {device}{words}");
+        }
         Event::Missing(numbers) => {
             println!("gateway-receiver: missing {}..{} of {device}", numbers.start, numbers.end);
         }
@@ -192,7 +212,7 @@ fn bind(address: &str) -> io::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
 }
 
-fn open_queue(folder: &std::path::Path) -> Result<Files, Failure> {
+fn open_queue(folder: &Path) -> Result<Files, Failure> {
     let random = rng()?.next_u64().to_be_bytes();
     std::fs::create_dir_all(folder)?;
     let queue = Queue::open(FileStorage::create(folder.join("arrived"))?, QueueConfig::default(), random)?;
