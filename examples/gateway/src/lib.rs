@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use iot_core::Instant;
+use iot_core::{DeviceId, Instant};
 use iot_crypto::SigningKey;
 use iot_link::{Failure, process};
 use iot_queue::shared::{SharedQueue, SharedSettings};
@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let (store, minutes) = minutes::open(options, store)?;
     let store = Arc::new(store);
     let health = Arc::new(Health { is_storing: AtomicBool::new(true), ..Health::default() });
-    open_doors(options, &store, &health)?;
+    open_doors(options, origin, &store, &health)?;
     println!("gateway: {origin} is ready, {} packets wait", store.queue.stats().depth);
 
     let outcome = std::thread::scope(|threads| -> Result<(), Failure> {
@@ -156,7 +156,7 @@ fn open_queue(options: &Options, claims: Claims) -> Result<Files, Failure> {
 }
 
 /// Opens what was asked for. A build that leaves it out says so.
-fn open_doors(options: &Options, store: &Arc<Store>, health: &Arc<Health>) -> io::Result<()> {
+fn open_doors(options: &Options, origin: DeviceId, store: &Arc<Store>, health: &Arc<Health>) -> io::Result<()> {
     macro_rules! open {
         ($feature:literal, $asked:expr, $address:ident => $name:expr, $open:expr) => {
             if let Some($address) = &$asked {
@@ -170,11 +170,13 @@ fn open_doors(options: &Options, store: &Arc<Store>, health: &Arc<Health>) -> io
     open!("udp", options.udp, address => address, doors::udp::open(address, store.clone()));
     open!("tcp", options.tcp, address => address, doors::tcp::open(address, store.clone()));
     open!("http", options.http, address => address, doors::http::open(address, store));
+    open!("mqtt", options.mqtt, broker => broker.address, doors::mqtt::open(broker, origin, store.clone()));
+    open!("coap", options.coap, address => address, doors::coap::open(address, store.clone()));
     open!("status", options.status, address => address, status::open(address, store.clone(), health.clone()));
     // These are opened elsewhere.
     open!("dht", options.dht, dht => dht.address, io::Result::Ok(()));
     open!("minutes", options.reports, folder => folder.display(), io::Result::Ok(()));
-    let _ = (store, health);
+    let _ = (origin, store, health);
     Ok(())
 }
 

@@ -20,6 +20,10 @@ pub struct Options {
     pub tcp: Option<String>,
     /// Where requests come in.
     pub http: Option<String>,
+    /// The broker that packets come by.
+    pub mqtt: Option<Mqtt>,
+    /// Where confirmable posts come in.
+    pub coap: Option<String>,
     /// Where metrics are.
     pub status: Option<String>,
     /// The folders of thermometers whose readings leave as means of a minute.
@@ -32,6 +36,19 @@ pub struct Options {
     pub capacity: u32,
     /// Packets a second from one address.
     pub rate: u32,
+}
+
+/// A broker of MQTT.
+#[derive(Clone, Debug)]
+pub struct Mqtt {
+    /// Where it is.
+    pub address: String,
+    /// What is before `/readings` and `/commands` in the topics of devices.
+    pub topic: String,
+    /// Its version.
+    pub version: String,
+    /// The user that it knows, and a file with the password.
+    pub user: Option<(String, PathBuf)>,
 }
 
 /// A node of the hash table.
@@ -57,6 +74,13 @@ that to a receiver.
   --udp ADDRESS        take packets in datagrams
   --tcp ADDRESS        take packets in connections
   --http ADDRESS       take packets in requests to /packets/DEVICE
+  --mqtt ADDRESS       take packets of devices that publish them to a broker
+  --topic FILTER       what is before /readings and /commands in their topics, by default iot/+
+  --user NAME          the user that the broker knows
+  --password FILE      a file with the user's password
+  --mqtt-version V     5 or 3.1.1, by default 5
+  --coap ADDRESS       take packets in confirmable posts to /packets/DEVICE; what is for it, it observes at
+                       /commands/DEVICE
   --minutes FOLDER     read the messages of a thermometer, and forward means of a minute; FOLDER holds its keys and the
                        gateway's, as `udp keys FOLDER` draws them; may be said again
   --reports FOLDER     keys of the same kind, by which the receiver gets those means
@@ -76,6 +100,8 @@ impl Options {
     pub fn parse(mut parser: lexopt::Parser) -> Result<Option<Self>, lexopt::Error> {
         let mut options = Self { capacity: 64, rate: 1000, ..Self::default() };
         let (mut receiver, mut dht, mut reached, mut bootstrap) = (None, None, None, Vec::new());
+        let (mut mqtt, mut user, mut password) = (None, None, None);
+        let (mut topic, mut version) = ("iot/+".to_owned(), "5".to_owned());
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("help") | Short('h') => return Ok(None),
@@ -84,6 +110,12 @@ impl Options {
                 Long("udp") => options.udp = Some(parser.value()?.string()?),
                 Long("tcp") => options.tcp = Some(parser.value()?.string()?),
                 Long("http") => options.http = Some(parser.value()?.string()?),
+                Long("mqtt") => mqtt = Some(parser.value()?.string()?),
+                Long("topic") => topic = parser.value()?.string()?,
+                Long("user") => user = Some(parser.value()?.string()?),
+                Long("password") => password = Some(PathBuf::from(parser.value()?)),
+                Long("mqtt-version") => version = parser.value()?.string()?,
+                Long("coap") => options.coap = Some(parser.value()?.string()?),
                 Long("minutes") => options.minutes.push(parser.value()?.into()),
                 Long("reports") => options.reports = Some(parser.value()?.into()),
                 Long("status") => options.status = Some(parser.value()?.string()?),
@@ -109,6 +141,11 @@ impl Options {
         if options.minutes.is_empty() != options.reports.is_none() {
             return Err("--minutes and --reports go together".into());
         }
+        if user.is_some() != password.is_some() {
+            return Err("--user and --password go together".into());
+        }
+        let user = user.zip(password);
+        options.mqtt = mqtt.map(|address| Mqtt { address, topic, version, user });
         options.dht = dht.map(|address| Dht { address, reached, bootstrap });
         Ok(Some(options))
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use iot_core::{DeviceId, Incarnation, StreamId};
 use iot_crypto::RoutingHeader;
-use iot_trial::{Program, Trial, free_port, sibling, siblings};
+use iot_trial::{Mosquitto, Program, Trial, free_port, sibling, siblings};
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
 const RECEIVER: &str = env!("CARGO_BIN_EXE_gateway-receiver");
@@ -19,7 +19,7 @@ const RECEIVER: &str = env!("CARGO_BIN_EXE_gateway-receiver");
 struct Site {
     folder: tempfile::TempDir,
     receiver: [String; 2],
-    doors: [String; 4],
+    doors: [String; 5],
 }
 
 impl Site {
@@ -34,11 +34,12 @@ impl Site {
     }
 
     fn gateway(&self, more: &[&str]) -> Program {
-        let (folder, [receiver, back], [udp, tcp, http, status]) = (self.path("gateway"), &self.receiver, &self.doors);
+        let (folder, [receiver, back], [udp, tcp, http, status, coap]) =
+            (self.path("gateway"), &self.receiver, &self.doors);
         let arguments = [&*folder, "--receiver", receiver, "--back", back, "--udp", udp, "--tcp", tcp];
         let program = Program::start(
             GATEWAY,
-            &[&arguments[..], &["--http", http, "--status", status, "--capacity", "16"], more].concat(),
+            &[&arguments[..], &["--http", http, "--coap", coap, "--status", status, "--capacity", "16"], more].concat(),
         );
         program.wait_for(1, "is ready");
         program
@@ -72,8 +73,9 @@ impl Site {
 #[test]
 fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
     let site = Site::new();
-    let [udp, tcp, http] = siblings(GATEWAY, ["udp", "tcp", "http"]);
-    let trials = [(udp, 0), (tcp, 1), (http, 2)].map(|(name, door)| Trial::new(name, &site.doors[door], 6_000));
+    let [udp, tcp, http, coap] = siblings(GATEWAY, ["udp", "tcp", "http", "coap"]);
+    let trials =
+        [(udp, 0), (tcp, 1), (http, 2), (coap, 4)].map(|(name, door)| Trial::new(name, &site.doors[door], 6_000));
     let folders: Vec<PathBuf> = trials.iter().map(|trial| trial.folder().into()).collect();
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let gateway = site.gateway(&[]);
@@ -98,6 +100,39 @@ fn nothing_is_lost_when_gateway_and_receiver_are_killed() {
     for trial in &trials {
         trial.verify_all_arrived();
     }
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn nothing_is_lost_through_a_broker_that_is_killed_as_the_gateway_is() {
+    let (site, port) = (Site::new(), free_port());
+    let (broker, program) = (format!("127.0.0.1:{port}"), sibling(GATEWAY, "mqtt"));
+    let trials = ["iot/boiler", "iot/pump"].map(|topic| {
+        let trial = Trial::new(program, &broker, 4_000);
+        let [password, _] = trial.passwords();
+        trial.with(&["--topic", topic, "--user", "plant", "--password", &password, "--behind-gateway"])
+    });
+    let mosquitto = Mosquitto::prepare(site.folder.path(), port);
+    let [password, _] = trials[0].passwords();
+    let arguments = ["--mqtt", &*broker, "--user", "plant", "--password", &password];
+    let gateway = site.gateway(&arguments);
+    gateway.wait_for(1, "trying again");
+    let first = mosquitto.start();
+    let devices: Vec<_> = trials.iter().map(|trial| trial.device(&["--rate", "1000", "--patience", "1"])).collect();
+    let receiver = site.receiver(&[trials[0].folder(), trials[1].folder()]);
+    receiver.wait_for(40, "accepted");
+    first.kill();
+    gateway.wait_for(2, "trying again");
+    let _second = mosquitto.start();
+    receiver.wait_for(receiver.count("accepted") + 40, "accepted");
+    gateway.kill();
+    let gateway = site.gateway(&arguments);
+    for device in devices {
+        assert!(device.wait().success());
+    }
+    assert!(gateway.terminate().success());
+    assert!(receiver.terminate().success());
+    trials.iter().for_each(Trial::verify_all_arrived);
 }
 
 /// A thermometer that is read each second from a full minute on: reading `number`, in tenths of a degree.
