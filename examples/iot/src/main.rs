@@ -92,6 +92,7 @@ Usage: iot COMMAND [ARGUMENTS]
                            'tcp:HOST:PORT', into that of a 'queue receive'; it goes on where an earlier one was stopped
     --copy NAME            leave the messages to other consumers, and remember the place under this name; otherwise
                            they are acknowledged once they have arrived
+    --forget NAME          in place of --to: the copy of this name is no longer wanted; until then what it lacks stays
     --origin HEX           who keeps the log, for messages without a position [the log's epoch]
     --patience SECONDS     give up when nothing has arrived for so long [60]
   queue receive DIR --listen HOST:PORT   takes what mirrors send into DIR, without encryption or authentication: for

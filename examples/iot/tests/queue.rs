@@ -236,17 +236,48 @@ fn says_what_is_wrong_with_the_directory() {
     let files = ["00000000.segment", "00000001.segment"].map(|name| empty.path().join(name));
     for content in [vec![7; 4096], b"no queue ".repeat(1000)] {
         files.iter().for_each(|file| std::fs::write(file, &content).unwrap());
-        let run = |command: &str| Command::new(IOT).args(["queue", command]).arg(empty.path()).output().unwrap();
-        for command in ["stat", "dump"] {
+        let run = |command: &str| {
+            let mut iot = Command::new(IOT);
+            iot.args(["queue", command]).arg(empty.path()).stdin(Stdio::null()).output().unwrap()
+        };
+        for command in ["stat", "dump", "append", "reserve"] {
             assert!(complaint(&run(command)).contains("this is no queue, or all its headers are lost"));
         }
         assert!(complaint(&run("verify")).contains("2 segments say nothing about what was in them"));
         assert_eq!(std::fs::read(&files[0]).unwrap(), content, "looking changed something");
     }
-    std::fs::remove_file(&files[1]).unwrap();
-    let stat = Command::new(IOT).args(["queue", "stat"]).arg(empty.path()).output().unwrap();
-    assert!(complaint(&stat).contains("the file of segment 1 is missing"));
+    std::fs::remove_file(folder.segment(1)).unwrap();
+    assert!(complaint(&folder.run(&["stat"], &[], b"")).contains("the file of segment 1 is missing"));
     assert_eq!(folder.run(&["ack"], &[], b"").status.code(), Some(2));
+}
+
+/// `append` began a new queue in the files of one whose headers were lost, and in files that were none: what could still be
+/// found there by hand was written over.
+#[test]
+fn nothing_is_written_where_no_header_is_left() {
+    let folder = Folder::create(2);
+    printed(&folder.run(&["append"], &[], &lines(3)));
+    let sound = std::fs::read(folder.segment(0)).unwrap();
+    for from in [0, 1] {
+        let mut damaged = sound.clone();
+        damaged[from..1024].fill(0);
+        damaged[from..1024].iter_mut().step_by(7).for_each(|octet| *octet = from as u8);
+        std::fs::write(folder.segment(0), &damaged).unwrap();
+        for command in ["stat", "dump", "append", "reserve"] {
+            let refused = complaint(&folder.run(&[command], &[], b"more\n"));
+            assert!(refused.contains("this is no queue, or all its headers are lost"), "{refused}");
+        }
+        assert_eq!(folder.run(&["verify"], &[], b"").status.code(), Some(1));
+        assert_eq!(std::fs::read(folder.segment(0)).unwrap(), damaged, "something was written");
+    }
+    // One wrong bit in each copy is put right, be it where it says what the file is.
+    let mut corrected = sound.clone();
+    (corrected[3], corrected[515]) = (sound[3] ^ 8, sound[515] ^ 8);
+    std::fs::write(folder.segment(0), &corrected).unwrap();
+    assert_eq!(printed(&folder.run(&["append"], &[], b"more\n")), "1 messages, up to 4\n");
+    // Making a queue was broken off: there is nothing to lose.
+    (0..2).for_each(|segment| std::fs::write(folder.segment(segment), [0; 4096]).unwrap());
+    assert_eq!(printed(&folder.run(&["append"], &[], b"first\n")), "1 messages, up to 1\n");
 }
 
 /// The first header of a queue, with `change` made to it and its checksum put right.

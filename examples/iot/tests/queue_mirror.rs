@@ -116,6 +116,23 @@ fn two_queues_go_over_tcp_into_one_whose_process_is_killed() {
     assert_eq!(payloads(&target), [lines(0..200), lines(1000..1100), lines(200..250)].concat());
 }
 
+/// Nothing told which copies hold a queue's messages, and nothing ended one: a queue with a forgotten copy got full.
+#[test]
+fn a_copy_that_is_forgotten_holds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (create(folder.path(), "source"), create(folder.path(), "target"));
+    printed(&iot(&["append"], &source, &lines(0..10)));
+    printed(&iot(&["mirror", "--to", target.to_str().unwrap(), "--copy", "archive"], &source, b""));
+    printed(&iot(&["append"], &source, &lines(10..15)));
+    let json = || printed(&iot(&["stat", "--json"], &source, b""));
+    assert!(json().contains("\"cursors\": 1, \"cursor_lag\": 5,"), "{}", json());
+    let missing = iot(&["mirror", "--forget", "other"], &source, b"");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("there is no copy \"other\""));
+    printed(&iot(&["mirror", "--forget", "archive"], &source, b""));
+    assert!(json().contains("\"depth\": 15,") && json().contains("\"cursors\": 0, \"cursor_lag\": 0,"), "{}", json());
+}
+
 #[test]
 fn a_copy_that_was_set_back_is_not_forwarded_over_what_was() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use iot_core::{Instant, Timestamp};
 use iot_queue::{
-    AttemptDurability, ConfigError, Durability, FileStorage, OpenError, Operation, Queue, QueueConfig, Storage,
-    StorageError,
+    AttemptDurability, ConfigError, Damage, Durability, FileStorage, Inspection, OpenError, Operation, Queue,
+    QueueConfig, SegmentExtent, Storage, StorageError,
 };
 use lexopt::Parser;
 use lexopt::prelude::*;
@@ -64,6 +64,7 @@ pub fn run_create(mut parser: Parser) -> Result<(), Failure> {
 pub fn open(path: &Path, memory: Memory) -> Result<(Queue<FileStorage>, Clock), Failure> {
     let storage = FileStorage::open(path).map_err(|error| denied(path, &error))?;
     shape_of(path)?;
+    refuse_headless(path, &storage)?;
     let config = config(segment_len(path)?, memory).map_err(|error| Failure::Usage(error.to_string()))?;
     // What is acknowledged by its place is taken out by an attempt that says nothing about the message.
     let config = config.durability(Durability::Manual).attempt_durability(AttemptDurability::Written);
@@ -73,14 +74,49 @@ pub fn open(path: &Path, memory: Memory) -> Result<(Queue<FileStorage>, Clock), 
 /// Opens the queue at `path` to look at it, and leaves it as it is.
 pub fn open_read_only(path: &Path) -> Result<(Queue<ReadOnlyStorage>, Clock), Failure> {
     let storage = read_only(path)?;
-    let (queue, clock) = open_on(path, storage, shape_of(path)?)?;
-    let found = queue.stats();
-    if found.unreadable_segments > 0 && queue.next_offset().number() == 0 {
-        let words =
-            "no file begins as a segment does, and not all are empty: this is no queue, or all its headers are lost";
-        return Err(Failure::Input(format!("{}: {words}", path.display())));
+    let shape = shape_of(path)?;
+    refuse_headless(path, &storage)?;
+    open_on(path, storage, shape)
+}
+
+/// Refuses files that hold something, and of which none says that it is a segment. A log is begun anew in such: whoever
+/// named the wrong directory would lose what is there, and whoever lost all headers what could still be found by hand.
+fn refuse_headless<S: Storage>(path: &Path, storage: &S) -> Result<(), Failure> {
+    let fail = |error: StorageError| denied(path, &error);
+    let extents = storage.list().map_err(fail)?;
+    let mut header = [0; 1024];
+    for extent in &extents {
+        storage.read_at(extent.segment, 0, &mut header).map_err(fail)?;
+        if [0, 512].iter().any(|&copy| header[copy..].starts_with(b"IOTQUEUE")) {
+            return Ok(());
+        }
     }
-    Ok((queue, clock))
+    if are_empty(storage, &extents).map_err(fail)? {
+        return Ok(());
+    }
+    let inspection = Inspection::of(storage).map_err(|error| refused(path, &error))?;
+    if inspection.intact() > 0 || inspection.damaged().any(|record| record.damage == Damage::Corrected) {
+        return Ok(());
+    }
+    let words =
+        "no file begins as a segment does, and not all are empty: this is no queue, or all its headers are lost";
+    Err(Failure::Input(format!("{}: {words}", path.display())))
+}
+
+/// Whether all octets are zero, as they are where making a queue was broken off.
+fn are_empty<S: Storage>(storage: &S, extents: &[SegmentExtent]) -> Result<bool, StorageError> {
+    let mut buffer = vec![0; 64 << 10];
+    for &SegmentExtent { segment, len } in extents {
+        for at in (0..len).step_by(buffer.len()) {
+            let piece = (len - at).min(buffer.len() as u64) as usize;
+            // No segment is longer than a position can say.
+            storage.read_at(segment, at as u32, &mut buffer[..piece])?;
+            if buffer[..piece].iter().any(|&octet| octet != 0) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// The files of the queue at `path`, to look at them.

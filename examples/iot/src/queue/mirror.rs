@@ -50,12 +50,13 @@ struct Mirroring {
 
 /// Runs `queue mirror`.
 pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
-    let (mut path, mut to, mut copy, mut origin) = (None, None, None, None);
+    let (mut path, mut to, mut copy, mut forget, mut origin) = (None, None, None, None, None);
     let (mut memory, mut patience) = (Memory::default(), Duration::from_secs(60));
     while let Some(argument) = parser.next()? {
         match argument {
             Long("to") => to = Some(parser.value()?),
             Long("copy") => copy = Some(parser.value()?.string()?),
+            Long("forget") => forget = Some(parser.value()?.string()?),
             Long("origin") => origin = Some(parser.value()?.parse::<DeviceId>()?),
             Long("sources") => memory.sources = parser.value()?.parse()?,
             Long("ids") => memory.ids = parser.value()?.parse()?,
@@ -68,6 +69,9 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
         }
     }
     let path = path.ok_or_else(directory::no_directory)?;
+    if let Some(name) = forget {
+        return forget_copy(&path, &name);
+    }
     let to = to.ok_or_else(|| Failure::Usage("--to is missing".into()))?;
     let (mut queue, clock) = directory::open(&path, Memory::default())?;
     let what_arrived = if copy.is_some() { WhatArrived::Stays } else { WhatArrived::Goes };
@@ -98,6 +102,17 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
     let stats = mirroring.mirror.stats();
     println!("{} entries, up to {}", stats.acknowledged, mirroring.mirror.acknowledged());
     mirroring.queue.close().map_err(|error| refused(&mirroring.path, &error))?;
+    Ok(())
+}
+
+/// Deletes the cursor of a copy that nobody wants any more: what it has not passed would stay for ever.
+fn forget_copy(path: &Path, name: &str) -> Result<(), Failure> {
+    let (mut queue, _) = directory::open(path, Memory::default())?;
+    let missing = || Failure::Input(format!("{}: there is no copy {name:?}", path.display()));
+    let cursor = queue.cursor(name).ok_or_else(missing)?;
+    queue.delete_cursor(cursor).map_err(|error| refused(path, &error))?;
+    queue.commit().map_err(|error| refused(path, &error))?;
+    queue.close().map_err(|error| refused(path, &error))?;
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub fn run_stat(mut parser: Parser) -> Result<(), Failure> {
 
 /// What there is to say of a queue that rests, by name; `null` where something is not known.
 fn figures(queue: &Queue<ReadOnlyStorage>) -> Vec<(&'static str, String)> {
-    let Stats { depth, oldest_age, delayed, dead, expired, quarantined, .. } = queue.stats();
+    let Stats { depth, oldest_age, delayed, dead, expired, cursors, cursor_lag, quarantined, .. } = queue.stats();
     let Stats { unreadable_segments, cut, octets, budget, segments_used, segments, .. } = queue.stats();
     let oldest_age = oldest_age.map_or_else(|| "null".into(), |age| format!("{:.6}", age.as_secs_f64()));
     let numbers = [
@@ -55,6 +55,8 @@ fn figures(queue: &Queue<ReadOnlyStorage>) -> Vec<(&'static str, String)> {
         ("delayed", delayed),
         ("dead", dead),
         ("expired", expired),
+        ("cursors", cursors.into()),
+        ("cursor_lag", cursor_lag),
         ("quarantined", quarantined),
         ("unreadable_segments", unreadable_segments),
         ("cut_octets", cut),
