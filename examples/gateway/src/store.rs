@@ -252,7 +252,8 @@ mod tests {
         let store = store(folder.path()).ending([here], &taker);
         [7, 6, 7].into_iter().for_each(|source| take(&store, source));
         let counts = [&store.counts.ended, &store.counts.taken].map(|count| count.load(Ordering::Relaxed));
-        assert_eq!((counts, store.queue.stats().depth), ([2, 1], 1));
+        let kept = store.queue.with(|queue, _| queue.next_offset());
+        assert_eq!((counts, kept), ([2, 1], Offset::new(1)));
         assert_eq!(ended.try_iter().map(|(source, _)| source).collect::<Vec<_>>(), [here], "there is room for one");
         store.send_back(&here, b"for it");
         store.send_back(&elsewhere, b"for the other");
