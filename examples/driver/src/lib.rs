@@ -2,7 +2,8 @@
 //! `tokio`). Neither holds any logic of the protocol. Both take sockets of IPv4 and of IPv6; one that is bound to `[::]`
 //! reaches both where the system lets it. A node that hands out the verification of signatures
 //! ([`Verification::HandedOut`](iot_dht::Verification::HandedOut)) gets a second thread for it.
-//! [`Party`] is for devices that meet each other, behind NATs or not.
+//! [`Party`] is for devices that meet each other, behind NATs or not, and [`Talk`] (feature `session`) for what two of them
+//! say to each other in a session.
 //!
 //! A [`Driver`]'s thread sleeps until a datagram comes, a time-out is due or somebody calls. A call is a closure that runs on the
 //! node's thread, so nobody locks anything:
@@ -25,6 +26,8 @@
 mod clocked;
 mod party;
 mod socket;
+#[cfg(feature = "session")]
+mod talk;
 #[cfg(feature = "tokio")]
 mod task;
 mod thread;
@@ -32,6 +35,8 @@ mod verifier;
 
 pub use crate::clocked::Beside;
 pub use crate::party::{News, Party};
+#[cfg(feature = "session")]
+pub use crate::talk::{Credentials, Heard, Side, Talk};
 #[cfg(feature = "tokio")]
 pub use crate::task::Task;
 pub use crate::thread::{Driver, Filter, Link, Verdict};
