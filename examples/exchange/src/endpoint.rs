@@ -1,6 +1,6 @@
 //! One end of a link: what it still has to hand over, and what it has accepted.
 
-mod ledger;
+pub mod ledger;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,8 +15,8 @@ use iot_crypto::{
     Carries, Heading, OpenError, Opener, ReplayError, RoutingHeader, SealError, Sealer, SigningKey, VerifyingKey,
 };
 use iot_queue::{
-    AppendError, CommitError, LeaseError, LeaseId, Message, MessageId, Offset, Queue, Release, ReserveError, Storage,
-    Stored,
+    AppendError, CommitError, CursorError, LeaseError, LeaseId, Message, MessageId, Offset, Queue, Release,
+    ReserveError, Storage, Stored,
 };
 use rand_chacha::ChaCha20Rng;
 
@@ -26,21 +26,21 @@ use crate::{Keys, Role};
 pub use self::ledger::queue_config;
 
 /// A message. Its incarnation is the epoch of its writer's outbox, and its sequence number its place there.
-const MESSAGES: StreamId = StreamId::new(0);
+pub const MESSAGES: StreamId = StreamId::new(0);
 
 /// "I have all messages of your incarnation before this number." The position says it, so there is no payload; old and
 /// repeated ones do no harm, so none is refused as such.
-const ACKNOWLEDGED: StreamId = StreamId::new(1);
+pub const ACKNOWLEDGED: StreamId = StreamId::new(1);
 
 /// "I have no messages of this incarnation before this number any more": said to whoever waits for one of them.
-const OLDEST: StreamId = StreamId::new(2);
+pub const OLDEST: StreamId = StreamId::new(2);
 
 /// "I have all messages of your incarnation before this number: send what is behind it, from there". The cursor of who
 /// fetches.
-const ASKED: StreamId = StreamId::new(3);
+pub const ASKED: StreamId = StreamId::new(3);
 
 /// Messages that are on their way at a time; and as many that came early wait for those before them.
-const WINDOW: usize = 128;
+pub const WINDOW: usize = 128;
 
 /// Messages after which the receiver acknowledges at once.
 const ACKNOWLEDGE_AFTER: usize = 32;
@@ -70,6 +70,9 @@ pub enum ExchangeError {
     /// A queue could not be read.
     #[error("a queue cannot be read")]
     Read(#[from] ReserveError),
+    /// A cursor of a queue could not be read or moved.
+    #[error("a cursor of a queue failed")]
+    Cursor(#[from] CursorError),
     /// A queue did not let go of messages.
     #[error("messages were not let go of")]
     LetGo(#[from] LeaseError),

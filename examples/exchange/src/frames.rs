@@ -57,6 +57,17 @@ pub fn read_all(body: impl Read, max: usize) -> io::Result<Vec<Vec<u8>>> {
     std::iter::from_fn(|| frames.packet().transpose()).collect()
 }
 
+/// A body of packets, as [`read_all`] reads it.
+///
+/// # Errors
+///
+/// [`InvalidData`](ErrorKind::InvalidData) for a packet that is longer than a header can say.
+pub fn join(packets: impl IntoIterator<Item = Vec<u8>>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    packets.into_iter().try_for_each(|packet| write(&mut body, [&packet, &[]]))?;
+    Ok(body)
+}
+
 /// Writes a packet that is in two parts.
 ///
 /// # Errors
@@ -88,6 +99,7 @@ mod tests {
         }
         assert_eq!(frames.packet().unwrap(), None);
         assert_eq!(read_all(&stream[..], 300).unwrap(), [vec![1; 300], Vec::new(), vec![2, 3]]);
+        assert_eq!(join([vec![1; 300], Vec::new(), vec![2, 3]]).unwrap(), stream);
         assert_eq!(read_all(&stream[..stream.len() - 1], 300).unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(Frames::new(&stream[..5], 300).packet().unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(Frames::new(&stream[..], 299).packet().unwrap_err().kind(), ErrorKind::InvalidData);

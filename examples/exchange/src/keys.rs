@@ -56,20 +56,8 @@ impl Keys {
     /// Draws the keys of the device and of the receiver, as [`parse`](Self::parse) reads them: each holds its end's
     /// secrets. They are good for a year from `wall`.
     pub fn draw(wall: Timestamp, rng: &mut impl CryptoRng) -> [Vec<u8>; 2] {
-        let mut draw = || {
-            let (mut signing, mut agreement) = ([0; 32], [0; 32]);
-            rng.fill_bytes(&mut signing);
-            rng.fill_bytes(&mut agreement);
-            let key = SigningKey::from_seed(&signing);
-            let public = *AgreementSecret::from_bytes(&agreement).public();
-            let bundle = KeyBundle::issue(&key, &public, 1, wall.saturating_add(LIFE)).expect("a key in memory signs");
-            (signing, agreement, key.verifying_key().as_bytes().try_into().expect("it is one of Ed25519"), bundle)
-        };
-        let (device, receiver) = (draw(), draw());
-        [(&device, &receiver), (&receiver, &device)].map(|(own, peer)| {
-            let file = File { signing: own.0, agreement: own.1, peer: peer.2, peer_bundle: peer.3.clone() };
-            cbor::to_vec(&file)
-        })
+        let (device, receiver) = (Drawn::draw(wall, rng), Drawn::draw(wall, rng));
+        [device.file(&receiver), receiver.file(&device)]
     }
 
     /// Reads the keys of an end.
@@ -83,5 +71,32 @@ impl Keys {
         let peer_bundle = KeyBundle::verify(&file.peer_bundle, &peer.device_id(), wall)?;
         let agreement = [AgreementSecret::from_bytes(&file.agreement)];
         Ok(Self { signing: SigningKey::from_seed(&file.signing), agreement, peer, peer_bundle })
+    }
+}
+
+/// What is drawn for one end: its secrets, and what others may know of it.
+pub(crate) struct Drawn {
+    pub signing: [u8; 32],
+    pub agreement: [u8; 32],
+    pub key: [u8; 32],
+    pub bundle: Vec<u8>,
+}
+
+impl Drawn {
+    pub fn draw(wall: Timestamp, rng: &mut impl CryptoRng) -> Self {
+        let (mut signing, mut agreement) = ([0; 32], [0; 32]);
+        rng.fill_bytes(&mut signing);
+        rng.fill_bytes(&mut agreement);
+        let key = SigningKey::from_seed(&signing);
+        let public = *AgreementSecret::from_bytes(&agreement).public();
+        let bundle = KeyBundle::issue(&key, &public, 1, wall.saturating_add(LIFE)).expect("a key in memory signs");
+        let key = key.verifying_key().as_bytes().try_into().expect("it is one of Ed25519");
+        Self { signing, agreement, key, bundle }
+    }
+
+    /// The keys of this end, which has that peer, as [`Keys::parse`] reads them.
+    pub fn file(&self, peer: &Self) -> Vec<u8> {
+        let Self { signing, agreement, .. } = *self;
+        cbor::to_vec(&File { signing, agreement, peer: peer.key, peer_bundle: peer.bundle.clone() })
     }
 }

@@ -74,6 +74,12 @@
 //! Over a link that brings nothing back ([`Feedback::None`]) messages are sent once and accepted as they come; a gap is
 //! reported when a later message comes.
 //!
+//! # One publisher, many subscribers
+//!
+//! [`fanout::Publisher`] is an end with many peers, to each of which it speaks this protocol: it seals a message once for
+//! all of them, and each has a cursor of its own in the one outbox, which its acknowledgements move. Whoever lost its ledger
+//! gets everything again that is still there, and whoever is too far behind a packet of stream 2.
+//!
 //! # Limits
 //!
 //! Each queue of [`queue_config`] holds 16 MiB. A full outbox refuses more ([`iot_queue::AppendError::Full`]); a full
@@ -82,6 +88,7 @@
 #![forbid(unsafe_code)]
 
 mod endpoint;
+pub mod fanout;
 pub mod folder;
 pub mod frames;
 mod keys;

@@ -4,12 +4,14 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
 
-use iot_trial::{Nginx, Program, free_port};
+use iot_trial::{Mischief, Nginx, Program, TcpProxy, free_port};
 
 const PUSH: &str = env!("CARGO_BIN_EXE_push");
+const NAMES: [&str; 2] = ["archive", "alarm"];
 
 struct Site {
     folder: tempfile::TempDir,
@@ -17,7 +19,7 @@ struct Site {
     /// Where the two subscribers are posted to, and where they listen.
     posted: [u16; 2],
     listening: [u16; 2],
-    status: u16,
+    page: u16,
 }
 
 impl Site {
@@ -28,8 +30,8 @@ impl Site {
         (0..readings).for_each(|number| writeln!(lines, "{},{}", 1_767_225_600 + 60 * number, number % 700).unwrap());
         std::fs::write(folder.path().join("readings.csv"), &lines).unwrap();
         let ports = [free_port(), free_port()];
-        let site = Self { folder, readings: lines, posted: ports, listening: ports, status: free_port() };
-        let drawn = Command::new(PUSH).args(["keys", site.path(), "archive", "alarm"]).status().unwrap();
+        let site = Self { folder, readings: lines, posted: ports, listening: ports, page: free_port() };
+        let drawn = Command::new(PUSH).args([&["keys", site.path()][..], &NAMES].concat()).status().unwrap();
         assert!(drawn.success());
         site
     }
@@ -38,65 +40,90 @@ impl Site {
         self.folder.path().to_str().unwrap()
     }
 
-    fn publisher(&self, more: &[&str]) -> Program {
-        let urls = ["archive", "alarm"].into_iter().zip(self.posted);
-        let [archive, alarm] = [0, 1].map(|index| {
-            let (name, port) = urls.clone().nth(index).unwrap();
-            format!("{name}=http://127.0.0.1:{port}/readings")
-        });
-        let input = format!("{}/readings.csv", self.path());
-        let status = format!("127.0.0.1:{}", self.status);
-        let arguments = ["publisher", self.path(), "--subscriber", &archive, "--subscriber", &alarm, "--input", &input];
-        Program::start(PUSH, &[&arguments[..], &["--page", &status], more].concat())
+    /// The publisher, with a page; it posts to those that are said.
+    fn publisher(&self, posted: &[&str], more: &[&str]) -> Program {
+        let (input, page) = (format!("{}/readings.csv", self.path()), format!("127.0.0.1:{}", self.page));
+        let mut arguments = vec!["publisher", self.path(), "--input", &input, "--page", &page];
+        arguments.extend(posted.iter().flat_map(|word| ["--subscriber", word]));
+        Program::start(PUSH, &[&arguments[..], more].concat())
+    }
+
+    /// A publisher that posts to both.
+    fn poster(&self, more: &[&str]) -> Program {
+        let [archive, alarm] = [0, 1].map(|index| format!("{}=http://127.0.0.1:{}", NAMES[index], self.posted[index]));
+        self.publisher(&[&archive, &alarm], more)
     }
 
     fn subscriber(&self, index: usize) -> Program {
-        let listen = format!("127.0.0.1:{}", self.listening[index]);
-        let name = ["archive", "alarm"][index];
-        let program = Program::start(PUSH, &["subscriber", self.path(), name, "--listen", &listen]);
-        program.wait_for(1, "listens at");
+        let folder = format!("{}/{}", self.path(), NAMES[index]);
+        let program =
+            Program::start(PUSH, &["receiver", &folder, "--server", &format!("127.0.0.1:{}", self.listening[index])]);
+        program.wait_for(1, "connected");
         program
     }
 
+    fn fetcher(&self, index: usize) -> Program {
+        let folder = format!("{}/{}", self.path(), NAMES[index]);
+        let page = format!("http://127.0.0.1:{}", self.page);
+        Program::start(PUSH, &["receiver", &folder, "--client", "receiver", "--server", &page])
+    }
+
     fn list(&self, name: &str) -> String {
-        let listed = Command::new(PUSH).args(["list", self.path(), name]).output().unwrap();
+        let listed = Command::new(PUSH).args(["list", &format!("{}/{name}", self.path())]).output().unwrap();
         assert!(listed.status.success(), "{listed:?}");
         String::from_utf8(listed.stdout).unwrap()
     }
 
-    fn status(&self) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.status)).unwrap();
-        write!(stream, "GET / HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+    /// How it is with each subscriber, as soon as the page says these words.
+    fn wait_for_page(&self, words: &str) -> String {
+        for _ in 0..600 {
+            let mut answer = String::new();
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.page)) {
+                write!(stream, "GET / HTTP/1.0\r\n\r\n").unwrap();
+                stream.read_to_string(&mut answer).unwrap();
+            }
+            if answer.contains(words) {
+                return answer;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("the page does not say {words:?}");
+    }
+
+    /// Ends both subscribers, and holds what arrived against what was read.
+    fn everything_arrived(&self, subscribers: [Program; 2]) {
+        for (subscriber, name) in subscribers.into_iter().zip(NAMES) {
+            assert!(subscriber.terminate().success());
+            let listed = self.list(name);
+            let same = self.readings.lines().zip(listed.lines()).take_while(|(read, listed)| read == listed).count();
+            assert!(
+                listed == self.readings,
+                "{name} has {same} readings in order, of {}",
+                self.readings.lines().count()
+            );
+        }
     }
 }
 
 /// Kills everything in the middle once, and holds what arrived against what was read.
 fn survives_kills(site: &Site) {
-    let publisher = site.publisher(&["--rate", "500"]);
-    publisher.wait_for(1, "trying again");
+    let publisher = site.poster(&["--rate", "500"]);
+    publisher.wait_for(1, "tries again");
     let (archive, alarm) = (site.subscriber(0), site.subscriber(1));
     archive.wait_for(20, "accepted");
     alarm.wait_for(20, "accepted");
     alarm.kill();
     archive.wait_for(archive.count("accepted") + 20, "accepted");
-    let said = site.status();
-    assert!(said.contains("alarm: ") && said.contains("tries again every"), "{said}");
+    let said = site.wait_for_page("tries again every");
+    assert!(said.lines().any(|line| line.starts_with("alarm: ") && line.contains("tries again every")), "{said}");
     assert!(said.lines().any(|line| line.starts_with("archive: ") && line.ends_with("well")), "{said}");
     publisher.kill();
-    let publisher = site.publisher(&["--rate", "0"]);
+    let publisher = site.poster(&["--rate", "0"]);
     let alarm = site.subscriber(1);
     archive.kill();
     let archive = site.subscriber(0);
     assert!(publisher.wait().success());
-    for (subscriber, name) in [(archive, "archive"), (alarm, "alarm")] {
-        assert!(subscriber.terminate().success());
-        let listed = site.list(name);
-        let same = site.readings.lines().zip(listed.lines()).take_while(|(read, listed)| read == listed).count();
-        assert!(listed == site.readings, "{name} has {same} readings in order, of {}", site.readings.lines().count());
-    }
+    site.everything_arrived([archive, alarm]);
 }
 
 #[test]
@@ -116,49 +143,52 @@ fn a_proxy_may_stand_in_between() {
 }
 
 #[test]
+fn what_a_proxy_alters_is_refused_and_posted_again() {
+    let mut site = Site::new(1_200);
+    let mischief = Mischief { alter: 60, drop: 10, ..Mischief::default() };
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, site.listening[0]));
+    let proxy = TcpProxy::start(server, mischief, 1);
+    site.posted[0] = proxy.address.port();
+    let subscribers = [0, 1].map(|index| site.subscriber(index));
+    let publisher = site.poster(&["--rate", "0", "--batch", "4"]);
+    assert!(publisher.wait().success());
+    assert!(proxy.counts[0].altered.load(Relaxed) > 0, "{:?}", proxy.counts);
+    site.everything_arrived(subscribers);
+}
+
+#[test]
 fn who_cannot_be_posted_to_fetches_from_where_it_stopped() {
     let site = Site::new(2_000);
-    let (input, page) = (format!("{}/readings.csv", site.path()), format!("127.0.0.1:{}", site.status));
-    let publisher = |rate| {
-        let subscribers = ["--subscriber", "archive=pull", "--subscriber", "alarm=pull"];
-        let arguments = ["publisher", site.path(), "--input", &input, "--page", &page, "--rate", rate];
-        Program::start(PUSH, &[&arguments[..], &subscribers].concat())
-    };
-    let url = format!("http://{page}");
-    let subscriber = |name| Program::start(PUSH, &["subscriber", site.path(), name, "--pull", &url]);
-    let archive = subscriber("archive");
+    let archive = site.fetcher(0);
     archive.wait_for(1, "trying again");
-    let first = publisher("1000");
-    let alarm = subscriber("alarm");
+    let first = site.publisher(&[], &["--rate", "1000"]);
+    let alarm = site.fetcher(1);
     archive.wait_for(20, "accepted");
     alarm.wait_for(20, "accepted");
     first.kill();
     archive.kill();
-    let second = publisher("0");
-    let archive = subscriber("archive");
+    let second = site.publisher(&[], &["--rate", "0"]);
+    let archive = site.fetcher(0);
     assert!(second.wait().success());
-    for (program, name) in [(archive, "archive"), (alarm, "alarm")] {
-        assert!(program.terminate().success());
-        assert!(site.list(name) == site.readings, "{name}");
-    }
+    site.everything_arrived([archive, alarm]);
 }
 
 #[test]
-fn who_answers_without_a_receipt_has_nothing() {
+fn who_answers_without_an_acknowledgement_has_nothing() {
     let site = Site::new(100);
-    let server = std::net::TcpListener::bind(("127.0.0.1", site.posted[1])).unwrap();
+    let server = TcpListener::bind(("127.0.0.1", site.posted[1])).unwrap();
     std::thread::spawn(move || {
         for mut stream in server.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            let _ = stream.read(&mut [0; 65_536]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
     });
     let archive = site.subscriber(0);
-    let publisher = site.publisher(&["--rate", "0"]);
+    let publisher = site.poster(&["--rate", "0"]);
     archive.wait_for(10, "accepted");
-    publisher.wait_for(1, "alarm: ");
-    let said = site.status();
-    assert!(said.contains("alarm: 0 delivered, 10 wait"), "{said}");
+    publisher.wait_for(1, "it acknowledged nothing in time");
+    let said = site.wait_for_page("alarm: 0 acknowledged, 10 wait, failed");
+    assert!(said.contains("archive: 10 acknowledged, 0 wait, well"), "{said}");
     assert!(publisher.terminate().success());
 }
 
@@ -166,7 +196,7 @@ fn who_answers_without_a_receipt_has_nothing() {
 fn a_subscriber_that_stays_away_is_told_what_it_missed() {
     let site = Site::new(1_000);
     let archive = site.subscriber(0);
-    let publisher = site.publisher(&["--rate", "300", "--max-lag", "60"]);
+    let publisher = site.poster(&["--rate", "300", "--max-lag", "60"]);
     archive.wait_for(100, "accepted");
     let alarm = site.subscriber(1);
     assert!(publisher.wait().success());
@@ -175,4 +205,23 @@ fn a_subscriber_that_stays_away_is_told_what_it_missed() {
     let listed = site.list("alarm");
     assert!(listed.starts_with("# messages 0..40 are missing"), "{}", &listed[..100]);
     assert_eq!(listed.lines().count(), 1 + 600);
+}
+
+#[test]
+fn the_first_user_is_told_what_is_missing() {
+    let site = Site::new(10);
+    let said = |arguments: &[&str]| {
+        let program = Program::start(PUSH, arguments);
+        let line = program.wait_for(1, "push");
+        (line, program.wait().code())
+    };
+    assert_eq!(said(&[]), ("push: a command is missing or incomplete: see --help".into(), Some(2)));
+    let (line, code) = said(&["publisher", "nowhere"]);
+    assert!(line.contains("nowhere/publisher/keys: No such file") && code == Some(1), "{line}");
+    let (line, code) = said(&["publisher", site.path(), "--subscriber", "nobody=127.0.0.1:1"]);
+    assert_eq!((line.as_str(), code), ("push: there are no keys of a subscriber nobody", Some(1)));
+    let (line, code) = said(&["publisher", site.path(), "--subscriber", "alarm=https://127.0.0.1:1"]);
+    assert!(line.contains("this client has no TLS") && code == Some(1), "{line}");
+    let (line, code) = said(&["receiver", "nowhere"]);
+    assert!(line.contains("nowhere/receiver/keys: No such file") && code == Some(1), "{line}");
 }
