@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role, invalid};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, connect, invalid};
 
 use crate::stream::{Stanza, Stream};
 
@@ -50,52 +50,49 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let password = options.secret("password")?.ok_or_else(|| invalid("--password FILE is missing: see --help"))?;
     let secret = STANDARD.encode(format!("\0{user}\0{password}"));
     Ok(Box::new(move || {
-        let mut stream = Stream::connect(&address, PATIENCE)?;
-        log_in(&mut stream, &domain, &secret)?;
+        let stream = log_in(Stream::new(connect(&address, PATIENCE)?), &domain, &secret)?;
         Ok(Box::new(Account { stream, peer: format!("{peer}@{domain}"), spoke: Instant::now() }))
     }))
 }
 
 /// Opens a stream, logs in, binds a resource and becomes available (RFC 6120, 6121).
-fn log_in(stream: &mut Stream, domain: &str, secret: &str) -> io::Result<()> {
+fn log_in(mut stream: Stream, domain: &str, secret: &str) -> io::Result<Stream> {
     let denied = |words: &str| Err(io::Error::new(ErrorKind::PermissionDenied, words));
     let open = format!(
         "<stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
          xmlns:stream='http://etherx.jabber.org/streams'>"
     );
-    stream.write(&open)?;
-    let features = expect(stream, "features")?;
-    if !features.texts.iter().any(|text| text == "PLAIN") {
+    let features = ask(&mut stream, &open)?;
+    if !features.inside.iter().any(|(_, text)| text == "PLAIN") {
         return denied("the server takes no password here: it wants TLS; let stunnel speak that");
     }
-    stream.write(&format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>"))?;
-    match hear(stream)?.name.as_str() {
+    let auth = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>");
+    match ask(&mut stream, &auth)?.name.as_str() {
         "success" => {}
         "failure" => return denied("the server does not let us in: wrong --user, --domain or --password"),
         other => return Err(io::Error::other(format!("the server answered a log-in by <{other}>"))),
     }
-    stream.write(&open)?;
-    expect(stream, "features")?;
+    let mut stream = stream.begin_anew();
+    ask(&mut stream, &open)?;
     // A name of its own: whoever had it before, such as this end before it was killed, is hung up on.
     let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>iot</resource></bind>";
-    stream.write(&format!("<iq type='set' id='bind'>{bind}</iq>"))?;
-    let bound = expect(stream, "iq")?;
-    if bound.kind != "result" {
+    if ask(&mut stream, &format!("<iq type='set' id='bind'>{bind}</iq>"))?.kind != "result" {
         return Err(io::Error::other("the server binds no resource"));
     }
-    stream.write("<presence/>")
+    stream.write("<presence/>")?;
+    Ok(stream)
 }
 
-fn hear(stream: &mut Stream) -> io::Result<Stanza> {
-    stream.read(PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
+/// Writes, and waits for what the server says to that.
+fn ask(stream: &mut Stream, text: &str) -> io::Result<Stanza> {
+    stream.write(text)?;
+    let stanza = stream.read(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
+    if stanza.name == "error" { Err(hung_up(&stanza)) } else { Ok(stanza) }
 }
 
-fn expect(stream: &mut Stream, name: &str) -> io::Result<Stanza> {
-    let stanza = hear(stream)?;
-    if stanza.name != name {
-        return Err(io::Error::other(format!("the server said <{}>, not <{name}>", stanza.name)));
-    }
-    Ok(stanza)
+fn hung_up(error: &Stanza) -> io::Error {
+    let names: Vec<_> = error.inside.iter().map(|(name, _)| name.as_str()).collect();
+    io::Error::other(format!("the server hangs up: {}", names.join(", ")))
 }
 
 /// An account that is logged in.
@@ -119,10 +116,13 @@ impl Link for Account {
         }
         let Some(stanza) = self.stream.read(patience)? else { return Ok(None) };
         match (stanza.name.as_str(), stanza.kind.as_str()) {
-            ("error", _) => Err(io::Error::other(format!("the server hangs up: {}", stanza.children.join(", ")))),
+            ("error", _) => Err(hung_up(&stanza)),
             // What comes back undelivered is sent again in time.
             ("message", "error") => Ok(None),
-            ("message", _) => Ok(stanza.texts.first().and_then(|body| STANDARD.decode(body).ok())),
+            ("message", _) => {
+                let body = stanza.inside.iter().find(|(name, _)| name == "body");
+                Ok(body.and_then(|(_, text)| STANDARD.decode(text).ok()))
+            }
             _ => Ok(None),
         }
     }
