@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use iot_codec::{cbor, record};
+use iot_core::Timestamp;
 use iot_queue::{Message, MessageId};
 
 record! {
@@ -19,13 +20,16 @@ record! {
         4 => pub name: [u8; 8],
         /// Which time this is.
         5 => pub run: u64,
+        /// Milliseconds since the Unix epoch after which it is not done again, if somebody says when.
+        6 => pub until_ms: Option<u64>,
     }
 }
 
 impl Job {
-    /// Reads a line `[after=SECONDS] [every=SECONDS] [times=N] TEXT`, and how long the first time has to wait.
-    pub fn parse(line: &str, name: [u8; 8]) -> Result<(Self, Duration), String> {
-        let mut job = Self { text: String::new(), every_ms: None, times: None, name, run: 0 };
+    /// Reads a line `[after=SECONDS] [every=SECONDS] [times=N] [until=SECONDS] TEXT`, and how long the first time has to
+    /// wait. It is `wall` by the time of day.
+    pub fn parse(line: &str, name: [u8; 8], wall: Timestamp) -> Result<(Self, Duration), String> {
+        let mut job = Self { text: String::new(), every_ms: None, times: None, name, run: 0, until_ms: None };
         let (mut after, mut rest) = (Duration::ZERO, line.trim());
         while let Some((key, value, tail)) = setting(rest) {
             let wrong = || format!("{key} takes a number, not {value}");
@@ -36,6 +40,7 @@ impl Job {
             match key {
                 "after" => after = seconds()?,
                 "every" => job.every_ms = Some(seconds()?.as_millis() as u64),
+                "until" => job.until_ms = Some(wall.saturating_add(seconds()?).as_micros() / 1000),
                 _ => job.times = Some(value.parse().map_err(|_| wrong())?),
             }
             rest = tail;
@@ -44,10 +49,15 @@ impl Job {
         Ok((job, after))
     }
 
-    /// The job as it is to be done the next time, and after which wait; `None` if this was the last time.
-    pub fn next(&self) -> Option<(Self, Duration)> {
+    /// The job as it is to be done the next time, and after which wait; `None` if this was the last time. It is `wall` by
+    /// the time of day.
+    pub fn next(&self, wall: Timestamp) -> Option<(Self, Duration)> {
         let times = self.times.map(|times| times.saturating_sub(1));
         let wait = Duration::from_millis(self.every_ms.filter(|_| times != Some(0))?);
+        let due_ms = wall.saturating_add(wait).as_micros() / 1000;
+        if self.until_ms.is_some_and(|until| until < due_ms) {
+            return None;
+        }
         Some((Self { times, run: self.run + 1, ..self.clone() }, wait))
     }
 
@@ -64,22 +74,39 @@ impl Job {
 fn setting(rest: &str) -> Option<(&str, &str, &str)> {
     let (word, tail) = rest.split_once(' ')?;
     let (key, value) = word.split_once('=')?;
-    ["after", "every", "times"].contains(&key).then_some((key, value, tail.trim_start()))
+    ["after", "every", "times", "until"].contains(&key).then_some((key, value, tail.trim_start()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
     #[test]
     fn reads_a_schedule_and_counts_its_times() {
-        let (job, after) = Job::parse("after=0.5 every=2 times=2 open=valve 7", [1; 8]).unwrap();
+        let parse = |line| Job::parse(line, [1; 8], NOW);
+        let (job, after) = parse("after=0.5 every=2 times=2 open=valve 7").unwrap();
         assert_eq!((job.text.as_str(), after), ("open=valve 7", Duration::from_millis(500)));
-        let (second, wait) = job.next().unwrap();
+        let (second, wait) = job.next(NOW).unwrap();
         assert_eq!((second.times, second.run, wait), (Some(1), 1, Duration::from_secs(2)));
-        assert_eq!(second.next(), None);
-        assert_eq!(Job::parse("once", [1; 8]).unwrap().0.next(), None);
-        assert_eq!(Job::parse("every=soon x", [1; 8]).unwrap_err(), "every takes a number, not soon");
-        assert!(Job::parse("every=-1 x", [1; 8]).is_err());
+        assert_eq!(second.next(NOW), None);
+        assert_eq!(parse("once").unwrap().0.next(NOW), None);
+        assert_eq!(parse("every=soon x").unwrap_err(), "every takes a number, not soon");
+        assert!(parse("every=-1 x").is_err());
+    }
+
+    #[test]
+    fn ends_at_the_last_time_that_is_due_before_its_end() {
+        let (mut job, _) = Job::parse("every=2 until=5 x", [1; 8], NOW).unwrap();
+        let mut done_at = Vec::new();
+        let mut wall = NOW;
+        while let Some((next, wait)) = job.next(wall) {
+            (job, wall) = (next, wall.saturating_add(wait));
+            done_at.push(wall.as_secs() - NOW.as_secs());
+        }
+        assert_eq!(done_at, [2, 4]);
+        // At its very end it is still done.
+        assert!(Job::parse("every=5 until=5 x", [1; 8], NOW).unwrap().0.next(NOW).is_some());
     }
 }

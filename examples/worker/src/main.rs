@@ -27,7 +27,8 @@ const HELP: &str = "Runs a command for each job of a persistent queue, again unt
   worker dead FOLDER          show the jobs that had all their attempts
   worker redrive FOLDER       try those again
 
-Jobs are lines of standard input, `[after=SECONDS] [every=SECONDS] [times=N] TEXT`; the command reads TEXT on its own.
+Jobs are lines of standard input, `[after=SECONDS] [every=SECONDS] [times=N] [until=SECONDS] TEXT`; the command reads TEXT
+on its own. One comes again `every` so often, so many `times`, and not later than `until` from when it was given.
 The worker ends when its input has ended and no job is left, or by SIGTERM, when the commands that run have ended.
 
   --threads N      commands at a time, by default 2
@@ -70,9 +71,16 @@ fn parse() -> Result<Option<Options>, lexopt::Error> {
         }
     }
     let mut words = words.into_iter();
-    let (Some(task), Some(folder)) = (words.next(), words.next()) else { return Err("see worker --help".into()) };
+    let (Some(task), Some(folder)) = (words.next(), words.next()) else {
+        return Err("a command and a folder are missing: see --help".into());
+    };
     let lease = Duration::try_from_secs_f64(options.2).map_err(|error| error.to_string())?;
-    let (task, command) = (task.string()?, words.collect());
+    let (task, command): (_, Vec<_>) = (task.string()?, words.collect());
+    match task.as_str() {
+        "run" if command.is_empty() => return Err("a command is missing behind --: see --help".into()),
+        "run" | "dead" | "redrive" => {}
+        other => return Err(format!("there is no command {other:?}: see --help").into()),
+    }
     Ok(Some(Options { task, folder: folder.into(), threads: options.0, attempts: options.1, lease, command }))
 }
 
@@ -86,7 +94,6 @@ fn perform(options: &Options) -> Result<(), Failure> {
     // Waits go on while the worker is away.
     queue.tell_wall_clock(now(), wall());
     match options.task.as_str() {
-        "run" if options.command.is_empty() => Err("a command is missing behind --: see worker --help".into()),
         "run" => run(options, &SharedQueue::new(queue, now, SharedSettings::default())),
         "dead" => {
             for letter in queue.dead_letters(Offset::START) {
@@ -94,13 +101,12 @@ fn perform(options: &Options) -> Result<(), Failure> {
             }
             Ok(())
         }
-        "redrive" => {
+        _ => {
             let dead: Vec<_> = queue.dead_letters(Offset::START).map(|letter| letter.offset).collect();
             dead.into_iter().try_for_each(|offset| queue.redrive(now(), offset, Release::InPlace))?;
             queue.close()?;
             Ok(())
         }
-        other => Err(format!("there is no command {other}: see worker --help").into()),
     }
 }
 
@@ -138,7 +144,7 @@ fn run<C: Clock>(options: &Options, queue: &SharedQueue<FileStorage, C>) -> Resu
 }
 
 fn take_in<C: Clock>(queue: &SharedQueue<FileStorage, C>, line: &str) -> Result<(), Failure> {
-    let (job, wait) = Job::parse(line, rng()?.next_u64().to_be_bytes())?;
+    let (job, wait) = Job::parse(line, rng()?.next_u64().to_be_bytes(), wall())?;
     let offset = job.append(wait, |message| queue.append(message))?;
     println!("worker: took {offset}: {}", job.text);
     Ok(())
@@ -153,7 +159,7 @@ fn handle<C: Clock>(options: &Options, queue: &SharedQueue<FileStorage, C>, leas
     let attempt = leased.attempts;
     match execute(options, &job, || queue.touch(lease, options.lease).is_ok()) {
         Ok(()) => {
-            if let Some((next, wait)) = job.next() {
+            if let Some((next, wait)) = job.next(wall()) {
                 match next.append(wait, |message| queue.append(message)) {
                     // A worker before this one came as far, and was killed.
                     Ok(_) | Err(AppendError::Duplicate { .. }) => {}
