@@ -8,13 +8,14 @@ use iot_trial::{Trial, free_port, siblings};
 
 /// Each application: how an address begins that asks for TLS, if its transport has such; what it says when nobody is
 /// where it connects to, unless it cannot tell; and the user that it logs in, if it does.
-const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 13] = [
+const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
     ("amqp", Some("amqps"), "`rabbitmq-server` starts one; trying again", Some("plant")),
     ("coap", Some("coaps"), "`coap receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("http", Some("https"), "starts it, or a device that is pulled from; trying again", None),
     ("kafka", Some("ssl"), "README.md starts one, tansu; trying again", None),
     ("mqtt", Some("mqtts"), "`mosquitto -p 1883` starts one; trying again", Some("plant")),
     ("nats", Some("tls"), "`nats-server -js` starts one; trying again", Some("plant")),
+    ("p2p", None, "does a node of the hash table run there (`iot dht node`), and the receiver somewhere?", None),
     ("radio", None, "connected", None),
     ("serial", None, "is it plugged in, and are you allowed to use it? trying again", None),
     ("store", None, "`store receiver FOLDER --server ADDRESS` starts it; trying again", None),
@@ -22,6 +23,43 @@ const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 13] = [
     ("udp", None, "connected", None),
     ("websocket", Some("wss"), "`websocket receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("xmpp", Some("xmpps"), "`prosody -F` starts one; trying again", Some("plant")),
+];
+
+/// A command line, and what a program says to it.
+type Wrong = (&'static [&'static str], &'static str);
+
+/// Each program with a command line of its own: what its help says, among other things; and what it says to wrong command
+/// lines.
+const OTHERS: [(&str, &[&str], &[Wrong]); 4] = [
+    (
+        "gateway",
+        &["gateway FOLDER --receiver ADDRESS", "--udp ADDRESS", "--tcp ADDRESS", "--http ADDRESS", "--status ADDRESS"],
+        &[(&[], "gateway: a folder is missing: see --help\n"), (&["--odd"], "gateway: invalid option '--odd'\n")],
+    ),
+    (
+        "gateway-min",
+        &["gateway FOLDER --receiver ADDRESS"],
+        &[(&[], "gateway: a folder is missing: see --help\n"), (&["--odd"], "gateway: invalid option '--odd'\n")],
+    ),
+    (
+        "push",
+        &["push keys FOLDER NAME...", "push publisher FOLDER", "push receiver FOLDER/NAME", "push list FOLDER/NAME"],
+        &[
+            (&[], "push: a command is missing or incomplete: see --help\n"),
+            (&["keys", "plant"], "push: a command is missing or incomplete: see --help\n"),
+            (&["publisher", "plant", "--odd"], "push: invalid option '--odd'\n"),
+        ],
+    ),
+    (
+        "worker",
+        &["worker run FOLDER [OPTIONS] -- COMMAND [ARGUMENT..]", "worker dead FOLDER", "worker redrive FOLDER"],
+        &[
+            (&[], "worker: a command and a folder are missing: see --help\n"),
+            (&["dance", "shop"], "worker: there is no command \"dance\": see --help\n"),
+            (&["run", "shop"], "worker: a command is missing behind --: see --help\n"),
+            (&["run", "shop", "--odd"], "worker: invalid option '--odd'\n"),
+        ],
+    ),
 ];
 
 /// How a program ends that is started with these arguments, and what it says.
@@ -36,7 +74,16 @@ fn each_says_what_is_wrong_and_how_to_mend_it_and_ends_when_it_is_told_to() {
     // The folder above that of this test has the programs.
     let test = std::env::current_exe().unwrap();
     let beside = test.parent().unwrap().with_file_name("applications");
-    let programs = siblings(beside.to_str().unwrap(), APPLICATIONS.map(|(name, ..)| name));
+    let beside = beside.to_str().unwrap();
+    let programs = siblings(beside, OTHERS.map(|(name, ..)| name));
+    for ((name, words, wrong), program) in OTHERS.into_iter().zip(programs) {
+        let (code, help) = run(program, &["--help"]);
+        assert!(code == Some(0) && words.iter().all(|word| help.contains(word)), "{name}: {help}");
+        for (arguments, said) in wrong {
+            assert_eq!(run(program, arguments), (Some(2), (*said).to_owned()));
+        }
+    }
+    let programs = siblings(beside, APPLICATIONS.map(|(name, ..)| name));
     for ((name, tls, nobody, user), program) in APPLICATIONS.into_iter().zip(programs) {
         let (code, help) = run(program, &["--help"]);
         assert_eq!(code, Some(0), "{name}");
