@@ -18,8 +18,8 @@ use crate::transport::{Dialer, Link};
 /// How long an end waits for packets before it looks at everything else.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long a sink that failed is left alone.
-const POUR_AGAIN: Duration = Duration::from_secs(1);
+/// How often a sink gets what was accepted meanwhile: each time costs it and the ledger a sync.
+const POUR_EVERY: Duration = Duration::from_millis(500);
 
 /// Packets that are sent before it looks whether one came.
 const BURST: usize = 16;
@@ -32,7 +32,7 @@ pub(crate) struct Session<'s> {
     pub stop: Arc<AtomicBool>,
     pub feed: Option<Feed>,
     pub commands: Option<mpsc::Receiver<String>>,
-    /// Where accepted messages go on to, and when that is tried again after it failed.
+    /// Where accepted messages go on to, and when that is due.
     pub sink: Option<(Sink, Instant)>,
     /// Packets and octets.
     pub sent: (usize, usize),
@@ -70,6 +70,8 @@ impl Session<'_> {
                 self.take_input()?;
             }
         }
+        // The last of it is due at once.
+        self.sink.iter_mut().for_each(|(_, due)| *due = Instant::START);
         self.pour()?;
         let ((out, octets_out), (came, octets_in)) = (self.sent, self.received);
         let (seconds, end) = (now().saturating_since(Instant::START).as_secs_f64(), &self.endpoint);
@@ -116,13 +118,13 @@ impl Session<'_> {
     /// Hands on what was accepted.
     fn pour(&mut self) -> io::Result<()> {
         let Some((sink, due)) = self.sink.as_mut().filter(|(_, due)| *due <= now()) else { return Ok(()) };
-        let messages = self.endpoint.accepted(now())?;
-        match if messages.is_empty() { Ok(()) } else { sink(&messages) } {
-            Ok(()) => self.endpoint.let_go(&messages)?,
-            Err(error) if is_final(&error) => return Err(error),
-            Err(error) => {
-                *due = now().saturating_add(POUR_AGAIN);
-                self.say(&format!("the ledger keeps what was accepted meanwhile: {error}"));
+        loop {
+            *due = now().saturating_add(POUR_EVERY);
+            let messages = self.endpoint.accepted(now())?;
+            match if messages.is_empty() { break } else { sink(&messages) } {
+                Ok(()) => self.endpoint.let_go(&messages)?,
+                Err(error) if is_final(&error) => return Err(error),
+                Err(error) => break self.say(&format!("the ledger keeps what was accepted meanwhile: {error}")),
             }
         }
         Ok(())
