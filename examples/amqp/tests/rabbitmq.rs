@@ -3,10 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
-use amqprs::channel::BasicGetArguments;
+use amqprs::callbacks::ChannelCallback;
+use amqprs::channel::{
+    BasicConsumeArguments, BasicGetArguments, BasicPublishArguments, Channel, ConfirmSelectArguments,
+    QueueDeclareArguments,
+};
 use amqprs::connection::{Connection, OpenConnectionArguments};
-use iot_trial::{Program, Trial, free_port};
+use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, Nack, Return};
+use iot_trial::{Counts, Interference, Mischief, Program, Trial, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_amqp");
 
@@ -80,4 +88,121 @@ async fn dead_letter(port: u16) -> Option<Vec<u8>> {
     let channel = connection.open_channel(None).await.unwrap();
     let letter = channel.basic_get(BasicGetArguments::new("iot.1.dead")).await.unwrap();
     letter.map(|(_, _, content)| content)
+}
+
+/// Takes what one end wrote out of the broker, and gives the other end what becomes of it.
+#[tokio::main(flavor = "current_thread")]
+async fn meddle(port: u16, from: &str, to: &str, mut interference: Interference) {
+    let connection =
+        Connection::open(&OpenConnectionArguments::new("127.0.0.1", port, "plant", "right")).await.unwrap();
+    let channel = connection.open_channel(None).await.unwrap();
+    let consume = BasicConsumeArguments::new(from, "").auto_ack(true).finish();
+    let (_, mut arriving) = channel.basic_consume_rx(consume).await.unwrap();
+    while let Some(message) = arriving.recv().await {
+        for packet in interference.interfere(&message.content.unwrap()) {
+            let publish = BasicPublishArguments::new("", to);
+            channel.basic_publish(BasicProperties::default(), packet, publish).await.unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs rabbitmq-server"]
+fn whatever_a_broker_does_to_packets_is_refused_or_made_good() {
+    let port = free_port();
+    let common = ["--user", "plant", "--patience", "1"];
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&common);
+    let _running = Rabbitmq::prepare(trial.folder(), port).start();
+    let [right, _] = trial.passwords();
+    // Each end has queues of its own, so everything goes through the one in the middle.
+    let (near, far) = (["--password", &right, "--name", "near"], ["--password", &right, "--name", "far"]);
+    let receiver = trial.receiver(&far);
+    receiver.wait_for(1, "connected");
+    let device = trial.device(&[&near[..], &["--rate", "0", "--batch", "4"]].concat());
+    device.wait_for(1, "connected");
+    let counts = [Arc::<Counts>::default(), Arc::default()];
+    let mischief = Mischief { alter: 50, drop: 50, repeat: 50, reorder: 50 };
+    for (counts, (from, to)) in
+        counts.iter().zip([("near.readings", "far.readings"), ("far.commands", "near.commands")])
+    {
+        let interference = Interference::new(mischief, 7, counts);
+        std::thread::spawn(move || meddle(port, from, to, interference));
+    }
+    assert!(device.wait().success());
+    assert!(receiver.count("refused") > 0 && receiver.count("missing") == 0, "{}", receiver.lines());
+    assert!(receiver.terminate().success());
+    // Acknowledgements are few.
+    let [there, here] = &counts;
+    let done = [&there.altered, &there.dropped, &there.repeated, &there.reordered, &here.packets];
+    assert!(done.iter().all(|count| count.load(Relaxed) > 0), "{counts:?}");
+    trial.verify_all_arrived();
+}
+
+/// Up to which message a broker has confirmed.
+struct Confirmed(Arc<AtomicU64>);
+
+#[async_trait::async_trait]
+impl ChannelCallback for Confirmed {
+    async fn close(&mut self, _: &Channel, close: CloseChannel) -> Result<(), amqprs::error::Error> {
+        panic!("{close}")
+    }
+
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), amqprs::error::Error> {
+        panic!("the queue is gone")
+    }
+
+    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, amqprs::error::Error> {
+        Ok(active)
+    }
+
+    async fn publish_ack(&mut self, _: &Channel, ack: Ack) {
+        // They come in order where there is one queue.
+        self.0.store(ack.delivery_tag(), Relaxed);
+    }
+
+    async fn publish_nack(&mut self, _: &Channel, _: Nack) {
+        panic!("it is not taken")
+    }
+
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: BasicProperties, _: Vec<u8>) {
+        panic!("there is no queue")
+    }
+}
+
+/// What a client without a queue, keys or positions publishes in a second: as many octets, as durable, confirmed by the
+/// broker, and as many on their way.
+#[tokio::main(flavor = "current_thread")]
+async fn raw_rate(port: u16, messages: u64) -> f64 {
+    let connection =
+        Connection::open(&OpenConnectionArguments::new("127.0.0.1", port, "plant", "right")).await.unwrap();
+    let (channel, confirmed) = (connection.open_channel(None).await.unwrap(), Arc::new(AtomicU64::new(0)));
+    channel.register_callback(Confirmed(confirmed.clone())).await.unwrap();
+    channel.confirm_select(ConfirmSelectArguments::default()).await.unwrap();
+    channel.queue_declare(QueueDeclareArguments::durable_client_named("raw")).await.unwrap();
+    let start = Instant::now();
+    for number in 1..=messages {
+        let mut properties = BasicProperties::default();
+        let properties = properties.with_delivery_mode(2).finish();
+        let publish = BasicPublishArguments::new("", "raw").mandatory(true).finish();
+        channel.basic_publish(properties, vec![7; 176], publish).await.unwrap();
+        let window = if number == messages { 0 } else { 128 };
+        while number - confirmed.load(Relaxed) > window {
+            tokio::task::yield_now().await;
+        }
+    }
+    messages as f64 / start.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "needs rabbitmq-server"]
+fn what_it_costs_beside_a_raw_client() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant"]);
+    let _running = Rabbitmq::prepare(trial.folder(), port).start();
+    let [right, _] = trial.passwords();
+    let receiver = trial.receiver(&["--password", &right]);
+    receiver.wait_for(1, "connected");
+    let (ours, raw) = (trial.rate(&["--password", &right]), raw_rate(port, 2_000));
+    println!("amqp: {ours:.0} messages a second to the receiver and back, a raw client {raw:.0} to the broker");
+    assert!(ours > raw / 200.0, "{ours} of {raw}");
 }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Instant;
 
+use async_nats::ConnectOptions;
+use async_nats::jetstream::{self, stream};
 use iot_trial::{Program, Trial, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nats");
@@ -26,4 +30,51 @@ fn nothing_is_lost_through_kills_of_all_three() {
     // A server that is killed loses nothing that the system has not written yet; so nothing need settle for long.
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant", "--settle", "1"]);
     trial.survives_kills_of_all_three(|| start(trial.folder(), port));
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn what_is_altered_on_the_way_to_the_server_is_refused_and_named() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200).with(&["--user", "plant", "--settle", "1"]);
+    let _running = start(trial.folder(), port);
+    let [right, _] = trial.passwords();
+    let login = ["--password", right.as_str()];
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (said, missing) = trial.survives_mischief(server, [&login, &login], 1);
+    // The stream has it, so the device has let go of it.
+    assert!(said.contains("refused") && missing > 0, "{missing} are missing:\n{said}");
+}
+
+/// What a client without a queue, keys or positions publishes in a second: as many octets, acknowledged by the stream, and
+/// as many on their way.
+#[tokio::main(flavor = "current_thread")]
+async fn raw_rate(port: u16, messages: usize) -> f64 {
+    let options = ConnectOptions::with_user_and_password("plant".into(), "right".into());
+    let context = jetstream::new(options.connect(format!("127.0.0.1:{port}")).await.unwrap());
+    let stream = stream::Config { name: "raw".into(), subjects: vec!["raw.*".into()], ..Default::default() };
+    context.get_or_create_stream(stream).await.unwrap();
+    let (start, mut waiting) = (Instant::now(), std::collections::VecDeque::new());
+    for _ in 0..messages {
+        waiting.push_back(context.publish("raw.readings", vec![7; 176].into()).await.unwrap());
+        if waiting.len() > 128 {
+            waiting.pop_front().unwrap().await.unwrap();
+        }
+    }
+    for acknowledged in waiting {
+        acknowledged.await.unwrap();
+    }
+    messages as f64 / start.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn what_it_costs_beside_a_raw_client() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant", "--settle", "0"]);
+    let _running = start(trial.folder(), port);
+    let [right, _] = trial.passwords();
+    let (ours, raw) = (trial.rate(&["--password", &right]), raw_rate(port, 2_000));
+    println!("nats: {ours:.0} messages a second, a raw client {raw:.0}");
+    assert!(ours > raw / 200.0, "{ours} of {raw}");
 }

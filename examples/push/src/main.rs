@@ -128,7 +128,8 @@ fn publish(root: PathBuf, feed: Feed, posted: &[String], page: Option<String>, m
         return Err(failure);
     }
     let publisher = running.publisher.into_inner().map_err(|_| "a thread panicked")?;
-    println!("push publisher: ends after {} messages", publisher.written());
+    let seconds = now().saturating_since(Instant::START).as_secs_f64();
+    println!("push publisher: ends after {seconds:.1} s: wrote {} messages", publisher.written());
     Ok(publisher.into_queue().close().map(drop)?)
 }
 

@@ -1,12 +1,14 @@
 //! Two ends of an application, and the verdict about them.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tempfile::TempDir;
 
-use crate::Program;
+use crate::{Mischief, Program, TcpProxy};
 
 /// The two ends of an application in a folder of their own, with readings to send.
 pub struct Trial {
@@ -67,6 +69,67 @@ impl Trial {
         let said = self.goes_through_kills(device, receiver, arguments);
         self.verify_all_arrived();
         said
+    }
+
+    /// Sends everything through a proxy before `server` that turns bits over and cuts connections, with a device that has
+    /// these arguments. Each message arrives, or is named as one that did not; gives what the receiver said, and how many
+    /// readings did not arrive.
+    ///
+    /// # Panics
+    ///
+    /// If one of that is not so, or the proxy had nothing to do.
+    pub fn survives_mischief(&self, server: SocketAddr, arguments: [&[&str]; 2], seed: u64) -> (String, usize) {
+        let [of_device, of_receiver] = arguments;
+        let mischief = Mischief { alter: 60, drop: 10, ..Mischief::default() };
+        let proxy = TcpProxy::start(server, mischief, seed);
+        let receiver = self.receiver(of_receiver);
+        let address = proxy.address.to_string();
+        let device = self.device(&[of_device, &["--server", &address, "--rate", "0", "--batch", "4"]].concat());
+        assert!(device.wait().success(), "the device ends well");
+        let last = self.readings.lines().count() as u64 / 4 - 1;
+        receiver.wait_for(1, &format!("accepted {last}:"));
+        let said = receiver.lines();
+        assert!(receiver.terminate().success(), "the receiver ends well:\n{said}");
+        assert!(proxy.counts[0].altered.load(Relaxed) > 0, "{:?}", proxy.counts);
+        (said, self.verify_accounted_for(4))
+    }
+
+    /// How many messages of one reading a device hands over in a second, when it has these arguments and as many as it likes.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end well.
+    pub fn rate(&self, arguments: &[&str]) -> f64 {
+        let device = self.device(&[arguments, &["--rate", "0", "--batch", "1"]].concat());
+        let said = device.wait_for(1, "ends after");
+        assert!(device.wait().success(), "the device ends well");
+        let seconds = said.split("ends after ").nth(1).and_then(|words| words.split(' ').next());
+        let seconds: f64 = seconds.and_then(|words| words.parse().ok()).expect("it says how long it took");
+        self.readings.lines().count() as f64 / seconds
+    }
+
+    /// Holds what the receiver accepted against what the device read, so many readings in a message: each message is there,
+    /// in its order, or said to be missing. Gives how many readings are.
+    ///
+    /// # Panics
+    ///
+    /// If it differs.
+    pub fn verify_accounted_for(&self, batch: usize) -> usize {
+        let read: Vec<_> = self.readings.lines().collect();
+        let (mut next, mut missing) = (0, 0);
+        for line in self.list().lines() {
+            if let Some(range) = line.strip_prefix("# messages ").and_then(|words| words.split(' ').next()) {
+                let ends = range.split_once("..").map(|(start, end)| [start, end].map(str::parse::<usize>));
+                let Some([Ok(start), Ok(end)]) = ends else { panic!("{line} names no range") };
+                assert_eq!(start * batch, next, "{line}");
+                (next, missing) = (end * batch, missing + (end - start) * batch);
+            } else {
+                assert_eq!(line, read[next]);
+                next += 1;
+            }
+        }
+        // Of the last ones nobody can say yet that they are missing.
+        missing + read.len() - next
     }
 
     /// Files with the password that a server knows, `right`, and with one that it does not know.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use iot_trial::{Nginx, Trial, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket");
@@ -24,4 +26,13 @@ fn nothing_is_lost_without_a_proxy_either() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 3_000);
     let device = trial.device(&["--rate", "500"]);
     trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
+}
+
+#[test]
+fn what_a_proxy_alters_is_refused_and_sent_again() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (said, missing) = trial.survives_mischief(server, [&["--patience", "0.5"], &[]], 1);
+    assert!(said.contains("refused") && missing == 0, "{missing} are missing:\n{said}");
 }

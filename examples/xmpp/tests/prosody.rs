@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use iot_trial::{Program, Trial, free_port};
@@ -42,6 +43,20 @@ fn nothing_is_lost_through_kills_of_all_three() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--patience", "1"]);
     let configuration = configure(trial.folder(), port);
     trial.survives_kills_of_all_three(|| start(&configuration));
+}
+
+#[test]
+#[ignore = "needs prosody"]
+fn what_is_altered_on_the_way_to_the_server_is_refused_and_sent_again() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
+    let configuration = configure(trial.folder(), port);
+    let _running = start(&configuration);
+    let [right, _] = trial.passwords();
+    let login = ["--password", right.as_str(), "--patience", "1"];
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (said, missing) = trial.survives_mischief(server, [&login, &login], 1);
+    assert!(said.contains("refused") && missing == 0, "{missing} are missing:\n{said}");
 }
 
 #[test]
