@@ -280,6 +280,17 @@ impl<const N: usize> Lookup<N> {
         size_from(credible.take(SIZE_SAMPLE).map(|candidate| candidate.distance))
     }
 
+    /// See [`Node::glance`](crate::Node).
+    #[cfg(feature = "sim")]
+    pub(crate) fn glance(&self) -> u64 {
+        (self.candidates.len() + self.answered) as u64
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn glance_at_candidates(&self) -> u64 {
+        self.candidates.iter().map(|candidate| u64::from(candidate.hops)).sum()
+    }
+
     /// How many were asked, answered, failed and agreed so far.
     pub fn summary(&self) -> Summary {
         let agreed = self.closest_answered().filter(|candidate| candidate.named >= 2).count();

@@ -22,6 +22,8 @@ mod answer;
 mod config;
 mod drive;
 mod event;
+#[cfg(feature = "sim")]
+mod glance;
 mod identity;
 mod limiter;
 mod link;
@@ -42,6 +44,8 @@ mod verification;
 
 pub use crate::node::config::{NodeConfig, Placement, Service};
 pub use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationId, PutDone, Rejected, Side, Transmit};
+#[cfg(feature = "sim")]
+pub(crate) use crate::node::glance::Glance;
 pub use crate::node::link::{LinkError, LinkId, Linked, Opening, Parting, Path};
 pub use crate::node::reach::Reachability;
 pub use crate::node::relay::RelayConfig;

@@ -238,6 +238,14 @@ impl<const N: usize> Table<N> {
         self.buckets.iter().map(|bucket| (usize::from(bucket.index), usize::from(bucket.len)))
     }
 
+    /// See [`Node::glance`](crate::Node): of what a search through the entries begins with.
+    #[cfg(feature = "sim")]
+    pub(crate) fn glance(&self) -> u64 {
+        let tags = self.tags.iter().step_by(16).map(|tag| u64::from(tag.id));
+        let buckets = self.buckets.iter().step_by(8).map(|bucket| u64::from(bucket.start));
+        tags.chain(buckets).sum()
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -34,6 +34,11 @@ impl Limiter {
         self.slots
     }
 
+    #[cfg(feature = "sim")]
+    pub(super) fn glance(&self) -> u64 {
+        self.full_at.first_key_value().map_or(0, |(slot, _)| u64::from(*slot))
+    }
+
     /// Takes one request off the slot, if it has one left.
     pub(super) fn admit(&mut self, now: Instant, slot: usize) -> bool {
         #[cfg(iot_fault)]

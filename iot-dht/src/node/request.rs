@@ -142,6 +142,11 @@ impl Requests {
         self.0.len()
     }
 
+    #[cfg(feature = "sim")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Request> {
+        self.0.iter()
+    }
+
     /// Takes the request that an answer with this transaction from this address belongs to.
     pub(super) fn take(&mut self, transaction: &Transaction, from: SocketAddr) -> Option<Request> {
         let place = self.0.iter().position(|request| request.transaction == *transaction && request.to == from)?;
