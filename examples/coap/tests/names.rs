@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use iot_coap::{Arrived, Client, Server};
 
+/// A packet for whoever observes a name.
+type Going = (&'static str, Vec<u8>);
+
 /// A server at a free address, where only names of one letter are names.
-fn serve() -> (String, Sender<(&'static str, Vec<u8>)>, Receiver<Arrived>) {
+fn serve() -> (String, Sender<Going>, Receiver<Arrived>) {
     let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut server = Server::bind(&address, |name| name.len() == 1).unwrap();
-    let ((put, to_put), (arrive, arrived)) = (channel::<(&str, Vec<u8>)>(), channel());
+    let ((put, to_put), (arrive, arrived)) = (channel::<Going>(), channel());
     std::thread::spawn(move || {
         loop {
             to_put.try_iter().for_each(|(name, packet)| server.put(name, &packet));

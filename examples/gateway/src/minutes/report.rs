@@ -127,12 +127,12 @@ mod tests {
     #[test]
     fn every_place_is_accounted_for_or_named() {
         let mut account = Account::default();
-        for report in [gap(0, 121), mean(), gap(122, 241), mean(), gap(200, 250), gap(260, 270)] {
+        for report in [gap(0, 121), mean(), gap(122, 241), mean(), gap(200, 250), gap(260, 270), gap(280, 290)] {
             account.note(&report);
         }
-        let expected =
-            Account { means: 2, readings: 120, left_out: 121 + 119 + 8 + 10, unexplained: vec![250..260], next: 270 };
+        let (left_out, unexplained) = (121 + 119 + 8 + 10 + 10, vec![250..260, 270..280]);
+        let expected = Account { means: 2, readings: 120, left_out, unexplained, next: 290 };
         assert_eq!(account, expected);
-        assert!(account.to_string().ends_with("of 270 places 258 were left out, and 10 are not accounted for"));
+        assert!(account.to_string().ends_with("of 290 places 268 were left out, and 20 are not accounted for"));
     }
 }
