@@ -317,3 +317,26 @@ fn a_damaged_message_is_a_gap_in_its_place_and_counted_once() {
         assert_eq!((stats.gaps, stats.quarantined, stats.depth, stats.cursor_lag), (1, 1, 2, 3));
     }
 }
+
+/// The simulator found it, seeds 3029, 3960 and 15041 of the programs that open and delete cursors: a cursor that found no
+/// room for its record held what it would have read, and the room for its end. Nothing was let go any more, and the queue
+/// was full until it was opened again.
+#[test]
+fn a_cursor_that_finds_no_room_holds_nothing() {
+    for len in (16..600).step_by(3) {
+        let mut queue = open(MemoryStorage::new(), Consumers::Leasing);
+        while queue.append(&Message::new(&vec![7; len])).is_ok() {}
+        while queue.append(&Message::new(b"")).is_ok() {}
+        // Their records take what room there is.
+        let refused = (0..1000).find_map(|_| match queue.open_cursor("reader", Seek::Oldest, UNLIMITED) {
+            Ok(cursor) => queue.delete_cursor(cursor).err(),
+            Err(error) => Some(error),
+        });
+        assert!(matches!(refused, Some(CursorError::Full { .. })), "{len}: {refused:?}");
+        assert_eq!(queue.cursor("reader"), None);
+        queue.ack_before(queue.next_offset()).expect("the storage works");
+        queue.commit().expect("acknowledgements have their room");
+        queue.append(&Message::new(&vec![7; len])).expect("nobody needs anything");
+        assert!(queue.stats().segments_used < 4, "{len}: {:?}", queue.stats());
+    }
+}

@@ -56,7 +56,7 @@ impl<S: Storage> Queue<S> {
         let id = self.cursors.create(name, position, max_lag);
         // To find room for its record, the log may let segments go.
         self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
-        self.enter_cursor(id).inspect_err(|_| self.cursors.delete(id))?;
+        self.enter_cursor(id).inspect_err(|_| self.withdraw_cursor(id))?;
         Ok(id)
     }
 
@@ -334,6 +334,13 @@ impl<S: Storage> Queue<S> {
         self.note_saved(id.slot());
         self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
         Ok(())
+    }
+
+    /// Takes back a cursor that found no room: it holds nothing, and needs none.
+    fn withdraw_cursor(&mut self, id: CursorId) {
+        self.cursors.delete(id);
+        self.log.keep_room(RECORDS_KEPT * self.cursors.count() as u64);
+        self.log.hold_from(self.cursors.first_held().unwrap_or(u64::MAX));
     }
 
     /// Says which cursors are gone. What finds no room, because of damage, waits.
