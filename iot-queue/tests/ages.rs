@@ -50,7 +50,28 @@ fn the_last_message_gets_too_old_while_nothing_is_appended() {
     assert_eq!(queue.poll_timeout(), None, "nothing is left that has an age");
 }
 
-/// The same for a cursor: with a limit of an hour it held a message for a day and more.
+/// What is remembered of when messages came is bounded. Forgetting the first of it made the oldest messages ageless.
+#[test]
+fn the_oldest_has_an_age_however_many_came_after_it() {
+    let config = config().segment_len(1 << 20).expect("it is in range").expire_after(Some(seconds(DAY)));
+    let mut queue = open(MemoryStorage::new(), config, 0);
+    for second in 0..6000 {
+        queue.handle_timeout(at(second));
+        queue.append(&Message::new(b"x")).expect("there is room");
+        assert_eq!(queue.stats().oldest_age, Some(seconds(second)));
+    }
+    // Those in between may get too old somewhat later than they do, and never sooner.
+    let mut expired = 0;
+    for second in [DAY, DAY + 2500, DAY + 6000] {
+        queue.handle_timeout(at(second));
+        assert!(queue.stats().expired <= second - DAY, "{} at {second}", queue.stats().expired);
+        assert!(queue.stats().expired > expired || second == DAY);
+        expired = queue.stats().expired;
+    }
+    assert_eq!(expired, 6000);
+}
+
+/// A cursor kept the last message, too: with a limit of an hour it held a message for a day and more.
 #[test]
 fn a_cursor_is_moved_past_the_last_message_while_nothing_is_appended() {
     let mut queue = open(MemoryStorage::new(), config().consumers(Consumers::CursorsOnly), 0);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 use iot_queue::{
-    Damage, Durability, Fate, Inspection, MaxLag, MemoryStorage, Message, MessageId, Queue, QueueConfig, RecordKind,
-    Release, Seek, SegmentNumber, Storage as _, WhenFull,
+    Damage, Durability, Fate, Fault, Inspection, MaxLag, MemoryStorage, Message, MessageId, Queue, QueueConfig,
+    RecordKind, Release, Seek, SegmentNumber, Storage as _, WhenFull,
 };
 
 const LEN: u32 = 8192;
@@ -189,8 +189,9 @@ fn what_is_destroyed_as_a_whole_is_named_with_its_place() {
 fn a_log_in_use_or_killed_or_cut_off_is_not_damaged() {
     let mut queue = open(MemoryStorage::new(), 1);
     assert_eq!(Inspection::of(&MemoryStorage::new()).map(|found| found.intact()), Ok(0));
+    // Long enough for segments that are used again, at whose end the footer of an earlier life stands.
     for number in 0..200 {
-        queue.append(&Message::new(&[7; 100])).expect("the oldest make room");
+        queue.append(&Message::new(&[7; 300])).expect("the oldest make room");
         if number % 7 == 0 {
             queue.commit().expect("the storage works");
         }
@@ -205,9 +206,85 @@ fn a_log_in_use_or_killed_or_cut_off_is_not_damaged() {
     }
 }
 
+/// Where a life ends that was left because of a failure, the next one says; what stands behind that is nobody's, and there
+/// is no footer.
+#[test]
+fn a_log_that_went_on_elsewhere_after_a_failure_is_not_damaged() {
+    let mut cuts = 0;
+    for failing in 0..24 {
+        let mut storage = MemoryStorage::new();
+        storage.inject(Fault::OneSync, failing);
+        let Ok(mut queue) = Queue::open(storage, config(), [1; 8]) else { continue };
+        for _ in 0..40 {
+            // Whichever fails, the next ones go on elsewhere.
+            let message = Message::new(&[7; 300]);
+            let _ = queue.append(&message).and_then(|_| queue.append(&message));
+            let _ = queue.commit();
+        }
+        let mut storage = queue.into_storage();
+        let found = Inspection::of(&storage).expect("it is a log");
+        assert_eq!(found.damaged().len(), 0, "sync {failing}: {:?}", found.damaged().next());
+        let segments: Vec<_> = (0..SEGMENTS).map(|segment| octets(&storage, segment)).collect();
+        for cutting in segments.iter().filter(|octets| half(octets, 52) > 0) {
+            let (cut, of) = (half(cutting, 52), half(cutting, 56));
+            let Some(left) = segments.iter().position(|octets| half(octets, 24) == of) else { continue };
+            cuts += 1;
+            let segment = SegmentNumber::new(left as u32);
+            storage.damage(segment, |octets| octets[cut + 40] ^= 1);
+            assert_eq!(Inspection::of(&storage).expect("it is a log").damaged().len(), 0, "sync {failing}, at {cut}");
+            storage.damage(segment, |octets| octets[cut..].fill(0x55));
+            assert_eq!(Inspection::of(&storage).expect("it is a log").damaged().len(), 0, "sync {failing}, from {cut}");
+        }
+    }
+    assert!(cuts > 5, "{cuts}");
+}
+
+#[test]
+fn what_says_nothing_of_itself_is_looked_at_all_the_same() {
+    let sound = closed();
+    let lost = |position, kind| (position, kind, Damage::Lost);
+    let headers = [lost(0, RecordKind::Header), lost(512, RecordKind::Header)];
+    let found = |storage: &MemoryStorage| {
+        let inspection = Inspection::of(storage).expect("it is a log");
+        let damaged: Vec<_> = inspection.damaged().map(|it| (it.position, it.kind, it.damage)).collect();
+        (damaged, inspection.intact())
+    };
+    let (_, intact) = found(&sound);
+    let oldest = (0..SEGMENTS).filter(|&segment| used(&sound)[segment as usize].len() > 128);
+    let oldest = oldest.min_by_key(|&segment| number(&octets(&sound, segment), 24)).expect("there are some");
+    let oldest = SegmentNumber::new(oldest);
+    let mut storage = sound.clone();
+    storage.damage(oldest, |octets| octets[..1024].fill(0));
+    assert_eq!(found(&storage), (headers.to_vec(), intact - 2), "its footer says which life it is");
+    let mut storage = sound.clone();
+    storage.damage(oldest, |octets| octets[LEN as usize - 64..].fill(0));
+    let (damaged, _) = found(&storage);
+    assert_eq!(damaged, [lost(LEN - 64, RecordKind::Footer)], "a later life says that there was one");
+    // A log of one life, without its headers.
+    let mut queue = open(MemoryStorage::new(), 1);
+    queue.append(&Message::new(b"x")).expect("there is room");
+    let mut storage = queue.into_storage();
+    storage.damage(SegmentNumber::new(0), |octets| octets[..1024].fill(0));
+    assert_eq!(found(&storage), (headers.to_vec(), 0));
+}
+
 #[test]
 fn what_cannot_be_read_is_named() {
+    let mut unused = open(MemoryStorage::new(), 1).into_storage();
+    unused.hide(SegmentNumber::new(3), 0..64);
+    let inspection = Inspection::of(&unused).expect("it is a log");
+    let damaged: Vec<_> = inspection.damaged().map(|record| (record.segment.number(), record.damage)).collect();
+    assert_eq!(damaged, [(3, Damage::Unread); 2], "nobody knows whether it was used");
+
     let mut storage = closed();
+    let past = (0..SEGMENTS).filter(|&segment| used(&storage)[segment as usize].len() > 128);
+    let past = past.min_by_key(|&segment| number(&octets(&storage, segment), 24)).expect("there are some");
+    let mut hidden = storage.clone();
+    hidden.hide(SegmentNumber::new(past), LEN as usize - 64..LEN as usize);
+    let inspection = Inspection::of(&hidden).expect("it is a log");
+    let damaged: Vec<_> = inspection.damaged().map(|record| (record.position, record.kind, record.damage)).collect();
+    assert_eq!(damaged, [(LEN - 64, RecordKind::Footer, Damage::Unread)]);
+
     storage.hide(SegmentNumber::new(0), 1024..1536);
     storage.hide(SegmentNumber::new(1), 0..64);
     let inspection = Inspection::of(&storage).expect("it is a log");

@@ -173,6 +173,73 @@ impl Recorder for Values {
     }
 }
 
+/// Each number under its own name: two that were exchanged would not be noticed where both are 0.
+#[test]
+fn a_recorder_gets_each_number_under_its_name() {
+    let mut stats = open(MemoryStorage::new()).stats();
+    assert_eq!(stats.write_amplification(), None);
+    stats.depth = 1;
+    stats.oldest_age = Some(Duration::from_millis(2500));
+    stats.leased = 3;
+    stats.delayed = 4;
+    stats.unread = 5;
+    stats.dead = 6;
+    stats.cursor_lag = 7;
+    stats.gaps = 8;
+    stats.unsaved = 9;
+    stats.unreadable_segments = 10;
+    stats.octets = 11;
+    stats.budget = 12;
+    stats.appended = 13;
+    stats.acknowledged = 14;
+    stats.attempts = 15;
+    stats.dead_lettered = 16;
+    stats.dropped = 17;
+    stats.duplicates = 18;
+    stats.expired = 19;
+    stats.passed_over = 20;
+    stats.quarantined = 21;
+    stats.syncs = 22;
+    stats.moved = 23;
+    stats.written = 24;
+    stats.appended_octets = 48;
+    let expected = [
+        ("iot_queue_acknowledged_total", 14.0),
+        ("iot_queue_appended_total", 13.0),
+        ("iot_queue_attempts_total", 15.0),
+        ("iot_queue_budget_octets", 12.0),
+        ("iot_queue_cursor_lag", 7.0),
+        ("iot_queue_dead", 6.0),
+        ("iot_queue_dead_lettered_total", 16.0),
+        ("iot_queue_delayed", 4.0),
+        ("iot_queue_depth", 1.0),
+        ("iot_queue_dropped_total", 17.0),
+        ("iot_queue_duplicates_total", 18.0),
+        ("iot_queue_expired_total", 19.0),
+        ("iot_queue_gaps", 8.0),
+        ("iot_queue_leased", 3.0),
+        ("iot_queue_moved_total", 23.0),
+        ("iot_queue_octets", 11.0),
+        ("iot_queue_oldest_age_seconds", 2.5),
+        ("iot_queue_passed_over_total", 20.0),
+        ("iot_queue_quarantined_total", 21.0),
+        ("iot_queue_syncs_total", 22.0),
+        ("iot_queue_unread", 5.0),
+        ("iot_queue_unreadable_segments", 10.0),
+        ("iot_queue_unsaved", 9.0),
+        ("iot_queue_write_amplification", 0.5),
+        ("iot_queue_written_octets_total", 24.0),
+    ];
+    let values = Values::default();
+    metrics::with_local_recorder(&values, || stats.record_metrics("readings"));
+    let found = values.0.lock().expect("nobody panics").clone();
+    assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)).into());
+    stats.oldest_age = None;
+    let values = Values::default();
+    metrics::with_local_recorder(&values, || stats.record_metrics("readings"));
+    assert!(!values.0.lock().expect("nobody panics").contains_key("iot_queue_oldest_age_seconds"));
+}
+
 #[test]
 fn a_recorder_gets_a_snapshot() {
     let mut queue = open(MemoryStorage::new());

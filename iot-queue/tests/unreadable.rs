@@ -122,6 +122,134 @@ fn what_could_not_be_read_comes_in_the_same_opening_once_it_can() {
     assert!(leased.iter().all(|leased| leased.payload == [leased.offset.number() as u8; 200]));
 }
 
+/// Twenty messages in one segment, made by `message`: a queue that was closed opens although its newest cannot be read.
+fn closed_in_one_segment(config: QueueConfig, message: impl for<'p> Fn(u8, &'p [u8]) -> Message<'p>) -> SimStorage {
+    let disk = SimStorage::new();
+    let mut queue = Queue::open(disk.clone(), config, [1; 8]).expect("a new queue");
+    queue.handle_timeout(at(0));
+    for number in 0..20 {
+        queue.append(&message(number, &[number; 200])).expect("there is room");
+    }
+    assert_eq!(queue.stats().segments_used, 1);
+    queue.close().expect("the storage works");
+    disk
+}
+
+/// What a message was given was unknown when the queue was opened, and counts from when it is read.
+#[test]
+fn what_is_read_later_waits_for_its_delay_and_goes_by_its_lane() {
+    let disk = closed_in_one_segment(config(), |number, payload| match number % 4 {
+        0 | 2 => Message::new(payload).delay(MINUTE * 60),
+        1 => Message::new(payload).lane(Lane::new(5).expect("it is in range")),
+        _ => Message::new(payload).lane(Lane::new(1).expect("it is in range")),
+    });
+    disk.hide_sector(FIRST, SECTOR);
+    let mut queue = Queue::open(disk.clone(), config(), [2; 8]).expect("the footer can be read");
+    queue.handle_timeout(at(1));
+    assert!(queue.stats().unread > 1, "one of them has a delay, and another has none");
+    disk.show_sectors();
+    queue.handle_timeout(at(10));
+    assert_eq!(queue.stats().unread, 0);
+    let of = |rests: &'static [u64]| (0..20).filter(|number| rests.contains(&(number % 4)));
+    let leased = queue.reserve(at(10), MINUTE, 100).expect("it can be read");
+    assert_eq!(numbers(&leased), of(&[3]).chain(of(&[1])).collect::<Vec<_>>());
+    for leased in leased {
+        queue.ack(leased.lease).expect("it is held");
+    }
+    let leased = queue.reserve(at(3700), MINUTE, 100).expect("it can be read");
+    assert_eq!(numbers(&leased), of(&[0, 2]).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_read_later_expires_as_it_was_given() {
+    let disk = closed_in_one_segment(config(), |_, payload| Message::new(payload).time_to_live(MINUTE));
+    disk.hide_sector(FIRST, SECTOR);
+    let mut queue = Queue::open(disk.clone(), config(), [2; 8]).expect("the footer can be read");
+    queue.handle_timeout(at(1));
+    assert!(queue.stats().unread > 1);
+    disk.show_sectors();
+    queue.handle_timeout(at(10));
+    assert_eq!((queue.stats().unread, queue.stats().expired), (0, 0));
+    queue.handle_timeout(at(100));
+    assert_eq!((queue.stats().depth, queue.stats().expired), (0, 20));
+}
+
+#[test]
+fn what_is_read_later_is_known_for_a_repetition() {
+    fn named(number: u8, payload: &[u8]) -> Message<'_> {
+        Message::new(payload).id(MessageId::from_bytes([number; 16]))
+    }
+    let config = config().deduplicate_ids(64).expect("it is in range");
+    let disk = closed_in_one_segment(config, named);
+    disk.hide_sector(FIRST, SECTOR);
+    let mut queue = Queue::open(disk.clone(), config, [2; 8]).expect("the footer can be read");
+    queue.handle_timeout(at(1));
+    disk.show_sectors();
+    queue.handle_timeout(at(10));
+    for number in 0..20 {
+        let error = queue.append(&named(number, b"again")).expect_err("it is there");
+        assert!(matches!(error, iot_queue::AppendError::Duplicate { index: 0 }), "{number}: {error}");
+    }
+}
+
+/// The first one that could not be read was tried each time, and those after it never.
+#[test]
+fn messages_that_cannot_be_read_take_turns() {
+    let disk = closed_in_one_segment(config(), |_, payload| Message::new(payload));
+    let later = 4096..4608;
+    disk.hide_sector(FIRST, SECTOR);
+    disk.hide_sector(FIRST, later);
+    let mut queue = Queue::open(disk.clone(), config(), [2; 8]).expect("the footer can be read");
+    let came = queue.reserve(at(0), MINUTE * 60, 100).expect("the rest can be read").len() as u64;
+    let unread = queue.stats().unread;
+    assert_eq!(came + unread, 20);
+    disk.show_sectors();
+    disk.hide_sector(FIRST, SECTOR);
+    let mut second = 0;
+    while queue.stats().unread == unread && second < 2000 {
+        second += 1;
+        queue.handle_timeout(at(second));
+    }
+    // The medium reads again: what is left is not made to wait for what failed before.
+    assert!(queue.poll_timeout() <= Some(at(second + 2)), "{:?} at {second} s", queue.poll_timeout());
+    let leased = queue.reserve(at(2000), MINUTE * 60, 100).expect("the others can be read");
+    assert!(!leased.is_empty() && leased.iter().all(|leased| leased.offset.number() > 8), "{:?}", numbers(&leased));
+    assert_eq!(came + leased.len() as u64 + queue.stats().unread, 20);
+}
+
+/// To make room, an append reads what is to be moved. What it could not read somebody may hold, and still does.
+#[test]
+fn who_holds_what_cannot_be_moved_still_does() {
+    let config = config().segment_len(16384).expect("it is in range");
+    let disk = SimStorage::new();
+    let mut queue = Queue::open(disk.clone(), config, [1; 8]).expect("a new queue");
+    for _ in 0..300 {
+        queue.append(&Message::new(&[7; 50])).expect("there is room");
+    }
+    let mut held = None;
+    for leased in queue.reserve(at(0), MINUTE * 60, 300).expect("the storage works") {
+        if leased.offset == Offset::new(6) {
+            held = Some(leased.lease);
+        } else {
+            queue.ack(leased.lease).expect("it is held");
+        }
+    }
+    queue.commit().expect("the storage works");
+    disk.hide_sector(FIRST, SECTOR);
+    let is_full = (0..3000).any(|_| {
+        let appended = queue.append(&Message::new(&[7; 100])).is_ok();
+        for leased in queue.reserve(at(1), MINUTE, 1).unwrap_or_default() {
+            queue.ack(leased.lease).expect("it is held");
+        }
+        !appended
+    });
+    assert!(is_full, "the first segment stays");
+    assert_eq!((queue.stats().unread, queue.stats().leased), (0, 1));
+    queue.ack(held.expect("it was handed out")).expect("it is held");
+    queue.commit().expect("there is room for that");
+    queue.append(&Message::new(&[7; 100])).expect("nothing holds the first segment");
+}
+
 /// A hundred messages that had been handed out before stood in octets that could not be read: each reservation tried the
 /// first 64, and failed, for ever.
 #[test]
