@@ -1,7 +1,8 @@
 //! A sink whose work a task does, and the loop that forwards a queue to it.
 //!
 //! A [`Mirror`](iot_queue::mirror::Mirror) waits for nothing, and a server has to be waited for. So a [`DrivenSink`] hands
-//! what the mirror says to a task by [`Orders`], and hears from it what the server said. The sinks are made of it.
+//! what the mirror says to a task by [`Orders`], and hears from it what the server said. The task is [`serve`], over what is a
+//! [`Server`] to it. The sinks are made of it.
 //!
 //! [`Published`] is an entry as a broker carries it.
 //!
@@ -32,28 +33,53 @@
 //! A server that stores everything at once:
 //!
 //! ```
-//! use iot_queue::sink::{Answer, ResumePoint};
-//! use iot_queue_driven::{Command, DrivenSink, Orders, driven};
+//! use std::convert::Infallible;
+//! use std::future::pending;
 //!
-//! #[derive(Debug, thiserror::Error)]
-//! #[error("the server is gone")]
-//! struct Gone;
+//! use iot_queue::Epoch;
+//! use iot_queue::sink::{Answer, Forwarded, ResumePoint};
+//! use iot_queue_driven::{Link, Server, driven, serve};
 //!
-//! async fn serve(mut orders: Orders<Gone>) {
-//!     while let Some(command) = orders.next().await {
-//!         match command {
-//!             Command::Ask { turn, .. } => orders.say(turn, Ok(Answer::Resume(ResumePoint::Unknown))),
-//!             Command::Send { turn, entries } => {
-//!                 for entry in entries {
-//!                     orders.say(turn, Ok(Answer::Acknowledged(entry.end())));
-//!                 }
-//!             }
-//!         }
+//! struct Memory;
+//!
+//! struct Appended {
+//!     entries: Vec<Forwarded>,
+//!     told: usize,
+//! }
+//!
+//! impl Server for Memory {
+//!     type Error = Infallible;
+//!     type Link = Appended;
+//!
+//!     async fn ask(&mut self, _: Epoch, before: Option<Appended>) -> Result<(Appended, ResumePoint), Infallible> {
+//!         let entries = before.map(|link| link.entries).unwrap_or_default();
+//!         let point = entries.last().map_or(ResumePoint::Unknown, |entry| ResumePoint::From(entry.end()));
+//!         Ok((Appended { told: entries.len(), entries }, point))
 //!     }
 //! }
 //!
-//! let (sink, orders): (DrivenSink<Gone>, Orders<Gone>) = driven();
-//! # drop((sink, serve(orders)));
+//! impl Link for Appended {
+//!     type Error = Infallible;
+//!     type Event = ();
+//!
+//!     async fn send(&mut self, entries: Vec<Forwarded>) -> Result<(), Infallible> {
+//!         self.entries.extend(entries);
+//!         Ok(())
+//!     }
+//!
+//!     async fn wait(&mut self) -> Result<(), Infallible> {
+//!         if self.told == self.entries.len() { pending().await } else { Ok(()) }
+//!     }
+//!
+//!     async fn handle(&mut self, (): ()) -> Result<Vec<Answer>, Infallible> {
+//!         self.told = self.entries.len();
+//!         Ok(self.entries.last().map(|entry| Answer::Acknowledged(entry.end())).into_iter().collect())
+//!     }
+//! }
+//!
+//! let (sink, orders) = driven();
+//! let task = serve(Memory, orders);
+//! # drop((sink, task));
 //! ```
 //!
 //! # Limits
@@ -75,6 +101,7 @@ mod outbound;
 mod properties;
 mod receive;
 mod reception;
+mod serve;
 mod sink;
 
 pub use crate::dial::{Dial, Tcp};
@@ -83,4 +110,5 @@ pub use crate::outbound::Outbound;
 pub use crate::properties::{ENTRY, LOG, PropertyError, Published, hexadecimal};
 pub use crate::receive::{Inbound, ReceiveFailure, receive};
 pub use crate::reception::{Delivery, Receipt, ReceiptError, Reception, ReceptionError, SINCE};
-pub use crate::sink::{Command, DrivenError, DrivenSink, Orders, driven};
+pub use crate::serve::{Link, Server, serve};
+pub use crate::sink::{DrivenError, DrivenSink, Orders, driven};

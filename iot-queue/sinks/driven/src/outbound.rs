@@ -10,7 +10,6 @@ use crate::reception::{Receipt, SINCE};
 /// it makes messages of entries, and answers of the receipts that a [`Reception`](crate::Reception) gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outbound {
-    turn: u64,
     feed: Epoch,
     /// Where the first entry begins that was sent since: the mirror begins behind what has arrived.
     since: Option<Offset>,
@@ -19,14 +18,9 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// The log `feed`, after the question `turn`. Nothing of it was sent.
-    pub const fn new(turn: u64, feed: Epoch) -> Self {
-        Self { turn, feed, since: None, sent: Offset::START }
-    }
-
-    /// The question.
-    pub const fn turn(&self) -> u64 {
-        self.turn
+    /// The log `feed`. Nothing of it was sent.
+    pub const fn new(feed: Epoch) -> Self {
+        Self { feed, since: None, sent: Offset::START }
     }
 
     /// The log.
@@ -44,9 +38,11 @@ impl Outbound {
         (properties, Published::payload(entry, longest))
     }
 
-    /// What a receipt tells the mirror; nothing if it is of another log, or of what was sent before the question alone. A
-    /// receiver may have more than was sent since, and the mirror hears of no more than it has sent.
-    pub fn handle(&self, receipt: Receipt) -> Option<Answer> {
+    /// What the payload of a message on the way back tells the mirror; nothing if it is no receipt, for then another program
+    /// wrote it, or one of another log, or of what was sent before the question alone. A receiver may have more than was sent
+    /// since, and the mirror hears of no more than it has sent.
+    pub fn handle(&self, payload: &[u8]) -> Option<Answer> {
+        let receipt: Receipt = std::str::from_utf8(payload).ok()?.parse().ok()?;
         self.since.filter(|&since| receipt.feed == self.feed && since < receipt.until)?;
         Some(Answer::Acknowledged(receipt.until.min(self.sent)))
     }
@@ -71,31 +67,31 @@ mod tests {
         })
     }
 
-    fn receipt(feed: Epoch, until: u64) -> Receipt {
-        Receipt { feed, until: Offset::new(until) }
+    fn receipt(feed: Epoch, until: u64) -> Vec<u8> {
+        Receipt { feed, until: Offset::new(until) }.to_string().into_bytes()
     }
 
     #[test]
     fn each_entry_says_where_the_first_began() {
-        let mut outbound = Outbound::new(3, FEED);
+        let mut outbound = Outbound::new(FEED);
         for number in [7, 8, 9] {
             let (properties, payload) = outbound.publish(message(number), 100);
             assert!(properties.contains(&(SINCE, "7".into())), "{properties:?}");
             assert_eq!(payload, b"21.5");
         }
-        assert_eq!(outbound.turn(), 3);
     }
 
     #[test]
     fn a_receipt_acknowledges_no_more_than_was_sent() {
-        let mut outbound = Outbound::new(1, FEED);
-        assert_eq!(outbound.handle(receipt(FEED, 8)), None);
+        let mut outbound = Outbound::new(FEED);
+        assert_eq!(outbound.handle(&receipt(FEED, 8)), None);
         (7..10).for_each(|number| drop(outbound.publish(message(number), 100)));
-        let heard = |until| outbound.handle(receipt(FEED, until));
+        let heard = |until| outbound.handle(&receipt(FEED, until));
         assert_eq!(heard(7), None);
         assert_eq!(heard(8), Some(Answer::Acknowledged(Offset::new(8))));
         assert_eq!(heard(10), Some(Answer::Acknowledged(Offset::new(10))));
         assert_eq!(heard(11), Some(Answer::Acknowledged(Offset::new(10))));
-        assert_eq!(outbound.handle(receipt(Epoch::from_bytes([2; 8]), 8)), None);
+        assert_eq!(outbound.handle(&receipt(Epoch::from_bytes([2; 8]), 8)), None);
+        assert_eq!(outbound.handle(b"21.5"), None);
     }
 }

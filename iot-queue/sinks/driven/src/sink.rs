@@ -7,28 +7,17 @@ use iot_queue::sink::{Answer, Forwarded, Sink};
 use tokio::sync::mpsc;
 
 /// What a mirror wants of the task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Where does the log go on? What was ordered before counts no more.
-    Ask {
-        /// The number of the question, for the answers.
-        turn: u64,
-        /// The log.
-        feed: Epoch,
-    },
-    /// These entries follow.
-    Send {
-        /// The question after which they are sent.
-        turn: u64,
-        /// The entries.
-        entries: Vec<Forwarded>,
-    },
+pub(crate) enum Command {
+    /// Where does the log go on? What was ordered before counts no more. The number of the question is for the answers.
+    Ask { turn: u64, feed: Epoch },
+    /// These entries follow, after the question with this number.
+    Send { turn: u64, entries: Vec<Forwarded> },
 }
 
 /// What was said, and to which question.
 type Said<E> = (u64, Result<Answer, E>);
 
-/// A sink and its task's end: whoever has the second does what a mirror orders of the first.
+/// A sink and its task's end: [`serve`](crate::serve) does with the second what a mirror orders of the first.
 pub fn driven<E>() -> (DrivenSink<E>, Orders<E>) {
     let (commands, to_do) = mpsc::unbounded_channel();
     let (tell, said) = mpsc::unbounded_channel();
@@ -45,12 +34,12 @@ pub struct Orders<E> {
 
 impl<E> Orders<E> {
     /// The next command; nothing once the sink is dropped. May be given up at any time.
-    pub async fn next(&mut self) -> Option<Command> {
+    pub(crate) async fn next(&mut self) -> Option<Command> {
         self.commands.recv().await
     }
 
     /// Says something to the question `turn`; what is said to an earlier one is passed over.
-    pub fn say(&self, turn: u64, said: Result<Answer, E>) {
+    pub(crate) fn say(&self, turn: u64, said: Result<Answer, E>) {
         // Nobody listens once the sink is gone, and then the task ends.
         let _ = self.said.send((turn, said));
     }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use iot_queue::mirror::MirrorConfig;
 use iot_queue::sink::{Answer, Forwarded, ResumePoint};
 use iot_queue::{Epoch, Offset};
-use iot_queue_driven::{Command, Dial, DrivenSink, Orders, Tcp, driven};
+use iot_queue_driven::{Dial, DrivenSink, Link, Orders, Server, Tcp, driven, serve};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ANSWER_WITHIN;
@@ -40,101 +42,39 @@ pub fn kafka_sink(partition: Partition) -> (DrivenSink<KafkaError>, Driver<Tcp>)
 /// The same over connections that `dial` makes.
 pub fn kafka_sink_over<D: Dial>(dial: D, partition: Partition) -> (DrivenSink<KafkaError>, Driver<D>) {
     let (sink, orders) = driven();
-    (sink, Driver { dial, partition, orders, link: None })
+    (sink, Driver { cluster: Cluster { dial, partition }, orders })
 }
 
 /// What does for a sink what has to wait: asks, appends, hears acknowledgements.
 #[derive(Debug)]
 pub struct Driver<D: Dial> {
-    dial: D,
-    partition: Partition,
+    cluster: Cluster<D>,
     orders: Orders<KafkaError>,
-    link: Option<Link<D::Stream>>,
-}
-
-/// A connection to the broker that leads the partition, whose producer we are.
-#[derive(Debug)]
-struct Link<S> {
-    connection: Connection<S>,
-    turn: u64,
-    feed: Epoch,
-    producer: Producer,
-    sequence: i32,
-    under_way: VecDeque<Expected>,
-    /// When the answer to the first of these is overdue; while there is none, when to look.
-    due: Instant,
-}
-
-/// What a broker is to answer to.
-#[derive(Debug)]
-enum Expected {
-    /// A batch of entries that end at this place.
-    Batch(Offset),
-    /// Is it there?
-    Look,
 }
 
 impl<D: Dial + Sync> Driver<D> {
     /// Works until the sink is dropped.
-    pub async fn run(mut self) {
-        loop {
-            let Some(link) = &mut self.link else {
-                match self.orders.next().await {
-                    Some(command) => self.obey(command).await,
-                    None => return,
-                }
-                continue;
-            };
-            let due = link.due;
-            tokio::select! {
-                command = self.orders.next() => match command {
-                    Some(command) => self.obey(command).await,
-                    None => return,
-                },
-                answer = link.connection.receive() => {
-                    let heard = match answer {
-                        Ok(answer) => link.hear(answer, &self.partition),
-                        Err(error) => Err(error),
-                    };
-                    match heard {
-                        Ok(None) => {}
-                        Ok(Some(until)) => self.orders.say(link.turn, Ok(Answer::Acknowledged(until))),
-                        Err(error) => self.fail(error),
-                    }
-                }
-                () = sleep_until(due) => if link.under_way.is_empty() {
-                    let looked = link.look().await;
-                    looked.unwrap_or_else(|error| self.fail(error));
-                } else {
-                    self.fail(KafkaError::Unanswered);
-                },
-            }
-        }
+    pub async fn run(self) {
+        serve(self.cluster, self.orders).await;
     }
+}
 
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Ask { turn, feed } => {
-                self.link = None;
-                match self.ask(turn, feed).await {
-                    Ok((link, point)) => {
-                        self.link = Some(link);
-                        self.orders.say(turn, Ok(Answer::Resume(point)));
-                    }
-                    Err(error) => self.orders.say(turn, Err(error)),
-                }
-            }
-            Command::Send { turn, entries } => {
-                let Some(link) = self.link.as_mut().filter(|link| link.turn == turn) else { return };
-                if let Err(error) = link.send(entries, &self.partition).await {
-                    self.fail(error);
-                }
-            }
-        }
-    }
+#[derive(Debug)]
+struct Cluster<D> {
+    dial: D,
+    partition: Partition,
+}
+
+impl<D: Dial + Sync> Server for Cluster<D> {
+    type Error = KafkaError;
+    type Link = Appending<D::Stream>;
 
     /// Fences off whoever wrote before, and finds where the log goes on.
-    async fn ask(&self, turn: u64, feed: Epoch) -> Result<(Link<D::Stream>, ResumePoint), KafkaError> {
+    async fn ask(
+        &mut self,
+        feed: Epoch,
+        _: Option<Appending<D::Stream>>,
+    ) -> Result<(Appending<D::Stream>, ResumePoint), KafkaError> {
         let (mut any, leader) = self.partition.find(&self.dial).await?;
         let producer = self.partition.produce_as(&self.dial, &mut any).await?;
         let mut connection = Connection::open(&self.dial, &leader).await?;
@@ -142,10 +82,13 @@ impl<D: Dial + Sync> Driver<D> {
         let appended = connection.call(&self.partition.produce_request(batch), PRODUCE).await?;
         let fence = self.partition.appended(&appended)?;
         let point = self.find_end(&mut connection, feed, fence).await?;
-        let due = Instant::now() + LOOK_EVERY;
-        Ok((Link { connection, turn, feed, producer, sequence: 1, under_way: VecDeque::new(), due }, point))
+        let (partition, due) = (self.partition.clone(), Instant::now() + LOOK_EVERY);
+        let under_way = VecDeque::new();
+        Ok((Appending { connection, partition, feed, producer, sequence: 1, under_way, due }, point))
     }
+}
 
+impl<D: Dial + Sync> Cluster<D> {
     /// Where the log goes on, as its last record before `fence` says.
     async fn find_end(
         &self,
@@ -178,16 +121,41 @@ impl<D: Dial + Sync> Driver<D> {
         }
         Ok(ResumePoint::Unknown)
     }
-
-    fn fail(&mut self, error: KafkaError) {
-        if let Some(link) = self.link.take() {
-            self.orders.say(link.turn, Err(error));
-        }
-    }
 }
 
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Link<S> {
-    async fn send(&mut self, entries: Vec<Forwarded>, partition: &Partition) -> Result<(), KafkaError> {
+/// A connection to the broker that leads the partition, whose producer we are.
+#[derive(Debug)]
+struct Appending<S> {
+    connection: Connection<S>,
+    partition: Partition,
+    feed: Epoch,
+    producer: Producer,
+    sequence: i32,
+    under_way: VecDeque<Expected>,
+    /// When the answer to the first of these is overdue; while there is none, when to look.
+    due: Instant,
+}
+
+/// What a broker is to answer to.
+#[derive(Debug)]
+enum Expected {
+    /// A batch of entries that end at this place.
+    Batch(Offset),
+    /// Is it there?
+    Look,
+}
+
+/// What happens on the connection.
+enum Event {
+    Answered(Bytes),
+    Due,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link for Appending<S> {
+    type Error = KafkaError;
+    type Event = Event;
+
+    async fn send(&mut self, entries: Vec<Forwarded>) -> Result<(), KafkaError> {
         let (mut contents, mut octets) = (Vec::new(), 0);
         let count = entries.len();
         for (number, entry) in entries.into_iter().enumerate() {
@@ -197,22 +165,34 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Link<S> {
             contents.push(content);
             if octets >= BATCH || number + 1 == count {
                 octets = 0;
-                self.send_batch(std::mem::take(&mut contents), end, partition).await?;
+                self.send_batch(std::mem::take(&mut contents), end).await?;
             }
         }
         Ok(())
     }
 
-    async fn send_batch(
-        &mut self,
-        contents: Vec<Content>,
-        end: Offset,
-        partition: &Partition,
-    ) -> Result<(), KafkaError> {
+    async fn wait(&mut self) -> Result<Event, KafkaError> {
+        tokio::select! {
+            answer = self.connection.receive() => answer.map(Event::Answered),
+            () = sleep_until(self.due) => Ok(Event::Due),
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<Vec<Answer>, KafkaError> {
+        match event {
+            Event::Answered(answer) => self.hear(answer),
+            Event::Due if self.under_way.is_empty() => self.look().await.map(|()| Vec::new()),
+            Event::Due => Err(KafkaError::Unanswered),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Appending<S> {
+    async fn send_batch(&mut self, contents: Vec<Content>, end: Offset) -> Result<(), KafkaError> {
         let count = contents.len();
         let batch = records::batch(self.producer, self.sequence, contents)?;
         self.sequence = records::advance(self.sequence, count);
-        self.connection.send(&partition.produce_request(batch), PRODUCE).await?;
+        self.connection.send(&self.partition.produce_request(batch), PRODUCE).await?;
         self.expect(Expected::Batch(end));
         Ok(())
     }
@@ -230,17 +210,17 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Link<S> {
         self.under_way.push_back(expected);
     }
 
-    /// Takes an answer: the place up to which the partition has the log, if it says that.
-    fn hear(&mut self, answer: bytes::Bytes, partition: &Partition) -> Result<Option<Offset>, KafkaError> {
+    /// Takes an answer, which may say up to which place the partition has the log.
+    fn hear(&mut self, answer: Bytes) -> Result<Vec<Answer>, KafkaError> {
         let until = match self.under_way.pop_front() {
             Some(Expected::Batch(until)) => {
-                partition.appended(&self.connection.read::<ProduceRequest>(answer, PRODUCE)?)?;
+                self.partition.appended(&self.connection.read::<ProduceRequest>(answer, PRODUCE)?)?;
                 Some(until)
             }
             Some(Expected::Look) => self.connection.read::<MetadataRequest>(answer, METADATA).map(|_| None)?,
             None => return Err(KafkaError::Malformed),
         };
         self.due = Instant::now() + if self.under_way.is_empty() { LOOK_EVERY } else { ANSWER_WITHIN };
-        Ok(until)
+        Ok(until.map(Answer::Acknowledged).into_iter().collect())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use iot_queue::mirror::MirrorConfig;
 use iot_queue::sink::{Answer, Forwarded, ResumePoint};
 use iot_queue::{Backoff, Epoch};
-use iot_queue_driven::{Command, Dial, DrivenSink, Orders, Outbound, Receipt, Tcp, driven, hexadecimal};
+use iot_queue_driven::{Dial, DrivenSink, Link, Orders, Outbound, Server, Tcp, driven, hexadecimal, serve};
 use mqtt_protocol_core::mqtt::packet::Packet;
 use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
 
@@ -29,19 +29,46 @@ pub fn mqtt_sink(topic: Topic) -> (DrivenSink<MqttError>, Driver<Tcp>) {
 /// The same over connections that `dial` makes.
 pub fn mqtt_sink_over<D: Dial>(dial: D, topic: Topic) -> (DrivenSink<MqttError>, Driver<D>) {
     let (sink, orders) = driven();
-    (sink, Driver { dial, topic, orders, link: None })
+    (sink, Driver { broker: Broker { dial, topic }, orders })
 }
 
 /// What does for a sink what has to wait: publishes, hears receipts.
 pub struct Driver<D: Dial> {
+    broker: Broker<D>,
+    orders: Orders<MqttError>,
+}
+
+impl<D: Dial + Sync> Driver<D> {
+    /// Works until the sink is dropped.
+    pub async fn run(self) {
+        serve(self.broker, self.orders).await;
+    }
+}
+
+struct Broker<D> {
     dial: D,
     topic: Topic,
-    orders: Orders<MqttError>,
-    link: Option<Link<D::Stream>>,
+}
+
+impl<D: Dial + Sync> Server for Broker<D> {
+    type Error = MqttError;
+    type Link = Publishing<D::Stream>;
+
+    /// As a client that is named for the log: the broker ends the connection before, which it may take for alive.
+    async fn ask(
+        &mut self,
+        feed: Epoch,
+        _: Option<Publishing<D::Stream>>,
+    ) -> Result<(Publishing<D::Stream>, ResumePoint), MqttError> {
+        let client = format!("iot-{}", hexadecimal(feed.as_bytes()));
+        let connection = Connection::open(&self.dial, &self.topic, &client, &self.topic.receipts(feed)).await?;
+        let (outbound, topic) = (Outbound::new(feed), self.topic.entries(feed));
+        Ok((Publishing { connection, outbound, topic, waiting: VecDeque::new() }, ResumePoint::Blind))
+    }
 }
 
 /// A connection, and what is published over it.
-struct Link<S> {
+struct Publishing<S> {
     connection: Connection<S>,
     outbound: Outbound,
     topic: String,
@@ -49,73 +76,7 @@ struct Link<S> {
     waiting: VecDeque<Forwarded>,
 }
 
-impl<D: Dial + Sync> Driver<D> {
-    /// Works until the sink is dropped.
-    pub async fn run(mut self) {
-        loop {
-            let Some(link) = &mut self.link else {
-                match self.orders.next().await {
-                    Some(command) => self.obey(command).await,
-                    None => return,
-                }
-                continue;
-            };
-            tokio::select! {
-                biased;
-                command = self.orders.next() => match command {
-                    Some(command) => self.obey(command).await,
-                    None => return,
-                },
-                packet = link.connection.receive() => {
-                    let heard = packet.and_then(|packet| link.hear(&packet));
-                    let turn = link.outbound.turn();
-                    match heard {
-                        Ok(answer) => answer.into_iter().for_each(|answer| self.orders.say(turn, Ok(answer))),
-                        Err(error) => self.fail(error),
-                    }
-                }
-            }
-        }
-    }
-
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Ask { turn, feed } => {
-                self.link = None;
-                let said = match self.connect(feed).await {
-                    Ok(connection) => {
-                        let (outbound, topic) = (Outbound::new(turn, feed), self.topic.entries(feed));
-                        self.link = Some(Link { connection, outbound, topic, waiting: VecDeque::new() });
-                        Ok(Answer::Resume(ResumePoint::Blind))
-                    }
-                    Err(error) => Err(error),
-                };
-                self.orders.say(turn, said);
-            }
-            Command::Send { turn, entries } => {
-                let Some(link) = self.link.as_mut().filter(|link| link.outbound.turn() == turn) else { return };
-                link.waiting.extend(entries);
-                if let Err(error) = link.publish() {
-                    self.fail(error);
-                }
-            }
-        }
-    }
-
-    /// As a client that is named for the log: the broker ends the connection before, which it may take for alive.
-    async fn connect(&self, feed: Epoch) -> Result<Connection<D::Stream>, MqttError> {
-        let client = format!("iot-{}", hexadecimal(feed.as_bytes()));
-        Connection::open(&self.dial, &self.topic, &client, &self.topic.receipts(feed)).await
-    }
-
-    fn fail(&mut self, error: MqttError) {
-        if let Some(link) = self.link.take() {
-            self.orders.say(link.outbound.turn(), Err(error));
-        }
-    }
-}
-
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Link<S> {
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Publishing<S> {
     /// Publishes as much as the broker takes.
     fn publish(&mut self) -> Result<(), MqttError> {
         while self.connection.has_room() {
@@ -125,21 +86,33 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Link<S> {
         }
         Ok(())
     }
+}
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Link for Publishing<S> {
+    type Error = MqttError;
+    type Event = Packet;
+
+    async fn send(&mut self, entries: Vec<Forwarded>) -> Result<(), MqttError> {
+        self.waiting.extend(entries);
+        self.publish()
+    }
+
+    async fn wait(&mut self) -> Result<Packet, MqttError> {
+        self.connection.receive().await
+    }
 
     /// Hears what the broker says of a message, and what the receiver does.
-    fn hear(&mut self, packet: &Packet) -> Result<Option<Answer>, MqttError> {
+    async fn handle(&mut self, packet: Packet) -> Result<Vec<Answer>, MqttError> {
         match packet {
             Packet::V5_0Puback(answer) => match answer.reason_code().unwrap_or(PubackReasonCode::Success) {
-                PubackReasonCode::Success => self.publish().map(|()| None),
+                PubackReasonCode::Success => self.publish().map(|()| Vec::new()),
                 PubackReasonCode::NoMatchingSubscribers => Err(MqttError::NoReceiver { topic: self.topic.clone() }),
                 reason => Err(refused("a message", &reason)),
             },
             Packet::V5_0Publish(message) => {
-                // What is no receipt another program wrote, and it frees nothing.
-                let text = std::str::from_utf8(message.payload().as_slice()).ok();
-                Ok(text.and_then(|text| text.parse::<Receipt>().ok()).and_then(|receipt| self.outbound.handle(receipt)))
+                Ok(self.outbound.handle(message.payload().as_slice()).into_iter().collect())
             }
-            _ => Ok(None),
+            _ => Ok(Vec::new()),
         }
     }
 }
