@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -14,60 +13,19 @@ use amqprs::channel::{
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, Nack, Return};
-use iot_trial::{Counts, Interference, Mischief, Program, Trial, free_port};
+use iot_trial::{Counts, Interference, Mischief, Rabbitmq, Trial, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_amqp");
 
-/// Where Debian has the script that becomes the broker; the one on the path asks for another user.
-const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-
-/// A broker with a port mapper of its own and everything that it writes in one folder.
-struct Rabbitmq {
-    environment: Vec<String>,
-    _port_mapper: Program,
-}
-
-impl Rabbitmq {
-    fn prepare(folder: &Path, port: u16) -> Self {
-        let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let settings = format!(
-            "listeners.tcp.1 = 127.0.0.1:{port}\ndefault_user = plant\ndefault_pass = right\nlog.console = true\n\
-             log.file = false\n"
-        );
-        std::fs::write(path("rabbitmq.conf"), settings).unwrap();
-        std::fs::write(path("plugins"), "[].\n").unwrap();
-        let (mapper, distribution) = (free_port().to_string(), free_port());
-        let environment = [
-            format!("HOME={}", folder.display()),
-            format!("ERL_EPMD_PORT={mapper}"),
-            "ERL_EPMD_ADDRESS=127.0.0.1".into(),
-            "RABBITMQ_ALLOW_INPUT=1".into(),
-            format!("RABBITMQ_NODENAME=trial{port}@localhost"),
-            format!("RABBITMQ_DIST_PORT={distribution}"),
-            format!("RABBITMQ_CONFIG_FILE={}", path("rabbitmq.conf")),
-            format!("RABBITMQ_ENABLED_PLUGINS_FILE={}", path("plugins")),
-            format!("RABBITMQ_MNESIA_BASE={}", path("mnesia")),
-            format!("RABBITMQ_LOG_BASE={}", path("log")),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-start_epmd false -noinput".into(),
-        ];
-        let port_mapper = Program::start("epmd", &["-port", &mapper, "-address", "127.0.0.1"]);
-        Self { environment: environment.into(), _port_mapper: port_mapper }
-    }
-
-    fn start(&self) -> Program {
-        let arguments = self.environment.iter().map(String::as_str).chain([RABBITMQ]).collect::<Vec<_>>();
-        let program = Program::start("env", &arguments);
-        program.wait_for(1, "Server startup complete");
-        program
-    }
-}
+/// The user that the broker knows.
+const USER: &str = "default_user = plant\ndefault_pass = right\n";
 
 #[test]
 #[ignore = "needs rabbitmq-server"]
 fn nothing_is_lost_through_kills_of_all_three_and_what_is_refused_is_a_dead_letter() {
     let port = free_port();
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant", "--patience", "2"]);
-    let rabbitmq = Rabbitmq::prepare(trial.folder(), port);
+    let rabbitmq = Rabbitmq::prepare(trial.folder(), port, USER);
     let _running = trial.survives_kills_of_all_three(|| rabbitmq.start());
 
     // Somebody whom the broker knows, but not the receiver.
@@ -112,7 +70,7 @@ fn whatever_a_broker_does_to_packets_is_refused_or_made_good() {
     let port = free_port();
     let common = ["--user", "plant", "--patience", "1"];
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&common);
-    let _running = Rabbitmq::prepare(trial.folder(), port).start();
+    let _running = Rabbitmq::prepare(trial.folder(), port, USER).start();
     let [right, _] = trial.passwords();
     // Each end has queues of its own, so everything goes through the one in the middle.
     let (near, far) = (["--password", &right, "--name", "near"], ["--password", &right, "--name", "far"]);
@@ -198,7 +156,7 @@ async fn raw_rate(port: u16, messages: u64) -> f64 {
 fn what_it_costs_beside_a_raw_client() {
     let port = free_port();
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant"]);
-    let _running = Rabbitmq::prepare(trial.folder(), port).start();
+    let _running = Rabbitmq::prepare(trial.folder(), port, USER).start();
     let [right, _] = trial.passwords();
     let receiver = trial.receiver(&["--password", &right]);
     receiver.wait_for(1, "connected");
