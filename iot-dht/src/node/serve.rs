@@ -72,7 +72,11 @@ impl Node {
     /// Answers a request whose signatures were verified.
     pub(super) fn serve(&mut self, now: Instant, wall: Timestamp, arrival: Arrival<'_>, verdict: Verdict) {
         let Arrival { from, message, len, .. } = arrival;
-        let asker = self.asker(now, from, &message, len);
+        let mut asker = self.asker(now, from, &message, len);
+        if matches!(message.body, Body::Put(_)) {
+            // Its token was good, which shows what a cookie would: a short record may be answered by the long one in its place.
+            asker.budget = MAX_DATAGRAM_LEN;
+        }
         let datagram = match &message.body {
             Body::Ping(_) => self.answer(&asker, &message, Body::Pong(Empty {})),
             Body::FindNode(find) => {

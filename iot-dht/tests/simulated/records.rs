@@ -184,6 +184,26 @@ fn a_record_is_replaced_only_where_it_is_the_one_that_was_read() {
     assert_eq!(again.stored, REPLICAS, "what is stored already is no other");
 }
 
+/// The answer to a put once had at most three times its octets, although the token had shown the sender's address: where a
+/// long record stood in the place of a short one, it was *retry*, which answers no put, and the writer heard of nobody.
+#[test]
+fn a_short_record_is_refused_with_the_longest_in_its_place() {
+    let (mut network, all) = Network::joined(63, 20);
+    let owner = network.key();
+    let expires = network.wall().saturating_add(Duration::from_secs(3600));
+    let version = |sequence, value: &[u8]| Record::sign(&owner, b"r", sequence, expires, value).unwrap();
+    let longest = version(5, &[7; Record::MAX_CONTENT_LEN - 1]);
+    assert_eq!(network.put(all[0], longest.clone()).stored, REPLICAS);
+    let older = network.put(all[1], version(4, b""));
+    assert_eq!((older.refused, older.reason), (REPLICAS, Some(Rejection::Superseded)));
+    assert_eq!(older.newer.as_deref(), Some(&longest));
+    let other = network.put(all[2], version(5, b""));
+    assert_eq!((other.refused, other.reason), (REPLICAS, Some(Rejection::Conflict)));
+    assert_eq!(other.fork.as_deref(), Some(&Fork { believed: version(5, b""), other: longest }));
+    let late = network.put_replacing(all[3], version(6, b""), 4);
+    assert_eq!((late.refused, late.reason), (REPLICAS, Some(Rejection::Changed)));
+}
+
 #[test]
 fn a_sequence_that_was_signed_twice_comes_back_as_a_fork() {
     let (mut network, all) = Network::joined(62, 40);
