@@ -226,9 +226,10 @@ impl Store {
         let distance = record.key().distance(&self.own);
         while records > self.config.records || octets > self.config.octets {
             let count = |of: &Source| {
-                let gone = evicted.iter().filter(|(_, source)| source == of).count();
-                let new = usize::from(*of == source && old.is_none_or(|(_, before)| before != source));
-                self.sources.get(of).map_or(0, |usage| usage.records) + new - gone
+                let evicted = evicted.iter().filter(|(_, source)| source == of).count();
+                let replaced = usize::from(old.is_some_and(|(_, before)| before == *of));
+                let new = usize::from(*of == source);
+                self.sources.get(of).map_or(0, |usage| usage.records) + new - replaced - evicted
             };
             let heaviest = self.sources.keys().chain([&source]).max_by_key(|of| (count(of), **of == source)).copied();
             let heaviest = heaviest.unwrap_or(source);

@@ -107,59 +107,152 @@ fn a_full_store_keeps_what_is_closest_to_its_node() {
     assert_eq!(store.records().map(|record| *record.key()).collect::<Vec<_>>(), keys[..4]);
 }
 
+/// What came in the place of another subnet's record once counted for both, so that the other seemed to have as much as
+/// the one that had the most, and had to make room in its stead.
+#[test]
+fn what_takes_the_place_of_another_subnets_record_counts_once() {
+    let mut store = store(StoreConfig::default().octets(2000));
+    let [most, newcomer, other] = [[10, 0, 0, 1], [10, 0, 1, 1], [10, 0, 2, 1]].map(|ip| (ip, 4000).into());
+    for (owner, from) in [(1, most), (2, most), (3, other), (4, other)] {
+        assert_eq!(store.put_from(NOW, record(owner, 1, 1, 9, 300), from), Ok(Stored::New));
+    }
+    assert_eq!(store.put_from(NOW, record(3, 1, 2, 9, 600), newcomer), Ok(Stored::Replaced));
+    let left = |owner| store.get(NOW, record(owner, 1, 1, 9, 300).key()).is_some();
+    assert_eq!((store.len(), left(3), left(4)), (3, true, true), "one of the two of who has the most is gone");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Put { owner: u8, name: u8, sequence: u64, expires: u64, len: usize },
+    Put {
+        put: Put,
+        replaces: Option<u64>,
+    },
     Expire(u64),
     Remove(u8, u8),
+    /// To a shelf that takes so many.
+    Write(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Put {
+    owner: u8,
+    name: u8,
+    sequence: u64,
+    expires: u64,
+    len: usize,
+    /// The subnet that brings it; the node's own user is 0.
+    from: u8,
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let put = (1_u8..4, 0_u8..4, 0_u64..4, 1_u64..12, 0_usize..3, 0_u8..4);
+    let put = put.prop_map(|(owner, name, sequence, expires, len, from)| Put {
+        owner,
+        name,
+        sequence,
+        expires,
+        len: len * 300,
+        from,
+    });
     prop_oneof![
-        8 => (1_u8..4, 0_u8..4, 0_u64..4, 1_u64..12, 0_usize..3).prop_map(|(owner, name, sequence, expires, len)| {
-            Step::Put { owner, name, sequence, expires, len: len * 300 }
-        }),
+        8 => (put, proptest::option::weighted(0.3, 0_u64..4)).prop_map(|(put, replaces)| Step::Put { put, replaces }),
         2 => (0_u64..3).prop_map(Step::Expire),
         1 => (1_u8..4, 0_u8..4).prop_map(|(owner, name)| Step::Remove(owner, name)),
+        2 => (0_usize..8).prop_map(Step::Write),
     ]
 }
 
-/// What a store does, said with a plain map and sums taken anew each time.
-#[derive(Default)]
-struct Model(BTreeMap<Key, Record>);
+fn address(from: u8) -> Option<SocketAddr> {
+    (from > 0).then(|| ([10, 0, from, 7], 4000).into())
+}
 
-impl Model {
-    fn octets(&self) -> usize {
-        self.0.values().map(|record| record.as_bytes().len()).sum()
+/// A shelf that breaks.
+#[derive(Default)]
+struct Fragile {
+    kept: BTreeMap<Key, Vec<u8>>,
+    strength: usize,
+}
+
+impl Fragile {
+    fn spend(&mut self) -> Result<(), ()> {
+        self.strength = self.strength.checked_sub(1).ok_or(())?;
+        Ok(())
+    }
+}
+
+impl Shelf for Fragile {
+    type Error = ();
+
+    fn keep(&mut self, key: &Key, octets: &[u8]) -> Result<(), ()> {
+        self.spend()?;
+        self.kept.insert(*key, octets.to_vec());
+        Ok(())
     }
 
-    fn put(&mut self, now: Timestamp, record: &Record) -> Result<Stored, Rejection> {
+    fn remove(&mut self, key: &Key) -> Result<(), ()> {
+        self.spend()?;
+        assert!(self.kept.remove(key).is_some(), "what it never had is not removed from it");
+        Ok(())
+    }
+}
+
+/// What a store does, said with a plain map and sums taken anew each time.
+#[derive(Clone, Default)]
+struct Model(BTreeMap<Key, (Record, Source)>);
+
+impl Model {
+    /// Records and octets of those that are wanted.
+    fn sum(&self, wanted: impl Fn(&Record, Source) -> bool) -> (usize, usize) {
+        let lens = self.0.values().filter(|(record, from)| wanted(record, *from)).map(|(it, _)| it.as_bytes().len());
+        lens.fold((0, 0), |(records, octets), len| (records + 1, octets + len))
+    }
+
+    fn put(
+        &mut self,
+        now: Timestamp,
+        record: &Record,
+        source: Source,
+        replaces: Option<u64>,
+    ) -> Result<Stored, Rejection> {
         let key = *record.key();
         if record.expires() <= now {
             return Err(Rejection::Expired);
         }
         let mut outcome = Stored::New;
-        if let Some(known) = self.0.get(&key).filter(|known| known.expires() > now) {
+        if let Some((known, _)) = self.0.get(&key).filter(|(known, _)| known.expires() > now) {
+            if known == record {
+                return Ok(Stored::Same);
+            }
+            if replaces.is_some_and(|sequence| sequence != known.sequence()) {
+                return Err(Rejection::Changed);
+            }
             match known.sequence().cmp(&record.sequence()) {
                 core::cmp::Ordering::Greater => return Err(Rejection::Superseded),
-                core::cmp::Ordering::Equal if known == record => return Ok(Stored::Same),
                 core::cmp::Ordering::Equal => return Err(Rejection::Conflict),
                 core::cmp::Ordering::Less => outcome = Stored::Replaced,
             }
         }
-        let mut after = self.0.clone();
-        after.insert(key, record.clone());
-        let mine = after.values().filter(|other| other.owner() == record.owner());
-        if mine.clone().count() > 3 || mine.map(|other| other.as_bytes().len()).sum::<usize>() > 1500 {
+        let mut after = self.clone();
+        after.0.insert(key, (record.clone(), source));
+        let (records, octets) = after.sum(|other, _| other.owner() == record.owner());
+        if records > 3 || octets > 1500 {
             return Err(Rejection::Quota);
         }
-        let mut after = Model(after);
-        // The node's identifier is zero, so the farthest key is the greatest.
-        while after.0.len() > 5 || after.octets() > 2500 {
-            let (farthest, _) = after.0.pop_last().unwrap();
-            if farthest == key {
+        let (records, octets) = after.sum(|_, from| from == source);
+        if source.is_some() && (records > 4 || octets > 2000) {
+            return Err(Rejection::Quota);
+        }
+        while after.0.len() > 5 || after.sum(|_, _| true).1 > 2500 {
+            let sources: Vec<_> = after.0.values().map(|(_, from)| *from).collect();
+            let weight = |of: &Source| (sources.iter().filter(|from| *from == of).count(), *of == source, *of);
+            let heaviest = sources.iter().copied().max_by_key(weight).unwrap();
+            // The node's identifier is zero, so the farthest key is the greatest.
+            let gone = after.0.iter().rev().find(|(_, (_, from))| *from == heaviest).map(|(key, _)| *key).unwrap();
+            // It is the newcomer's own, and all others of its subnet lie nearer.
+            if gone == key {
                 return Err(Rejection::Full);
             }
+            after.0.remove(&gone);
         }
         *self = after;
         Ok(outcome)
@@ -167,37 +260,59 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
     #[test]
     fn behaves_as_a_plain_map(steps in proptest::collection::vec(step(), 1..40)) {
         let config = StoreConfig::default().records(5).octets(2500).owner_records(3).owner_octets(1500);
-        let mut store = store(config);
+        let mut store = store(config.subnet_records(4).subnet_octets(2000));
         let mut model = Model::default();
+        let mut shelf = Fragile::default();
         let mut now = 0;
         for step in steps {
             match step {
-                Step::Put { owner, name, sequence, expires, len } => {
+                Step::Put { put: Put { owner, name, sequence, expires, len, from }, replaces } => {
                     let record = record(owner, name, sequence, expires, len);
-                    prop_assert_eq!(store.put(at(now), record.clone()), model.put(at(now), &record));
+                    let source = address(from).map(|from| Address::from(from).subnet());
+                    let expected = model.put(at(now), &record, source, replaces);
+                    let outcome = match (replaces, address(from)) {
+                        (Some(replaces), from) => store.replace(at(now), record, from, replaces),
+                        (None, Some(from)) => store.put_from(at(now), record, from),
+                        (None, None) => store.put(at(now), record),
+                    };
+                    prop_assert_eq!(outcome, expected);
                 }
                 Step::Expire(later) => {
                     now += later;
                     while store.expire(at(now)).is_some() {}
-                    model.0.retain(|_, record| record.expires() > at(now));
+                    model.0.retain(|_, (record, _)| record.expires() > at(now));
                 }
                 Step::Remove(owner, name) => {
                     let key = *record(owner, name, 0, 1, 0).key();
-                    prop_assert_eq!(store.remove(&key), model.0.remove(&key));
+                    prop_assert_eq!(store.remove(&key), model.0.remove(&key).map(|(record, _)| record));
+                }
+                Step::Write(strength) => {
+                    shelf.strength = strength;
+                    let written = store.write_to(&mut shelf);
+                    prop_assert!(written.is_err() || written == Ok(strength - shelf.strength));
                 }
             }
-            prop_assert!(store.records().eq(model.0.values()));
-            prop_assert_eq!(store.octets(), model.octets());
-            let owners: BTreeMap<_, usize> = model.0.values().fold(BTreeMap::new(), |mut owners, record| {
-                *owners.entry(*record.owner()).or_default() += record.as_bytes().len();
-                owners
-            });
-            let counted: BTreeMap<_, usize> = store.owners.iter().map(|(owner, usage)| (*owner, usage.octets)).collect();
-            prop_assert_eq!(counted, owners);
+            prop_assert!(store.records().eq(model.0.values().map(|(record, _)| record)));
+            prop_assert_eq!(store.octets(), model.sum(|_, _| true).1);
+            for (owner, usage) in &store.owners {
+                prop_assert_eq!((usage.records, usage.octets), model.sum(|record, _| record.owner() == owner));
+            }
+            for (source, usage) in &store.sources {
+                prop_assert_eq!((usage.records, usage.octets), model.sum(|_, from| from == *source));
+            }
+            let of_owners: usize = store.owners.values().map(|usage| usage.records).sum();
+            let of_sources: usize = store.sources.values().map(|usage| usage.records).sum();
+            prop_assert_eq!((of_owners, of_sources), (store.len(), store.len()));
         }
+        shelf.strength = usize::MAX;
+        store.write_to(&mut shelf).unwrap();
+        prop_assert_eq!(store.write_to(&mut shelf), Ok(0), "nothing is written twice");
+        let read = |octets: &Vec<u8>| unshelve(octets).unwrap();
+        let expected = model.0.iter().map(|(key, (record, from))| (*key, (record.as_bytes().to_vec(), *from)));
+        prop_assert!(shelf.kept.iter().map(|(key, octets)| (*key, read(octets))).eq(expected));
     }
 }
