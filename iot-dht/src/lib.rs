@@ -2,8 +2,8 @@
 //! can change, and feeds from which a server pulls what it missed.
 //!
 //! It does not send or receive anything: a driver of a few lines around a UDP socket does. It does not hide what is
-//! stored, so seal values before they go in. It does not know who may take part: whoever has a key may. Some tens of
-//! attackers around a key hide few records ([`Placement::Region`]); thousands do.
+//! stored, so seal values before they go in. It does not know who may take part: whoever has a key may, unless an
+//! [`Admission`] says otherwise. Some tens of attackers around a key hide few records ([`Placement::Region`]); thousands do.
 //!
 //! # Example
 //! Two nodes, and a user who carries the datagrams from one to the other:
@@ -72,13 +72,15 @@
 //! A node stores for others once it has been reached by somebody to whom it had sent nothing ([`Service`]). The first nodes
 //! of a network, which are known to be reached, are configured so: [`Service::Always`].
 //!
-//! A private overlay has an [`AdmissionKey`] ([`Node::with_admission`]): who lacks it gets no answer.
+//! A private overlay has an [`AdmissionKey`] ([`Node::with_admission`]): who lacks it gets no answer. Where each node is to
+//! be admitted by itself, a [`Gatekeeper`] decides by the capability that each shows.
 //!
 //! On one machine or in one subnet, switch the limits by subnet off: [`SubnetLimit::Off`].
 //!
 //! # Limits
 //! A record has at most [`Record::MAX_LEN`] octets, name and value together [`Record::MAX_CONTENT_LEN`], and lives at
-//! most [`Record::MAX_LIFE`]. A datagram has at most [`wire::MAX_DATAGRAM_LEN`]. [`NodeConfig`], [`TableConfig`] and
+//! most [`Record::MAX_LIFE`]. It is its key's alone: a device that rotates its key puts what comes next under the new one's
+//! thumbprint, where readers who follow its succession look. A datagram has at most [`wire::MAX_DATAGRAM_LEN`]. [`NodeConfig`], [`TableConfig`] and
 //! [`StoreConfig`] bound everything that grows, and say what happens at each bound; [`Stats`] counts what was dropped.
 //!
 //! # Features
@@ -125,7 +127,7 @@ pub mod subscription;
 mod table;
 pub mod wire;
 
-pub use crate::admission::{Admission, AdmissionKey};
+pub use crate::admission::{Admission, AdmissionKey, Gatekeeper};
 pub use crate::contact::{Contact, ContactError};
 pub use crate::fork::Fork;
 pub use crate::id::{Distance, Id, Key, NodeId};

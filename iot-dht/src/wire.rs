@@ -25,6 +25,9 @@ pub const VERSION: u8 = 2;
 /// The most nodes of one answer: twenty of them with IPv4 addresses fit a datagram beside a proof.
 pub const MAX_NODES: usize = 20;
 
+/// The longest capability that stands beside a proof, in octets.
+pub const MAX_CAPABILITY_LEN: usize = 512;
+
 /// How often the octets of a request an answer may have, as long as the sender has not shown that it receives what is sent
 /// to its address.
 pub const MAX_AMPLIFICATION: usize = 3;
@@ -92,6 +95,8 @@ record! {
         1 => pub signature: [u8; 64],
         /// Where the challenge came from.
         2 => pub seen: Endpoint,
+        /// By what the sender may be a node, where that takes more than a key: at most [`MAX_CAPABILITY_LEN`] octets.
+        3 => pub capability: Option<&'b [u8]>,
     }
 }
 

@@ -96,6 +96,9 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
     vectors.insert("ping-challenge", ping.encode());
     vectors.insert("proof-statement", statement);
     vectors.insert("pong-proof", pong.encode());
+    let shown = Signed { capability: b"capability".to_vec(), ..signed.clone() };
+    pong.proof = Some(shown.proof());
+    vectors.insert("pong-capability", pong.encode());
 
     let config = PublisherConfig::default().life(Duration::from_secs(3600)).renewal(Duration::from_secs(60));
     let mut publisher = Publisher::new(b"feed", config);

@@ -230,6 +230,7 @@ fn table() -> Vec<Case> {
             "reserve" | "introduce" => ("message", &["remove /5/1/1/1"]),
             "data" | "carry" | "carried" => ("message", &["shorten /5/1/1/0"]),
             "pong-proof" => ("message", &["remove /6", "remove /8"]),
+            "pong-capability" => ("message", &["remove /6", "remove /8", "remove /8/3", "shorten /8/3"]),
             "holdings-list" => ("message", &["remove /5/1/0", "remove /5/1/0/0"]),
             "holdings-digests" => ("message", &["remove /5/1/1"]),
             _ => ("message", &[]),

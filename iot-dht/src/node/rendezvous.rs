@@ -132,7 +132,7 @@ impl Node {
         cookie: Cookie,
     ) {
         let from = request.to;
-        let signed = answer.challenge.and_then(|challenge| self.identity.prove(answer, &challenge, from));
+        let signed = answer.challenge.and_then(|challenge| self.prove(answer, &challenge, from));
         let (Some(signed), Some(Challenge { nonce, .. }), Ok(asked)) =
             (signed, answer.challenge, Message::decode(&request.datagram))
         else {

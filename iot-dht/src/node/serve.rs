@@ -153,7 +153,7 @@ impl Node {
         if self.role() == Role::Client {
             return;
         }
-        let Some(signed) = self.identity.prove(message, challenge, from) else { return };
+        let Some(signed) = self.prove(message, challenge, from) else { return };
         let mut pong = self.message(challenge.nonce, Body::Pong(Empty {}));
         pong.cookie = Some(self.secrets.cookie(now, from, &message.sender));
         pong.proof = Some(signed.proof());
@@ -196,7 +196,7 @@ impl Node {
         let proof = message
             .challenge
             .filter(|_| age.is_some() || self.proofs.admit(now, 0))
-            .and_then(|challenge| self.identity.prove(message, &challenge, from));
+            .and_then(|challenge| self.prove(message, &challenge, from));
         Asker {
             from,
             id,

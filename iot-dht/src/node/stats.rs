@@ -34,6 +34,8 @@ pub struct Stats {
     pub impostors: u64,
     /// Answers and introductions of nodes that did not prove who they are.
     pub unproven: u64,
+    /// Those of them that proved who they are, and showed nothing by which they may be nodes.
+    pub not_admitted: u64,
     /// Requests that were to be asked again with a cookie.
     pub retries: u64,
     /// Datagrams dropped because their signatures were not verified in time, or too many waited for that.

@@ -12,7 +12,8 @@ use crate::node::request::{Request, Standing};
 use crate::peer::Peer;
 use crate::record::UnverifiedRecord;
 use crate::signatures::{Signatures, Validity};
-use crate::wire::{Body, Message, Proof, proof};
+use crate::wire::proof::{self, Signed};
+use crate::wire::{Body, Challenge, Message, Proof};
 
 /// How long a verdict is waited for.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -201,16 +202,16 @@ impl Node {
         verdict: Verdict,
     ) {
         match request {
-            Some(request) if request.standing == Standing::Stranger && !self.is_proven(&arrival, verdict) => {
+            Some(request) if request.standing == Standing::Stranger && !self.is_proven(wall, &arrival, verdict) => {
                 self.stats.unproven += 1;
                 self.settle(now, wall, &request, Answer::None);
             }
             Some(request) => self.take_answer(now, wall, arrival, request, verdict),
-            None if matches!(arrival.message.body, Body::Ask(_)) && !self.is_proven(&arrival, verdict) => {
+            None if matches!(arrival.message.body, Body::Ask(_)) && !self.is_proven(wall, &arrival, verdict) => {
                 self.stats.unproven += 1;
             }
             None if !arrival.message.body.is_answer() => self.serve(now, wall, arrival, verdict),
-            None if self.is_proven(&arrival, verdict) => {
+            None if self.is_proven(wall, &arrival, verdict) => {
                 let peer = Peer { id: arrival.message.sender, address: arrival.from };
                 self.learn(now, peer, arrival.message.cookie);
             }
@@ -218,11 +219,25 @@ impl Node {
         }
     }
 
-    fn is_proven(&mut self, arrival: &Arrival<'_>, verdict: Verdict) -> bool {
-        let seen = arrival.message.proof.map(|proof| proof.seen.0);
-        let Some(seen) = seen.filter(|_| verdict.proof == Validity::Valid) else { return false };
+    /// Whether it proves who it is, and that it may be a node. What strangers say of this node's address counts only of
+    /// those who may be nodes.
+    fn is_proven(&mut self, wall: Timestamp, arrival: &Arrival<'_>, verdict: Verdict) -> bool {
+        let proof = arrival.message.proof.filter(|_| verdict.proof == Validity::Valid);
+        let Some(proof) = proof else { return false };
+        if !self.admission.lets_in(wall, &proof) {
+            self.stats.not_admitted += 1;
+            return false;
+        }
+        let seen = proof.seen.0;
         self.note_sighting(arrival.at, arrival.from, seen);
         self.sightings.agree(arrival.from, seen)
+    }
+
+    /// The answer to a challenge, with what this node shows besides; nothing, if whatever holds the key does not sign just
+    /// now.
+    pub(super) fn prove(&self, message: &Message<'_>, challenge: &Challenge, from: SocketAddr) -> Option<Signed> {
+        let signed = self.identity.prove(message, challenge, from)?;
+        Some(Signed { capability: self.admission.capability(), ..signed })
     }
 }
 

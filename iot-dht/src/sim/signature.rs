@@ -42,7 +42,7 @@ pub(crate) fn prove_as(id: &NodeId, message: &Message<'_>, challenge: &Challenge
     let prover = Peer { id: *id, address: challenge.asked.0 };
     let statement = proof::statement(message.overlay, &challenge.nonce, &challenger, &prover);
     let signature = simulated(id.as_bytes(), &statement);
-    Signed { key: id.as_bytes().to_vec(), signature, seen: Endpoint(from) }
+    Signed { key: id.as_bytes().to_vec(), signature, seen: Endpoint(from), capability: alloc::vec::Vec::new() }
 }
 
 /// Whether a proof carries the simulated signature of the key of an identifier, or of what stands for such a key.

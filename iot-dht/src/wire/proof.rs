@@ -36,6 +36,8 @@ pub struct Signed {
     pub signature: [u8; 64],
     /// Where the challenge came from.
     pub seen: Endpoint,
+    /// What is shown beside the proof; empty, if that is nothing.
+    pub capability: Vec<u8>,
 }
 
 impl Signed {
@@ -54,12 +56,14 @@ impl Signed {
         let challenger = Peer { id: message.sender, address: from };
         let prover = Peer { id: NodeId::of_node(&key), address: challenge.asked.0 };
         let signature = signer.sign(&statement(message.overlay, &challenge.nonce, &challenger, &prover))?;
-        Ok(Self { key: key.as_bytes().to_vec(), signature: *signature.as_bytes(), seen: Endpoint(from) })
+        let (key, capability) = (key.as_bytes().to_vec(), Vec::new());
+        Ok(Self { key, signature: *signature.as_bytes(), seen: Endpoint(from), capability })
     }
 
     /// What stands in the message.
     pub fn proof(&self) -> Proof<'_> {
-        Proof { key: &self.key, signature: self.signature, seen: self.seen }
+        let capability = (!self.capability.is_empty()).then_some(&self.capability[..]);
+        Proof { key: &self.key, signature: self.signature, seen: self.seen, capability }
     }
 }
 

@@ -83,7 +83,7 @@ fn messages() -> Vec<Message<'static>> {
     let whole = Message {
         cookie: Some([5; 8]),
         challenge: Some(Challenge { nonce: [6; 8], asked: Endpoint("10.0.0.1:4000".parse().unwrap()) }),
-        proof: Some(Proof { key: &[7; 32], signature: [8; 64], seen }),
+        proof: Some(Proof { key: &[7; 32], signature: [8; 64], seen, capability: Some(b"shown") }),
         padding: Some(&[0; 40]),
         ..message(Body::Pong(Empty {}))
     };
@@ -170,11 +170,91 @@ fn the_longest_record_fits_a_datagram_with_a_cookie_and_one_that_replaces_anothe
     assert!(Message::decode(&longest).is_ok());
 }
 
+/// Each body with the most that a node ever lets stand in it, and beside it what cannot be left out or sent later. What an
+/// answer may leave out (nodes, a challenge, a proof with a second question) is fitted to the room that is left.
+fn longest() -> Vec<Message<'static>> {
+    let far = || Endpoint("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap());
+    let id = Id::from_bytes([255; 32]);
+    let record = &[7; crate::Record::MAX_LEN];
+    let challenge = || Some(Challenge { nonce: [255; 8], asked: far() });
+    let shown = Some(&[7; MAX_CAPABILITY_LEN][..]);
+    let proof = Some(Proof { key: &[7; 32], signature: [8; 64], seen: far(), capability: shown });
+    let alone = |body| Message { overlay: u64::MAX, ..message(body) };
+    let asking = |body| Message { cookie: Some([255; 8]), challenge: challenge(), ..alone(body) };
+    let proving = |body| Message { proof, ..asking(body) };
+    let (rtt, reason) = (Some(u16::MAX), Rejection::Changed);
+    let digests = Some(&[5; MAX_DIGESTS * size_of::<Digest>()][..]);
+    let held = List(std::vec![Held { key: id, sequence: u64::MAX }; MAX_HELD]);
+    let payload = || Data { payload: &[7; MAX_PAYLOAD_LEN] };
+    let with_cookie = |body| Message { cookie: Some([255; 8]), ..alone(body) };
+    std::vec![
+        asking(Body::Ping(Empty {})),
+        proving(Body::Pong(Empty {})),
+        asking(Body::FindNode(FindNode { target: id, key: Some(id) })),
+        with_cookie(Body::Nodes(Nodes {
+            token: [255; 16],
+            nodes: peers(MAX_NODES, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
+        })),
+        asking(Body::Get(Get { key: id, near: Some(id) })),
+        with_cookie(Body::Value(Value { record, nodes: Some(List(Vec::new())) })),
+        alone(Body::Put(Put { token: [255; 16], record, replaces: Some(u64::MAX) })),
+        asking(Body::Stored(Empty {})),
+        with_cookie(Body::Refused(Refused { reason, record: Some(record) })),
+        proving(Body::Retry(Empty {})),
+        asking(Body::Ask(Ask::Probe(Empty {}))),
+        proving(Body::Ask(Ask::Reserve(Reserve { seconds: u32::MAX, rtt }))),
+        asking(Body::Ask(Ask::Introduce(Introduce { to: id, rtt }))),
+        asking(Body::Reply(Reply::Probed(Probed { seen: far() }))),
+        asking(Body::Reply(Reply::Reserved(Reserved { seconds: u32::MAX, seen: far() }))),
+        asking(Body::Reply(Reply::Introduced(Introduced { address: far(), pass: [255; 8], after: u16::MAX }))),
+        asking(Body::Reply(Reply::Declined(Declined { reason: Decline::Nobody }))),
+        alone(Body::Word(Word::Try(Try { address: far() }))),
+        alone(Body::Word(Word::Tried(Tried { address: far() }))),
+        alone(Body::Word(Word::Meet(Meet { peer: id, address: far(), after: u16::MAX }))),
+        alone(Body::Word(Word::Punch(Empty {}))),
+        alone(Body::Word(Word::Punched(Empty {}))),
+        alone(Body::Word(Word::Data(payload()))),
+        alone(Body::Word(Word::Carry(payload()))),
+        alone(Body::Word(Word::Carried(payload()))),
+        alone(Body::Word(Word::Closed(Empty {}))),
+        asking(Body::Compare(Compare { point: id, bits: 255, nonce: [255; 8], digest: [255; 8] })),
+        asking(Body::Holdings(Holdings { records: Some(held), digests: None })),
+        asking(Body::Holdings(Holdings { records: None, digests })),
+    ]
+}
+
+#[test]
+fn every_message_at_its_longest_is_below_1232_octets() {
+    let longest = longest();
+    for message in &longest {
+        let datagram = message.encode();
+        assert!(datagram.len() < 1232, "{} octets: {message:?}", datagram.len());
+        assert_eq!(Message::decode(&datagram).as_ref(), Ok(message));
+    }
+    // The list holds each number of a body, of an ask, of a reply and of a word.
+    let mut missing: std::collections::BTreeSet<_> = bodies().iter().map(kind).collect();
+    for message in &longest {
+        missing.remove(&kind(&message.body));
+    }
+    assert_eq!(missing.len(), 0, "{missing:?}");
+}
+
+/// The number of a body, and of what it is about.
+fn kind(body: &Body<'_>) -> (u64, u64) {
+    let octets = cbor::to_vec(body);
+    let mut cursor = Cursor::new(&octets);
+    cursor.array().unwrap();
+    let number = cursor.unsigned().unwrap();
+    let inner = if (10..=12).contains(&number) { cursor.array().and_then(|_| cursor.unsigned()).unwrap() } else { 0 };
+    (number, inner)
+}
+
 #[cfg(feature = "sim")]
 #[test]
 fn signatures_are_left_out_and_nothing_else() {
     let record: Vec<u8> = (0..100).collect();
-    let proof = Proof { key: &[7; 32], signature: [8; 64], seen: Endpoint("10.0.0.1:4000".parse().unwrap()) };
+    let seen = Endpoint("10.0.0.1:4000".parse().unwrap());
+    let proof = Proof { key: &[7; 32], signature: [8; 64], seen, capability: None };
     for body in [
         Body::Value(Value { record: &record, nodes: Some(peers(2, "10.0.0.1:4000")) }),
         Body::Put(Put { token: [1; 16], record: &record, replaces: Some(1) }),

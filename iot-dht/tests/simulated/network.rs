@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use iot_core::{Instant, Timestamp};
-use iot_crypto::SigningKey;
+use iot_crypto::{SigningKey, VerifyingKey};
 use iot_dht::wire::proof::Signed;
 use iot_dht::wire::{MAX_DATAGRAM_LEN, Message, Role};
 use iot_dht::{
-    Admission, AdmissionKey, Busy, Event, GetDone, GetMode, Key, Node, NodeConfig, NodeId, OperationId, Placement,
-    PutDone, Record, SubnetLimit, TableConfig,
+    Admission, Busy, Event, GetDone, GetMode, Key, Node, NodeConfig, NodeId, OperationId, Placement, PutDone, Record,
+    SubnetLimit, TableConfig,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -58,9 +58,12 @@ pub struct Network {
     trace: Sha256,
     next_port: u16,
     pub config: NodeConfig,
-    /// What those who come from now on are admitted by.
-    pub admission_key: Option<[u8; 32]>,
+    /// What those who come from now on admit others by, and are admitted by.
+    pub admission: Gate,
 }
+
+/// How the node of a key admits others.
+pub type Gate = Box<dyn Fn(&VerifyingKey) -> Admission>;
 
 pub fn test_config() -> NodeConfig {
     NodeConfig::default()
@@ -89,7 +92,7 @@ impl Network {
             trace: Sha256::new(),
             next_port: 1000,
             config: test_config(),
-            admission_key: None,
+            admission: Box::new(|_| Admission::Open),
         }
     }
 
@@ -102,9 +105,9 @@ impl Network {
         Self { config, ..Self::new(seed) }.grown(count)
     }
 
-    /// The same, in a private overlay.
-    pub fn with_admission(seed: u64, count: usize, config: NodeConfig, key: [u8; 32]) -> (Self, Vec<SocketAddr>) {
-        Self { config, admission_key: Some(key), ..Self::new(seed) }.grown(count)
+    /// The same, in an overlay to which not everybody belongs.
+    pub fn with_admission(seed: u64, count: usize, config: NodeConfig, admission: Gate) -> (Self, Vec<SocketAddr>) {
+        Self { config, admission, ..Self::new(seed) }.grown(count)
     }
 
     fn grown(self, count: usize) -> (Self, Vec<SocketAddr>) {
@@ -172,7 +175,7 @@ impl Network {
     }
 
     pub fn add_at(&mut self, address: SocketAddr, role: Role, key: SigningKey, own: SigningKey) -> SocketAddr {
-        let admission = self.admission_key.map_or(Admission::Open, |key| Admission::Key(AdmissionKey::new(&key)));
+        let admission = (self.admission)(&own.verifying_key());
         let node = Node::new(self.config.service(role), own, self.now, &mut self.rng).with_admission(admission);
         self.members.insert(address, Member { node, key, events: Vec::new(), lie: None, deadline: None });
         self.pump(address);
