@@ -31,6 +31,45 @@ pub use crate::lookup::config::LookupConfig;
 /// On several [`paths`](LookupConfig::paths) each path starts from its own share of the nodes and belongs to those that
 /// it heard of first. Each ends when its share of the closest has answered; then what is left of the closest of all
 /// paths together is asked.
+///
+/// # Example
+/// With a [`Table`](crate::Table) and nothing else of this crate: two hundred nodes, each with a table of its own, and a
+/// search of the first among them.
+/// ```
+/// use iot_core::Instant;
+/// use iot_dht::{Entry, Id, Lookup, LookupConfig, Peer, SubnetLimit, Table, TableConfig};
+///
+/// let now = Instant::START;
+/// let peer = |n: u8| Peer { id: Id::from_bytes([n.wrapping_mul(73); 20]), address: ([10, 0, 0, n], 4000).into() };
+/// let peers = (0..200).map(peer);
+/// let mut tables: Vec<_> = peers
+///     .clone()
+///     .map(|own| Table::new(own.id, TableConfig::default().bucket_size(8).subnets(SubnetLimit::Off)))
+///     .collect();
+/// for table in &mut tables {
+///     for peer in peers.clone() {
+///         // As if it had just answered this one.
+///         let _ = table.insert(now, peer);
+///     }
+/// }
+///
+/// let (own, target) = (&tables[0], Id::from_bytes([0x5a; 20]));
+/// let start = own.closest(&target).take(8).map(Entry::peer);
+/// let mut lookup = Lookup::new(*own.own(), target, LookupConfig::default().closest(8), start);
+/// while !lookup.is_done(now) {
+///     while let Some(peer) = lookup.next(now, |peer| own.patience(&peer.id)) {
+///         // A driver sends a request here, and hears later of the answer, or of nothing.
+///         let asked = tables.iter().find(|table| *table.own() == peer.id).expect("it is one of them");
+///         let answer = asked.closest(&lookup.point_for(&peer.id)).take(8).map(Entry::peer);
+///         lookup.handle_response(&peer.id, answer);
+///     }
+/// }
+///
+/// let mut truly: Vec<_> = peers.map(|peer| peer.id).collect();
+/// truly.sort_by_key(|id| id.distance(&target));
+/// assert!(lookup.closest().map(|peer| peer.id).eq(truly.into_iter().take(8)));
+/// assert!(lookup.summary().answered < 30);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lookup<const N: usize> {
     own: Id<N>,
