@@ -28,7 +28,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --store DIR            keeps its records there, and whom it knows, and holds them again after a restart
     --local                no limits by subnet: for many nodes on one machine or at one site
   dht put --bootstrap ADDR,... --key SECRET --name NAME FILE       the content of FILE as a record; where it is stored
-    --days N, --sequence N its life, 1 to 29 [7], and its number, which must rise [seconds since 1970]
+    --days N, --sequence N its life, 1 to 29 [7], and its number, which must rise [microseconds since 1970]
     --replaces N           only where the record with this number is, or none
   dht get --bootstrap ADDR,... --from PUBLIC --name NAME           the value of a record, or exit status 1
     --device HEX           its owner's thumbprint, in place of --from

@@ -7,7 +7,7 @@ use lexopt::Parser;
 
 use super::client::{self, Client};
 use crate::envelope::options::Options;
-use crate::envelope::{refused, write};
+use crate::envelope::write;
 use crate::{Failure, source};
 
 /// How long a record lives if nothing else is said.
@@ -21,12 +21,12 @@ pub fn put(parser: Parser) -> Result<(), Failure> {
     let value = source::read(options.file(0))?;
     let life = days(&options)?;
     let now = client::wall();
-    // Without another word, the later of two records is the newer.
-    let sequence = options.number("sequence")?.unwrap_or(now.as_secs());
+    // Without another word, the later of two records is the newer, however soon after the other.
+    let sequence = options.number("sequence")?.unwrap_or(now.as_micros());
     let replaces = options.number("replaces")?;
     let name = name(&options)?;
     let record = Record::sign(&key, name.as_bytes(), sequence, now.saturating_add(life), &value)
-        .map_err(|error| refused(options.file(0), &error))?;
+        .map_err(|error| Failure::Input(error.to_string()))?;
     client::block_on(async {
         let key = *record.key();
         let done = Client::join(&options).await?.put(record, replaces).await?;

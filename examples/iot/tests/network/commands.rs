@@ -51,6 +51,10 @@ fn a_record_and_a_feed_are_published_and_read_over_both_families_of_addresses() 
         let get = |name, known| run(&["get", "--device", device, "--name", name], known);
         assert_eq!(printed(&get("status", &second)), "running");
         assert!(complaint(&get("absent", &second), 1).contains("there is no such record: 3 of 3 nodes answered"));
+        // The number follows from the time, and two puts of one second are two.
+        for _ in 0..2 {
+            assert!(printed(&run(&put, &first)).contains("stored by 3 of 3 nodes"));
+        }
         let older = run(&[&put[..], &["--sequence", "1"]].concat(), &third);
         assert!(complaint(&older, 1).contains("no node stores it: a newer one is known"));
 
@@ -186,6 +190,12 @@ fn what_is_wrong_is_said_in_words() {
     assert!(usage(&["node", "--listen", "nowhere"]).contains("--listen cannot be \"nowhere\""));
     let get = ["get", "--device", &"00".repeat(32), "--name", "a"];
     assert!(usage(&get).contains("--bootstrap is missing"));
+    printed(&iot(folder.path(), &["envelope", "keygen", "secret", "public2"]));
+    std::fs::write(folder.path().join("lines"), ["first", &"x".repeat(2000), "third"].join("\n")).unwrap();
+    let publish = ["feed", "publish", "--key", "secret", "--name", "log", "--state", "state", "lines"];
+    let words = complaint(&run(&[&publish[..], &["--bootstrap", "127.0.0.1:1"]].concat()), 1);
+    assert!(words.contains("lines: line 2 has 2000 octets, and a message at most 9"), "{words}");
+    assert!(!folder.path().join("state").exists(), "nothing was published");
     let put = ["put", "--key", "p256", "--name", "a", "--bootstrap", "127.0.0.1:1", "value"];
     assert!(complaint(&run(&put), 1).contains("records are signed with a key of the kind ed25519"));
 }

@@ -20,18 +20,29 @@ pub fn run(parser: Parser) -> Result<(), Failure> {
     let options = Options::parse(parser, &valued, &[], &["FILE"])?;
     let lines = source::read(options.file(0))?;
     let mut outlet = Outlet::open(&options)?;
+    let text = lines.strip_suffix(b"\n").unwrap_or(&lines);
+    let lines = || text.split(|octet| *octet == b'\n').filter(|_| !text.is_empty());
+    // Nothing is published of a file that cannot be published whole.
+    let limit = Publisher::max_message_len(outlet.publisher.feed());
+    if let Some((place, line)) = lines().enumerate().find(|(_, line)| line.len() > limit) {
+        let (name, number, len) = (options.file(0).display(), place + 1, line.len());
+        return Err(Failure::Input(format!("{name}: line {number} has {len} octets, and a message at most {limit}")));
+    }
     client::block_on(async {
         let mut client = Client::join(&options).await?;
         // What an earlier run could not put goes first.
         outlet.put(&mut client).await?;
-        let text = lines.strip_suffix(b"\n").unwrap_or(&lines);
         let mut messages = 0_u64;
-        for line in text.split(|octet| *octet == b'\n').filter(|_| !text.is_empty()) {
-            if outlet.publisher.push(line) == Err(PushError::SegmentFull) {
-                outlet.seal()?;
-                outlet.put(&mut client).await?;
-                outlet.publisher.push(line).map_err(|error| refused(options.file(0), &error))?;
-            }
+        for line in lines() {
+            let pushed = match outlet.publisher.push(line) {
+                Err(PushError::SegmentFull) => {
+                    outlet.seal()?;
+                    outlet.put(&mut client).await?;
+                    outlet.publisher.push(line)
+                }
+                pushed => pushed,
+            };
+            pushed.map_err(|error| refused(options.file(0), &error))?;
             messages += 1;
         }
         outlet.flush()?;
