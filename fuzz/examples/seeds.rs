@@ -8,7 +8,7 @@
 
 use std::{env, fs, io, path::PathBuf};
 
-use iot_fuzz::{envelopes, groups, streams, structures};
+use iot_fuzz::{envelopes, groups, neighbour, streams, structures};
 
 fn main() -> io::Result<()> {
     let folder =
@@ -18,6 +18,9 @@ fn main() -> io::Result<()> {
         ("stream", streams::seeds()),
         ("group", groups::seeds()),
         ("open", envelopes::seeds()),
+        ("dht_wire", neighbour::datagrams()),
+        ("dht_record", neighbour::values()),
+        ("dht_node", neighbour::stories()),
     ] {
         fs::create_dir_all(folder.join(target))?;
         for (name, octets) in seeds {

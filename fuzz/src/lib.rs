@@ -6,6 +6,7 @@ pub mod cose;
 pub mod envelopes;
 pub mod groups;
 pub mod line;
+pub mod neighbour;
 pub mod pack;
 pub mod party;
 pub mod streams;
