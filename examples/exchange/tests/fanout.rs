@@ -138,6 +138,32 @@ fn who_is_too_far_behind_is_told_what_it_missed() {
 }
 
 #[test]
+fn who_lost_what_is_gone_is_told_so() {
+    let keys = draw(1);
+    let config = outbox_config().max_payload(1024).unwrap().segment_len(64 << 10).unwrap().segments(4).unwrap();
+    let outbox = Queue::open(MemoryStorage::new(), config, [2; 8]).unwrap();
+    let rng = ChaCha20Rng::seed_from_u64(3);
+    let mut publisher = Publisher::new(&keys.publisher, outbox, WITHIN, MaxLag::UNLIMITED, rng).unwrap();
+    let ids = ["archive", "alarm"].map(|name| publisher.subscriber(name).unwrap());
+    let (mut ends, mut now): (Vec<_>, _) = (keys.subscribers.iter().map(subscriber).collect(), Instant::START);
+    for round in 0..10 {
+        append(&mut publisher, 100 * round..100 * (round + 1));
+        for (id, end) in ids.into_iter().zip(&mut ends) {
+            pass(&mut publisher, id, end, &mut now, |packet| vec![packet]);
+        }
+    }
+    let mut archive = subscriber(&keys.subscribers[0]);
+    append(&mut publisher, 1000..1001);
+    pass(&mut publisher, ids[0], &mut archive, &mut now, |packet| vec![packet]);
+    let Some(Event::Missing(missing)) = archive.poll_event() else { panic!("it is told nothing") };
+    assert!(missing.start == 0 && missing.end > 100, "{missing:?}");
+    // It has lost more than is on the way at a time, so the rest follows when nobody acknowledged it in time.
+    publisher.handle_failure(now, ids[0], "silence".into()).unwrap();
+    pass(&mut publisher, ids[0], &mut archive, &mut now, |packet| vec![packet]);
+    assert_eq!(accepted(&mut archive), (missing.end..1001).collect::<Vec<_>>());
+}
+
+#[test]
 fn strangers_change_nothing_and_a_copy_is_noticed() {
     let (keys, others) = (draw(1), draw(7));
     let mut publisher = publisher(&keys.publisher, MemoryStorage::new(), MaxLag::UNLIMITED);
