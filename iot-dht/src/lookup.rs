@@ -7,10 +7,13 @@ use crate::peer::{Address, Peer};
 use crate::rtt::Patience;
 
 mod config;
+mod silence;
 #[cfg(test)]
 mod tests;
 
 pub use crate::lookup::config::LookupConfig;
+
+use crate::lookup::silence::Silence;
 
 /// A search for the nodes closest to a target: asks the closest that it has heard of, learns closer ones from their
 /// answers, and is done when the closest have all answered.
@@ -21,10 +24,15 @@ pub use crate::lookup::config::LookupConfig;
 /// # Time
 ///
 /// Each request has its own [`Patience`]. Past [`hedge`](Patience::hedge) the search no longer counts on the node and asks
-/// the next; the answer is still welcome. Past [`timeout`](Patience::timeout) the answer is overdue. The search waits on
-/// for an overdue answer until its failure is reported, so that one lost datagram does not hide a node; but once more
-/// than a sixth of all requests (and one) are overdue or failed, silence means that a node is gone, and nobody
-/// overdue is waited for while others can answer in its place.
+/// the next; the answer is still welcome. Past [`timeout`](Patience::timeout) the answer is overdue, and the request should
+/// be sent again. As long after that again, the answer is overdue twice: the second request would have been answered by
+/// then, too.
+///
+/// The search waits on for an overdue answer until its failure is reported, so that one lost datagram does not hide a
+/// node. That ends where silence means that nodes are gone, as long as others can answer in their place:
+/// - Once more than a sixth of all requests (and one) are overdue or failed, nobody overdue is waited for.
+/// - Where the network loses a sixth of all requests, one in 36 is lost twice. Once more than that (and one, and one for
+///   each answer that came though it was overdue) are overdue twice or failed, nobody who is overdue twice is waited for.
 ///
 /// # Paths
 ///
@@ -82,6 +90,8 @@ pub struct Lookup<const N: usize> {
     asked: usize,
     answered: usize,
     failed: usize,
+    /// Answers that came though they were overdue.
+    late: usize,
     /// The most nodes that one answer has named.
     most_named: usize,
     /// The subtrees about which somebody has answered.
@@ -110,7 +120,7 @@ struct Candidate<const N: usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Heard,
-    Asked { hedge: Instant, timeout: Instant },
+    Asked { hedge: Instant, timeout: Instant, twice: Instant },
     Answered,
     Failed,
 }
@@ -182,7 +192,7 @@ impl<const N: usize> Lookup<N> {
         start: impl IntoIterator<Item = Peer<N>>,
     ) -> Self {
         let (candidates, covered, stopped, looked_at) = (Vec::new(), Vec::new(), Stopped::No, None);
-        let (asked, answered, failed, most_named) = (0, 0, 0, 0);
+        let (asked, answered, failed, late, most_named) = (0, 0, 0, 0, 0);
         let mut lookup = Self {
             own,
             target,
@@ -192,6 +202,7 @@ impl<const N: usize> Lookup<N> {
             asked,
             answered,
             failed,
+            late,
             most_named,
             covered,
             stopped,
@@ -246,8 +257,9 @@ impl<const N: usize> Lookup<N> {
         let peer = self.peer(&self.candidates[place]);
         self.candidates[place].about = about;
         let Patience { hedge, timeout } = patience(&peer);
-        self.candidates[place].state =
-            State::Asked { hedge: now.saturating_add(hedge), timeout: now.saturating_add(timeout) };
+        let [hedge, timeout, twice] =
+            [hedge, timeout, timeout.saturating_mul(2)].map(|patience| now.saturating_add(patience));
+        self.candidates[place].state = State::Asked { hedge, timeout, twice };
         self.asked += 1;
         Some(peer)
     }
@@ -270,7 +282,7 @@ impl<const N: usize> Lookup<N> {
             return None;
         }
         let moments = self.candidates.iter().filter_map(|candidate| match candidate.state {
-            State::Asked { hedge, timeout } => Some([hedge, timeout]),
+            State::Asked { hedge, timeout, twice } => Some([hedge, timeout, twice]),
             State::Heard | State::Answered | State::Failed => None,
         });
         // No more than these wait, and they stand in front.
@@ -284,7 +296,7 @@ impl<const N: usize> Lookup<N> {
             let silence = self.silence(now);
             self.paths_are_settled(now, silence)
                 && self.is_settled(View::All, self.config.closest, now, silence)
-                && self.uncovered().is_none()
+                && self.uncovered(now, silence).is_none()
         }
     }
 
@@ -370,8 +382,8 @@ impl<const N: usize> Lookup<N> {
         let next = self.next_of(View::All, self.config.closest, now).map(|place| (place, self.about(place)));
         next.or_else(|| {
             let silence = self.silence(now);
-            let (place, subtree) =
-                self.is_settled(View::All, self.config.closest, now, silence).then(|| self.uncovered())??;
+            let is_settled = self.is_settled(View::All, self.config.closest, now, silence);
+            let (place, subtree) = is_settled.then(|| self.uncovered(now, silence))??;
             Some((place, Some(subtree)))
         })
     }
@@ -392,15 +404,16 @@ impl<const N: usize> Lookup<N> {
     }
 
     /// Who must be asked once more, and about which subtree: one into which the result reaches beyond the horizon and about
-    /// which nobody was asked. Somebody who lies there is asked, or the closest.
-    fn uncovered(&self) -> Option<(usize, u16)> {
+    /// which nobody was asked who has answered or is waited for. Somebody who lies there is asked, or the closest.
+    fn uncovered(&self, now: Instant, silence: Silence) -> Option<(usize, u16)> {
         let answered =
             || self.candidates.iter().enumerate().filter(|(_, candidate)| candidate.state == State::Answered);
         let (place, last) = answered().nth(self.config.closest - 1)?;
         let first = self.candidates.get(self.horizon()).filter(|_| place >= self.horizon())?;
         let is_asked = |bits| {
             let asked = |candidate: &Candidate<N>| {
-                candidate.about == Some(bits) && matches!(candidate.state, State::Asked { .. })
+                let State::Asked { timeout, twice, .. } = candidate.state else { return false };
+                candidate.about == Some(bits) && !silence.gives_up(now, timeout, twice)
             };
             self.covered.contains(&bits) || self.candidates.iter().any(asked)
         };
@@ -448,12 +461,17 @@ impl<const N: usize> Lookup<N> {
 
     /// What it means that an answer is overdue.
     fn silence(&self, now: Instant) -> Silence {
-        let overdue = self.candidates.iter().filter(|candidate| match candidate.state {
-            State::Asked { timeout, .. } => timeout <= now,
-            State::Failed => true,
-            State::Heard | State::Answered => false,
-        });
-        if overdue.count() > self.asked / 6 + 1 { Silence::Gone } else { Silence::Late }
+        let (mut once, mut twice) = (0, 0);
+        for candidate in &self.candidates {
+            let since = match candidate.state {
+                State::Asked { timeout, twice, .. } => [timeout <= now, twice <= now],
+                State::Failed => [true; 2],
+                State::Heard | State::Answered => continue,
+            };
+            once += usize::from(since[0]);
+            twice += usize::from(since[1]);
+        }
+        Silence::of(self.asked, self.late, once, twice)
     }
 
     fn paths_are_settled(&self, now: Instant, silence: Silence) -> bool {
@@ -469,7 +487,7 @@ impl<const N: usize> Lookup<N> {
             match candidate.state {
                 State::Heard if spent || self.is_surplus(candidate) => {}
                 State::Heard => return false,
-                State::Asked { timeout, .. } if silence == Silence::Gone && timeout <= now => passed_over += 1,
+                State::Asked { timeout, twice, .. } if silence.gives_up(now, timeout, twice) => passed_over += 1,
                 State::Asked { .. } => return false,
                 State::Answered => answered += 1,
                 State::Failed => {}
@@ -507,10 +525,11 @@ impl<const N: usize> Lookup<N> {
     fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
         let place = self.place(from)?;
         let candidate = &mut self.candidates[place];
-        matches!(candidate.state, State::Asked { .. }).then(|| {
-            candidate.state = state;
-            (candidate.path, candidate.hops)
-        })
+        let State::Asked { timeout, .. } = candidate.state else { return None };
+        let is_late = state == State::Answered && self.looked_at.is_some_and(|now| timeout <= now);
+        self.late += usize::from(is_late);
+        candidate.state = state;
+        Some((candidate.path, candidate.hops))
     }
 
     fn place(&self, id: &Id<N>) -> Option<usize> {
@@ -561,12 +580,4 @@ impl View {
             Self::All => true,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Silence {
-    /// Few answers are missing: they are waited for.
-    Late,
-    /// Many are: they will not come.
-    Gone,
 }

@@ -52,7 +52,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --records N            how many records each host holds for upkeep, 1 to 4000 [1000]
     --sybils N             attackers placed on each key, 0 to 1000 [20]
     --attack NAME          what attackers do: gang (name each other alone), withholder, liar or mute [gang]
-    --share P              the share of the hosts that are one attacker's, 0 up to 1 [0.3]
+    --share P              the share of the hosts that are one attacker's, or gone (dead), 0 up to 1 [0.3]
     --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia
     --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]
     --threads N            1 to 64 [as many as there are]; the trace, which is printed last, does not depend on it

@@ -120,6 +120,39 @@ fn an_overdue_answer_is_waited_for_unless_many_are() {
     assert_eq!(three.summary().unanswered(), 3);
 }
 
+/// Two of twenty are gone, fewer than a sixth: the third sending of each would end after three and a half seconds.
+#[test]
+fn who_is_overdue_twice_is_not_waited_for_unless_others_were_late() {
+    let start: Vec<u16> = (1..=30).collect();
+    // The first ones are silent, and so many after them answer late.
+    let run = |silent: u16, late: u16| {
+        let mut lookup = lookup(0, &start, 20);
+        let mut waiting = Vec::new();
+        for millis in [0, 10, 250, 260, 450, 700, 710] {
+            while let Some(peer) = next(&mut lookup, at(millis)) {
+                if number(&peer) > silent + late {
+                    lookup.handle_response(&peer.id, []);
+                } else if number(&peer) > silent {
+                    waiting.push(peer.id);
+                }
+            }
+            if millis == 700 {
+                waiting.drain(..).for_each(|id| lookup.handle_response(&id, []));
+            }
+        }
+        lookup
+    };
+    let two = run(2, 0);
+    assert_eq!(two.poll_timeout(), Some(at(1000)));
+    assert!(!two.is_done(at(999)) && two.is_done(at(1000)), "two were asked twice, and said nothing");
+    assert_eq!(two.closest().map(|peer| number(&peer)).collect::<Vec<_>>(), (3..=22).collect::<Vec<_>>());
+    assert!(!run(1, 0).is_done(at(3000)), "one may have been lost twice");
+
+    let lossy = run(2, 1);
+    assert!(!lossy.is_done(at(3000)), "one has answered to the second request: the network loses them");
+    assert!(run(3, 1).is_done(at(1000)));
+}
+
 #[test]
 fn a_path_that_leads_astray_does_not_end_the_others() {
     let config = LookupConfig::default().closest(4).paths(2);

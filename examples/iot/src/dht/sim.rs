@@ -32,7 +32,7 @@ enum Scenario {
     Plain,
     /// Half of the hosts are replaced within an hour.
     Churn,
-    /// Thirty in a hundred hosts are gone at once, and nobody has noticed yet.
+    /// A share of the hosts is gone at once, and nobody has noticed yet.
     Dead,
     /// One datagram in twenty is lost.
     Loss,
@@ -61,7 +61,7 @@ struct Options {
     /// How many attackers are placed on each key.
     sybils: usize,
     attack: Attack,
-    /// Which share of the hosts is an attacker's.
+    /// Which share of the hosts is an attacker's, or gone.
     share: f64,
     /// How many records each host holds.
     records: usize,
@@ -115,12 +115,12 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 }
 
 impl Scenario {
-    fn words(self) -> &'static str {
+    fn words(self, share: f64) -> String {
         match self {
-            Self::Churn => "half of the hosts were replaced within an hour",
-            Self::Dead => "30 % of the hosts are gone at once",
-            Self::Loss => "one datagram in twenty is lost",
-            _ => "nothing",
+            Self::Churn => "half of the hosts were replaced within an hour".into(),
+            Self::Dead => format!("{:.0} % of the hosts are gone at once", share * 100.0),
+            Self::Loss => "one datagram in twenty is lost".into(),
+            _ => "nothing".into(),
         }
     }
 }
@@ -179,8 +179,8 @@ fn simulate(options: &Options) {
         Scenario::Plain => measure(&mut sim, options, &mut run),
         Scenario::Churn | Scenario::Dead | Scenario::Loss => {
             measure(&mut sim, options, &mut run);
-            disturb(&mut sim, options.scenario, &mut run);
-            println!("after                    {}", options.scenario.words());
+            disturb(&mut sim, options, &mut run);
+            println!("after                    {}", options.scenario.words(options.share));
             measure(&mut sim, options, &mut run);
         }
     }
@@ -198,14 +198,14 @@ fn simulate(options: &Options) {
     println!("trace                    {}", sim.trace());
 }
 
-fn disturb(sim: &mut Sim, scenario: Scenario, run: &mut impl FnMut(&mut [Shard], Instant)) {
-    match scenario {
+fn disturb(sim: &mut Sim, options: &Options, run: &mut impl FnMut(&mut [Shard], Instant)) {
+    match options.scenario {
         Scenario::Churn => {
             let hour = Duration::from_secs(3600);
             study::replace(sim, 0.5, hour);
             sim.run_until(sim.now().saturating_add(hour), run);
         }
-        Scenario::Dead => study::kill(sim, 0.3, run),
+        Scenario::Dead => study::kill(sim, options.share, run),
         Scenario::Loss => sim.set_link(&Link::default().loss(0.05)),
         _ => {}
     }
