@@ -229,3 +229,43 @@ fn signatures_that_nobody_verifies_are_given_up() {
     network.run_for(Duration::from_secs(60));
     assert!(network.nodes().all(|(_, node)| node.table().len() == 9));
 }
+
+/// Two nodes, of which the second waits for a verdict on what the first has proved.
+fn waiting(seed: u64) -> (Network, SocketAddr, NodeId) {
+    let mut network = Network::new(seed);
+    network.config = test_config().verification(Verification::HandedOut);
+    network.verifiers = Verifiers::Gone;
+    let (first, second) = (network.add(Role::Server), network.add(Role::Server));
+    network.bootstrap(second, &[first]);
+    network.run_for(Duration::from_millis(200));
+    let id = *network.member(first).node.id();
+    (network, second, id)
+}
+
+#[test]
+fn a_verdict_counts_for_its_own_datagram_once_and_in_time() {
+    let (mut network, second, first) = waiting(60);
+    let job = network.member(second).node.poll_job().unwrap();
+    assert!(network.member(second).node.table().is_empty(), "nothing counts before the verdict");
+    assert!(network.member(second).node.poll_job().is_none());
+    let (now, wall) = (network.now, network.wall());
+    let node = &mut network.member(second).node;
+    node.handle_verdict(now, wall, job.verify());
+    assert!(node.table().entry(&first).is_some());
+    let (stats, seen) = (node.stats(), node.table().entry(&first).unwrap().seen());
+    let later = now.saturating_add(Duration::from_secs(1));
+    node.handle_verdict(later, wall, job.verify());
+    assert_eq!(node.stats(), stats, "a second time");
+    assert_eq!(node.table().entry(&first).unwrap().seen(), seen);
+
+    let (mut network, second, _) = waiting(60);
+    let job = network.member(second).node.poll_job().unwrap();
+    network.run_for(Duration::from_millis(9_500));
+    assert_eq!(network.member(second).node.stats().verifications_dropped, 0);
+    network.run_for(Duration::from_secs(1));
+    let (now, wall) = (network.now, network.wall());
+    let node = &mut network.member(second).node;
+    assert_eq!(node.stats().verifications_dropped, 1, "ten seconds are over");
+    node.handle_verdict(now, wall, job.verify());
+    assert!(node.table().is_empty(), "it comes too late");
+}
