@@ -225,6 +225,24 @@ fn a_direct_path_follows_an_end_whose_nat_has_forgotten_it() {
     }
 }
 
+/// A node starts again behind a NAT that still lets in those to whom it had sent before. It does not know them, and took
+/// them for strangers for ten minutes, although nobody else came through.
+#[test]
+fn a_node_that_starts_again_does_not_believe_for_long_what_its_nat_still_lets_in() {
+    let mut world = World::new(5, 30, NodeConfig::default());
+    let hosts = [Reach::Behind(Nat::ADDRESS_CONE), Reach::Open].map(|reach| world.enter(reach, device()));
+    world.run(Duration::from_secs(60));
+    assert!(matches!(world.reachability(hosts[0]), Reachability::Unreachable { .. }));
+    let through = world.sim.hosts()[0];
+    hosts.iter().for_each(|host| world.act(*host, Action::Restart { node: Box::new(device()), through }));
+    world.run(Duration::from_secs(60));
+    assert!(matches!(world.reachability(hosts[0]), Reachability::Reachable { .. }), "the NAT still lets them in");
+    world.run(Duration::from_secs(340));
+    assert!(matches!(world.reachability(hosts[0]), Reachability::Unreachable { .. }));
+    assert_eq!(world.sim.node(hosts[0]).unwrap().relays().count(), 2);
+    assert_eq!(world.reachability(hosts[1]), Reachability::Reachable { address: hosts[1].address() });
+}
+
 #[test]
 fn a_relay_carries_no_more_than_its_limits_and_says_so() {
     let limits = RelayConfig::default().octets(20_000).of_lease(1);

@@ -41,6 +41,9 @@ const TRIES: (u32, u32) = (10, 50);
 /// How long a generation of addresses lasts that were sent to; they count in their own and in the next. RFC 4787 §4.3 lets
 /// a NAT keep a mapping for longer than two minutes, and five is what it recommends.
 const GENERATION: Duration = Duration::from_secs(300);
+/// How often a node finds out anew in its first generation. A node that has started again does not know to whom it had sent
+/// before, and what a NAT lets in for that proves nothing: until the NAT has forgotten it, what was found is provisional.
+const PROVISIONAL: Duration = Duration::from_secs(60);
 /// Bits of a generation.
 const BITS: usize = 4096;
 /// How many witnesses in a row, each of another subnet, must see a node elsewhere before it has itself tried again.
@@ -76,6 +79,7 @@ pub(super) struct Reach {
     failures: u8,
     doubts: u8,
     next: Option<Instant>,
+    started: Instant,
     /// The node joins when this trial is over.
     joins: bool,
     /// Those who have seen the node elsewhere since it was tried.
@@ -141,6 +145,7 @@ impl Reach {
             failures: 0,
             doubts: 0,
             next: None,
+            started: now,
             joins: false,
             elsewhere: VecDeque::new(),
             visitors: VecDeque::new(),
@@ -323,7 +328,9 @@ impl Node {
     fn end_trial(&mut self, now: Instant, wall: Timestamp, outcome: Outcome) {
         self.reach.trial = None;
         let (before, role) = (self.reach.belief, self.role());
-        let interval = self.secrets.about(self.config.probe_interval);
+        let is_provisional = now.saturating_since(self.reach.started) < GENERATION;
+        let shortest = if is_provisional { PROVISIONAL } else { Duration::MAX };
+        let interval = self.secrets.about(self.config.probe_interval.min(shortest));
         let pause = match (outcome, before) {
             (Outcome::Reached(address), _) => {
                 (self.reach.failures, self.reach.doubts) = (0, 0);

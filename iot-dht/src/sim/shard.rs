@@ -78,6 +78,13 @@ pub enum Action {
         /// What it does.
         adversary: Arc<dyn Adversary>,
     },
+    /// Its node starts again, with its key and without anything else that it had. The NAT before it forgets nothing.
+    Restart {
+        /// How the node is configured now.
+        node: Box<NodeConfig>,
+        /// The one host that it knows.
+        through: Host,
+    },
     /// An attacker takes it over.
     Turn(Arc<dyn Adversary>),
     /// Its user names hosts through which it joins, in place of those named before.
@@ -300,11 +307,17 @@ impl Shard {
         let (member, started) = match (action, member) {
             (Action::Join { role, reach, through }, None) => {
                 self.there += 1;
-                (Some(self.join(now, host, self.config.service(role), reach, through)), None)
+                let node = self.start(now, host, self.config.service(role), through, Life::First);
+                (Some(Box::new(Member::new(node, reach))), None)
             }
             (Action::Enter { node, reach, through }, None) => {
                 self.there += 1;
-                (Some(self.join(now, host, node.signatures(self.signatures), reach, Some(through))), None)
+                let node = self.start(now, host, node.signatures(self.signatures), Some(through), Life::First);
+                (Some(Box::new(Member::new(node, reach))), None)
+            }
+            (Action::Restart { node, through }, Some(mut member)) => {
+                member.node = self.start(now, host, node.signatures(self.signatures), Some(through), Life::Later);
+                (Some(member), None)
             }
             (Action::Meet(contact), Some(mut member)) => {
                 let met = member.node.meet(now, &contact);
@@ -374,9 +387,12 @@ impl Shard {
         }
     }
 
-    fn join(&self, now: Instant, host: Host, config: NodeConfig, reach: Reach, through: Option<Host>) -> Box<Member> {
+    fn start(&self, now: Instant, host: Host, config: NodeConfig, through: Option<Host>, life: Life) -> Node {
         let mut noise = noise_of(self.seed, host);
         let key = SigningKey::from_seed(&noise.octets());
+        if life == Life::Later {
+            noise = Noise::new(hash(self.seed, &[u64::from(host.0) << 8 | 1, now.as_micros()]));
+        }
         let node = match self.signatures {
             Signatures::Real => Node::new(config, key, now, &mut noise),
             Signatures::Simulated => Node::new(config, SimulatedSigner::new(&key), now, &mut noise),
@@ -386,7 +402,7 @@ impl Shard {
         if let Some(through) = through {
             node.bootstrap(now, &[through.address()]);
         }
-        Box::new(Member::new(node, reach))
+        node
     }
 
     /// Puts a datagram on its way.
@@ -433,6 +449,13 @@ impl Shard {
             }
         }
     }
+}
+
+/// Whether a node draws what it drew before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    First,
+    Later,
 }
 
 /// What a host draws from, its key first.
