@@ -118,7 +118,7 @@ impl Node {
     ) {
         let Arrival { from, message, at, .. } = arrival;
         let peer = Peer { id: message.sender, address: from };
-        request.standing = Standing::Proven;
+        (request.standing, request.id) = (Standing::Proven, Some(peer.id));
         if message.role == Role::Server {
             self.learn(now, peer, message.cookie);
         }
@@ -249,7 +249,10 @@ impl Node {
             Purpose::Probe => self.settle_probe(now, wall, &request.transaction, answer),
             Purpose::Lease => self.settle_lease(now, request, answer),
             Purpose::Introduction(link) => self.settle_introduction(now, link, request, answer),
-            Purpose::Bootstrap => self.settle_bootstrap(now, wall, matches!(answer, Answer::Nodes(_))),
+            Purpose::Bootstrap => {
+                let id = request.id.filter(|_| matches!(answer, Answer::Nodes(_)));
+                self.settle_bootstrap(now, wall, id.map(|id| Peer { id, address: request.to }));
+            }
             Purpose::Search(id, part) => {
                 if let (Some(operation), Some(peer)) = (self.operations.get_mut(&id), &request.id) {
                     search(operation, part.into(), peer, request.to, answer);

@@ -35,9 +35,8 @@ impl Node {
         let lookup = match (&kind, &region) {
             (_, Some(region)) => self.first_of(region),
             (Kind::Refresh, None) if target != own => self.search_across(target, narrow),
-            (Kind::Join | Kind::Refresh | Kind::Sweep(_), None) => {
-                Lookup::new(own, target, narrow, self.closest_hopeful(&target))
-            }
+            (Kind::Join, None) => Lookup::new(own, target, narrow, self.entrances()),
+            (Kind::Refresh | Kind::Sweep(_), None) => Lookup::new(own, target, narrow, self.closest_hopeful(&target)),
             (Kind::Put(_) | Kind::Get(_) | Kind::Find, None) => {
                 Lookup::new(own, target, self.config.lookup, self.closest_hopeful(&target))
             }
@@ -183,6 +182,10 @@ impl Node {
 
     fn finish(&mut self, now: Instant, operation: Operation, id: OperationId) {
         let searched = operation.searched();
+        let answered = operation.lookups.iter().map(|lookup| lookup.summary().answered).sum::<usize>();
+        if searched > 0 && answered == 0 {
+            self.doubt_table(now);
+        }
         match operation.kind {
             Kind::Refresh => self.note_hearsay(operation.lookup()),
             Kind::Sweep(part) => self.finish_sweep(part, operation.lookup()),

@@ -47,6 +47,8 @@ pub(super) struct Upkeep {
     /// Bootstrap addresses that have neither answered nor failed.
     waiting: usize,
     joined: Joined,
+    /// The bootstrap node that answered first, which the table may have no room for.
+    entrance: Option<Peer<32>>,
     bootstrap_at: Option<Instant>,
     liveness_at: Instant,
     refresh_at: Instant,
@@ -71,6 +73,7 @@ impl Upkeep {
             addresses: Vec::new(),
             waiting: 0,
             joined: Joined::No,
+            entrance: None,
             bootstrap_at: None,
             liveness_at: now.saturating_add(config.liveness_interval),
             refresh_at: now.saturating_add(config.refresh_interval),
@@ -100,7 +103,10 @@ impl Node {
     pub(super) fn ask_bootstrap(&mut self, now: Instant) {
         let target = *self.id();
         self.upkeep.bootstrap_at = None;
-        self.upkeep.joined = Joined::No;
+        // Nodes of a snapshot that answer meanwhile will do, too.
+        if self.upkeep.joined != Joined::Restoring {
+            self.upkeep.joined = Joined::No;
+        }
         for address in self.upkeep.addresses.clone() {
             self.upkeep.waiting += 1;
             let recipient = Recipient { address, id: None, standing: Standing::Stranger, cookie: None };
@@ -108,17 +114,31 @@ impl Node {
         }
     }
 
-    /// A bootstrap address answered, and is in the table already, or did not.
-    pub(super) fn settle_bootstrap(&mut self, now: Instant, wall: Timestamp, answered: bool) {
+    /// This node has answered at a bootstrap address, or nobody has.
+    pub(super) fn settle_bootstrap(&mut self, now: Instant, wall: Timestamp, answered: Option<Peer<32>>) {
         self.upkeep.waiting = self.upkeep.waiting.saturating_sub(1);
-        if answered && matches!(self.upkeep.joined, Joined::No | Joined::Restoring) {
-            self.upkeep.joined = Joined::UnderWay;
+        let is_outside = matches!(self.upkeep.joined, Joined::No | Joined::Restoring);
+        if answered.is_some() && is_outside {
+            (self.upkeep.joined, self.upkeep.entrance) = (Joined::UnderWay, answered);
             if !self.try_before_join(now) {
                 let target = *self.id();
                 self.start(now, wall, target, Kind::Join);
             }
-        } else if self.upkeep.waiting == 0 && self.upkeep.joined == Joined::No {
+        } else if self.upkeep.waiting == 0 && is_outside {
             self.bootstrap_failed(now);
+        }
+    }
+
+    /// Whom a node asks that joins: those whom it knows, who may all be gone, and whoever has just answered.
+    pub(super) fn entrances(&self) -> Vec<Peer<32>> {
+        self.closest_hopeful(self.id()).into_iter().chain(self.upkeep.entrance).collect()
+    }
+
+    /// A lookup has asked, and nobody has answered. Whom this node knows may all have been replaced, as after weeks
+    /// without a network; the bootstrap addresses are asked again.
+    pub(super) fn doubt_table(&mut self, now: Instant) {
+        if self.upkeep.joined == Joined::Yes && !self.upkeep.addresses.is_empty() {
+            self.ask_bootstrap(now);
         }
     }
 

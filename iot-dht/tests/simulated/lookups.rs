@@ -3,7 +3,7 @@ use std::time::Duration;
 use iot_dht::wire::Role;
 use iot_dht::{Event, GetMode, Key};
 
-use crate::network::{Network, REPLICAS};
+use crate::network::{Network, REPLICAS, test_config};
 
 #[test]
 fn finds_the_true_closest() {
@@ -62,6 +62,49 @@ fn asks_again_until_a_bootstrap_node_is_there() {
     let late = network.add(Role::Server);
     assert_eq!(late.port(), 1001);
     network.wait(early, |event| matches!(event, Event::Bootstrapped { nodes: 1 }).then_some(()));
+}
+
+/// The last of the bootstrap addresses had failed while the nodes of the snapshot were being asked, and was never asked again.
+#[test]
+fn asks_again_though_it_has_a_snapshot_of_nodes_that_are_gone() {
+    let (mut network, all) = Network::joined(8, 12);
+    let snapshot = network.member(all[3]).node.table().snapshot();
+    all.iter().for_each(|address| network.remove(*address));
+    let early = network.add(Role::Server);
+    let next = ([127, 0, 0, 1], early.port() + 1).into();
+    let (now, wall) = (network.now, network.wall());
+    network.bootstrap(early, &[next]);
+    network.member(early).node.restore(now, wall, snapshot);
+    network.run_for(Duration::from_secs(10));
+    assert_eq!(network.add(Role::Server), next);
+    network.wait(early, |event| matches!(event, Event::Bootstrapped { nodes: 1 }).then_some(()));
+}
+
+/// A device sleeps for weeks. Of all nodes that it knows none is left, and at the address through which it joined there is
+/// another. It asked the dead for hours, one after the other.
+#[test]
+fn finds_the_network_again_after_all_nodes_that_it_knows_were_replaced() {
+    let (mut network, all) = Network::joined(9, 20);
+    let hour = Duration::from_secs(3600);
+    network.config = network.config.service(Role::Client).liveness_interval(hour).refresh_interval(hour);
+    let sleeper = network.add_as_configured();
+    network.bootstrap(sleeper, &all[..1]);
+    network.run_for(Duration::from_secs(10));
+    assert!(network.member(sleeper).node.table().len() > 10);
+    network.config = test_config();
+    all[1..].iter().for_each(|address| network.remove(*address));
+    network.restart(all[0], &[7; 32]);
+    let new: Vec<_> = (0..19).map(|_| network.add(Role::Server)).collect();
+    new.iter().for_each(|address| network.bootstrap(*address, &all[..1]));
+    network.run_for(Duration::from_secs(20));
+    let owner = network.key();
+    let expires = network.wall().saturating_add(hour);
+    let record = iot_dht::Record::sign(&owner, b"r", 1, expires, b"value").unwrap();
+    network.put(new[3], record.clone());
+    // The first question tells it that nobody is there any more.
+    network.get(sleeper, Key::from_bytes([1; 32]), GetMode::Newest);
+    network.run_for(Duration::from_secs(30));
+    assert_eq!(network.get(sleeper, *record.key(), GetMode::Newest).record, Some(record));
 }
 
 #[test]
