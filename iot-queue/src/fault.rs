@@ -3,7 +3,7 @@
 //!
 //! `tests/sim_power.rs` switches them off one at a time, and `docs/durability.md` lists how many seeds each survives.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::storage::{SegmentNumber, Storage, StorageError};
 
@@ -52,6 +52,8 @@ pub enum Guard {
     GapSignature,
     /// The records of places of cursors.
     CursorRecord,
+    /// The record that a cursor is gone.
+    CursorDeletion,
     /// That a segment stays while a cursor needs it.
     CursorHold,
     /// That a group's cursor stops before what is not acknowledged.
@@ -78,7 +80,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::AllocationSync,
         Self::DirectorySync,
         Self::HeaderSync,
@@ -100,6 +102,7 @@ impl Guard {
         Self::DropRecord,
         Self::GapSignature,
         Self::CursorRecord,
+        Self::CursorDeletion,
         Self::CursorHold,
         Self::GroupOrder,
         Self::Exclusion,
@@ -113,7 +116,7 @@ impl Guard {
         Self::Retention,
     ];
 
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u32
     }
 }
@@ -131,7 +134,7 @@ pub(crate) fn loses_wakeups() -> bool {
     LOSES_WAKEUPS.load(Ordering::SeqCst)
 }
 
-static OFF: AtomicU32 = AtomicU32::new(0);
+static OFF: AtomicU64 = AtomicU64::new(0);
 
 /// Switches these guards off for the whole process, and all others on.
 pub fn switch_off(guards: &[Guard]) {

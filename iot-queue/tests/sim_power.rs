@@ -12,11 +12,14 @@ fn each_safeguard_is_missed_within_a_thousand_seeds() {
     use iot_queue::sim::{self, Config};
 
     let config = Config::default().shortenings(0);
+    // All of them take a minute or two, where the first takes seconds.
+    let most = if std::env::var_os("IOT_QUEUE_COUNT").is_some() { 1000 } else { 1 };
     let mut unnoticed = Vec::new();
     for guard in Guard::ALL {
         fault::switch_off(&[guard]);
-        match (0..1000).find_map(|seed| sim::run(seed, &config).err()) {
-            Some(failure) => println!("| {guard:?} | {} | {} |", failure.seed + 1, failure.violation),
+        let failures: Vec<_> = (0..1000).filter_map(|seed| sim::run(seed, &config).err()).take(most).collect();
+        match failures.first() {
+            Some(first) => println!("| {guard:?} | {} | {} | {} |", first.seed + 1, failures.len(), first.violation),
             None => unnoticed.push(guard),
         }
     }

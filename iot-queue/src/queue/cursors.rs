@@ -346,6 +346,11 @@ impl<S: Storage> Queue<S> {
     /// Says which cursors are gone. What finds no room, because of damage, waits.
     fn save_deletions(&mut self) -> Result<(), LogError> {
         while let Some(slot) = self.cursors.first_deleted() {
+            #[cfg(iot_fault)]
+            if crate::fault::is_off(crate::fault::Guard::CursorDeletion) {
+                self.cursors.save_deletion(slot);
+                continue;
+            }
             match self.log.enter_in_reserve(CURSOR_GONE, &cursor::encode_gone(slot)) {
                 Ok(()) => self.cursors.save_deletion(slot),
                 Err(LogError::Full) => break,

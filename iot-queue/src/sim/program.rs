@@ -104,6 +104,9 @@ enum Theme {
     Balanced,
     /// Hardly anything is acknowledged, so that the queue is full.
     Full,
+    /// The same, and what is acknowledged is one message here and there, and durable at once: acknowledgements take the most
+    /// room so.
+    Cramped,
     /// Almost everything is acknowledged at once, so that segments are used again.
     Recycling,
     /// Most is acknowledged, here and there, so that messages are moved.
@@ -111,6 +114,9 @@ enum Theme {
     Crashing,
     Failing,
     Rotting,
+    /// The same in a queue that is full, and whose oldest messages are acknowledged: a segment that came back would take the
+    /// room of others.
+    Decaying,
     /// One sector is lost, or cannot be read until it is written again.
     Maimed,
 }
@@ -124,6 +130,7 @@ impl Program {
             Theme::Balanced,
             Theme::Balanced,
             Theme::Full,
+            Theme::Cramped,
             Theme::Recycling,
             Theme::Scattered,
             Theme::Scattered,
@@ -133,6 +140,7 @@ impl Program {
             Theme::Failing,
             Theme::Rotting,
             Theme::Rotting,
+            Theme::Decaying,
             Theme::Maimed,
         ]);
         let weights = theme.weights();
@@ -225,22 +233,30 @@ impl Theme {
         let (appends, acks, commits, crashes, faults, rot) = match self {
             Self::Balanced | Self::Maimed => (120, 80, 40, 20, 3, 0),
             Self::Full => (300, 8, 30, 15, 3, 0),
+            Self::Cramped => (200, 70, 140, 15, 3, 0),
             Self::Recycling => (160, 160, 40, 15, 5, 0),
             Self::Scattered => (200, 60, 20, 15, 8, 4),
             Self::Crashing => (120, 60, 40, 100, 3, 0),
             Self::Failing => (140, 80, 40, 15, 60, 0),
             Self::Rotting => (120, 60, 40, 20, 3, 60),
+            Self::Decaying => (250, 40, 80, 60, 3, 60),
+        };
+        let (one, all, most, before) = match self {
+            Self::Scattered => (acks / 2, 0, acks / 2, acks / 10),
+            Self::Cramped => (acks * 2, 0, 0, acks / 10),
+            Self::Decaying => (acks / 2, 0, acks / 2, acks),
+            _ => (acks / 2, acks / 2, acks / 2, acks / 10),
         };
         alloc::vec![
             (appends, |random| Action::Append { messages: 1 + random.index(6) }),
             (2, |_| Action::AppendTooLong),
             (commits, |_| Action::Commit),
             (acks, |random| Action::Reserve { max: 1 + random.index(12) }),
-            (acks / 2, |_| Action::Ack),
-            (if let Self::Scattered = self { 0 } else { acks / 2 }, |_| Action::AckAll),
-            (acks / 2, |_| Action::AckMost),
+            (one, |_| Action::Ack),
+            (all, |_| Action::AckAll),
+            (most, |_| Action::AckMost),
             (5, |_| Action::AckStale),
-            (acks / 10, |_| Action::AckBefore),
+            (before, |_| Action::AckBefore),
             (8, |_| Action::Release),
             (8, |_| Action::Touch),
             (40, |_| Action::Use),

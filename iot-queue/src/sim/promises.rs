@@ -39,8 +39,10 @@ pub(super) enum Lasting {
 /// Where a cursor stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CursorPlace {
-    /// It was open when a commit had ended.
+    /// It was open when a commit had ended, and was not deleted since.
     pub(super) exists: bool,
+    /// It was deleted when a commit had ended, and not opened since.
+    pub(super) is_gone: bool,
     /// What is before was read in this session.
     pub(super) read: u64,
     /// It was never moved on behind this.
@@ -49,6 +51,17 @@ pub(super) struct CursorPlace {
     pub(super) saved: u64,
     /// It was advanced to here in this session.
     pub(super) here: u64,
+}
+
+impl CursorPlace {
+    /// Whether there is such a cursor and where it stands outlives a power cut from now on.
+    pub(super) fn made_durable(&mut self, is_there: bool) {
+        *self = if is_there {
+            Self { exists: true, saved: self.here, advanced: self.here, ..*self }
+        } else {
+            Self { is_gone: true, ..Self::default() }
+        };
+    }
 }
 
 impl Promises {
@@ -77,9 +90,6 @@ impl Promises {
             attempts.synced = if lasting == Lasting::PowerCut { attempts.last } else { attempts.synced };
         }
         self.dead.values_mut().for_each(|dead| *dead = lasting.max(*dead));
-        if lasting == Lasting::PowerCut {
-            self.cursors.iter_mut().for_each(|cursor| cursor.saved = cursor.here);
-        }
     }
 
     /// The session ended, and what outlives that is still there.

@@ -142,6 +142,9 @@ pub enum Violation {
         /// What was saved.
         is: Offset,
     },
+    /// A cursor is there that was deleted for good, or deleting it was refused without a reason.
+    #[error("the cursor was deleted, and is there")]
+    CursorBack,
     /// Messages were dropped, and the record of that does not tell of all, or is gone.
     #[error("the record of what was dropped tells of what is before {says}, and what is before {is} was dropped")]
     Drops {

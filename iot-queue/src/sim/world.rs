@@ -28,12 +28,10 @@ use crate::storage::SegmentNumber;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How near to another flipped bit of its segment one may be: two in one header are more than its checksum corrects.
-const FLIPS_APART: u32 = 64;
-
 /// Openings that fail because of the disk, before the disk is told to work again.
 const FAILED_OPENINGS: u32 = 3;
 
+mod damaging;
 mod groups;
 mod keeping;
 mod leasing;
@@ -158,7 +156,7 @@ impl World {
     /// What every program ends with: whatever happened, a queue on a disk that works again can be drained, takes
     /// messages, and keeps them.
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
-        self.random = Random::new(0);
+        self.random = Random::new(self.model.len());
         self.disk.stop_faults();
         if self.setup.unreadable == Unreadable::Refuse {
             self.disk.show_sectors();
@@ -488,6 +486,7 @@ impl World {
             self.queue().handle_timeout(now);
             self.pass(Duration::from_secs(1 << 12));
         }
+        let one_by_one = self.random.happens(1, 4);
         self.ack_all()?;
         // Each time something is acknowledged, so this is more than enough.
         for _ in 0..=self.model.len() {
@@ -495,7 +494,7 @@ impl World {
             if leases.is_empty() {
                 break;
             }
-            self.ack_all()?;
+            if one_by_one { self.ack_apart()? } else { self.ack_all()? }
         }
         self.bury()?;
         self.read_to_the_end()?;
@@ -515,56 +514,5 @@ impl World {
             return Err(Violation::Append(AppendError::Full { budget }));
         }
         Ok(())
-    }
-
-    // Damage.
-
-    /// Flips a bit of the medium: often where few octets matter much.
-    fn flip_bit(&mut self) {
-        let Some((segment, len)) = self.any_segment() else { return };
-        let octet = match self.random.below(9) {
-            0 => self.random.below(64),
-            1 => 512 + self.random.below(64),
-            2 => u64::from(len) - 17 - self.random.below(16),
-            // Where the records end, in the trailer.
-            4 => u64::from(len) - 24 + self.random.below(2),
-            3 => u64::from(len) - 1 - self.random.below(192),
-            _ => self.random.below(u64::from(len)),
-        } as u32;
-        let is_near = |&(other, at): &(SegmentNumber, u32)| other == segment && at.abs_diff(octet) < FLIPS_APART;
-        if self.flips.iter().any(is_near) {
-            return;
-        }
-        let octets = self.disk.octets(segment);
-        if self.disk.flip_bit(segment, octet, self.random.below(8) as u32) {
-            self.flips.push((segment, octet));
-            self.model.damage = self.model.damage.max(Damage::Bits);
-            self.model.hit(&octets, octet as usize);
-        }
-    }
-
-    fn zero_sector(&mut self) {
-        let Some((segment, len)) = self.any_segment() else { return };
-        let sector = self.random.below(u64::from(len / 512)) as u32 * 512;
-        if self.disk.zero_sector(segment, sector..sector + 512) {
-            self.model.damage = Damage::Sector;
-        }
-    }
-
-    /// What cannot be read is lost when it is given up. Otherwise it is lost to nobody; but what it says of leases, cursors
-    /// and acknowledgements does not count as long as it lasts.
-    fn hide_sector(&mut self) {
-        let Some((segment, len)) = self.any_segment() else { return };
-        let sector = self.random.below(u64::from(len / 512)) as u32 * 512;
-        if self.disk.hide_sector(segment, sector..sector + 512) {
-            let given_up = self.setup.unreadable == Unreadable::GiveUp;
-            self.model.damage = self.model.damage.max(if given_up { Damage::Sector } else { Damage::Bits });
-        }
-    }
-
-    fn any_segment(&mut self) -> Option<(SegmentNumber, u32)> {
-        let segment = SegmentNumber::new(self.random.below(self.segments.into()) as u32);
-        let len = self.disk.octets(segment).len() as u32;
-        (len >= crate::config::MIN_SEGMENT_LEN).then_some((segment, len))
     }
 }

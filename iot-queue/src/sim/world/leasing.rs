@@ -72,6 +72,19 @@ impl World {
         held.into_iter().try_for_each(|held| self.ack(held))
     }
 
+    /// Each for itself, in any order, and durable before the next one: there is nothing that takes more room.
+    pub(super) fn ack_apart(&mut self) -> Result<(), Violation> {
+        let mut held: Vec<_> = self.held.values().copied().collect();
+        while !held.is_empty() {
+            let next = held.swap_remove(self.random.index(held.len()));
+            self.ack(next)?;
+            if !self.commit()? {
+                return self.ack_all();
+            }
+        }
+        Ok(())
+    }
+
     /// Leaves a few here and there.
     pub(super) fn ack_most(&mut self) -> Result<(), Violation> {
         let held: Vec<_> = self.held.values().copied().collect();

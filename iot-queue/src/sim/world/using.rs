@@ -15,6 +15,9 @@ use crate::sim::promises::{self, CursorPlace, Lasting};
 use crate::sim::signing;
 use crate::sim::violation::Violation;
 
+/// Of so many uses of a cursor one deletes it.
+const DELETED: u64 = 12;
+
 impl World {
     pub(super) fn use_feature(&mut self) -> Result<(), Violation> {
         match self.setup.feature {
@@ -22,10 +25,14 @@ impl World {
             Feature::Positions | Feature::Identifiers => self.append_again(),
             Feature::Cursor | Feature::Cursors | Feature::Laggard => {
                 self.reader = self.random.index(self.setup.feature.cursors());
+                if self.random.happens(1, DELETED) {
+                    return self.delete_cursor();
+                }
                 let max = 1 + self.random.index(20);
                 self.read_on(max)?;
                 if self.random.happens(1, 2) { self.advance() } else { Ok(()) }
             }
+            Feature::Group if self.random.happens(1, DELETED) => self.delete_cursor(),
             Feature::Group => self.work_in_group(),
             Feature::Drops | Feature::SignedDrops => self.tell_of_drops(),
             Feature::Plain | Feature::Ages | Feature::Keys | Feature::Lanes | Feature::Times => Ok(()),
@@ -51,7 +58,10 @@ impl World {
         if found.is_none() && place.exists && self.model.damage == Damage::None {
             return Err(Violation::Cursor { says: Offset::START, is: Offset::new(place.saved) });
         }
-        let Some(cursor) = found else { return self.open_cursor() };
+        if found.is_some() && self.place().is_gone && self.model.damage == Damage::None {
+            return Err(Violation::CursorBack);
+        }
+        let Some(cursor) = found else { return self.open_cursor().map(drop) };
         let says = self.queue().cursors().find(|status| status.id == cursor).map_or(Offset::START, |it| it.position);
         let place = &mut self.promises.cursors[self.reader];
         let is_possible = (place.saved..=next).contains(&says.number());
@@ -70,7 +80,7 @@ impl World {
         &mut self.promises.cursors[self.reader]
     }
 
-    fn open_cursor(&mut self) -> Result<(), Violation> {
+    fn open_cursor(&mut self) -> Result<Option<CursorId>, Violation> {
         let lag = if self.setup.feature == Feature::Laggard {
             MaxLag::UNLIMITED.messages(MAX_LAG)
         } else {
@@ -78,22 +88,48 @@ impl World {
         };
         let reader = self.reader;
         // Without room it is opened another time.
-        if let Ok(cursor) = self.queue().open_cursor(READERS[reader], Seek::Oldest, lag) {
-            let found = self.queue().cursors().find(|status| status.id == cursor);
-            let number = found.map_or(0, |status| status.position.number());
+        let opened = self.queue().open_cursor(READERS[reader], Seek::Oldest, lag);
+        self.place().is_gone = false;
+        let Ok(cursor) = opened else {
+            // A record of it may be there all the same, if the disk failed.
+            let next = self.queue().next_offset().number();
             let place = self.place();
-            (place.read, place.here, place.advanced) = (number, number, number.max(place.advanced));
+            (place.saved, place.advanced) = (0, next.max(place.advanced));
+            return Ok(None);
+        };
+        let found = self.queue().cursors().find(|status| status.id == cursor);
+        let number = found.map_or(0, |status| status.position.number());
+        let place = self.place();
+        (place.read, place.here) = (number, number);
+        // Until this is durable, a crash may bring back one of this name that was deleted before.
+        (place.saved, place.advanced) = (number.min(place.saved), number.max(place.advanced));
+        Ok(Some(cursor))
+    }
+
+    /// Deletes the cursor at hand: it needs nothing any more. Another of its name is opened when it is to be used again.
+    fn delete_cursor(&mut self) -> Result<(), Violation> {
+        let name = READERS[self.reader];
+        let Some(cursor) = self.queue().cursor(name) else { return Ok(()) };
+        match self.queue().delete_cursor(cursor) {
+            Ok(()) => {}
+            // Whether the record of that is there, nobody knows.
+            Err(CursorError::ReadOnly(_) | CursorError::Storage(_)) if self.disk_failed() => {}
+            Err(_) => return Err(Violation::CursorBack),
+        }
+        if self.queue().cursor(name).is_none() {
+            self.place().exists = false;
+            self.shared.clear();
+            self.done.clear();
         }
         Ok(())
     }
 
     pub(super) fn reader(&mut self) -> Result<Option<CursorId>, Violation> {
         let name = READERS[self.reader];
-        let found = self.queue().cursor(name);
-        if found.is_none() {
-            self.open_cursor()?;
+        match self.queue().cursor(name) {
+            Some(cursor) => Ok(Some(cursor)),
+            None => self.open_cursor(),
         }
-        Ok(found)
     }
 
     /// Reads on, and holds what comes to the log.
@@ -315,8 +351,10 @@ impl World {
         let there = READERS.map(|name| self.queue().cursor(name).is_some());
         if self.queue().stats().unsaved == 0 {
             self.promises.saved(lasting);
-            for (place, is_there) in self.promises.cursors.iter_mut().zip(there) {
-                place.exists |= is_there && lasting == Lasting::PowerCut;
+            if lasting == Lasting::PowerCut {
+                for (place, is_there) in self.promises.cursors.iter_mut().zip(there) {
+                    place.made_durable(is_there);
+                }
             }
         }
     }
