@@ -178,7 +178,8 @@ impl<S: Storage> Log<S> {
     /// When the medium fails at that, the last segment may instead be one that takes what the failure left in doubt.
     pub(super) fn rotate(&mut self) -> Result<(), LogError> {
         self.retire();
-        if self.free.is_empty() && !self.front_is_settled() {
+        // The oldest may be the last that says what stands, as long as what was left is written again.
+        if self.free.is_empty() && (self.elsewhere || !self.front_is_settled()) {
             return Err(LogError::Full);
         }
         let generation = self.tail().header.generation;
@@ -193,7 +194,9 @@ impl<S: Storage> Log<S> {
                 self.free_front();
             }
             self.begin_next(self.next(), None)?;
-            self.enter_standing();
+            if !self.elsewhere {
+                self.enter_standing();
+            }
         }
         Ok(())
     }

@@ -67,7 +67,9 @@ impl<S: Storage> Log<S> {
         let generation = tail.header.generation as u32;
         let ended = Cut { end: cut, generation, is_doubtful: !uncertain.is_empty() };
         self.begin_next(first, Some(ended)).inspect_err(|_| self.unsettled -= count(&needed))?;
-        self.enter_standing();
+        // What stands may tell of messages that follow here: if a power cut left it and tore them, others would get their
+        // numbers, and what it says would pass for something about those. So it waits until they are durable.
+        self.standing_due = true;
         if !uncertain.is_empty() {
             let fits = self.tail().takes_ranges(self.segment_len).min(record::MAX_RANGES) as usize;
             self.enter_uncertainties(uncertain.into_iter().take(fits).collect());
@@ -87,14 +89,34 @@ impl<S: Storage> Log<S> {
             let entered = self.enter_again(&header, bytes, &mut needed, guest);
             entered.inspect_err(|_| self.unsettled -= needed.by_ref().filter(|&needed| needed).count() as u64)?;
         }
+        self.sync_tail()?;
+        self.stand_behind()
+    }
+
+    /// Enters what stands behind what was written again and is durable, and makes it durable, too.
+    fn stand_behind(&mut self) -> Result<(), LogError> {
+        let (octets, count) = self.standing.len();
+        self.go_on_where(|tail, segment_len| tail.takes_together(octets, count, segment_len))?;
+        // No mark tells of the sync before: it would say that what stands is there.
+        self.tail_mut().synced = segment::RECORDS;
+        self.enter_standing();
+        if count > 0 {
+            self.sync_tail()?;
+        }
+        self.note_synced(self.tail().written);
+        self.durable = self.next();
+        self.standing_due = false;
+        // It is durable before any commit says so.
+        self.standing_in = self.committed;
+        Ok(())
+    }
+
+    /// Writes what waits, and syncs the last segment.
+    fn sync_tail(&mut self) -> Result<(), LogError> {
         self.write()?;
         let number = self.tail().number;
         self.storage.sync(number).map_err(LogError::Storage)?;
         self.traffic.syncs += 1;
-        self.note_synced(self.tail().written);
-        self.durable = self.next();
-        // What stands is durable, too, before any commit says so.
-        self.standing_in = self.committed;
         Ok(())
     }
 
