@@ -368,19 +368,22 @@ impl Model {
     }
 
     /// Notes which message a flipped bit hit, if it hit the body of one: `octets` are the segment's before that. The body of
-    /// one that was moved begins with its number. Behind a record that a crash tore, the header must hold as it is; that may be
+    /// one that was moved begins with its number, which is all of it if nothing was appended but an empty payload. Behind a record that a crash tore, the header must hold as it is; that may be
     /// the record of anything, and only of messages it is known here.
     pub(super) fn hit(&mut self, octets: &[u8], flipped: usize) {
         let mut is_behind_torn = false;
-        for slot in &mut self.slots {
+        for (number, slot) in (0_u64..).zip(&mut self.slots) {
             let header = if is_behind_torn || slot.found_unsynced { HEADER_LEN as usize } else { 0 };
             for (body, before) in slot.candidates.iter().map(Payload::body) {
                 let is_at = |start: usize| octets.get(start..).is_some_and(|octets| octets.starts_with(&body));
                 let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header + before;
                 let mut moved = flipped + 1..=flipped + MOVED_LEN as usize + before;
-                slot.hit |= !body.is_empty()
-                    && (starts.any(is_at)
-                        || moved.any(|start| is_at(start) && is_moved(octets, start.saturating_sub(before))));
+                slot.hit |= if body.is_empty() {
+                    moved.any(|start| is_moved(octets, start) && moved_number(octets, start) == Some(number))
+                } else {
+                    starts.any(is_at)
+                        || moved.any(|start| is_at(start) && is_moved(octets, start.saturating_sub(before)))
+                };
             }
             is_behind_torn = slot.lost;
         }
@@ -452,6 +455,12 @@ impl Model {
     fn slot(&mut self, offset: Offset) -> Result<&mut Slot, Violation> {
         self.slots.get_mut(offset.number() as usize).ok_or(Violation::Invented { offset })
     }
+}
+
+/// The number that stands before the own body of a moved message that begins at `start`.
+fn moved_number(octets: &[u8], start: usize) -> Option<u64> {
+    let number = start.checked_sub(MOVED_LEN as usize).and_then(|at| octets.get(at..)?.first_chunk())?;
+    Some(u64::from_le_bytes(*number))
 }
 
 /// Whether a message whose own body begins at `start` has the header of one that was moved.

@@ -81,6 +81,8 @@ pub(super) enum Action {
     CutCommit {
         operations: u64,
     },
+    /// The header of the next segment cannot be synced, when nobody needs anything any more. Then the power is cut.
+    SkipSegment,
     Grow,
     FailOnce {
         fault: Fault,
@@ -113,6 +115,9 @@ enum Theme {
     Scattered,
     Crashing,
     Failing,
+    /// Everything is acknowledged again and again, and then a header cannot be synced: its segment keeps what an earlier life
+    /// left in it, and the one after it is used first.
+    Skipping,
     Rotting,
     /// The same in a queue that is full, and whose oldest messages are acknowledged: a segment that came back would take the
     /// room of others.
@@ -128,7 +133,7 @@ impl Program {
         let setup = Setup::draw(&mut random);
         let theme = random.choose(&[
             Theme::Balanced,
-            Theme::Balanced,
+            Theme::Skipping,
             Theme::Full,
             Theme::Cramped,
             Theme::Recycling,
@@ -238,6 +243,7 @@ impl Theme {
             Self::Scattered => (200, 60, 20, 15, 8, 4),
             Self::Crashing => (120, 60, 40, 100, 3, 0),
             Self::Failing => (140, 80, 40, 15, 60, 0),
+            Self::Skipping => (300, 160, 40, 15, 3, 0),
             Self::Rotting => (120, 60, 40, 20, 3, 60),
             Self::Decaying => (250, 40, 80, 60, 3, 60),
         };
@@ -247,6 +253,7 @@ impl Theme {
             Self::Decaying => (acks / 2, 0, acks / 2, acks),
             _ => (acks / 2, acks / 2, acks / 2, acks / 10),
         };
+        let skips = if let Self::Skipping = self { 30 } else { 0 };
         alloc::vec![
             (appends, |random| Action::Append { messages: 1 + random.index(6) }),
             (2, |_| Action::AppendTooLong),
@@ -273,6 +280,7 @@ impl Theme {
             (faults, |random| Action::FailOnce { fault: a_fault(random), after: random.below(12) }),
             (faults / 4, |random| Action::FailForGood { fault: a_fault(random), after: random.below(12) }),
             (rot, |_| Action::FlipBit),
+            (skips, |_| Action::SkipSegment),
         ]
     }
 }

@@ -137,6 +137,12 @@ impl World {
                 self.disk.inject_once(Fault::Power, operations);
                 self.commit()?;
             }
+            Action::SkipSegment => {
+                if self.queue.is_none() {
+                    self.open(End::Crash)?;
+                }
+                self.skip_segment()?;
+            }
             Action::FlipBit => self.flip_bit(),
             Action::ZeroSector => self.zero_sector(),
             Action::HideSector => self.hide_sector(),
@@ -168,6 +174,19 @@ impl World {
         self.act(Action::Commit)?;
         self.crash()?;
         self.act(Action::ReadAll)
+    }
+
+    /// Where appends alone sync nothing, the second sync after everything was acknowledged is that of a header.
+    fn skip_segment(&mut self) -> Result<(), Violation> {
+        self.drain()?;
+        self.disk.inject_once(Fault::Sync, 1);
+        for _ in 0..self.segments {
+            if self.disk_failed() {
+                break;
+            }
+            self.append(4)?;
+        }
+        self.crash()
     }
 
     fn act(&mut self, action: Action) -> Result<(), Violation> {
