@@ -103,8 +103,11 @@ fn thirty_in_a_hundred_colluders_hide_nothing_from_a_region() {
     study::collude(&mut sim, 0.3, &gang, &mut sim::in_turn);
     assert_eq!(sim.honest_hosts().len(), 281);
     let owners: Vec<_> = (0..40).map(|n| sim.key(n)).collect();
-    study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
-    assert_eq!((siege.found, siege.trials), (40, 40));
+    // On the closest nodes all but one of so many are found, too: a search goes on beyond those who name nobody.
+    for _ in 0..5 {
+        study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
+    }
+    assert_eq!((siege.found, siege.trials), (200, 200));
 }
 
 /// All neighbours of a host that joins are an attacker's. One honest host that it knows is enough; without one, it never
