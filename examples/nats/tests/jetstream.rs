@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Instant;
 
@@ -30,20 +29,6 @@ fn nothing_is_lost_through_kills_of_all_three() {
     // A server that is killed loses nothing that the system has not written yet; so nothing need settle for long.
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant", "--settle", "1"]);
     trial.survives_kills_of_all_three(|| start(trial.folder(), port));
-}
-
-#[test]
-#[ignore = "needs nats-server"]
-fn what_is_altered_on_the_way_to_the_server_is_refused_and_named() {
-    let port = free_port();
-    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200).with(&["--user", "plant", "--settle", "1"]);
-    let _running = start(trial.folder(), port);
-    let [right, _] = trial.passwords();
-    let login = ["--password", right.as_str()];
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (said, missing) = trial.survives_mischief(server, [&login, &login], 1);
-    // The stream has it, so the device has let go of it.
-    assert!(said.contains("refused") && missing > 0, "{missing} are missing:\n{said}");
 }
 
 /// What a client without a queue, keys or positions publishes in a second: as many octets, acknowledged by the stream, and
