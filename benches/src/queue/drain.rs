@@ -14,7 +14,8 @@ use async_nats::jetstream::{self, context::PublishAckFuture, stream};
 use iot_queue::mirror::Mirror;
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{Durability, FileStorage, MaxLag, Message, Queue, QueueConfig, Seek};
-use iot_queue_nats::{JetStreamSink, forward, mirror_config};
+use iot_queue_driven::forward;
+use iot_queue_nats::{mirror_config, nats_sink};
 
 use super::{PAYLOADS, Place};
 use crate::measure::{Effort, Samples};
@@ -77,11 +78,11 @@ async fn drain(client: Client, stream: &stream::Stream, path: &Path, messages: u
     let start = Instant::now();
     let clock = move || iot_core::Instant::from_micros(start.elapsed().as_micros() as u64);
     let queue = SharedQueue::new(queue, clock, SharedSettings::default());
-    let (mut sink, driver) = JetStreamSink::new(client, STREAM, PREFIX);
+    let (mut sink, driver) = nats_sink(client, STREAM, PREFIX);
     let driver = tokio::spawn(driver.run());
     let start = Instant::now();
     let forwarded = tokio::select! {
-        failed = forward(&queue, &mut mirror, &mut sink) => failed.map_err(Failure::from),
+        failed = forward(&queue, &mut mirror, &mut sink, |error| eprintln!("{error}")) => failed.map_err(Failure::from),
         arrived = arrive(stream, messages) => arrived,
     };
     let spent = start.elapsed();

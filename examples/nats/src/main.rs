@@ -11,8 +11,10 @@ use futures_util::StreamExt as _;
 use iot_core::Instant;
 use iot_link::{Application, Dialer, Feedback, Link, Options, invalid, runtime};
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
+use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
-use iot_queue_nats::{EntryHeaders, JetStreamError, JetStreamSink, mirror_config};
+use iot_queue_driven::{DrivenError, DrivenSink};
+use iot_queue_nats::{JetStreamError, mirror_config, nats_sink, published};
 use tokio::runtime::Runtime;
 
 const APPLICATION: Application = Application {
@@ -67,7 +69,7 @@ async fn open(
     address: &str,
     login: Option<(String, String)>,
     [ours, theirs]: [&str; 2],
-) -> io::Result<(Client, JetStreamSink, Ordered)> {
+) -> io::Result<(Client, DrivenSink<JetStreamError>, Ordered)> {
     let mut options = ConnectOptions::new();
     if let Some((user, password)) = login {
         options = options.user_and_password(user, password);
@@ -88,7 +90,7 @@ async fn open(
     let ordered = OrderedConfig { max_batch: BATCH, ..Default::default() };
     let consumer = context.create_consumer_on_stream(ordered, theirs).await.map_err(io::Error::other)?;
     let arriving = consumer.messages().await.map_err(io::Error::other)?;
-    let (sink, driver) = JetStreamSink::new(client.clone(), ours, ours);
+    let (sink, driver) = nats_sink(client.clone(), ours, ours);
     tokio::spawn(driver.run());
     Ok((client, sink, arriving))
 }
@@ -97,7 +99,7 @@ async fn open(
 struct Server {
     runtime: &'static Runtime,
     client: Client,
-    sink: JetStreamSink,
+    sink: DrivenSink<JetStreamError>,
     arriving: Ordered,
     config: MirrorConfig,
     mirror: Option<Mirror>,
@@ -118,10 +120,9 @@ impl Link for Server {
             }
         };
         match mirror.drive(now, outbox, &mut self.sink) {
-            Err(MirrorError::Source(error)) => return Err(io::Error::other(error)),
-            Err(MirrorError::Sink(error @ JetStreamError::Ended)) => return Err(io::Error::other(error)),
             // It comes again when it is time.
-            Ok(()) | Err(_) => {}
+            Ok(()) | Err(MirrorError::Sink(DrivenError::Server(_))) => {}
+            Err(error) => return Err(io::Error::other(error)),
         }
         outbox.ack_before(mirror.confirmed()).map_err(io::Error::other)?;
         while let Some(event) = mirror.poll_event() {
@@ -145,9 +146,10 @@ impl Link for Server {
         });
         let Some(arrived) = waited else { return Ok(None) };
         let message = arrived.ok_or(ErrorKind::ConnectionAborted)?.map_err(io::Error::other)?;
-        // What the other end dropped unread is a gap, and no packet.
-        let entry = message.headers.as_ref().map(EntryHeaders::read);
-        Ok(Some(message.payload.to_vec())
-            .filter(|_| entry.is_some_and(|entry| entry.is_ok_and(|entry| entry.gap.is_none()))))
+        // What the other end dropped unread is a gap, and no packet; nor is what another program wrote.
+        match published(&message.subject, message.headers.as_ref(), &message.payload).map(|published| published.entry) {
+            Ok(Forwarded::Message(message)) => Ok(Some(message.payload)),
+            Ok(Forwarded::Gap(_)) | Err(_) => Ok(None),
+        }
     }
 }

@@ -39,7 +39,14 @@ pub struct Published {
 impl Published {
     /// The properties of an entry of the log `feed`.
     pub fn properties(feed: Epoch, entry: &Forwarded) -> Vec<(&'static str, String)> {
-        let mut properties = vec![(LOG, hexadecimal(feed.as_bytes()))];
+        let mut properties = Self::properties_beside_log(entry);
+        properties.push((LOG, hexadecimal(feed.as_bytes())));
+        properties
+    }
+
+    /// The same without that which names the log, for where it is named otherwise.
+    pub fn properties_beside_log(entry: &Forwarded) -> Vec<(&'static str, String)> {
+        let mut properties = Vec::new();
         match entry {
             Forwarded::Message(message) => {
                 properties.push((ENTRY, message.offset.to_string()));

@@ -7,17 +7,18 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::header::{NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RetentionPolicy};
-use async_nats::{Client, HeaderValue, Message, Subject, Subscriber, jetstream};
+use async_nats::{Client, HeaderMap, HeaderValue, Message, Subject, Subscriber, jetstream};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
+use iot_queue::mirror::MirrorConfig;
 use iot_queue::sink::{Answer, Forwarded, ResumePoint};
-use iot_queue::{Epoch, GapNotice, Offset};
+use iot_queue::{Epoch, Offset};
+use iot_queue_driven::{DrivenSink, Link, Orders, Published, Server, driven, hexadecimal, serve};
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::entry::{EntryHeaders, headers_of, hexadecimal};
-use crate::sink::JetStreamError;
+use crate::entry::published;
+use crate::error::JetStreamError;
 
 /// How often the connection is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,49 +41,167 @@ const NONCE_LEN: usize = 10;
 /// Octets of a header of a notice, at the most.
 const LONGEST_HEADER: usize = 128;
 
-pub(crate) enum Command {
-    Ask { turn: u64, feed: Epoch },
-    Send { turn: u64, entries: Vec<Forwarded> },
+/// How to mirror into JetStream: 512 entries under way, five seconds for an answer, and a tail of two minutes and a
+/// half behind what was acknowledged, for by default the server syncs every two minutes.
+pub fn mirror_config() -> MirrorConfig {
+    MirrorConfig::default().answer_within(Duration::from_secs(5)).settle_after(Duration::from_secs(150))
 }
 
-/// What was said, and to which question.
-pub(crate) type Said = (u64, Result<Answer, JetStreamError>);
+/// A sink that publishes to the subject `PREFIX.EPOCH` of the stream, and the driver that does it: the caller runs it beside,
+/// for example as a task. `prefix` is for one gateway; the stream has the subjects `PREFIX.*`.
+pub fn nats_sink(
+    client: Client,
+    stream: impl Into<String>,
+    prefix: impl Into<String>,
+) -> (DrivenSink<JetStreamError>, Driver) {
+    let (sink, orders) = driven();
+    let (mut context, inbox) = (jetstream::new(client.clone()), client.new_inbox());
+    // Shorter than a mirror waits: a question that is lost with a connection holds up the next one.
+    context.set_timeout(ANSWER_WITHIN);
+    // An inbox ends in the most random part of its name.
+    let nonce = inbox.chars().skip(inbox.len().saturating_sub(NONCE_LEN)).collect();
+    let server = JetStream { client, context, stream: stream.into(), prefix: prefix.into(), nonce };
+    (sink, Driver { server, orders })
+}
 
-/// What does for a [`JetStreamSink`](crate::JetStreamSink) what has to wait: asks, publishes, hears acknowledgements.
+/// What does for a sink what has to wait: asks, publishes, hears acknowledgements.
 #[derive(Debug)]
 pub struct Driver {
+    server: JetStream,
+    orders: Orders<JetStreamError>,
+}
+
+impl Driver {
+    /// Works until the sink is dropped.
+    pub async fn run(self) {
+        serve(self.server, self.orders).await;
+    }
+}
+
+#[derive(Debug)]
+struct JetStream {
     client: Client,
     context: jetstream::Context,
     stream: String,
     prefix: String,
-    commands: mpsc::UnboundedReceiver<Command>,
-    said: mpsc::UnboundedSender<Said>,
-    inbox: String,
     /// Drawn at random: no other driver gives a message an identifier that begins so.
     nonce: String,
-    chain: Chain,
-    /// The log and the connection of the last refusal, where the log goes on, and the sequence of the message before.
-    refused: Option<(Epoch, Option<u64>, Offset, u64)>,
+}
+
+impl Server for JetStream {
+    type Error = JetStreamError;
+    type Link = Chain;
+
+    async fn ask(&mut self, feed: Epoch, before: Option<Chain>) -> Result<(Chain, ResumePoint), JetStreamError> {
+        let subject = Subject::from(format!("{}.{}", self.prefix, hexadecimal(feed.as_bytes())));
+        let connection = connection_of(&self.client);
+        // After a refusal the acknowledgements before it have told all. Should that be wrong, because somebody else writes
+        // to the subject, then the first message is refused, nothing was acknowledged, and the server is asked.
+        let known = before.as_ref().filter(|chain| chain.is_refused && chain.connection == connection);
+        let (point, last) = match known.filter(|chain| chain.subject == subject).and_then(|chain| chain.stored) {
+            Some((until, last)) => (ResumePoint::From(until), last),
+            None => self.find_end(&subject).await?,
+        };
+        let replies = match before {
+            Some(chain) => chain.replies,
+            None => Replies::open(&self.client).await?,
+        };
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let chain = Chain {
+            client: self.client.clone(),
+            stream: self.stream.clone(),
+            nonce: self.nonce.clone(),
+            subject,
+            connection,
+            replies,
+            look,
+            stored: None,
+            last,
+            last_id: String::new(),
+            ends: VecDeque::new(),
+            is_refused: false,
+        };
+        Ok((chain, point))
+    }
+}
+
+impl JetStream {
+    /// Where the log goes on, and the last sequence of the subject.
+    async fn find_end(&self, subject: &Subject) -> Result<(ResumePoint, u64), JetStreamError> {
+        if connection_of(&self.client).is_none() {
+            return Err(JetStreamError::Disconnected);
+        }
+        let no_stream = || JetStreamError::NoStream { stream: self.stream.clone(), subject: subject.to_string() };
+        let stream = self.context.get_stream(&self.stream).await.map_err(|error| match error.kind() {
+            jetstream::context::GetStreamErrorKind::JetStream(_) => no_stream(),
+            _ => JetStreamError::Unanswered,
+        })?;
+        let info = stream.cached_info();
+        if info.config.retention != RetentionPolicy::Limits || info.config.no_ack {
+            return Err(JetStreamError::Unsuitable { stream: self.stream.clone() });
+        }
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => {
+                let last = published(subject, Some(&message.headers), &message.payload);
+                let foreign = |cause| JetStreamError::Foreign { subject: subject.to_string(), cause };
+                Ok((ResumePoint::From(last.map_err(foreign)?.entry.end()), message.sequence))
+            }
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok((ResumePoint::Unknown, 0)),
+                LastRawMessageErrorKind::JetStream(said) if said.error_code().0 == NO_MESSAGE => {
+                    Ok((ResumePoint::Unknown, 0))
+                }
+                _ => Err(JetStreamError::Unanswered),
+            },
+        }
+    }
+}
+
+/// Where acknowledgements come: to `INBOX.NUMBER`.
+#[derive(Debug)]
+struct Replies {
+    inbox: String,
+    answers: Subscriber,
+    /// The number of the next message that is published.
+    next: u64,
+}
+
+impl Replies {
+    async fn open(client: &Client) -> Result<Self, JetStreamError> {
+        let inbox = client.new_inbox();
+        let subscribed = client.subscribe(format!("{inbox}.*")).await;
+        Ok(Self { inbox, answers: subscribed.map_err(|_| JetStreamError::Disconnected)?, next: 0 })
+    }
 }
 
 /// What is under way on one subject, each message behind the one before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Chain {
-    turn: u64,
-    feed: Option<Epoch>,
+    client: Client,
+    stream: String,
+    nonce: String,
+    subject: Subject,
     /// Which connection was asked.
     connection: Option<u64>,
-    /// The end of the last message that was acknowledged in this turn, and its sequence.
+    replies: Replies,
+    look: Interval,
+    /// The end of the last message that was acknowledged since the question, and its sequence.
     stored: Option<(Offset, u64)>,
-    subject: Option<Subject>,
     /// The sequence of the last message of the subject, while nothing is under way.
     last: u64,
     /// The identifier of the last message that is.
     last_id: String,
     /// The ends of what is under way.
     ends: VecDeque<Offset>,
-    /// The number of the first of these, and of the next that is published.
-    numbers: (u64, u64),
+    /// Whether a message was: those behind it are, too.
+    is_refused: bool,
+}
+
+/// What happens.
+enum Event {
+    Answered(Message),
+    Look,
 }
 
 /// What became of a message.
@@ -109,213 +228,105 @@ struct PubError {
     err_code: u64,
 }
 
-impl Driver {
-    pub(crate) fn new(
-        client: Client,
-        stream: String,
-        prefix: String,
-        commands: mpsc::UnboundedReceiver<Command>,
-        said: mpsc::UnboundedSender<Said>,
-    ) -> Self {
-        let (mut context, inbox) = (jetstream::new(client.clone()), client.new_inbox());
-        // Shorter than a mirror waits: a question that is lost with a connection holds up the next one.
-        context.set_timeout(ANSWER_WITHIN);
-        // An inbox ends in the most random part of its name.
-        let nonce = inbox.chars().skip(inbox.len().saturating_sub(NONCE_LEN)).collect();
-        Self { client, context, stream, prefix, commands, said, inbox, nonce, chain: Chain::default(), refused: None }
-    }
+impl Link for Chain {
+    type Error = JetStreamError;
+    type Event = Event;
 
-    /// Works until the sink is dropped.
-    pub async fn run(mut self) {
-        // Acknowledgements come to `INBOX.TURN.NUMBER`.
-        let Ok(mut answers) = self.client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                command = self.commands.recv() => match command {
-                    Some(Command::Ask { turn, feed }) => self.ask(turn, feed).await,
-                    Some(Command::Send { turn, entries }) => self.send(turn, entries).await,
-                    None => return,
-                },
-                answer = answers.next() => match answer {
-                    Some(answer) => self.hear(answer, &mut answers),
-                    None => return,
-                },
-                _ = look.tick() => {
-                    // The server may have lost what it acknowledged last, also when nothing is under way.
-                    if self.chain.subject.is_some() && self.connection() != self.chain.connection {
-                        self.fail(JetStreamError::Disconnected);
-                    }
-                }
-            }
+    async fn send(&mut self, entries: Vec<Forwarded>) -> Result<(), JetStreamError> {
+        if self.is_refused {
+            return Ok(());
         }
-    }
-
-    async fn ask(&mut self, turn: u64, feed: Epoch) {
-        let subject = Subject::from(format!("{}.{}", self.prefix, hexadecimal(feed.as_bytes())));
-        let (refused, connection) = (std::mem::take(&mut self.refused), self.connection());
-        let refused = refused.filter(|&(of, on, ..)| (of, on) == (feed, connection));
-        self.chain = Chain { turn, ..Chain::default() };
-        // After a refusal the acknowledgements before it have told all. Should that be wrong, because somebody else writes
-        // to the subject, then the first message is refused, nothing was acknowledged, and the server is asked.
-        let end = match refused {
-            Some((.., until, last)) => Ok((ResumePoint::From(until), last)),
-            None => self.find_end(&subject).await,
-        };
-        match end {
-            Ok((point, last)) => {
-                let (feed, subject) = (Some(feed), Some(subject));
-                self.chain = Chain { turn, feed, connection, subject, last, ..Chain::default() };
-                self.say(Ok(Answer::Resume(point)));
-            }
-            Err(error) => self.fail(error),
-        }
-    }
-
-    /// Where the log goes on, and the last sequence of the subject.
-    async fn find_end(&self, subject: &Subject) -> Result<(ResumePoint, u64), JetStreamError> {
-        if self.connection().is_none() {
-            return Err(JetStreamError::Disconnected);
-        }
-        let no_stream = || JetStreamError::NoStream { stream: self.stream.clone(), subject: subject.to_string() };
-        let stream = self.context.get_stream(&self.stream).await.map_err(|error| match error.kind() {
-            jetstream::context::GetStreamErrorKind::JetStream(_) => no_stream(),
-            _ => JetStreamError::Unanswered,
-        })?;
-        let info = stream.cached_info();
-        if info.config.retention != RetentionPolicy::Limits || info.config.no_ack {
-            return Err(JetStreamError::Unsuitable { stream: self.stream.clone() });
-        }
-        match stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => {
-                let entry = EntryHeaders::read(&message.headers);
-                let foreign = |cause| JetStreamError::Foreign { subject: subject.to_string(), cause };
-                let until = entry.map_err(foreign)?.until;
-                Ok((ResumePoint::From(until), message.sequence))
-            }
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok((ResumePoint::Unknown, 0)),
-                LastRawMessageErrorKind::JetStream(said) if said.error_code().0 == NO_MESSAGE => {
-                    Ok((ResumePoint::Unknown, 0))
-                }
-                _ => Err(JetStreamError::Unanswered),
-            },
-        }
-    }
-
-    async fn send(&mut self, turn: u64, entries: Vec<Forwarded>) {
-        let Some(subject) = self.chain.subject.clone().filter(|_| turn == self.chain.turn) else { return };
+        let max_payload = self.client.server_info().max_payload;
         for entry in entries {
-            let mut headers = headers_of(&entry);
-            if self.chain.ends.is_empty() {
-                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(self.chain.last));
+            let mut headers = HeaderMap::new();
+            for (name, value) in Published::properties_beside_log(&entry) {
+                headers.insert(name, value);
+            }
+            if self.ends.is_empty() {
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(self.last));
             } else {
-                headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, self.chain.last_id.as_str());
+                headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, self.last_id.as_str());
             }
-            self.chain.last_id = format!("{}{}", self.nonce, entry.start());
-            headers.insert(NATS_MESSAGE_ID, self.chain.last_id.as_str());
+            self.last_id = format!("{}{}", self.nonce, entry.start());
+            headers.insert(NATS_MESSAGE_ID, self.last_id.as_str());
             let end = entry.end();
-            let payload = match entry {
-                Forwarded::Message(message) => message.payload,
-                Forwarded::Gap(notice) => self.payload_of(&notice, headers.len()),
-            };
-            let reply = format!("{}.{turn}.{}", self.inbox, self.chain.numbers.1);
-            if self
-                .client
-                .publish_with_reply_and_headers(subject.clone(), reply, headers, Bytes::from(payload))
-                .await
-                .is_err()
-            {
-                return self.fail(JetStreamError::Disconnected);
-            }
-            self.chain.numbers.1 += 1;
-            self.chain.ends.push_back(end);
+            // Names and values of headers are short.
+            let longest = max_payload.saturating_sub(headers.len() * LONGEST_HEADER);
+            let payload = Bytes::from(Published::payload(entry, longest));
+            let reply = format!("{}.{}", self.replies.inbox, self.replies.next);
+            let sent = self.client.publish_with_reply_and_headers(self.subject.clone(), reply, headers, payload).await;
+            sent.map_err(|_| JetStreamError::Disconnected)?;
+            self.replies.next += 1;
+            self.ends.push_back(end);
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<Event, JetStreamError> {
+        tokio::select! {
+            answer = self.replies.answers.next() => answer.map(Event::Answered).ok_or(JetStreamError::Disconnected),
+            _ = self.look.tick() => Ok(Event::Look),
         }
     }
 
-    /// The octets of a notice: without its claim, where the server does not take messages as long as that.
-    fn payload_of(&self, notice: &GapNotice, headers: usize) -> Vec<u8> {
-        let (whole, longest) = (notice.to_vec(), self.client.server_info().max_payload);
-        // Names and values of headers are short.
-        if whole.len() + headers * LONGEST_HEADER <= longest { whole } else { GapNotice::unsigned(notice.gap).to_vec() }
-    }
-
-    /// Hears an answer, and those that came with it.
-    fn hear(&mut self, answer: Message, answers: &mut Subscriber) {
-        let (mut until, mut next) = (None, Some(answer));
-        while let Some(answer) = next {
-            match self.hear_one(&answer) {
+    async fn handle(&mut self, event: Event) -> Result<Vec<Answer>, JetStreamError> {
+        let mut next = match event {
+            Event::Answered(answer) => Some(answer),
+            // The server may have lost what it acknowledged last, also when nothing is under way.
+            Event::Look if !self.is_refused && connection_of(&self.client) != self.connection => {
+                return Err(JetStreamError::Disconnected);
+            }
+            Event::Look => None,
+        };
+        let mut until = None;
+        // What comes behind a refusal says nothing more.
+        if self.is_refused {
+            return Ok(Vec::new());
+        }
+        // This answer, and those that came with it.
+        while let Some(answer) = next.filter(|_| !self.is_refused) {
+            match self.hear(&answer)? {
                 Some(Heard::Stored(end)) => until = Some(end),
-                Some(Heard::Refused) => {
-                    until.into_iter().for_each(|until| self.say(Ok(Answer::Acknowledged(until))));
-                    return self.say(Ok(Answer::Refused));
-                }
-                // It was of an earlier turn, or it was a failure, and that was said.
+                Some(Heard::Refused) => self.is_refused = true,
                 None => {}
             }
-            next = if self.chain.subject.is_some() { answers.next().now_or_never().flatten() } else { None };
+            next = self.replies.answers.next().now_or_never().flatten();
         }
-        if let Some(until) = until.filter(|_| self.chain.subject.is_some()) {
-            self.say(Ok(Answer::Acknowledged(until)));
-        }
+        let refused = self.is_refused.then_some(Answer::Refused);
+        Ok(until.map(Answer::Acknowledged).into_iter().chain(refused).collect())
     }
+}
 
+impl Chain {
     /// What became of the next message, if this says so. Answers come in the order in which the stream takes messages.
-    fn hear_one(&mut self, answer: &Message) -> Option<Heard> {
-        self.chain.subject.as_ref()?;
-        let mut names = answer.subject.rsplitn(3, '.');
-        let (number, turn) = (names.next()?.parse::<u64>().ok()?, names.next()?.parse::<u64>().ok()?);
-        if turn != self.chain.turn || number != self.chain.numbers.0 || self.chain.ends.is_empty() {
-            return None;
+    fn hear(&mut self, answer: &Message) -> Result<Option<Heard>, JetStreamError> {
+        let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok());
+        if self.ends.is_empty() || number != Some(self.replies.next - self.ends.len() as u64) {
+            return Ok(None);
         }
         match serde_json::from_slice(&answer.payload) {
             Ok(PubAck { error: None, seq, duplicate: false }) if seq > 0 => {
-                self.chain.numbers.0 += 1;
-                let end = self.chain.ends.pop_front();
-                self.chain.stored = end.map(|end| (end, seq));
-                if self.chain.ends.is_empty() {
-                    self.chain.last = seq;
+                let end = self.ends.pop_front();
+                self.stored = end.map(|end| (end, seq));
+                if self.ends.is_empty() {
+                    self.last = seq;
                 }
-                return end.map(Heard::Stored);
+                Ok(end.map(Heard::Stored))
             }
             // What is there already is there because of somebody else, or came late.
             Ok(
                 PubAck { error: Some(PubError { err_code: WRONG_LAST_SEQUENCE | WRONG_LAST_ID }), .. }
                 | PubAck { duplicate: true, .. },
-            ) => {
-                let Chain { feed, connection, stored, .. } = self.chain;
-                self.refused = feed.zip(stored).map(|(feed, (until, last))| (feed, connection, until, last));
-                self.chain.subject = None;
-                return Some(Heard::Refused);
-            }
-            Ok(PubAck { error, .. }) => {
-                let code = error.map_or(0, |error| error.err_code);
-                self.fail(JetStreamError::Refused { code });
-            }
+            ) => Ok(Some(Heard::Refused)),
+            Ok(PubAck { error, .. }) => Err(JetStreamError::Refused { code: error.map_or(0, |error| error.err_code) }),
             // No responders: no stream takes the subject.
-            Err(_) => {
-                let subject = self.chain.subject.as_ref().map_or_else(String::new, ToString::to_string);
-                self.fail(JetStreamError::NoStream { stream: self.stream.clone(), subject });
-            }
+            Err(_) => Err(JetStreamError::NoStream { stream: self.stream.clone(), subject: self.subject.to_string() }),
         }
-        None
     }
+}
 
-    fn fail(&mut self, error: JetStreamError) {
-        self.chain.subject = None;
-        self.chain.ends.clear();
-        self.say(Err(error));
-    }
-
-    fn say(&self, said: Result<Answer, JetStreamError>) {
-        // Nobody listens once the sink is gone, and then the driver ends.
-        let _ = self.said.send((self.chain.turn, said));
-    }
-
-    /// The number of the connection that there is.
-    fn connection(&self) -> Option<u64> {
-        let number = self.client.statistics().connects.load(Ordering::Relaxed);
-        (self.client.connection_state() == State::Connected).then_some(number)
-    }
+/// The number of the connection that there is.
+fn connection_of(client: &Client) -> Option<u64> {
+    let number = client.statistics().connects.load(Ordering::Relaxed);
+    (client.connection_state() == State::Connected).then_some(number)
 }

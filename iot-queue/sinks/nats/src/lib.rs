@@ -11,7 +11,8 @@
 //! use iot_queue::mirror::Mirror;
 //! use iot_queue::shared::{Clock, SharedQueue};
 //! use iot_queue::{CursorId, FileStorage};
-//! use iot_queue_nats::{JetStreamSink, forward, mirror_config};
+//! use iot_queue_driven::forward;
+//! use iot_queue_nats::{mirror_config, nats_sink};
 //!
 //! async fn run<C: Clock>(
 //!     queue: SharedQueue<FileStorage, C>,
@@ -19,10 +20,10 @@
 //!     seed: u64,
 //! ) -> Result<(), Box<dyn std::error::Error>> {
 //!     let client = async_nats::connect("nats.example.org").await?;
-//!     let (mut sink, driver) = JetStreamSink::new(client, "READINGS", "readings.gateway-7");
+//!     let (mut sink, driver) = nats_sink(client, "READINGS", "readings.gateway-7");
 //!     tokio::spawn(driver.run());
 //!     let mut mirror = queue.with(|queue, _| Mirror::new(mirror_config(), queue, cursor, seed))?;
-//!     forward(&queue, &mut mirror, &mut sink).await?;
+//!     forward(&queue, &mut mirror, &mut sink, |error| eprintln!("{error}")).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -84,10 +85,8 @@
 
 mod driver;
 mod entry;
-mod forward;
-mod sink;
+mod error;
 
-pub use crate::driver::Driver;
-pub use crate::entry::{EntryHeaders, HeaderError};
-pub use crate::forward::{ForwardError, forward};
-pub use crate::sink::{JetStreamError, JetStreamSink, mirror_config};
+pub use crate::driver::{Driver, mirror_config, nats_sink};
+pub use crate::entry::published;
+pub use crate::error::JetStreamError;

@@ -23,7 +23,8 @@ use futures_util::StreamExt as _;
 use iot_queue::mirror::{Mirror, MirrorConfig};
 use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{Backoff, Durability, Epoch, FileStorage, MaxLag, Message, Queue, QueueConfig, Seek};
-use iot_queue_nats::{EntryHeaders, JetStreamSink, forward};
+use iot_queue_driven::{forward, hexadecimal};
+use iot_queue_nats::{nats_sink, published};
 
 use self::server::{Server, connect, make_stream};
 
@@ -84,9 +85,9 @@ async fn run_gateway(path: &Path, url: &str, prefix: &str, config: MirrorConfig)
     let queue = SharedQueue::new(queue, clock, settings);
     let upkeep = queue.clone();
     std::thread::spawn(move || upkeep.run());
-    let (mut sink, driver) = JetStreamSink::new(connect(url).await, STREAM, prefix);
+    let (mut sink, driver) = nats_sink(connect(url).await, STREAM, prefix);
     tokio::spawn(driver.run());
-    forward(&queue, &mut mirror, &mut sink).await.unwrap();
+    forward(&queue, &mut mirror, &mut sink, |error| eprintln!("{error}")).await.unwrap();
 }
 
 fn config() -> MirrorConfig {
@@ -152,22 +153,18 @@ async fn check(stream: &Stream, logs: &[(Epoch, &str, u64)]) {
         let message = tokio::time::timeout(Duration::from_secs(20), messages.next()).await.unwrap().unwrap().unwrap();
         let (epoch, gateway) = logs
             .iter()
-            .map(|(epoch, gateway, _)| (digits_of(*epoch), *gateway))
+            .map(|(epoch, gateway, _)| (hexadecimal(epoch.as_bytes()), *gateway))
             .find(|(epoch, _)| message.subject.ends_with(epoch.as_str()))
             .unwrap();
         let due = next.entry(epoch).or_default();
-        let entry = EntryHeaders::read(message.headers.as_ref().unwrap()).unwrap();
-        assert_eq!(entry.from.number(), *due, "of {gateway}, one is missing, or twice, or out of order");
+        let entry = published(&message.subject, message.headers.as_ref(), &message.payload).unwrap().entry;
+        assert_eq!(entry.start().number(), *due, "of {gateway}, one is missing, or twice, or out of order");
         assert_eq!(message.payload[..], payload(gateway, *due)[..]);
         *due += 1;
     }
     for (epoch, _, count) in logs {
-        assert_eq!(next.get(&digits_of(*epoch)), Some(count));
+        assert_eq!(next.get(&hexadecimal(epoch.as_bytes())), Some(count));
     }
-}
-
-fn digits_of(epoch: Epoch) -> String {
-    epoch.as_bytes().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// What happens while gateways drain their backlogs into one stream.
