@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use iot_link::{Link, Options, Role};
-use iot_trial::{Counts, Interference, Mischief, Nginx, Trial, free_port};
+use iot_trial::{Counts, Interference, Mischief, Nginx, Trial, free_port, pass_packets};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_http");
 
@@ -79,26 +78,17 @@ fn nothing_is_lost_without_a_proxy_either_whoever_asks() {
     }
 }
 
-/// Passes packets on between who posts to the one port and who answers at the other, as a proxy would that knows what they are.
-fn meddle(front: u16, back: u16, counts: [Arc<Counts>; 2]) {
-    let mischief = Mischief { alter: 50, drop: 50, repeat: 50, reorder: 50 };
-    let mut ways = [0, 1].map(|way| Interference::new(mischief, 7 + way as u64, &counts[way]));
+/// Passes packets on between who posts to the one port and who answers at the other.
+fn meddle(front: u16, back: u16, counts: &[Arc<Counts>; 2]) {
     let link = |role, port| {
         let server = format!("127.0.0.1:{port}");
         let mut dial = iot_http::dialer(&Options { role, server, own: BTreeMap::new(), ..Options::default() }).unwrap();
         std::iter::from_fn(move || Some(dial())).find_map(Result::ok).unwrap()
     };
-    let (mut door, mut poster) = (link(Role::Receiver, front), link(Role::Device, back));
-    let pass = |from: &mut dyn Link, to: &mut dyn Link, way: &mut Interference| {
-        while let Some(packet) = from.receive(Duration::from_millis(2)).unwrap() {
-            way.interfere(&packet).iter().for_each(|packet| to.send(packet).unwrap());
-        }
-    };
-    loop {
-        let [there, here] = &mut ways;
-        pass(&mut *door, &mut *poster, there);
-        pass(&mut *poster, &mut *door, here);
-    }
+    let ends = [link(Role::Receiver, front), link(Role::Device, back)];
+    let ways = [0, 1].map(|way| Interference::new(Mischief::OF_EACH, 7 + way as u64, &counts[way]));
+    let receive = |end: &mut Box<dyn Link>| end.receive(Duration::from_millis(2)).unwrap();
+    pass_packets(ends, receive, |end, packet| end.send(packet).unwrap(), ways);
 }
 
 #[test]
@@ -109,15 +99,12 @@ fn whatever_a_proxy_does_to_packets_is_refused_or_made_good() {
     let kept = counts.clone();
     let receiver = trial.receiver(&[]);
     receiver.wait_for(1, "connected");
-    std::thread::spawn(move || meddle(front, back, kept));
+    std::thread::spawn(move || meddle(front, back, &kept));
     let server = format!("127.0.0.1:{front}");
     let device = trial.device(&["--server", &server, "--rate", "0"]);
     assert!(device.wait().success());
     assert!(receiver.count("refused") > 0 && receiver.count("missing") == 0, "{}", receiver.lines());
     assert!(receiver.terminate().success());
-    for counts in &counts {
-        let done = [&counts.altered, &counts.dropped, &counts.repeated, &counts.reordered];
-        assert!(done.iter().all(|count| count.load(Relaxed) > 0), "{counts:?}");
-    }
+    assert!(counts.iter().all(|counts| counts.is_of_each()), "{counts:?}");
     trial.verify_all_arrived();
 }

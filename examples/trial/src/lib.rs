@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod forwarder;
+mod framing;
 mod mosquitto;
 mod nginx;
 mod program;
@@ -16,10 +17,11 @@ mod tansu;
 mod trial;
 
 pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
+pub use framing::{Framing, NatsFraming, Part, WebSocketFraming, XmppFraming};
 pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use program::{Program, sibling, siblings};
-pub use proxy::{Counts, Interference, Mischief, TcpProxy, UdpProxy, free_port};
+pub use proxy::{Counts, Interference, Mischief, TcpProxy, UdpProxy, free_port, pass_packets};
 pub use rabbitmq::Rabbitmq;
 pub use receiver::{Kills, receive_for_ever, survives_kills};
 pub use tansu::{make_topic, start_tansu};

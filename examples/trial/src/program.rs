@@ -43,11 +43,21 @@ impl Program {
     ///
     /// If that takes too long.
     pub fn wait_for(&self, count: usize, words: &str) -> String {
+        self.wait_for_any(count, &[words])
+    }
+
+    /// Waits until `count` lines that hold one of `words` were said, and returns the last of them.
+    ///
+    /// # Panics
+    ///
+    /// If that takes too long.
+    pub fn wait_for_any(&self, count: usize, words: &[&str]) -> String {
         let (said, more) = &*self.said;
         let end = Instant::now() + PATIENCE;
         let mut lines = said.lock().expect("nobody panics with the lock");
         loop {
-            if let Some(line) = lines.iter().filter(|line| line.contains(words)).nth(count.saturating_sub(1)) {
+            let mut meant = lines.iter().filter(|line| words.iter().any(|words| line.contains(words)));
+            if let Some(line) = meant.nth(count.saturating_sub(1)) {
                 return line.clone();
             }
             let left = end.saturating_duration_since(Instant::now());

@@ -2,8 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+
+use crate::framing::Framing;
 
 /// How often a proxy interferes, each in one of a thousand packets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +19,11 @@ pub struct Mischief {
     pub repeat: u64,
     /// It arrives behind the next one.
     pub reorder: u64,
+}
+
+impl Mischief {
+    /// Each of it, to one message in twenty.
+    pub const OF_EACH: Self = Self { alter: 50, drop: 50, repeat: 50, reorder: 50 };
 }
 
 /// What a proxy has done so far.
@@ -33,6 +41,13 @@ pub struct Counts {
     pub repeated: AtomicU64,
     /// Those that were sent behind the next.
     pub reordered: AtomicU64,
+}
+
+impl Counts {
+    /// Whether messages were altered, dropped, repeated and reordered.
+    pub fn is_of_each(&self) -> bool {
+        [&self.altered, &self.dropped, &self.repeated, &self.reordered].iter().all(|count| count.load(Relaxed) > 0)
+    }
 }
 
 /// A port of the loopback interface that nobody has now. It is none of those that the system gives to connections: whoever
@@ -103,7 +118,7 @@ fn pass(
     }
 }
 
-/// A proxy for connections, which turns bits over and cuts connections. It runs until the process ends.
+/// A proxy for connections, which interferes with what passes. It runs until the process ends.
 pub struct TcpProxy {
     /// Where clients connect to.
     pub address: SocketAddr,
@@ -112,17 +127,41 @@ pub struct TcpProxy {
 }
 
 impl TcpProxy {
-    /// Stands in front of `server`. A piece of a stream that would be dropped cuts its connection; nothing is repeated
-    /// or reordered, which no sane stack would let pass.
+    /// Stands in front of `server`, knows nothing of what passes, turns bits over and cuts connections: a piece of a stream
+    /// that would be dropped cuts its connection; nothing is repeated or reordered, which no sane stack would let pass.
     ///
     /// # Panics
     ///
     /// If there is no free port.
     pub fn start(server: SocketAddr, mischief: Mischief, seed: u64) -> Self {
+        Self::listen(server, Mischief { repeat: 0, reorder: 0, ..mischief }, seed, pour)
+    }
+
+    /// Stands in front of `server`, tells the messages in each direction by a framing of its own, and does to them whatever is
+    /// asked for.
+    ///
+    /// # Panics
+    ///
+    /// If there is no free port.
+    pub fn between_messages<F: Framing + Clone + 'static>(
+        server: SocketAddr,
+        framing: F,
+        mischief: Mischief,
+        seed: u64,
+    ) -> Self {
+        let pass = move |source, target, interference| pass_messages(source, target, interference, framing.clone());
+        Self::listen(server, mischief, seed, pass)
+    }
+
+    fn listen(
+        server: SocketAddr,
+        mischief: Mischief,
+        seed: u64,
+        pass: impl Fn(TcpStream, TcpStream, Interference) + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         let counts = [Arc::<Counts>::default(), Arc::<Counts>::default()];
-        let mischief = Mischief { repeat: 0, reorder: 0, ..mischief };
         let kept = counts.clone();
         std::thread::spawn(move || {
             for (number, client) in (0..).zip(listener.incoming().flatten()) {
@@ -131,7 +170,8 @@ impl TcpProxy {
                 for (pair, counts) in pairs.into_iter().zip(&kept) {
                     let (Ok(source), Ok(target)) = pair else { continue };
                     let interference = Interference::new(mischief, seed.wrapping_add(number), counts);
-                    std::thread::spawn(move || pour(source, target, interference));
+                    let pass = pass.clone();
+                    std::thread::spawn(move || pass(source, target, interference));
                 }
             }
         });
@@ -147,9 +187,52 @@ fn pour(mut source: TcpStream, mut target: TcpStream, mut interference: Interfer
             break;
         }
     }
+    hang_up(&source, &target);
+}
+
+fn pass_messages(
+    mut source: TcpStream,
+    mut target: TcpStream,
+    mut interference: Interference,
+    mut framing: impl Framing,
+) {
+    let (mut buffer, mut waiting) = ([0; 4096], Vec::new());
+    'open: while let Ok(len @ 1..) = source.read(&mut buffer) {
+        waiting.extend_from_slice(&buffer[..len]);
+        while let Some(part) = framing.split(&waiting) {
+            let whole: Vec<_> = waiting.drain(..part.len).collect();
+            let arriving = match part.payload {
+                Some(payload) => interference.interfere_within(&whole, payload, |octet| framing.bits(octet)),
+                None => vec![whole],
+            };
+            if target.write_all(&arriving.concat()).is_err() {
+                break 'open;
+            }
+        }
+    }
+    hang_up(&source, &target);
+}
+
+fn hang_up(source: &TcpStream, target: &TcpStream) {
     // Whoever is gone cannot be shut down, which is all right.
     let _ = source.shutdown(Shutdown::Both);
     let _ = target.shutdown(Shutdown::Both);
+}
+
+/// Passes packets on between two links for ever, as a proxy would that knows what they are, and interferes with those of each.
+pub fn pass_packets<L>(
+    mut ends: [L; 2],
+    receive: impl Fn(&mut L) -> Option<Vec<u8>>,
+    send: impl Fn(&mut L, &[u8]),
+    mut ways: [Interference; 2],
+) -> ! {
+    loop {
+        for (from, way) in ways.iter_mut().enumerate() {
+            while let Some(packet) = receive(&mut ends[from]) {
+                way.interfere(&packet).iter().for_each(|packet| send(&mut ends[1 - from], packet));
+            }
+        }
+    }
 }
 
 /// What interferes with packets one by one.
@@ -168,6 +251,11 @@ impl Interference {
 
     /// What arrives when `packet` is sent.
     pub fn interfere(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
+        self.interfere_within(packet, 0..packet.len(), |_| u8::MAX)
+    }
+
+    /// What arrives when `packet` is sent, of which only this `payload` may be altered, and of an octet only these `bits`.
+    pub fn interfere_within(&mut self, packet: &[u8], payload: Range<usize>, bits: impl Fn(u8) -> u8) -> Vec<Vec<u8>> {
         self.counts.packets.fetch_add(1, Relaxed);
         self.counts.octets.fetch_add(packet.len() as u64, Relaxed);
         let before = self.late.take();
@@ -176,10 +264,15 @@ impl Interference {
         let mut arriving = Vec::new();
         let is = |chance: u64, from: u64, share: u64| (from..from + share).contains(&chance);
         match self.draw() % 1000 {
-            drawn if is(drawn, 0, alter) && !now.is_empty() => {
-                self.counts.altered.fetch_add(1, Relaxed);
-                let place = self.draw() as usize % now.len();
-                now[place] ^= 1 << (self.draw() % 8);
+            drawn if is(drawn, 0, alter) => {
+                let may_turn = |&(octet, bit): &(usize, u32)| bits(packet[octet]) & (1 << bit) != 0;
+                let all: Vec<_> =
+                    payload.flat_map(|octet| (0..8).map(move |bit| (octet, bit))).filter(may_turn).collect();
+                if !all.is_empty() {
+                    self.counts.altered.fetch_add(1, Relaxed);
+                    let (octet, bit) = all[self.draw() as usize % all.len()];
+                    now[octet] ^= 1 << bit;
+                }
                 arriving.push(now);
             }
             drawn if is(drawn, alter, drop) => _ = self.counts.dropped.fetch_add(1, Relaxed),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tempfile::TempDir;
 
-use crate::{Mischief, Program, TcpProxy};
+use crate::{Framing, Mischief, Program, TcpProxy};
 
 /// The two ends of an application in a folder of their own, with readings to send.
 pub struct Trial {
@@ -71,17 +71,43 @@ impl Trial {
         said
     }
 
-    /// Sends everything through a proxy before `server` that turns bits over and cuts connections, with a device that has
-    /// these arguments. Each message arrives, or is named as one that did not; gives what the receiver said, and how many
-    /// readings did not arrive.
+    /// Sends everything through a proxy before `server` that turns bits over and cuts connections, with ends that have these
+    /// arguments. Each message arrives, or is named as one that did not; gives what the receiver said, and how many readings
+    /// did not arrive.
     ///
     /// # Panics
     ///
     /// If one of that is not so, or the proxy had nothing to do.
     pub fn survives_mischief(&self, server: SocketAddr, arguments: [&[&str]; 2], seed: u64) -> (String, usize) {
-        let [of_device, of_receiver] = arguments;
-        let mischief = Mischief { alter: 60, drop: 10, ..Mischief::default() };
-        let proxy = TcpProxy::start(server, mischief, seed);
+        let proxy = TcpProxy::start(server, Mischief { alter: 60, drop: 10, ..Mischief::default() }, seed);
+        let said = self.goes_through(&proxy, arguments);
+        assert!(proxy.counts[0].altered.load(Relaxed) > 0, "{:?}", proxy.counts);
+        (said, self.verify_accounted_for(4))
+    }
+
+    /// Sends everything through a proxy before `server` that alters, drops, repeats and reorders messages, which it tells by
+    /// `framing`. What was altered is refused, and everything arrives.
+    ///
+    /// # Panics
+    ///
+    /// If one of that is not so, or the proxy had nothing to do.
+    pub fn survives_meddling<F: Framing + Clone + 'static>(
+        &self,
+        server: SocketAddr,
+        framing: F,
+        arguments: [&[&str]; 2],
+    ) {
+        let proxy = TcpProxy::between_messages(server, framing, Mischief::OF_EACH, 7);
+        let said = self.goes_through(&proxy, arguments);
+        assert!(said.contains("refused") && !said.contains("missing"), "{said}");
+        // Acknowledgements are few.
+        let [there, here] = &proxy.counts;
+        assert!(there.is_of_each() && here.packets.load(Relaxed) > 0, "{:?}", proxy.counts);
+        self.verify_all_arrived();
+    }
+
+    /// Sends everything through a proxy, four readings in a message; gives what the receiver said.
+    fn goes_through(&self, proxy: &TcpProxy, [of_device, of_receiver]: [&[&str]; 2]) -> String {
         let receiver = self.receiver(of_receiver);
         let address = proxy.address.to_string();
         let device = self.device(&[of_device, &["--server", &address, "--rate", "0", "--batch", "4"]].concat());
@@ -90,8 +116,7 @@ impl Trial {
         receiver.wait_for(1, &format!("accepted {last}:"));
         let said = receiver.lines();
         assert!(receiver.terminate().success(), "the receiver ends well:\n{said}");
-        assert!(proxy.counts[0].altered.load(Relaxed) > 0, "{:?}", proxy.counts);
-        (said, self.verify_accounted_for(4))
+        said
     }
 
     /// How many messages of one reading a device hands over in a second, when it has these arguments and as many as it likes.

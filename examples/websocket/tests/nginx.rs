@@ -4,21 +4,26 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use iot_trial::{Nginx, Trial, free_port};
+use iot_trial::{Nginx, Trial, WebSocketFraming, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket");
+
+/// nginx in front of a receiver.
+fn configure(trial: &Trial, port: u16, receiver: u16) -> Nginx {
+    let settings = format!(
+        "location /packets {{ proxy_pass http://127.0.0.1:{receiver}; proxy_http_version 1.1;
+         proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}"
+    );
+    Nginx::configure(trial.folder(), port, &settings)
+}
 
 #[test]
 #[ignore = "needs nginx"]
 fn nothing_is_lost_through_kills_of_all_three() {
     let (proxy, behind) = (free_port(), free_port());
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000);
-    let settings = format!(
-        "location /packets {{ proxy_pass http://127.0.0.1:{behind}; proxy_http_version 1.1;
-         proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}"
-    );
     let server = format!("127.0.0.1:{proxy}");
-    Nginx::configure(trial.folder(), proxy, &settings).survives_kills(&trial, &["--server", &server]);
+    configure(&trial, proxy, behind).survives_kills(&trial, &["--server", &server]);
 }
 
 #[test]
@@ -35,4 +40,22 @@ fn what_a_proxy_alters_is_refused_and_sent_again() {
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (said, missing) = trial.survives_mischief(server, [&["--patience", "0.5"], &[]], 1);
     assert!(said.contains("refused") && missing == 0, "{missing} are missing:\n{said}");
+}
+
+#[test]
+fn whatever_a_proxy_does_to_messages_is_refused_or_made_good() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    trial.survives_meddling(server, WebSocketFraming::default(), [&["--patience", "0.5"], &[]]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn whatever_a_proxy_before_nginx_does_to_messages_is_refused_or_made_good() {
+    let (proxy, behind) = (free_port(), free_port());
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 1_200);
+    let _running = configure(&trial, proxy, behind).start();
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy));
+    trial.survives_meddling(server, WebSocketFraming::default(), [&["--patience", "0.5"], &[]]);
 }

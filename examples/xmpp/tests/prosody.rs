@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use iot_trial::{Program, Trial, free_port};
+use iot_trial::{Program, Trial, XmppFraming, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xmpp");
 
@@ -57,6 +57,19 @@ fn what_is_altered_on_the_way_to_the_server_is_refused_and_sent_again() {
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (said, missing) = trial.survives_mischief(server, [&login, &login], 1);
     assert!(said.contains("refused") && missing == 0, "{missing} are missing:\n{said}");
+}
+
+#[test]
+#[ignore = "needs prosody"]
+fn whatever_is_done_to_stanzas_on_the_way_to_the_server_is_refused_or_made_good() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
+    let configuration = configure(trial.folder(), port);
+    let _running = start(&configuration);
+    let [right, _] = trial.passwords();
+    let login = ["--password", right.as_str(), "--patience", "1"];
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    trial.survives_meddling(server, XmppFraming, [&login, &login]);
 }
 
 #[test]
