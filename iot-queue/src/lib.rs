@@ -149,7 +149,9 @@
 //! each second leaves as means of a minute, and gaps say what was left out.
 //!
 //! With the feature `std`, threads and tasks use one queue through `shared::SharedQueue`, which makes one sync serve all
-//! who wait for one, and lets them wait for messages. `shared::MirrorLink` is a mirror for them over byte streams.
+//! who wait for one, and lets them wait for messages. `shared::MirrorLink` is a mirror for them over byte streams, and
+//! `worker::Worker` hands messages to handlers: it prolongs leases while they work, and settles them by their verdicts.
+//! A [`schedule`] makes a message come again.
 //!
 //! What lasts:
 //!
@@ -211,7 +213,7 @@
 //!
 //! # Features
 //!
-//! - `std` (default): `FileStorage`, on Unix and Windows, and CRC32C by the processor's instructions. Without it the crate needs
+//! - `std` (default): `shared` and `worker`, `FileStorage` on Unix and Windows, and CRC32C by the processor's instructions. Without it the crate needs
 //!   `alloc` only, and computes CRC32C by a table.
 //! - `embedded-storage`: `NorStorage`, segments on NOR flash through the traits of that crate. Needs `alloc` only.
 //! - `tracing`: events when a queue is opened (what was recovered and lost), when the storage fails, when a segment comes free,
@@ -227,7 +229,7 @@
 //! # Standards
 //!
 //! CRC32C as in RFC 3720 §12.1. The format of the log is defined in `docs/formats/queue.md`. Mirrors speak
-//! `docs/formats/mirror.md` over byte streams.
+//! `docs/formats/mirror.md` over byte streams, and schedules stand in messages as `docs/formats/schedule.md` says.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -252,6 +254,7 @@ pub mod mirror;
 mod offset;
 mod queue;
 mod retention;
+pub mod schedule;
 #[cfg(feature = "std")]
 pub mod shared;
 #[cfg(feature = "sim")]
@@ -262,6 +265,8 @@ mod stats;
 mod storage;
 #[cfg(feature = "tracing")]
 mod trace;
+#[cfg(feature = "std")]
+pub mod worker;
 
 pub use crate::cipher::{PayloadCipher, PayloadOpeningError, PayloadPlace, PayloadSealingError};
 pub use crate::config::{AttemptDurability, Consumers, Durability, QueueConfig, Unreadable, WhenFull};

@@ -234,9 +234,24 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
     /// # Errors
     /// As [`reserve`](Self::reserve).
     pub fn reserve_wait(&self, timeout: Duration, max: usize, patience: Duration) -> Result<Vec<Leased>, ReserveError> {
+        self.reserve_until(timeout, max, patience, || false)
+    }
+
+    /// As [`reserve_wait`](Self::reserve_wait), and gives none as soon as it is `over`, of which
+    /// [`look_again`](Self::look_again) tells.
+    pub(crate) fn reserve_until(
+        &self,
+        timeout: Duration,
+        max: usize,
+        patience: Duration,
+        over: impl Fn() -> bool,
+    ) -> Result<Vec<Leased>, ReserveError> {
         let end = self.shared.clock.now().saturating_add(patience);
         let mut state = self.shared.lock();
         loop {
+            if over() {
+                return Ok(Vec::new());
+            }
             let leased = self.shared.reserve(&mut state, timeout, max)?;
             let now = self.shared.clock.now();
             if !leased.is_empty() || now >= end || state.is_closed || max == 0 {
@@ -301,6 +316,16 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         self.shared.changed(&mut state, now);
         self.shared.announce_room(&mut state);
         done
+    }
+
+    /// Lets everybody who waits for messages look whether it is over.
+    pub(crate) fn look_again(&self) {
+        self.shared.announce(&mut self.shared.lock());
+    }
+
+    /// What the clock shows.
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
     }
 
     /// Lets [`run`](Self::run) commit what there is and return, and whoever waits for messages go without. What is called
