@@ -81,13 +81,16 @@ Usage: iot COMMAND [ARGUMENTS]
                            Without it the leases end with the command, for a queue is open in one process at a time:
                            what nobody acknowledges by 'queue ack' is handed out again, and counts one attempt more
   queue ack DIR OFFSET...  the messages at these places are done, or the dead letters; a lease stands for its offset
-    --sources N, --ids N   append, reserve, ack: what the queue's owner remembers against repetitions; it may forget
+  queue dead DIR           the dead letters: a line each of offset, attempts, reason and payload with escapes; '--frames'
+                           the payloads alone, as records
+  queue redrive DIR [OFFSET...]   the dead letters at these places, or all, are handed out again as if never tried
+    --sources N, --ids N   append, reserve, ack, redrive: what the queue's owner remembers against repetitions; it may forget
                            them otherwise [0, 0]
   queue stat DIR           what the queue holds; '--json' as one object
   queue verify DIR         reads every record; exit status 1 if one is damaged, with a line for each and its place
   queue dump DIR           every message that is stored and readable, acknowledged or not: offset, position, payload;
                            '--frames' the payloads as records. What is missing is named on standard error
-                           stat, verify and dump need no permission to write, and change nothing
+                           dead, stat, verify and dump need no permission to write, and change nothing
   queue mirror DIR --to TO     everything in DIR, in order and once, into the queue in the directory TO, or, as
                            'tcp:HOST:PORT', into that of a 'queue receive'; it goes on where an earlier one was stopped
     --copy NAME            leave the messages to other consumers, and remember the place under this name; otherwise

@@ -1,6 +1,7 @@
 //! `iot queue`: a queue in a directory, what is sent from one to another, and the simulator.
 
 mod append;
+mod dead;
 mod directory;
 mod lease;
 mod mirror;
@@ -26,6 +27,8 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         "append" => append::run(parser),
         "reserve" => lease::run_reserve(parser),
         "ack" => lease::run_ack(parser),
+        "dead" => dead::run_dead(parser),
+        "redrive" => dead::run_redrive(parser),
         "stat" => report::run_stat(parser),
         "verify" => report::run_verify(parser),
         "dump" => report::run_dump(parser),

@@ -100,6 +100,37 @@ fn messages_are_acknowledged_by_their_place_from_another_process() {
 }
 
 #[test]
+fn dead_letters_are_listed_and_tried_again() {
+    let folder = Folder::create(2);
+    printed(&folder.run(&["append"], &[], &lines(3)));
+    let mut iot = Command::new(IOT);
+    iot.args(["queue", "reserve", "--max", "3", "--hold", "3600"]).arg(&folder.queue);
+    let mut child = iot.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let leases: Vec<_> = said.by_ref().take(3).map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "reject {} it says\tnothing\nreject {} no", leases[0], leases[2]).unwrap();
+    assert_eq!(said.by_ref().take(2).count(), 2);
+    drop(input);
+    assert!(child.wait().unwrap().success());
+
+    let before = folder.octets();
+    let listed = printed(&folder.run(&["dead"], &[], b""));
+    assert_eq!(listed, "0\t1\tit says\\tnothing\treading 0\n2\t1\tno\treading 2\n");
+    assert_eq!(folder.run(&["dead", "--frames"], &[], b"").stdout, b"\0\0\0\x09reading 0\0\0\0\x09reading 2");
+    assert_eq!(folder.octets(), before, "looking changes nothing");
+    let refused = folder.run(&["redrive"], &["1", "2"], b"");
+    assert!(complaint(&refused).contains("message 1 is no dead letter"));
+    assert_eq!(refused.stdout, b"1 messages are tried again\n");
+    assert_eq!(printed(&folder.run(&["dead"], &[], b"")), "0\t1\tit says\\tnothing\treading 0\n");
+    assert_eq!(printed(&folder.run(&["redrive"], &[], b"")), "1 messages are tried again\n");
+    // Of what was never tried this is the first attempt.
+    let again = printed(&folder.run(&["reserve"], &["--max", "9"], b""));
+    let attempts: Vec<_> = again.lines().map(|line| line.split('\t').nth(1).unwrap()).collect();
+    assert_eq!(attempts, ["1", "2", "1"]);
+}
+
+#[test]
 fn one_process_holds_leases_and_is_told_what_became_of_them() {
     let folder = Folder::create(2);
     printed(&folder.run(&["append"], &[], &lines(3)));

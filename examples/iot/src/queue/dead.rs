@@ -1,0 +1,71 @@
+//! `iot queue dead` and `redrive`.
+
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+
+use iot_queue::{Entry, Offset, Release};
+use lexopt::Parser;
+use lexopt::prelude::*;
+
+use super::directory::{self, Memory, refused};
+use super::text::{Form, write_message};
+use crate::Failure;
+
+/// Runs `queue dead`.
+pub fn run_dead(mut parser: Parser) -> Result<(), Failure> {
+    let (mut form, mut path) = (Form::Lines, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("frames") => form = Form::Frames,
+            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let path = path.ok_or_else(directory::no_directory)?;
+    let (queue, _) = directory::open_read_only(&path)?;
+    let mut output = BufWriter::new(io::stdout().lock());
+    for letter in queue.dead_letters(Offset::START) {
+        let entry = queue.read(letter.offset).map_err(|error| refused(&path, &error))?;
+        // Of a message that is damaged the reason is still there.
+        let payload = if let Some(Entry::Message(stored)) = entry { stored.payload } else { Vec::new() };
+        let (offset, attempts) = (letter.offset.to_string(), letter.attempts.to_string());
+        // A reason is the words of whoever gave the message up.
+        let reason = letter.reason.escape_debug().to_string();
+        write_message(&mut output, form, &[&offset, &attempts, &reason], &payload)
+            .map_err(|error| refused(&path, &error))?;
+    }
+    output.flush().map_err(|error| refused(&path, &error))
+}
+
+/// Runs `queue redrive`.
+pub fn run_redrive(mut parser: Parser) -> Result<(), Failure> {
+    let (mut memory, mut path, mut offsets) = (Memory::default(), None, Vec::new());
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("sources") => memory.sources = parser.value()?.parse()?,
+            Long("ids") => memory.ids = parser.value()?.parse()?,
+            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+            Value(value) => offsets.push(Offset::new(value.parse()?)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let path = path.ok_or_else(directory::no_directory)?;
+    let (mut queue, clock) = directory::open(&path, memory)?;
+    if offsets.is_empty() {
+        offsets = queue.dead_letters(Offset::START).map(|letter| letter.offset).collect();
+    }
+    let mut refusals = Vec::new();
+    for &offset in &offsets {
+        if let Err(error) = queue.redrive(clock.now(), offset, Release::InPlace) {
+            refusals.push(error.to_string());
+        }
+    }
+    // What is said to be done is durable.
+    queue.commit().map_err(|error| refused(&path, &error))?;
+    println!("{} messages are tried again", offsets.len() - refusals.len());
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Input(format!("{}: {}", path.display(), refusals.join("; "))))
+    }
+}
