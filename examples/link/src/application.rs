@@ -9,8 +9,8 @@ use iot_queue::Stored;
 use iot_readings::Feed;
 
 use crate::options::Options;
-use crate::process::{self, Failure, rng, wall};
-use crate::session::{Session, lines_of_stdin};
+use crate::process::{self, Failure, lines_of_stdin, rng, wall};
+use crate::session::Session;
 use crate::transport::Dialer;
 
 /// An application: what it is called, and how it dials.

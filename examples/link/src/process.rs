@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::SystemTime;
 
 use iot_core::{Instant, Timestamp};
@@ -46,6 +46,13 @@ pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let catch = |signal| signal_hook::flag::register(signal, stop.clone()).map(drop);
     [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT].into_iter().try_for_each(catch).map(|()| stop.clone())
+}
+
+/// What is typed, line by line. Nobody waits for the thread that reads it: it may read for ever.
+pub fn lines_of_stdin() -> mpsc::Receiver<String> {
+    let (line, lines) = mpsc::channel();
+    std::thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|typed| line.send(typed)));
+    lines
 }
 
 /// Says why a program failed, with all causes, and gives its exit code.

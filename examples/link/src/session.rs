@@ -173,10 +173,3 @@ impl Session<'_> {
 fn is_final(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
 }
-
-/// What is typed, line by line. Nobody waits for the thread that reads it: it may read for ever.
-pub(crate) fn lines_of_stdin() -> mpsc::Receiver<String> {
-    let (line, lines) = mpsc::channel();
-    std::thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|typed| line.send(typed)));
-    lines
-}

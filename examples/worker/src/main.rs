@@ -1,215 +1,204 @@
 //! Runs a command for each job of a persistent queue. A job is leased while its command runs, and the lease is prolonged
 //! meanwhile; when the command fails the job comes again, later each time, and in the end is a dead letter.
 
-mod job;
-
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
-use iot_codec::cbor;
+use iot_core::Timestamp;
 use iot_link::Failure;
-use iot_link::process::{self, now, rng, wall};
+use iot_link::process::{self, lines_of_stdin, now, rng, wall};
+use iot_queue::schedule::{Occurrence, Schedule};
 use iot_queue::shared::{Clock, SharedQueue, SharedSettings};
-use iot_queue::{AppendError, Backoff, FileStorage, Leased, Nacked, Offset, Queue, QueueConfig, Release};
+use iot_queue::worker::{Job, Verdict, Worker, WorkerSettings};
+use iot_queue::{AppendError, FileStorage, Message, Offset, Queue, QueueConfig};
 use lexopt::prelude::*;
 use rand_core::Rng as _;
 
-use crate::job::Job;
-
 const HELP: &str = "Runs a command for each job of a persistent queue, again until it succeeds.
 
-  worker run FOLDER [OPTIONS] -- COMMAND [ARGUMENT..]
-  worker dead FOLDER          show the jobs that had all their attempts
-  worker redrive FOLDER       try those again
+  worker FOLDER [OPTIONS] -- COMMAND [ARGUMENT..]
 
 Jobs are lines of standard input, `[after=SECONDS] [every=SECONDS] [times=N] [until=SECONDS] TEXT`; the command reads TEXT
 on its own. One comes again `every` so often, so many `times`, and not later than `until` from when it was given.
 The worker ends when its input has ended and no job is left, or by SIGTERM, when the commands that run have ended.
+Jobs that had all their attempts stay, with the reason: `iot queue dead FOLDER` shows them.
 
   --threads N      commands at a time, by default 2
   --attempts N     failures after which a job is a dead letter, by default 3
   --lease SECONDS  after which a job of a worker that hangs is somebody else's, by default 10";
 
-struct Options {
-    task: String,
-    folder: PathBuf,
-    threads: usize,
-    attempts: u32,
-    lease: Duration,
-    command: Vec<OsString>,
-}
+/// How long it waits for jobs before it looks whether it is to end.
+const TICK: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    process::end("worker", parse().map_err(Failure::from).and_then(|it| it.map_or(Ok(()), |it| perform(&it))))
+    process::end("worker", run(lexopt::Parser::from_env()))
 }
 
-/// The command line; `None` if it asked for help.
-fn parse() -> Result<Option<Options>, lexopt::Error> {
-    let mut parser = lexopt::Parser::from_env();
-    let (mut words, mut options) = (Vec::<OsString>::new(), (2, 3, 10.0));
+fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
+    let mut config = QueueConfig::default().segment_len(1 << 20)?.max_attempts(3)?.deduplicate_ids(1000)?;
+    let mut settings = WorkerSettings::default().lease(Duration::from_secs(10))?;
+    let (mut words, mut threads) = (Vec::<OsString>::new(), 2_usize);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => {
                 println!("{HELP}");
-                return Ok(None);
+                return Ok(());
             }
-            Long("threads") => options.0 = parser.value()?.parse()?,
-            Long("attempts") => options.1 = parser.value()?.parse()?,
-            Long("lease") => options.2 = parser.value()?.parse()?,
-            Value(word) if words.len() < 2 => words.push(word),
+            Long("threads") => threads = parser.value()?.parse()?,
+            Long("attempts") => config = config.max_attempts(parser.value()?.parse()?)?,
+            Long("lease") => settings = settings.lease(seconds(&parser.value()?.string()?)?)?,
+            Value(word) if words.is_empty() => words.push(word),
             // From here on the words are the command's.
             Value(word) => {
                 words.push(word);
                 words.extend(parser.raw_args()?);
             }
-            other => return Err(other.unexpected()),
+            other => return Err(other.unexpected().into()),
         }
     }
-    let mut words = words.into_iter();
-    let (Some(task), Some(folder)) = (words.next(), words.next()) else {
-        return Err("a command and a folder are missing: see --help".into());
+    let [folder, program, arguments @ ..] = &words[..] else {
+        return Err(lexopt::Error::from("a folder or a command is missing: see --help").into());
     };
-    let lease = Duration::try_from_secs_f64(options.2).map_err(|error| error.to_string())?;
-    let (task, command): (_, Vec<_>) = (task.string()?, words.collect());
-    match task.as_str() {
-        "run" if command.is_empty() => return Err("a command is missing behind --: see --help".into()),
-        "run" | "dead" | "redrive" => {}
-        other => return Err(format!("there is no command {other:?}: see --help").into()),
-    }
-    Ok(Some(Options { task, folder: folder.into(), threads: options.0, attempts: options.1, lease, command }))
-}
-
-fn perform(options: &Options) -> Result<(), Failure> {
-    let random = rng()?.next_u64().to_be_bytes();
-    let config = QueueConfig::default().segment_len(1 << 20)?.max_attempts(options.attempts)?.deduplicate_ids(1000)?;
-    if options.task == "run" {
-        std::fs::create_dir_all(&options.folder)?;
-    }
-    let mut queue = Queue::open(FileStorage::create(options.folder.join("jobs"))?, config, random)?;
+    let mut queue = Queue::open(FileStorage::create(folder)?, config, rng()?.next_u64().to_be_bytes())?;
     // Waits go on while the worker is away.
     queue.tell_wall_clock(now(), wall());
-    match options.task.as_str() {
-        "run" => run(options, &SharedQueue::new(queue, now, SharedSettings::default())),
-        "dead" => {
-            for letter in queue.dead_letters(Offset::START) {
-                println!("{}: {} attempts, {}", letter.offset, letter.attempts, letter.reason);
-            }
-            Ok(())
-        }
-        _ => {
-            let dead: Vec<_> = queue.dead_letters(Offset::START).map(|letter| letter.offset).collect();
-            dead.into_iter().try_for_each(|offset| queue.redrive(now(), offset, Release::InPlace))?;
-            queue.close()?;
-            Ok(())
-        }
-    }
+    let queue = SharedQueue::new(queue, now, SharedSettings::default());
+    work(&queue, &Worker::new(queue.clone(), settings), threads.max(1), (program, arguments))
 }
 
-fn run<C: Clock>(options: &Options, queue: &SharedQueue<FileStorage, C>) -> Result<(), Failure> {
-    let (stop, ended) = (process::stop_flag()?, Arc::new(AtomicBool::new(false)));
-    let (input, has_ended) = (queue.clone(), ended.clone());
-    // Nobody waits for this thread: it may read for ever.
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            take_in(&input, &line).unwrap_or_else(|failure| eprintln!("worker: {line:?} is no job: {failure}"));
-        }
-        has_ended.store(true, Ordering::Relaxed);
-    });
-    std::thread::scope(|threads| {
-        let upkeep = threads.spawn(|| queue.run());
-        let worker = || {
-            loop {
-                let stats = queue.stats();
-                let is_done = ended.load(Ordering::Relaxed) && stats.depth == stats.dead;
-                if is_done || stop.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                for leased in queue.reserve_wait(options.lease, 1, Duration::from_millis(100))? {
-                    handle(options, queue, &leased)?;
-                }
-            }
-        };
-        let workers: Vec<_> = (0..options.threads.max(1)).map(|_| threads.spawn(worker)).collect();
-        let results: Vec<Result<(), Failure>> =
-            workers.into_iter().map(|worker| worker.join().unwrap_or(Err("a thread panicked".into()))).collect();
-        queue.close();
-        upkeep.join().map_err(|_| "a thread panicked")??;
-        results.into_iter().collect()
-    })
-}
-
-fn take_in<C: Clock>(queue: &SharedQueue<FileStorage, C>, line: &str) -> Result<(), Failure> {
-    let (job, wait) = Job::parse(line, rng()?.next_u64().to_be_bytes(), wall())?;
-    let offset = job.append(wait, |message| queue.append(message))?;
-    println!("worker: took {offset}: {}", job.text);
-    Ok(())
-}
-
-/// Runs the command for a job, and says what became of it.
-fn handle<C: Clock>(options: &Options, queue: &SharedQueue<FileStorage, C>, leased: &Leased) -> Result<(), Failure> {
-    let (offset, lease) = (leased.offset, leased.lease);
-    let Ok(job) = cbor::from_slice::<Job>(&leased.payload) else {
-        return Ok(queue.with(|queue, _| queue.reject(lease, "it is no job of this version"))?);
-    };
-    let attempt = leased.attempts;
-    match execute(options, &job, || queue.touch(lease, options.lease).is_ok()) {
-        Ok(()) => {
-            if let Some((next, wait)) = job.next(wall()) {
-                match next.append(wait, |message| queue.append(message)) {
-                    // A worker before this one came as far, and was killed.
-                    Ok(_) | Err(AppendError::Duplicate { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            match queue.ack(lease) {
-                Ok(()) => println!("worker: did {offset} at attempt {attempt}: {}", job.text),
-                Err(error) => println!("worker: did {offset}, and somebody else will again: {error}"),
-            }
+/// Takes jobs in, and has so many threads do them, until there are none, or somebody stops it.
+fn work<C: Clock>(
+    queue: &SharedQueue<FileStorage, C>,
+    worker: &Worker<FileStorage, C>,
+    count: usize,
+    command: (&OsString, &[OsString]),
+) -> Result<(), Failure> {
+    let (stop, lines) = (process::stop_flag()?, lines_of_stdin());
+    let do_jobs = || -> Result<(), Failure> {
+        while let Some(handled) = worker.handle_next(|job| handle(queue, job, command))? {
+            println!("worker: {handled}");
             // What was done is not done again, even if the power goes now.
             queue.commit()?;
         }
-        Err(reason) => {
-            let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(600));
-            let again = Release::Backoff { backoff, seed: offset.number() ^ u64::from(attempt) };
-            match queue.nack(lease, &reason, again) {
-                Ok(Nacked::Released) => println!("worker: failed {offset} at attempt {attempt}: {reason}"),
-                Ok(Nacked::Dead) => println!("worker: gave up {offset} after attempt {attempt}: {reason}"),
-                Err(error) => println!("worker: failed {offset}, {reason}; {error}"),
+        Ok(())
+    };
+    std::thread::scope(|threads| {
+        let upkeep = threads.spawn(|| queue.run());
+        threads.spawn(|| worker.keep());
+        let working: Vec<_> = (0..count).map(|_| threads.spawn(do_jobs)).collect();
+        while !stop.load(Ordering::Relaxed) && !working.iter().any(ScopedJoinHandle::is_finished) {
+            match lines.recv_timeout(TICK) {
+                Ok(line) => take_in(queue, &line).unwrap_or_else(|why| eprintln!("worker: {line:?} is no job: {why}")),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if queue.stats().depth == queue.stats().dead => break,
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
             }
         }
-    }
+        worker.stop();
+        let done: Vec<_> = working.into_iter().map(ScopedJoinHandle::join).collect();
+        queue.close();
+        upkeep.join().map_err(|_| "a thread panicked")??;
+        done.into_iter().try_for_each(|done| done.unwrap_or(Err("a thread panicked".into())))
+    })
+}
+
+/// Takes a line `[after=SECONDS] [every=SECONDS] [times=N] [until=SECONDS] TEXT`.
+fn take_in<C: Clock>(queue: &SharedQueue<FileStorage, C>, line: &str) -> Result<(), Failure> {
+    let (schedule, text) = parse(line, wall())?;
+    let first = Occurrence::first(rng()?.next_u64().to_be_bytes(), schedule, text.into());
+    println!("worker: took {}: {text}", append(queue, &first)?);
     Ok(())
 }
 
-/// Runs the command, and prolongs the lease meanwhile.
-fn execute(options: &Options, job: &Job, touch: impl Fn() -> bool) -> Result<(), String> {
-    let (program, arguments) = options.command.split_first().ok_or("there is no command")?;
-    let mut command = Command::new(program);
-    let mut child = command.args(arguments).stdin(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+/// When a job is to be done that was given at `now`, and what it is.
+fn parse(line: &str, now: Timestamp) -> Result<(Schedule, &str), Failure> {
+    let (mut schedule, mut rest) = (Schedule::at(now), line.trim());
+    while let Some((word, tail)) = rest.split_once(' ')
+        && let Some((key, value)) = word.split_once('=')
+    {
+        schedule = match key {
+            "after" => schedule.start(now.saturating_add(seconds(value)?)),
+            "every" => schedule.every(seconds(value)?)?,
+            "times" => schedule.times(value.parse().map_err(|_| format!("{value} is no number of times"))?)?,
+            "until" => schedule.until(now.saturating_add(seconds(value)?)),
+            _ => break,
+        };
+        rest = tail.trim_start();
+    }
+    Ok((schedule, rest))
+}
+
+fn seconds(text: &str) -> Result<Duration, Failure> {
+    let number = text.parse().map_err(|_| format!("{text} is no number of seconds"))?;
+    Ok(Duration::try_from_secs_f64(number).map_err(|error| format!("{text} seconds: {error}"))?)
+}
+
+fn append<C: Clock>(queue: &SharedQueue<FileStorage, C>, job: &Occurrence) -> Result<Offset, AppendError> {
+    queue.append(&Message::new(&job.to_vec()).id(job.id()).delay(job.wait(wall())))
+}
+
+/// Does a job, and sees to its next time.
+fn handle<C: Clock>(queue: &SharedQueue<FileStorage, C>, job: &Job<'_>, command: (&OsString, &[OsString])) -> Verdict {
+    let occurrence = match Occurrence::read(&job.message().payload) {
+        Ok(occurrence) => occurrence,
+        Err(error) => return Verdict::Rejected(error.to_string()),
+    };
+    if let Err(error) = execute(command, occurrence.payload(), job) {
+        return Verdict::Failed(error.to_string());
+    }
+    match occurrence.next(wall()).map(|next| append(queue, &next)) {
+        // A worker before this one came as far, and was killed.
+        None | Some(Ok(_) | Err(AppendError::Duplicate { .. })) => Verdict::Done,
+        Some(Err(error)) => Verdict::Failed(error.to_string()),
+    }
+}
+
+/// Runs the command, for as long as nobody else has the job.
+fn execute((program, arguments): (&OsString, &[OsString]), text: &[u8], job: &Job<'_>) -> io::Result<()> {
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // A command that does not read its input may be all right.
-        let _ = writeln!(input, "{}", job.text);
+        let _ = input.write_all(text).and_then(|()| input.write_all(b"\n"));
     }
-    let mut touched = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(status.to_string()),
-            Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Err(error.to_string()),
+    while job.is_ours() {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(status.to_string())),
+            None => std::thread::sleep(Duration::from_millis(5)),
         }
-        if touched.elapsed() > options.lease / 3 {
-            touched = Instant::now();
-            if !touch() {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err("its lease had ended, so it was stopped".into());
-            }
-        }
+    }
+    child.kill()?;
+    child.wait()?;
+    Err(io::Error::other("its lease had ended, so it was stopped"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    #[test]
+    fn reads_a_schedule_before_the_text() {
+        let of = |line| parse(line, NOW).unwrap();
+        let after = |seconds| NOW.saturating_add(Duration::from_secs_f64(seconds));
+        let schedule = Schedule::at(after(0.5)).every(Duration::from_secs(2)).unwrap().times(3).unwrap();
+        let line = "after=0.5 every=2  times=3 until=9 open=valve 7";
+        assert_eq!(of(line), (schedule.until(after(9.0)), "open=valve 7"));
+        assert_eq!(of(" once \n"), (Schedule::at(NOW), "once"));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_schedule() {
+        let wrong = |line| parse(line, NOW).unwrap_err().to_string();
+        assert_eq!(wrong("every=soon x"), "soon is no number of seconds");
+        assert_eq!(wrong("times=-1 x"), "-1 is no number of times");
+        assert_eq!(wrong("after=-1 x"), "-1 seconds: cannot convert float seconds to Duration: value is negative");
+        assert!(wrong("every=0 x").starts_with("every of 0 is not between 1 and"));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use iot_queue::{DeadLetter, FileStorage, Offset, Queue, QueueConfig};
 use iot_trial::Program;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_worker");
@@ -16,8 +17,9 @@ const COMMAND: &str = r#"read line; case "$line" in
 esac; echo "$line" >> "$0/done""#;
 
 fn work(folder: &Path) -> Program {
-    let folder = folder.to_str().unwrap();
-    Program::start(PROGRAM, &["run", folder, "--lease", "0.5", "--attempts", "3", "--", "sh", "-c", COMMAND, folder])
+    let (queue, folder) = (folder.join("shop"), folder.to_str().unwrap());
+    let (queue, options) = (queue.to_str().unwrap(), ["--lease", "0.5", "--attempts", "3", "--"]);
+    Program::start(PROGRAM, &[&[queue][..], &options, &["sh", "-c", COMMAND, folder]].concat())
 }
 
 fn times(folder: &Path, text: &str) -> usize {
@@ -36,11 +38,11 @@ fn every_job_is_done_through_a_kill_and_failures_end_as_dead_letters() {
     }
     plain.iter().for_each(|line| worker.type_line(line));
     worker.wait_for(24, "took");
-    worker.wait_for(10, "did");
+    worker.wait_for(10, "done");
     worker.kill();
 
     let worker = work(folder);
-    worker.wait_for(1, "gave up 2 after attempt 3: exit status: 7");
+    worker.wait_for(1, "2 given up after attempt 3: exit status: 7");
     assert!(worker.end_input().wait().success());
     for text in plain.iter().map(String::as_str).chain(["flaky 1", "slow 1"]) {
         // A kill between a command's end and its acknowledgement makes a job come again, and nothing else does.
@@ -48,18 +50,20 @@ fn every_job_is_done_through_a_kill_and_failures_end_as_dead_letters() {
     }
     assert!((3..=4).contains(&times(folder, "tick")), "{}", times(folder, "tick"));
 
-    let dead = Program::start(PROGRAM, &["dead", folder.to_str().unwrap()]);
-    dead.wait_for(1, "2: 3 attempts, exit status: 7");
-    assert!(dead.wait().success());
+    let config = QueueConfig::default().segment_len(1 << 20).unwrap();
+    let queue = Queue::open(FileStorage::open(folder.join("shop")).unwrap(), config, [7; 8]).unwrap();
+    let letters: Vec<_> = queue.dead_letters(Offset::START).collect();
+    let [DeadLetter { offset, attempts: 3, reason, .. }] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((offset.number(), &**reason), (2, "exit status: 7"));
 }
 
 #[test]
 fn a_lease_is_prolonged_while_a_command_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().join("shop");
-    let mut worker = work(&folder);
+    let folder = folder.path();
+    let mut worker = work(folder);
     worker.type_line("slow 1");
-    worker.wait_for(1, "did 0 at attempt 1");
+    worker.wait_for(1, "0 done at attempt 1");
     assert!(worker.terminate().success());
-    assert_eq!(times(&folder, "slow 1"), 1);
+    assert_eq!(times(folder, "slow 1"), 1);
 }
