@@ -298,15 +298,18 @@ impl Link for Chain {
 }
 
 impl Chain {
-    /// What became of the next message, if this says so. Answers come in the order in which the stream takes messages.
+    /// What became of a message under way, if this says so, and of those before it: if one is stored they are, for each
+    /// names the one before it, and if one is refused and theirs is still to come, then they or their answers were lost.
     fn hear(&mut self, answer: &Message) -> Result<Option<Heard>, JetStreamError> {
-        let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok());
-        if self.ends.is_empty() || number != Some(self.replies.next - self.ends.len() as u64) {
+        let number = answer.subject.rsplit('.').next().and_then(|number| number.parse::<u64>().ok());
+        let first = self.replies.next - self.ends.len() as u64;
+        let Some(before) = number.filter(|number| (first..self.replies.next).contains(number)).map(|it| it - first)
+        else {
             return Ok(None);
-        }
+        };
         match serde_json::from_slice(&answer.payload) {
             Ok(PubAck { error: None, seq, duplicate: false }) if seq > 0 => {
-                let end = self.ends.pop_front();
+                let end = self.ends.drain(..=before as usize).next_back();
                 self.stored = end.map(|end| (end, seq));
                 if self.ends.is_empty() {
                     self.last = seq;
