@@ -252,10 +252,10 @@ impl World {
                 self.disk.stop_faults();
                 self.disk.show_sectors();
             }
-            let failures = self.disk.failures();
+            self.forget_failures();
             let random = self.random.next().to_le_bytes();
             let opened = Queue::open(self.disk.clone(), self.config, random);
-            if self.setup.unreadable == Unreadable::GiveUp && opened.is_ok() && self.disk.failures() > failures {
+            if self.setup.unreadable == Unreadable::GiveUp && opened.is_ok() && self.disk_failed() {
                 // It was told to go on without what the disk did not read.
                 self.model.damage = Damage::Sector;
             }
@@ -263,10 +263,10 @@ impl World {
                 Ok(queue) => match self.recovered(queue, end) {
                     Ok(()) => return Ok(()),
                     // Reading it failed, which says nothing about the queue.
-                    Err(Violation::Reserve(_)) if self.disk.failures() > failures => {}
+                    Err(Violation::Reserve(_)) if self.disk_failed() => {}
                     Err(violation) => return Err(violation),
                 },
-                Err(OpenError::Storage(_) | OpenError::Unreadable { .. }) if self.disk.failures() > failures => {}
+                Err(OpenError::Storage(_) | OpenError::Unreadable { .. }) if self.disk_failed() => {}
                 Err(error) => return Err(Violation::Shut(error)),
             }
             end = End::Crash;
@@ -305,9 +305,9 @@ impl World {
         self.promises.session_ended(if end == End::Kill { Lasting::Process } else { Lasting::PowerCut });
         self.check_drops()?;
         self.model.recovered(oldest.number(), next.number(), &entries, &gaps)?;
+        // What fails from here on fails in this session: a cursor that is not there is opened.
+        self.forget_failures();
         self.check_promises_kept()?;
-        self.failed_before |= self.disk_failed();
-        self.disk.forget_failures();
         if self.random.happens(3, 4) { self.look_through() } else { Ok(()) }
     }
 
@@ -324,6 +324,12 @@ impl World {
             self.release_lease(lease)?;
         }
         Ok(())
+    }
+
+    /// Counts failures from here on as those of the present session.
+    fn forget_failures(&mut self) {
+        self.failed_before |= self.disk_failed();
+        self.disk.forget_failures();
     }
 
     fn meet_gaps(&mut self) -> Result<(), Violation> {
