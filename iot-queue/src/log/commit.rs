@@ -182,6 +182,11 @@ impl<S: Storage> Log<S> {
         if self.free.is_empty() && (self.elsewhere || !self.front_is_settled()) {
             return Err(LogError::Full);
         }
+        if self.free.is_empty() && self.standing_due && self.tail_takes_standing() {
+            // When a segment is used again, another one says durably what stands: here the one that is sealed. Where that
+            // has no room, which takes two failures or damage, the next one says it before this returns.
+            self.enter_standing();
+        }
         let generation = self.tail().header.generation;
         self.write()?;
         if self.tail().phase != Phase::Sealed && self.tail().header.generation == generation {
@@ -196,7 +201,22 @@ impl<S: Storage> Log<S> {
             self.begin_next(self.next(), None)?;
             if !self.elsewhere {
                 self.enter_standing();
+                self.secure_standing()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes durable what the last segment begins with, where it is the last that is free: if a power cut tore that when
+    /// the segment is full, there would be no room to say it again before another has to be used that says it.
+    fn secure_standing(&mut self) -> Result<(), LogError> {
+        if self.free.is_empty() && self.standing.len().1 > 0 {
+            self.write()?;
+            let tail = self.tail();
+            let (number, written) = (tail.number, tail.written);
+            self.storage.sync(number).or_else(|cause| self.go_on_elsewhere(cause))?;
+            self.traffic.syncs += 1;
+            self.note_synced(written);
         }
         Ok(())
     }

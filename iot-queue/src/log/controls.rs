@@ -165,25 +165,29 @@ impl<S: Storage> Log<S> {
 
     /// Enters everything that stands, if the last segment may lack some. Until a commit covers that, no segment is freed:
     /// an earlier one may be the last that says so. Room that acknowledgements need is not touched: where there is no
-    /// other, this waits until everything in the oldest segment is acknowledged.
+    /// other, this waits until everything in the oldest segment is acknowledged, for then that comes back by it.
     pub(crate) fn enter_due_standing(&mut self) -> Result<(), LogError> {
-        if self.standing_due {
-            let (octets, count) = self.standing.len();
-            let fits = self.tail().takes_together(octets, count, self.segment_len);
-            if count == 0 || (fits && self.has_room_for_standing_again()) {
-                self.enter_standing();
-            } else if self.front_is_settled() || (!fits && !self.free.is_empty()) {
-                self.rotate()?;
-            } else {
-                return Ok(());
-            }
-            self.standing_due = false;
+        if !self.standing_due {
+            return Ok(());
+        }
+        let fits = self.tail_takes_standing();
+        if fits && (self.front_is_settled() || self.standing.len().1 == 0 || self.has_room_for_standing_again()) {
+            self.enter_standing();
+        } else if !fits && (self.front_is_settled() || !self.free.is_empty()) {
+            self.rotate()?;
         }
         Ok(())
     }
 
+    /// Whether the last segment has room for everything that stands.
+    pub(super) fn tail_takes_standing(&self) -> bool {
+        let (octets, count) = self.standing.len();
+        count == 0 || self.tail().takes_together(octets, count, self.segment_len)
+    }
+
     /// Enters everything that stands; the last segment has room for it.
     pub(super) fn enter_standing(&mut self) {
+        self.standing_due = false;
         #[cfg(iot_fault)]
         if crate::fault::is_off(crate::fault::Guard::Standing) {
             return;

@@ -105,7 +105,6 @@ impl<S: Storage> Log<S> {
         }
         self.note_synced(self.tail().written);
         self.durable = self.next();
-        self.standing_due = false;
         // It is durable before any commit says so.
         self.standing_in = self.committed;
         Ok(())
