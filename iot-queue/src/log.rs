@@ -369,7 +369,7 @@ impl<S: Storage> Log<S> {
         let settled = segment.settle(number);
         if settled {
             // The next commit is the first that covers it.
-            segment.settled_in = self.commits + 1;
+            segment.wait_for(self.commits + 1);
         }
         settled
     }

@@ -144,7 +144,7 @@ impl<S: Storage> Log<S> {
                 if !needed.next().unwrap_or(true) {
                     tail.settle(header.offset);
                     // Perhaps no record says so yet.
-                    tail.settled_in = self.commits + 1;
+                    tail.wait_for(self.commits + 1);
                 }
             }
             record::ACKNOWLEDGEMENTS => {

@@ -145,7 +145,7 @@ impl<S: Storage> Log<S> {
         self.moved.entry(number).and_modify(|guest| guest.needed = false);
         let host = &mut self.segments[at];
         host.hosted -= 1;
-        host.settled_in = self.commits + 1;
+        host.wait_for(self.commits + 1);
         true
     }
 
@@ -188,22 +188,44 @@ impl<S: Storage> Log<S> {
                 self.send_back(number);
                 needed.insert(number);
             } else if self.moved.get(&number).is_some_and(|guest| guest.generation == generation) {
+                let is_lost = self.is_lost_guest(number);
                 self.moved.remove(&number);
+                if is_lost {
+                    self.lose_where_it_was(number);
+                }
             }
         }
         needed
+    }
+
+    /// Notes that a message is lost at the place that it left, because what said so elsewhere may not be on the medium.
+    fn lose_where_it_was(&mut self, number: u64) {
+        if let Some((at, slot)) = self.host_before_last(number) {
+            let host = &mut self.segments[at];
+            host.guests[slot].1 = DAMAGED;
+            host.wait_for(UNTOLD);
+            let generation = host.header.generation;
+            self.moved.insert(number, Guest { generation, slot: slot as u32, needed: false });
+        } else if let Some(at) = self.segment_of(number) {
+            self.segments[at].wait_for(UNTOLD);
+        }
+    }
+
+    /// Where a message stood before it came to the last segment, if that was not where its number is due: the segment, and
+    /// the place in its list.
+    fn host_before_last(&self, number: u64) -> Option<(usize, usize)> {
+        let is_it = |&(guest, entry): &(u64, u32)| guest == number && entry < UNCERTAIN && entry != ELSEWHERE;
+        let hosts = self.segments.iter().enumerate().take(self.segments.len() - 1).rev();
+        let mut found = hosts.filter_map(|(at, host)| host.guests.iter().rposition(is_it).map(|slot| (at, slot)));
+        found.next()
     }
 
     fn send_back(&mut self, number: u64) {
         let last = self.segments.len() - 1;
         self.segments[last].hosted -= 1;
         self.moved.remove(&number);
-        let hosts = self.segments.iter_mut().take(last).rev();
-        let found = hosts.filter_map(|host| {
-            let is_it = |&(guest, entry): &(u64, u32)| guest == number && entry < UNCERTAIN && entry != ELSEWHERE;
-            host.guests.iter().rposition(is_it).map(|slot| (host, slot))
-        });
-        if let Some((host, slot)) = found.into_iter().next() {
+        if let Some((at, slot)) = self.host_before_last(number) {
+            let host = &mut self.segments[at];
             host.hosted += 1;
             let generation = host.header.generation;
             self.moved.insert(number, Guest { generation, slot: slot as u32, needed: true });
@@ -259,9 +281,11 @@ impl<S: Storage> Log<S> {
             }
         }
         self.moved = found;
-        // What nobody needs is not stored any more before the first segment that somebody needs.
+        // What nobody needs is not stored any more before the first segment that somebody needs. But what is lost there has
+        // still to be named.
         let kept = self.segments.iter().find(|segment| !segment.is_settled()).unwrap_or(self.tail()).header.generation;
-        self.moved.retain(|_, guest| guest.generation >= kept);
+        let lost: BTreeSet<_> = self.moved.keys().copied().filter(|&number| self.is_lost_guest(number)).collect();
+        self.moved.retain(|number, guest| guest.generation >= kept || lost.contains(number));
     }
 
     /// Notes which copies in the last segment do not count. They keep their places in its footer: the next opening may
@@ -287,7 +311,7 @@ impl<S: Storage> Log<S> {
             None => drop(left.settle(number)),
         }
         // The next commit is the first that covers the copy.
-        left.settled_in = self.commits + 1;
+        left.wait_for(self.commits + 1);
         #[cfg(iot_fault)]
         if fault::is_off(Guard::MoveSync) {
             left.settled_in = 0;

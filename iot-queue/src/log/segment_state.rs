@@ -27,7 +27,8 @@ pub(crate) struct Segment {
     pub(crate) guests: Vec<(u64, u32)>,
     /// How many of them somebody needs here: they are neither acknowledged, nor lost, nor moved on.
     pub(crate) hosted: u64,
-    /// When the last message was settled, in commits begun by then.
+    /// The commit that covers what was settled here last. The highest number there is, as long as the owner may not have
+    /// heard of a loss here: only that he could takes it back, whatever is settled here after the loss.
     pub(crate) settled_in: u64,
     /// Acknowledged messages, of whatever segment, that records of this one name; a footer repeats them.
     pub(crate) recorded: Ranges,
@@ -98,6 +99,11 @@ impl Segment {
         self.push_place(entry(cause));
         self.lost += 1;
         self.set(self.index.len() - 1);
+    }
+
+    /// Notes that no earlier commit than this one frees the segment.
+    pub(crate) fn wait_for(&mut self, commit: u64) {
+        self.settled_in = self.settled_in.max(commit);
     }
 
     /// Notes that nobody needs the message any more. Says whether anybody did.
