@@ -1,24 +1,21 @@
 //! Sealed readings through an AMQP 0-9-1 broker: the device publishes into one durable queue, the receiver into
 //! another. What the broker confirms says only that the broker has it; what the receiver refuses, it keeps as dead letters.
 
-mod confirms;
-
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use amqprs::channel::{
-    BasicAckArguments, BasicConsumeArguments, BasicPublishArguments, BasicQosArguments, BasicRejectArguments, Channel,
-    ConfirmSelectArguments, ConsumerMessage, QueueDeclareArguments,
-};
-use amqprs::connection::{Connection, OpenConnectionArguments};
-use amqprs::{BasicProperties, FieldTable, FieldValue};
 use iot_exchange::label;
 use iot_link::{Application, Dialer, Feedback, Link, Options, invalid, runtime};
+use iot_queue_amqp::amqprs::channel::{
+    BasicAckArguments, BasicConsumeArguments, BasicPublishArguments, BasicQosArguments, BasicRejectArguments,
+    ConsumerMessage, QueueDeclareArguments,
+};
+use iot_queue_amqp::amqprs::{BasicProperties, FieldTable, FieldValue};
+use iot_queue_amqp::{AmqpError, ConfirmedChannel};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
-
-use crate::confirms::Confirms;
+use tokio::time::timeout;
 
 const APPLICATION: Application = Application {
     name: "amqp",
@@ -39,11 +36,8 @@ const APPLICATION: Application = Application {
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Messages that the broker hands out before the first is acknowledged.
-const PREFETCH: u16 = 128;
-
-/// How AMQP calls a message that is to survive a restart of the broker.
-const PERSISTENT: u8 = 2;
+/// Messages that are on their way to the broker, and that it hands out before the first is acknowledged.
+const WINDOW: u16 = 128;
 
 fn main() -> ExitCode {
     APPLICATION.main()
@@ -54,8 +48,8 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let (host, port) = address.rsplit_once(':').ok_or_else(|| invalid(format!("{address} is not HOST:PORT")))?;
     let port = port.parse().map_err(|error| invalid(format!("{address}: {error}")))?;
     let (user, password) = options.login()?.unwrap_or_else(|| ("guest".into(), "guest".into()));
-    let mut arguments = OpenConnectionArguments::new(host, port, &user, &password);
-    arguments.virtual_host(options.own("host").unwrap_or("/")).heartbeat(10);
+    let broker = iot_queue_amqp::Broker::new(host, port).login(user, password);
+    let broker = broker.virtual_host(options.own("host").unwrap_or("/")).map_err(invalid)?;
     let name = options.own("name").unwrap_or("iot.1").to_owned();
     if name.len() > 200 {
         return Err(invalid(format!("--name takes at most 200 octets, not {}", name.len())));
@@ -65,30 +59,34 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()].map(|role| format!("{name}.{}", role.topic()));
         let opened = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, open(&arguments, [&ours, &theirs], &format!("{name}.dead"))).await
+            let channel = ConfirmedChannel::open(&broker, &ours).await.map_err(failed)?;
+            let arriving = timeout(PATIENCE, take(&channel, [&ours, &theirs], &format!("{name}.dead"))).await??;
+            Ok::<_, io::Error>((channel, arriving))
         });
-        let (connection, channel, arriving, confirms) = opened.map_err(|_| ErrorKind::TimedOut)??;
-        Ok(Box::new(Broker { runtime, connection, channel, arriving, confirms, to: ours, handed_out: None }))
+        let (channel, arriving) = opened?;
+        Ok(Box::new(Ends { runtime, channel, arriving, to: ours, handed_out: None }))
     }))
 }
 
-type Opened = (Connection, Channel, UnboundedReceiver<ConsumerMessage>, Confirms);
-
-/// Opens a channel, and makes the queues that are not there yet.
-async fn open(arguments: &OpenConnectionArguments, queues: [&str; 2], dead: &str) -> io::Result<Opened> {
-    let connection = Connection::open(arguments).await.map_err(|error| match error {
-        // A broker says nothing to a client that it does not know.
-        amqprs::error::Error::NetworkError(words) if words.contains("shutdown") || words.contains("reset") => {
+fn failed(error: AmqpError) -> io::Error {
+    match error {
+        AmqpError::NotAdmitted { .. } => {
             let words = "the broker hung up: wrong --user or --password, or it wants TLS there";
             io::Error::new(ErrorKind::PermissionDenied, words)
         }
-        error => io::Error::other(error.to_string()),
-    })?;
-    let channel = connection.open_channel(None).await.map_err(io::Error::other)?;
-    let confirms = Confirms::default();
-    channel.register_callback(confirms.clone()).await.map_err(io::Error::other)?;
-    channel.confirm_select(ConfirmSelectArguments::default()).await.map_err(io::Error::other)?;
-    channel.basic_qos(BasicQosArguments::new(0, PREFETCH, false)).await.map_err(io::Error::other)?;
+        AmqpError::Unanswered => ErrorKind::TimedOut.into(),
+        error => io::Error::other(error),
+    }
+}
+
+/// Makes the queues that are not there yet, and begins to take messages out of the second.
+async fn take(
+    channel: &ConfirmedChannel,
+    queues: [&str; 2],
+    dead: &str,
+) -> io::Result<UnboundedReceiver<ConsumerMessage>> {
+    let channel = channel.channel();
+    channel.basic_qos(BasicQosArguments::new(0, WINDOW, false)).await.map_err(io::Error::other)?;
     let mut letters = FieldTable::new();
     let text = |text: &str| text.try_into().map(FieldValue::S).map_err(io::Error::other);
     letters.insert("x-dead-letter-exchange".try_into().map_err(io::Error::other)?, text("")?);
@@ -99,42 +97,39 @@ async fn open(arguments: &OpenConnectionArguments, queues: [&str; 2], dead: &str
         let declare = QueueDeclareArguments::durable_client_named(queue).arguments(arguments).finish();
         channel.queue_declare(declare).await.map_err(io::Error::other)?;
     }
-    let (_, arriving) =
-        channel.basic_consume_rx(BasicConsumeArguments::new(queues[1], "")).await.map_err(io::Error::other)?;
-    Ok((connection, channel, arriving, confirms))
+    let arriving = channel.basic_consume_rx(BasicConsumeArguments::new(queues[1], "")).await;
+    arriving.map(|(_, arriving)| arriving).map_err(io::Error::other)
 }
 
-/// A connection to the broker.
-struct Broker {
+/// A connection to the broker, and the ends of two queues there.
+struct Ends {
     runtime: &'static Runtime,
-    connection: Connection,
-    channel: Channel,
+    channel: ConfirmedChannel,
     arriving: UnboundedReceiver<ConsumerMessage>,
-    confirms: Confirms,
     to: String,
     /// What the broker keeps until this end says what became of it.
     handed_out: Option<u64>,
 }
 
-impl Link for Broker {
+impl Link for Ends {
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        self.confirms.begin(PATIENCE)?;
-        let mut properties = BasicProperties::default();
-        properties.with_delivery_mode(PERSISTENT);
-        properties.with_message_id(&label(packet).unwrap_or_default());
-        let arguments = BasicPublishArguments::new("", &self.to).mandatory(true).finish();
-        let published = self.channel.basic_publish(properties.finish(), packet.to_vec(), arguments);
-        self.runtime.block_on(published).map_err(io::Error::other)
+        let id = label(packet).unwrap_or_default();
+        let properties = BasicProperties::default().with_persistence(true).with_message_id(&id).finish();
+        let to = BasicPublishArguments::new("", &self.to).mandatory(true).finish();
+        self.runtime.block_on(async {
+            timeout(PATIENCE, self.channel.wait_until_fewer_than(WINDOW.into())).await?.map_err(failed)?;
+            self.channel.publish(properties, packet.to_vec(), to).await.map_err(failed)
+        })
     }
 
     fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
         if let Some(tag) = self.handed_out.take() {
-            let acknowledged = self.channel.basic_ack(BasicAckArguments::new(tag, false));
+            let acknowledged = self.channel.channel().basic_ack(BasicAckArguments::new(tag, false));
             self.runtime.block_on(acknowledged).map_err(io::Error::other)?;
         }
         let arriving = self.arriving.recv();
-        let Ok(arrived) = self.runtime.block_on(async { tokio::time::timeout(patience, arriving).await }) else {
-            return if self.connection.is_open() { Ok(None) } else { Err(ErrorKind::ConnectionAborted.into()) };
+        let Ok(arrived) = self.runtime.block_on(async { timeout(patience, arriving).await }) else {
+            return if self.channel.is_open() { Ok(None) } else { Err(ErrorKind::ConnectionAborted.into()) };
         };
         let message = arrived.ok_or(ErrorKind::ConnectionAborted)?;
         self.handed_out = message.deliver.map(|deliver| deliver.delivery_tag());
@@ -143,15 +138,14 @@ impl Link for Broker {
 
     fn refuse(&mut self) -> io::Result<()> {
         let Some(tag) = self.handed_out.take() else { return Ok(()) };
-        let rejected = self.channel.basic_reject(BasicRejectArguments::new(tag, false));
+        let rejected = self.channel.channel().basic_reject(BasicRejectArguments::new(tag, false));
         self.runtime.block_on(rejected).map_err(io::Error::other)
     }
 }
 
-impl Drop for Broker {
+impl Drop for Ends {
     fn drop(&mut self) {
-        // What was handed over goes first. Whoever has hung up need not be told.
-        let closed = self.connection.clone().close();
-        let _ = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, closed).await });
+        // What was handed over goes first.
+        self.runtime.block_on(self.channel.close());
     }
 }

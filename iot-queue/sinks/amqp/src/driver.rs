@@ -1,6 +1,6 @@
 //! What publishes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use amqprs::channel::{BasicConsumeArguments, ConsumerMessage};
@@ -10,10 +10,10 @@ use iot_queue::{Backoff, Epoch};
 use iot_queue_driven::{DrivenSink, Link, Orders, Outbound, Server, driven, serve};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::confirmed::{ConfirmedChannel, Said};
 use crate::error::AmqpError;
 use crate::message::properties_of;
 use crate::route::Route;
-use crate::session::{Said, Session};
 
 /// Messages that the broker has not confirmed, at the most. Those behind them wait.
 const UNCONFIRMED: usize = 256;
@@ -66,10 +66,8 @@ impl Server for Broker {
             None => Publishing::open(&self.route, feed).await?,
         };
         (link.outbound, link.waiting) = (Outbound::new(feed), VecDeque::new());
-        while let Some(said) = link.session.heard() {
-            link.hear(said)?;
-        }
-        if !link.unconfirmed.is_empty() {
+        link.session.take_notes()?;
+        if link.session.unconfirmed() > 0 {
             self.spare = Some(link);
             return Err(AmqpError::Unanswered);
         }
@@ -85,16 +83,13 @@ impl Server for Broker {
 
 /// A connection, and what is published over it.
 struct Publishing {
-    session: Session,
+    session: ConfirmedChannel,
     route: Route,
     feed: Epoch,
     outbound: Outbound,
     receipts: UnboundedReceiver<ConsumerMessage>,
     /// What is published when the broker has confirmed more.
     waiting: VecDeque<Forwarded>,
-    /// How many were published on the channel, and the numbers of those that the broker has not confirmed.
-    published: u64,
-    unconfirmed: BTreeSet<u64>,
 }
 
 /// What happens on the connection.
@@ -106,44 +101,23 @@ enum Event {
 
 impl Publishing {
     async fn open(route: &Route, feed: Epoch) -> Result<Self, AmqpError> {
-        let mut session = Session::open(route).await?;
+        let mut session = ConfirmedChannel::open(route.broker(), route.entries()).await?;
         let channel = session.channel().clone();
         let queue = session.call("a queue for receipts", route.make_receipts(&channel, feed)).await?;
         let consume = BasicConsumeArguments::new(&queue, "").auto_ack(true).finish();
         let (_, receipts) = session.call("the receipts", channel.basic_consume_rx(consume)).await?;
-        let (outbound, waiting, unconfirmed) = (Outbound::new(feed), VecDeque::new(), BTreeSet::new());
-        Ok(Self { session, route: route.clone(), feed, outbound, receipts, waiting, published: 0, unconfirmed })
+        let (outbound, waiting) = (Outbound::new(feed), VecDeque::new());
+        Ok(Self { session, route: route.clone(), feed, outbound, receipts, waiting })
     }
 
     /// Publishes as much as the broker may have unconfirmed.
     async fn publish(&mut self) -> Result<(), AmqpError> {
-        while self.unconfirmed.len() < UNCONFIRMED {
+        while self.session.unconfirmed() < UNCONFIRMED {
             let Some(entry) = self.waiting.pop_front() else { break };
             let (properties, payload) = self.outbound.publish(entry, LONGEST_CLAIM);
-            self.published += 1;
-            self.unconfirmed.insert(self.published);
-            let channel = self.session.channel();
-            let published = channel.basic_publish(properties_of(&properties), payload, self.route.to_entries()).await;
-            published.map_err(|_| AmqpError::Disconnected)?;
+            self.session.publish(properties_of(&properties), payload, self.route.to_entries()).await?;
         }
         Ok(())
-    }
-
-    /// Hears what the broker says of messages.
-    fn hear(&mut self, said: Said) -> Result<(), AmqpError> {
-        match said {
-            Said::Confirmed { number, and_before: true } => {
-                self.unconfirmed = self.unconfirmed.split_off(&(number + 1));
-                Ok(())
-            }
-            Said::Confirmed { number, and_before: false } => {
-                self.unconfirmed.remove(&number);
-                Ok(())
-            }
-            Said::NotTaken => Err(AmqpError::Refused { request: "a message", reason: "the queue is full".into() }),
-            Said::NoQueue => Err(self.session.no_queue()),
-            Said::Closed { code, reason } => Err(self.session.closed("a message", code, reason)),
-        }
     }
 }
 
@@ -171,7 +145,7 @@ impl Link for Publishing {
     async fn handle(&mut self, event: Event) -> Result<Vec<Answer>, AmqpError> {
         match event {
             Event::Said(said) => {
-                self.hear(said)?;
+                self.session.take_note(said)?;
                 self.publish().await.map(|()| Vec::new())
             }
             Event::Receipt(payload) => Ok(self.outbound.handle(&payload).into_iter().collect()),

@@ -53,6 +53,9 @@
 //! }
 //! ```
 //!
+//! What publishes messages of its own, in whatever form, finds the connection below in [`ConfirmedChannel`], which counts
+//! what the broker has confirmed.
+//!
 //! # How each message comes once
 //!
 //! A confirm says that the broker has a message, and not that anybody else has, so it frees nothing. The receiver does: it
@@ -114,15 +117,20 @@
 //! active consumers.
 #![forbid(unsafe_code)]
 
+mod broker;
+mod confirmed;
 mod driver;
 mod error;
 mod message;
 mod reader;
 mod route;
-mod session;
 
 use std::time::Duration;
 
+pub use amqprs;
+
+pub use crate::broker::Broker;
+pub use crate::confirmed::ConfirmedChannel;
 pub use crate::driver::{Driver, amqp_sink, mirror_config};
 pub use crate::error::AmqpError;
 pub use crate::reader::QueueReader;

@@ -7,10 +7,10 @@ use amqprs::channel::{
 use iot_queue_driven::{Delivery, Inbound, PropertyError, Receipt};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::confirmed::{ConfirmedChannel, Said};
 use crate::error::AmqpError;
 use crate::message::{header, properties_of};
 use crate::route::Route;
-use crate::session::{Said, Session};
 
 /// Messages that the broker hands out before it hears what became of the first.
 const PREFETCH: u16 = 1024;
@@ -23,7 +23,7 @@ pub struct QueueReader {
 
 /// A connection, and what came over it.
 struct Taking {
-    session: Session,
+    session: ConfirmedChannel,
     arriving: UnboundedReceiver<ConsumerMessage>,
     /// The number of the last message that was handed out, while the broker has not heard what became of it and those before.
     handed_out: Option<u64>,
@@ -83,7 +83,7 @@ impl Inbound for QueueReader {
 
 impl Taking {
     async fn open(route: &Route) -> Result<Self, AmqpError> {
-        let mut session = Session::open(route).await?;
+        let mut session = ConfirmedChannel::open(route.broker(), route.entries()).await?;
         let channel = session.channel().clone();
         session.call("the queues", route.make_queues(&channel)).await?;
         session.call("so many at a time", channel.basic_qos(BasicQosArguments::new(0, PREFETCH, false))).await?;

@@ -3,22 +3,16 @@
 use amqprs::channel::{
     BasicPublishArguments, Channel, ExchangeDeclareArguments, ExchangeType, QueueBindArguments, QueueDeclareArguments,
 };
-use amqprs::connection::OpenConnectionArguments;
 use amqprs::error::Error;
 use amqprs::{FieldTable, FieldValue};
 use iot_queue::Epoch;
 use iot_queue_driven::hexadecimal;
 
+use crate::broker::{Broker, short};
 use crate::error::AmqpError;
 
 /// Octets of the longest name: AMQP has 255, and ours are parts of longer ones.
 const LONGEST_NAME: usize = 200;
-
-/// Octets of the longest name of a virtual host.
-const LONGEST_HOST: usize = 255;
-
-/// Seconds of silence after which either side asks whether the other is there. After two of them the connection is lost.
-const HEARTBEAT: u16 = 5;
 
 /// Where a broker is, and through which of its queues logs go:
 ///
@@ -31,12 +25,8 @@ const HEARTBEAT: u16 = 5;
 /// Gateways may share a name.
 #[derive(Clone, Debug)]
 pub struct Route {
-    host: String,
-    port: u16,
+    broker: Broker,
     name: String,
-    user: String,
-    password: String,
-    virtual_host: String,
     max_waiting: u32,
     max_dead: u32,
 }
@@ -47,16 +37,14 @@ impl Route {
     /// # Errors
     /// If the name has more than 200 octets.
     pub fn new(host: impl Into<String>, port: u16, name: impl Into<String>) -> Result<Self, AmqpError> {
-        let (name, guest) = (short(name.into(), LONGEST_NAME)?, String::from("guest"));
-        let (user, password, virtual_host) = (guest.clone(), guest, "/".into());
-        let (max_waiting, max_dead) = (100_000, 10_000);
-        Ok(Self { host: host.into(), port, name, user, password, virtual_host, max_waiting, max_dead })
+        let (broker, name) = (Broker::new(host, port), short(name.into(), LONGEST_NAME)?);
+        Ok(Self { broker, name, max_waiting: 100_000, max_dead: 10_000 })
     }
 
     /// The user that the broker knows; by default `guest`, with that as the password.
     #[must_use]
     pub fn login(self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        Self { user: user.into(), password: password.into(), ..self }
+        Self { broker: self.broker.login(user, password), ..self }
     }
 
     /// The broker's virtual host; by default `/`.
@@ -64,7 +52,7 @@ impl Route {
     /// # Errors
     /// If its name has more than 255 octets.
     pub fn virtual_host(self, name: impl Into<String>) -> Result<Self, AmqpError> {
-        Ok(Self { virtual_host: short(name.into(), LONGEST_HOST)?, ..self })
+        Ok(Self { broker: self.broker.virtual_host(name)?, ..self })
     }
 
     /// How many entries may wait for the receiver, by default 100,000: beyond, the broker refuses what gateways publish, and
@@ -81,15 +69,9 @@ impl Route {
         Self { max_dead: letters, ..self }
     }
 
-    /// `HOST:PORT`.
-    pub(crate) fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    pub(crate) fn connection(&self) -> OpenConnectionArguments {
-        let mut arguments = OpenConnectionArguments::new(&self.host, self.port, &self.user, &self.password);
-        arguments.virtual_host(&self.virtual_host).heartbeat(HEARTBEAT);
-        arguments
+    /// Where all of it is.
+    pub(crate) const fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// The queue of entries.
@@ -168,11 +150,6 @@ fn table<const COUNT: usize>(fields: [(&str, FieldValue); COUNT]) -> Result<Fiel
     Ok(table)
 }
 
-fn short(name: String, longest: usize) -> Result<String, AmqpError> {
-    let len = name.len();
-    if len <= longest { Ok(name) } else { Err(AmqpError::NameTooLong { len, longest }) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +164,6 @@ mod tests {
         // The client has no error for a name that does not fit: making what is sent must not panic.
         let route = route.virtual_host("h".repeat(255)).expect("it is as long as it may be");
         assert_eq!(route.to_entries().exchange.len(), 208);
-        assert_eq!(route.connection().get_virtual_host().len(), 255);
+        assert_eq!(route.broker().connection().get_virtual_host().len(), 255);
     }
 }
