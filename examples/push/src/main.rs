@@ -1,20 +1,17 @@
 //! Sealed readings posted to HTTP subscribers, or fetched by them. Each has a cursor of its own in one outbox, retries of its
 //! own and a state of its own. A subscriber is a receiver as all other applications have it.
 
-use std::io::{self, ErrorKind};
-use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use iot_core::Instant;
-use iot_exchange::fanout::{Publisher, SubscriberId};
-use iot_exchange::{ExchangeError, folder, frames};
+use iot_exchange::fanout::Publisher;
+use iot_exchange::{folder, frames};
+use iot_fanout::{Fanout, TICK};
 use iot_link::process::{self, now, rng, wall};
-use iot_link::{Application, Failure, Feedback, Link, Options};
-use iot_queue::{AppendError, FileStorage, MaxLag};
+use iot_link::{Application, Failure, Feedback, Options};
+use iot_queue::{FileStorage, MaxLag};
 use iot_readings::{Feed, FeedOptions};
 use lexopt::prelude::*;
 use rand_core::Rng as _;
@@ -50,8 +47,6 @@ const HELP: &str = "Posts sealed readings to subscribers over HTTP, until each h
 
 /// How long an acknowledgement may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a thread waits before it looks at everything else.
-const TICK: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -105,144 +100,38 @@ fn publish(root: PathBuf, feed: Feed, posted: &[String], page: Option<String>, m
     let posted = posted.collect::<Result<Vec<_>, Failure>>()?;
     let page = page.as_deref().map(iot_http::listen).transpose()?;
     println!("push publisher: {} subscribers", keys.subscribers.len());
-    let running = Running { publisher: Mutex::new(publisher), stop: &stop, failed: OnceLock::new() };
+    let fanout = Fanout::new("push", publisher, stop);
     std::thread::scope(|threads| {
-        let running = &running;
+        let fanout = &fanout;
         for (id, options) in posted {
-            threads.spawn(move || running.post(id, &options).unwrap_or_else(|failure| running.fail(failure)));
+            threads.spawn(move || fanout.run(|| fanout.push(id, iot_http::dialer(&options)?)));
         }
         if let Some(server) = page {
             threads.spawn(move || {
-                while !running.is_over() {
+                while !fanout.is_over() {
                     if let Ok(Some(request)) = server.recv_timeout(TICK) {
-                        let answer = move || running.answer(request).unwrap_or_else(|failure| running.fail(failure));
-                        threads.spawn(answer);
+                        threads.spawn(move || fanout.run(|| answer(fanout, request)));
                     }
                 }
             });
         }
-        running.read(feed).unwrap_or_else(|failure| running.fail(failure));
-        stop.store(true, Ordering::Relaxed);
+        fanout.run(|| fanout.read(feed));
+        fanout.stop();
     });
-    if let Some(failure) = running.failed.into_inner() {
-        return Err(failure);
-    }
-    let publisher = running.publisher.into_inner().map_err(|_| "a thread panicked")?;
+    let publisher = fanout.into_publisher()?;
     let seconds = now().saturating_since(Instant::START).as_secs_f64();
     println!("push publisher: ends after {seconds:.1} s: wrote {} messages", publisher.written());
     Ok(publisher.into_queue().close().map(drop)?)
 }
 
-/// A publisher that runs, on a thread for each subscriber that is posted to.
-struct Running<'r> {
-    publisher: Mutex<Publisher<'r, FileStorage>>,
-    stop: &'r AtomicBool,
-    failed: OnceLock<Failure>,
-}
-
-impl<'r> Running<'r> {
-    fn lock(&self) -> MutexGuard<'_, Publisher<'r, FileStorage>> {
-        self.publisher.lock().expect("nobody panics with the lock")
+/// Answers who asks how it is with each subscriber, and who fetches.
+fn answer(fanout: &Fanout<'_, FileStorage>, request: Request) -> Result<(), Failure> {
+    // Who hung up asks again.
+    if *request.method() == Method::Get {
+        let lines: String = fanout.standings().iter().map(|standing| format!("{standing}\n")).collect();
+        return request.respond(Response::from_string(lines)).or(Ok(()));
     }
-
-    fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Ends everything: something is wrong with the publisher itself.
-    fn fail(&self, failure: Failure) {
-        self.stop.store(true, Ordering::Relaxed);
-        // One is enough to be told of.
-        let _ = self.failed.set(failure);
-    }
-
-    /// Takes readings as they fall due, until every subscriber has them all.
-    fn read(&self, mut feed: Feed) -> Result<(), Failure> {
-        while !self.is_over() {
-            let mut publisher = self.lock();
-            let lags: Vec<_> = publisher.standings().map(|standing| standing.waiting).collect();
-            if feed.is_over(publisher.written()) && lags.iter().all(|lag| *lag == 0) {
-                break;
-            }
-            // Whoever is away does not hold the others up.
-            let (written, least) = (publisher.written(), lags.into_iter().min().unwrap_or(0));
-            let due = feed.due(now().saturating_since(Instant::START), written, least);
-            let appended = due.map(|payload| publisher.append(wall(), &payload)).transpose();
-            drop(publisher);
-            match appended {
-                Ok(Some(())) => feed.take(),
-                // When the outbox is full, readings wait until the slowest has taken some, or is too far behind.
-                Ok(None) | Err(ExchangeError::Append(AppendError::Full { .. })) => std::thread::sleep(TICK),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Posts to a subscriber.
-    fn post(&self, id: SubscriberId, options: &Options) -> Result<(), Failure> {
-        let mut dial = iot_http::dialer(options)?;
-        while !self.is_over() {
-            let Err(broken) = dial().and_then(|mut link| self.serve(id, &mut *link)) else { continue };
-            let broken = match broken.downcast::<ExchangeError>() {
-                Ok(own) => return Err(own.into()),
-                Err(broken) => broken,
-            };
-            let standing = self.lock().handle_failure(now(), id, broken.to_string())?;
-            if standing.failures == 1 {
-                eprintln!("push publisher: {standing}");
-            }
-            let end = now().saturating_add(standing.waits);
-            while now() < end && !self.is_over() {
-                std::thread::sleep(TICK.min(end.saturating_since(now())));
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets packets come and go.
-    fn serve(&self, id: SubscriberId, link: &mut dyn Link) -> io::Result<()> {
-        while !self.is_over() {
-            while let Some(packet) = self.lock().poll_transmit(now(), wall(), id)? {
-                link.send(&packet)?;
-            }
-            if let Some(packet) = link.receive(TICK)? {
-                self.take(packet)?;
-            }
-            if self.lock().is_overdue(now(), id) {
-                return Err(io::Error::new(ErrorKind::TimedOut, "it acknowledged nothing in time"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a packet. Gives who wrote it, if that is a subscriber.
-    fn take(&self, mut packet: Vec<u8>) -> Result<Option<SubscriberId>, ExchangeError> {
-        let mut publisher = self.lock();
-        let came = publisher.handle_packet(now(), &mut packet);
-        iter::from_fn(|| publisher.poll_event()).for_each(|event| println!("push publisher: {event}"));
-        came
-    }
-
-    /// Answers who asks how it is with each subscriber, and who fetches.
-    fn answer(&self, request: Request) -> Result<(), Failure> {
-        if *request.method() == Method::Get {
-            let lines: String = self.lock().standings().map(|standing| format!("{standing}\n")).collect();
-            // Who hung up asks again.
-            return request.respond(Response::from_string(lines)).or(Ok(()));
-        }
-        let Some((request, packets)) = iot_http::take(request) else { return Ok(()) };
-        let (mut who, mut going, asked) = (None, Vec::new(), now());
-        for packet in packets {
-            who = self.take(packet)?.or(who);
-        }
-        while let Some(id) = who.filter(|_| going.is_empty() && now().saturating_since(asked) < iot_http::HOLD) {
-            while let Some(packet) = self.lock().poll_transmit(now(), wall(), id)? {
-                going.push(packet);
-            }
-            std::thread::sleep(if going.is_empty() { TICK } else { Duration::ZERO });
-        }
-        let body = frames::join(going)?;
-        request.respond(Response::from_data(body)).or(Ok(()))
-    }
+    let Some((request, packets)) = iot_http::take(request) else { return Ok(()) };
+    let body = frames::join(fanout.fetch(packets, iot_http::HOLD)?)?;
+    request.respond(Response::from_data(body)).or(Ok(()))
 }
