@@ -1,17 +1,15 @@
 //! Sealed readings as XMPP messages: the device has an account and so has the receiver, and the server keeps messages
 //! for whoever is away.
 
-mod stream;
-
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use iot_link::{Application, Dialer, Feedback, Link, Options, Role, connect, invalid};
-
-use crate::stream::{Stanza, Stream};
+use iot_stanzas::{Stanza, Stanzas};
 
 const APPLICATION: Application = Application {
     name: "xmpp",
@@ -50,10 +48,12 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let password = options.secret("password")?.ok_or_else(|| invalid("--password FILE is missing: see --help"))?;
     let secret = STANDARD.encode(format!("\0{user}\0{password}"));
     Ok(Box::new(move || {
-        let stream = log_in(Stream::new(connect(&address, PATIENCE)?), &domain, &secret)?;
+        let stream = log_in(Stanzas::new(connect(&address, PATIENCE)?), &domain, &secret)?;
         Ok(Box::new(Account { stream, peer: format!("{peer}@{domain}"), spoke: Instant::now() }))
     }))
 }
+
+type Stream = Stanzas<TcpStream>;
 
 /// Opens a stream, logs in, binds a resource and becomes available (RFC 6120, 6121).
 fn log_in(mut stream: Stream, domain: &str, secret: &str) -> io::Result<Stream> {
@@ -79,15 +79,34 @@ fn log_in(mut stream: Stream, domain: &str, secret: &str) -> io::Result<Stream> 
     if ask(&mut stream, &format!("<iq type='set' id='bind'>{bind}</iq>"))?.kind != "result" {
         return Err(io::Error::other("the server binds no resource"));
     }
-    stream.write("<presence/>")?;
+    write(&mut stream, "<presence/>")?;
     Ok(stream)
 }
 
 /// Writes, and waits for what the server says to that.
 fn ask(stream: &mut Stream, text: &str) -> io::Result<Stanza> {
-    stream.write(text)?;
-    let stanza = stream.read(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
+    write(stream, text)?;
+    let stanza = read(stream, PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
     if stanza.name == "error" { Err(hung_up(&stanza)) } else { Ok(stanza) }
+}
+
+fn write(stream: &mut Stream, text: &str) -> io::Result<()> {
+    stream.get_mut().write_all(text.as_bytes())
+}
+
+/// The next stanza, or `None` if none comes for so long.
+fn read(stream: &mut Stream, patience: Duration) -> io::Result<Option<Stanza>> {
+    let end = Instant::now() + patience;
+    loop {
+        // A time-out of zero would mean none to the operating system.
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_micros(1));
+        stream.get_ref().set_read_timeout(Some(left))?;
+        match stream.step() {
+            Ok(None) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+            whole => return whole,
+        }
+    }
 }
 
 fn hung_up(error: &Stanza) -> io::Error {
@@ -106,23 +125,20 @@ impl Link for Account {
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
         self.spoke = Instant::now();
         let (to, body) = (&self.peer, STANDARD.encode(packet));
-        self.stream.write(&format!("<message to='{to}' type='chat'><body>{body}</body></message>"))
+        write(&mut self.stream, &format!("<message to='{to}' type='chat'><body>{body}</body></message>"))
     }
 
     fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
         if self.spoke.elapsed() > KEEP_ALIVE {
             self.spoke = Instant::now();
-            self.stream.write(" ")?;
+            write(&mut self.stream, " ")?;
         }
-        let Some(stanza) = self.stream.read(patience)? else { return Ok(None) };
+        let Some(stanza) = read(&mut self.stream, patience)? else { return Ok(None) };
         match (stanza.name.as_str(), stanza.kind.as_str()) {
             ("error", _) => Err(hung_up(&stanza)),
             // What comes back undelivered is sent again in time.
             ("message", "error") => Ok(None),
-            ("message", _) => {
-                let body = stanza.inside.iter().find(|(name, _)| name == "body");
-                Ok(body.and_then(|(_, text)| STANDARD.decode(text).ok()))
-            }
+            ("message", _) => Ok(stanza.text_of("body").and_then(|text| STANDARD.decode(text).ok())),
             _ => Ok(None),
         }
     }
@@ -131,6 +147,6 @@ impl Link for Account {
 impl Drop for Account {
     fn drop(&mut self) {
         // Whoever has hung up need not be told.
-        let _ = self.stream.write("</stream:stream>");
+        let _ = write(&mut self.stream, "</stream:stream>");
     }
 }
