@@ -8,4 +8,4 @@ mod message;
 mod server;
 
 pub use client::Client;
-pub use server::{Arrived, Server};
+pub use server::{Arrived, Server, Taken};

@@ -53,6 +53,33 @@ pub struct Arrived {
     pub packet: Vec<u8>,
 }
 
+/// What became of a packet: what its sender is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken.
+    Yes,
+    /// It is none.
+    Malformed,
+    /// Its sender sends too much.
+    TooMuch,
+    /// There is no room for it.
+    Full,
+}
+
+impl From<Taken> for ResponseType {
+    fn from(taken: Taken) -> Self {
+        match taken {
+            Taken::Yes => Self::Changed,
+            Taken::Malformed => Self::BadRequest,
+            Taken::TooMuch => Self::TooManyRequests,
+            Taken::Full => Self::ServiceUnavailable,
+        }
+    }
+}
+
+/// Who is asked what becomes of a packet, before its sender is answered.
+type Taker<'t> = &'t mut dyn FnMut(Arrived) -> Taken;
+
 /// What is observed under a name.
 struct Resource {
     going: VecDeque<Vec<u8>>,
@@ -97,30 +124,44 @@ impl Server {
         resource.going.push_back(packet.to_vec());
     }
 
-    /// Notifies whoever is to be notified, and gives the next packet, or nothing when none came for so long.
+    /// Notifies whoever is to be notified, and gives the next packet, or nothing when none came for so long. Whatever comes
+    /// is taken.
     ///
     /// # Errors
     ///
     /// When the socket fails.
     pub fn receive(&mut self, patience: Duration) -> io::Result<Option<Arrived>> {
+        let patience = if self.arrived.is_empty() { patience } else { Duration::ZERO };
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let served = self.serve(patience, &mut |packet| {
+            arrived.push_back(packet);
+            Taken::Yes
+        });
+        self.arrived = arrived;
+        served.map(|()| self.arrived.pop_front())
+    }
+
+    /// Notifies whoever is to be notified, and answers what comes next, if something does before so long. `take` says what
+    /// becomes of a packet, and thereby what is answered.
+    ///
+    /// # Errors
+    ///
+    /// When the socket fails.
+    pub fn serve(&mut self, patience: Duration, take: Taker<'_>) -> io::Result<()> {
         for resource in self.resources.values_mut() {
             resource.notify(&self.socket, &mut self.next_id)?;
         }
-        if self.arrived.is_empty() {
-            // A time-out of zero would mean none to the operating system.
-            self.socket.set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
-            let mut octets = [0; 2 * BLOCK];
-            match self.socket.recv_from(&mut octets) {
-                Ok((len, from)) => {
-                    if let Ok(heard) = Packet::from_bytes(&octets[..len]) {
-                        self.handle(&heard, from)?;
-                    }
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) => is_gone(error)?,
-            }
+        // A time-out of zero would mean none to the operating system.
+        self.socket.set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
+        let mut octets = [0; 2 * BLOCK];
+        match self.socket.recv_from(&mut octets) {
+            Ok((len, from)) => match Packet::from_bytes(&octets[..len]) {
+                Ok(heard) => self.handle(&heard, from, take),
+                Err(_) => Ok(()),
+            },
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+            Err(error) => is_gone(error),
         }
-        Ok(self.arrived.pop_front())
     }
 
     /// What is under a name; nothing if all names are in use.
@@ -136,7 +177,7 @@ impl Server {
         Some(self.resources.entry(name.to_owned()).or_insert_with(Resource::new))
     }
 
-    fn handle(&mut self, heard: &Packet, from: SocketAddr) -> io::Result<()> {
+    fn handle(&mut self, heard: &Packet, from: SocketAddr, take: Taker<'_>) -> io::Result<()> {
         let (kind, id) = (heard.header.get_type(), heard.header.message_id);
         match (kind, heard.header.code) {
             (MessageType::Acknowledgement, _) => {
@@ -158,7 +199,7 @@ impl Server {
                 let is_confirmable = kind == MessageType::Confirmable;
                 let kind = if is_confirmable { MessageType::Acknowledgement } else { MessageType::NonConfirmable };
                 let mut answer = message(kind, MessageClass::Empty, id, heard.get_token());
-                answer.header.code = MessageClass::Response(self.answer(method, heard, from, &mut answer)?);
+                answer.header.code = MessageClass::Response(self.answer(method, heard, from, &mut answer, take)?);
                 let octets = send(&self.socket, &answer, from)?;
                 if self.answered.len() == MAX_ANSWERED && !self.answered.contains_key(&from) {
                     self.answered.pop_first();
@@ -180,6 +221,7 @@ impl Server {
         heard: &Packet,
         from: SocketAddr,
         answer: &mut Packet,
+        take: Taker<'_>,
     ) -> io::Result<ResponseType> {
         if heard.options().any(|(number, _)| number % 2 == 1 && !KNOWN.map(u16::from).contains(number)) {
             return Ok(ResponseType::BadOption);
@@ -189,7 +231,7 @@ impl Server {
         let (resource, name) = path.split_once('/').unwrap_or((&path, ""));
         Ok(match (method, resource) {
             (_, PACKETS | COMMANDS) if !(self.is_name)(name) => ResponseType::NotFound,
-            (RequestType::Post, PACKETS) => self.take(name, heard, from, answer),
+            (RequestType::Post, PACKETS) => self.take(name, heard, from, answer, take),
             (RequestType::Get, COMMANDS) => {
                 let Some(resource) = self.resource(name) else { return Ok(ResponseType::ServiceUnavailable) };
                 match heard.get_observe_value() {
@@ -207,11 +249,17 @@ impl Server {
     }
 
     /// Takes a packet, or a block of one.
-    fn take(&mut self, name: &str, heard: &Packet, from: SocketAddr, answer: &mut Packet) -> ResponseType {
+    fn take(
+        &mut self,
+        name: &str,
+        heard: &Packet,
+        from: SocketAddr,
+        answer: &mut Packet,
+        take: Taker<'_>,
+    ) -> ResponseType {
         let arrived = |packet| Arrived { from, name: name.to_owned(), packet };
         let Some(block) = block_of(heard, CoapOption::Block1) else {
-            self.arrived.push_back(arrived(heard.payload.clone()));
-            return ResponseType::Changed;
+            return take(arrived(heard.payload.clone())).into();
         };
         let mut body = self.blocks.remove(&from).filter(|_| block.num > 0).unwrap_or_default();
         if body.len() != usize::from(block.num) * block.size() {
@@ -224,8 +272,7 @@ impl Server {
         let is_last = !block.more;
         answer.add_option_as(CoapOption::Block1, block);
         if is_last {
-            self.arrived.push_back(arrived(body));
-            return ResponseType::Changed;
+            return take(arrived(body)).into();
         }
         if self.blocks.len() == MAX_SENDERS {
             self.blocks.pop_first();

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use iot_coap::{Arrived, Client, Server};
+use iot_coap::{Arrived, Client, Server, Taken};
 
 /// A packet for whoever observes a name.
 type Going = (&'static str, Vec<u8>);
@@ -57,5 +57,29 @@ fn there_is_nothing_under_what_is_no_name() {
     for name in ["nobody", ""] {
         let refused = Client::connect(&address, name).err().unwrap().to_string();
         assert!(refused.contains("4.04"), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_not_taken_is_said() {
+    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut server = Server::bind(&address, str::is_empty).unwrap();
+    std::thread::spawn(move || {
+        let mut admits = [Taken::Yes].into_iter();
+        let mut take = |arrived: Arrived| match arrived.packet.len() {
+            0..10 => Taken::Malformed,
+            10..2000 => admits.next().unwrap_or(Taken::TooMuch),
+            _ => Taken::Full,
+        };
+        loop {
+            server.serve(Duration::from_millis(5), &mut take).unwrap();
+        }
+    });
+    let mut client = Client::connect(&address, "").unwrap();
+    client.post(&[1; 10]).unwrap();
+    // The last comes in blocks.
+    for (len, answer) in [(10, "4.29"), (9, "4.00"), (2000, "5.03")] {
+        let refused = client.post(&vec![2; len]).unwrap_err().to_string();
+        assert!(refused.contains(answer), "{refused}");
     }
 }

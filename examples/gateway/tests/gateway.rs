@@ -214,6 +214,23 @@ fn what_is_no_packet_is_refused_and_a_flood_is_slowed_down() {
     assert!(site.metric("packets_malformed_total") >= 40.0, "the first ones are looked at");
     assert!(site.metric("packets_limited_total") >= 100.0);
     assert_eq!(site.metric("packets_taken_total"), 0.0);
+    // Confirmable posts to `/packets/DEVICE`, in CoAP: the rate of their address is used up.
+    let name = DeviceId::from_bytes([7; 32]).to_string();
+    let mut post =
+        [&[0x40, 2, 0, 0, 0xb7][..], b"packets", &[0x0d, name.len() as u8 - 13], name.as_bytes(), &[255]].concat();
+    post.extend([9; 100]);
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let codes: Vec<_> = (0..60)
+        .map(|number| {
+            post[3] = number;
+            socket.send_to(&post, &site.doors[4]).unwrap();
+            let mut answer = [0; 64];
+            let (len, _) = socket.recv_from(&mut answer).unwrap();
+            assert_eq!((len >= 4, answer[3]), (true, number), "it acknowledges that message");
+            (answer[1] >> 5, answer[1] & 31)
+        })
+        .collect();
+    assert!(codes.contains(&(4, 29)) && codes.iter().all(|code| [(4, 29), (4, 0)].contains(code)), "{codes:?}");
     let mut stream = TcpStream::connect(&site.doors[2]).unwrap();
     write!(stream, "POST /packets/nobody HTTP/1.0\r\nContent-Length: 0\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use iot_coap::{Arrived, Server};
+use iot_coap::{Arrived, Server, Taken};
 use iot_core::DeviceId;
 
-use crate::Store;
+use crate::{Refusal, Store};
 
 /// Packets that wait for the door's thread. Of more, the newest are dropped, and sent again in time.
 const MAX_WAITING: usize = 1024;
@@ -43,13 +43,17 @@ fn serve(server: &mut Server, store: &Store, going: &SyncSender<Going>, to_go: &
     for (name, packet) in to_go.try_iter() {
         server.put(&name, &packet);
     }
-    let Some(Arrived { from, name, packet }) = server.receive(TICK)? else { return Ok(()) };
-    let going = going.clone();
-    let way = Arc::new(move |packet: &[u8]| {
-        // The receiver sends it again.
-        let _ = going.try_send((name.clone(), packet.to_vec()));
-    });
-    // It was acknowledged as heard. What is refused here its device still has.
-    let _ = store.take(from.ip(), &packet, way);
-    Ok(())
+    server.serve(TICK, &mut |Arrived { from, name, packet }| {
+        let going = going.clone();
+        let way = Arc::new(move |packet: &[u8]| {
+            // The receiver sends it again.
+            let _ = going.try_send((name.clone(), packet.to_vec()));
+        });
+        match store.take(from.ip(), &packet, way) {
+            Ok(()) => Taken::Yes,
+            Err(Refusal::TooMuch { .. }) => Taken::TooMuch,
+            Err(Refusal::Queue(_)) => Taken::Full,
+            Err(_) => Taken::Malformed,
+        }
+    })
 }
