@@ -282,4 +282,9 @@ fn the_first_user_is_told_what_is_missing() {
     let path = folder.path().to_str().unwrap();
     let (line, code) = said(&[path, "--receiver", "127.0.0.1:1", "--udp", &address, "--capacity", "16"]);
     assert!(line.contains(&format!("{address}: Address already in use")) && code == Some(1), "{line}");
+    for (arguments, words) in [(&[][..], "folders are missing"), (&["x"], "--listen is missing")] {
+        let program = Program::start(RECEIVER, arguments);
+        let line = program.wait_for(1, "gateway-receiver: ");
+        assert_eq!((line, program.wait().code()), (format!("gateway-receiver: {words}: see --help"), Some(2)));
+    }
 }

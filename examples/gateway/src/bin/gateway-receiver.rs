@@ -71,8 +71,10 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let [own, devices @ ..] = &folders[..] else { return Err("folders are missing: see --help".into()) };
-    let (listen, back) = (listen.ok_or("--listen is missing")?, back.ok_or("--back is missing")?);
+    let missing = |what| lexopt::Error::from(format!("{what} missing: see --help"));
+    let [own, devices @ ..] = &folders[..] else { return Err(missing("folders are").into()) };
+    let listen = listen.ok_or_else(|| missing("--listen is"))?;
+    let back = back.ok_or_else(|| missing("--back is"))?;
     let stop = process::stop_flag()?;
     let keys = devices.iter().map(|device| {
         let folder = device.join("receiver");
