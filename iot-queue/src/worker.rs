@@ -54,7 +54,7 @@
 //!
 //! Their message is settled as one that failed, and the panic goes on to the caller of `handle_next`, who may call it
 //! again. Who would rather have a verdict of it than a thread that ends catches it in the handler
-//! ([`catch_unwind`](std::panic::catch_unwind)).
+//! ([`catch_unwind`]).
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
