@@ -10,7 +10,7 @@ mod process;
 #[path = "network/relay.rs"]
 mod relay;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use iot_core::Timestamp;
@@ -69,7 +69,7 @@ struct Client {
 }
 
 impl Client {
-    fn join(socket: UdpSocket, seed: u64, known: &[std::net::SocketAddr]) -> Self {
+    fn join(socket: UdpSocket, seed: u64, known: &[SocketAddr]) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let config = NodeConfig::default().service(Role::Client);
         let config = config.table(TableConfig::default().subnets(SubnetLimit::Off));
@@ -97,6 +97,17 @@ impl Client {
             Event::GetDone(done) if done.operation == operation => Some(done),
             _ => None,
         })
+    }
+
+    /// Whether a search through those that it knows meets a node at this address.
+    fn finds(&self, address: SocketAddr) -> bool {
+        let target = Key::from_bytes([0; 32]);
+        let operation = self.driver.call(move |node, now, wall| node.find(now, wall, target)).unwrap().unwrap();
+        let closest = self.wait(|event| match event {
+            Event::FindDone(done) if done.operation == operation => Some(done.closest),
+            _ => None,
+        });
+        closest.iter().any(|peer| peer.address == address)
     }
 
     fn now(&self) -> iot_core::Instant {

@@ -1,10 +1,12 @@
 //! What `iot dht` says and does, in small networks.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::Client;
 use crate::process::Process;
 
 fn iot(folder: &Path, arguments: &[&str]) -> Output {
@@ -122,7 +124,14 @@ fn a_node_that_was_killed_holds_again_what_it_held_and_finds_the_network_without
     // Whom it knew when it was told to stop, it asks when it comes back.
     let mut other = Process::start("127.0.0.1:0", Some(keeper.address));
     other.wait_until_joined();
-    keeper.terminate();
+    // The other has joined once it is answered, and the keeper knows it only once it has proved who it is.
+    let client = Client::join(UdpSocket::bind("127.0.0.1:0").unwrap(), 1, &[keeper.address]);
+    let until = Instant::now() + Duration::from_secs(60);
+    while !client.finds(other.address) {
+        assert!(Instant::now() < until, "the keeper does not name the other");
+    }
+    let (words, _) = keeper.terminate();
+    assert!(words.contains("told to stop: 1 nodes in the table"), "{words}");
     let mut keeper = Process::start_with("127.0.0.1:0", None, &arguments);
     keeper.wait_until_joined();
 }
