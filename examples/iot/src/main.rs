@@ -49,12 +49,14 @@ Usage: iot COMMAND [ARGUMENTS]
                            or eclipse: whether hosts whose neighbours are all an attacker's put and get, --operations of them;
                            or flood: what a host answers to --sybils others that ask too often;
                            or upkeep: what keeping records costs a host while half of the hosts are replaced in an hour
-    --records N            how many records each host holds for upkeep, 1 to 4000 [1000]
-    --sybils N             attackers placed on each key, 0 to 1000 [20]
-    --attack NAME          what attackers do: gang (name each other alone), withholder, liar or mute [gang]
-    --share P              the share of the hosts that are one attacker's, or gone (dead), 0 up to 1 [0.3]
-    --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia
-    --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]
+    --records N            of upkeep: how many records each host holds, 1 to 4000 [1000]
+    --sybils N             attackers placed on each key (sybil), around each host (eclipse), or who flood, 0 to 1000 [20]
+    --attack NAME          what attackers of sybil, colluders and eclipse do: gang (name each other alone), withholder,
+                           liar or mute [gang]
+    --share P              of colluders and dead: which share of the hosts is one attacker's, or gone, 0 up to 1 [0.3]
+    --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia; not of flood
+    --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]; not of offline and flood;
+                           an option that would change nothing in the scenario is refused
     --threads N            1 to 64 [as many as there are]; the trace, which is printed last, does not depend on it
     --signatures KIND      real or simulated [simulated]; nor on this
   dht plots DIR            simulates what the plots of docs/dht.md show, and writes each as DIR/NAME.csv and DIR/NAME.svg

@@ -69,6 +69,13 @@ struct Options {
 
 /// `iot dht sim`.
 pub fn run(mut parser: Parser) -> Result<(), Failure> {
+    let options = parse(&mut parser)?;
+    simulate(&options);
+    Ok(())
+}
+
+fn parse(parser: &mut Parser) -> Result<Options, Failure> {
+    let mut given = Vec::new();
     let mut options = Options {
         nodes: 1000,
         seed: 1,
@@ -83,6 +90,9 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         records: 1000,
     };
     while let Some(argument) = parser.next()? {
+        if let Long(name) = argument {
+            given.push(name.to_owned());
+        }
         match argument {
             Long("nodes") => options.nodes = within(&parser.value()?.string()?, "--nodes", 2..1_000_001)?,
             Long("seed") => options.seed = parser.value()?.parse()?,
@@ -110,11 +120,45 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    simulate(&options);
-    Ok(())
+    let scenario = options.scenario;
+    match given.iter().find(|name| !scenario.heeds(name)) {
+        Some(name) => Err(Failure::Usage(format!("--{name} changes nothing in the scenario {}", scenario.name()))),
+        None => Ok(options),
+    }
 }
 
 impl Scenario {
+    const NAMES: &[(&str, Self)] = &[
+        ("plain", Self::Plain),
+        ("churn", Self::Churn),
+        ("dead", Self::Dead),
+        ("loss", Self::Loss),
+        ("offline", Self::Offline),
+        ("sybil", Self::Sybil),
+        ("colluders", Self::Colluders),
+        ("eclipse", Self::Eclipse),
+        ("flood", Self::Flood),
+        ("upkeep", Self::Upkeep),
+    ];
+
+    /// Whether an option changes what is simulated. Those that change nothing are refused, so that nobody takes the
+    /// figures for what they are not.
+    fn heeds(self, option: &str) -> bool {
+        match option {
+            "sybils" => matches!(self, Self::Sybil | Self::Eclipse | Self::Flood),
+            "attack" => matches!(self, Self::Sybil | Self::Colluders | Self::Eclipse),
+            "share" => matches!(self, Self::Dead | Self::Colluders),
+            "records" => self == Self::Upkeep,
+            "operations" => !matches!(self, Self::Offline | Self::Flood),
+            "placement" => self != Self::Flood,
+            _ => true,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, scenario)| *scenario == self).map_or("", |(name, _)| name)
+    }
+
     fn words(self, share: f64) -> String {
         match self {
             Self::Churn => "half of the hosts were replaced within an hour".into(),
@@ -129,21 +173,11 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "plain" => Ok(Self::Plain),
-            "churn" => Ok(Self::Churn),
-            "dead" => Ok(Self::Dead),
-            "loss" => Ok(Self::Loss),
-            "offline" => Ok(Self::Offline),
-            "sybil" => Ok(Self::Sybil),
-            "colluders" => Ok(Self::Colluders),
-            "eclipse" => Ok(Self::Eclipse),
-            "flood" => Ok(Self::Flood),
-            "upkeep" => Ok(Self::Upkeep),
-            _ => Err("the scenarios are plain, churn, dead, loss, offline, sybil, colluders, eclipse, flood and \
-                      upkeep"
-                .into()),
-        }
+        let found = Self::NAMES.iter().find(|(of_scenario, _)| *of_scenario == name);
+        found.map(|(_, scenario)| *scenario).ok_or_else(|| {
+            let names: Vec<_> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+            format!("the scenarios are {}", names.join(", "))
+        })
     }
 }
 

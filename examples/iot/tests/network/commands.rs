@@ -195,6 +195,20 @@ fn what_is_wrong_is_said_in_words() {
     assert!(usage(&[]).contains("'dht' needs a command: node, put, get, feed, sim or plots"));
     assert!(usage(&["feed", "write"]).contains("there is no command 'dht feed write'"));
     assert!(usage(&["get", "--name", "a"]).contains("one of --from and --device says whose it is"));
+    for (option, scenario) in [
+        (["--sybils", "5"], "plain"),
+        (["--sybils", "5"], "colluders"),
+        (["--attack", "liar"], "dead"),
+        (["--share", "0.5"], "sybil"),
+        (["--records", "5"], "offline"),
+        (["--operations", "5"], "flood"),
+        (["--placement", "closest"], "flood"),
+    ] {
+        let words = usage(&[&["sim", "--scenario", scenario][..], &option].concat());
+        assert!(words.contains(&format!("{} changes nothing in the scenario {scenario}", option[0])), "{words}");
+    }
+    assert!(usage(&["sim", "--share", "0.5"]).contains("--share changes nothing in the scenario plain"));
+    assert!(usage(&["sim", "--scenario", "none"]).contains("the scenarios are plain, churn, dead, loss, offline"));
     assert!(usage(&["get", "--device", "00", "--name", "a"]).contains("64 hexadecimal digits"));
     assert!(usage(&["node", "--listen", "nowhere"]).contains("--listen cannot be \"nowhere\""));
     let get = ["get", "--device", &"00".repeat(32), "--name", "a"];
