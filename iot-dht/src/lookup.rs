@@ -7,6 +7,8 @@ use crate::peer::{Address, Peer};
 use crate::rtt::Patience;
 
 mod config;
+mod crowd;
+mod detour;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,13 @@ use crate::lookup::silence::Silence;
 /// - Once more than a sixth of all requests (and one) are overdue or failed, nobody overdue is waited for.
 /// - Where the network loses a sixth of all requests, one in 36 is lost twice. Once more than that (and one, and one for
 ///   each answer that came though it was overdue) are overdue twice or failed, nobody who is overdue twice is waited for.
+///
+/// # Another way
+///
+/// A node that names only its accomplices leads straight to them, past all that others would have named on the way. Where
+/// the size of the [`network`](LookupConfig::network) is known, that shows: those found lie farther apart than they should.
+/// Then the search asks others, one after the other and eight at most, to whom none of those with whom it began led that
+/// led to the result.
 ///
 /// # Paths
 ///
@@ -92,6 +101,8 @@ pub struct Lookup<const N: usize> {
     failed: usize,
     /// Answers that came though they were overdue.
     late: usize,
+    /// Nodes that were asked because those who led here may have named only some of what is there.
+    detours: usize,
     /// The most nodes that one answer has named.
     most_named: usize,
     /// The subtrees about which somebody has answered.
@@ -107,6 +118,8 @@ struct Candidate<const N: usize> {
     distance: Distance<N>,
     address: Address,
     path: u8,
+    /// Which of those with whom the search began led to it.
+    origin: u8,
     /// How many answers named it.
     named: u8,
     /// How many answers lead from the start to it, its own included.
@@ -129,6 +142,15 @@ enum State {
 enum Stopped {
     No,
     Early,
+}
+
+/// Whom to ask next.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    place: usize,
+    /// See [`Candidate::about`].
+    about: Option<u16>,
+    is_detour: bool,
 }
 
 /// Which candidates a step looks at.
@@ -192,7 +214,7 @@ impl<const N: usize> Lookup<N> {
         start: impl IntoIterator<Item = Peer<N>>,
     ) -> Self {
         let (candidates, covered, stopped, looked_at) = (Vec::new(), Vec::new(), Stopped::No, None);
-        let (asked, answered, failed, late, most_named) = (0, 0, 0, 0, 0);
+        let (asked, answered, failed, late, detours, most_named) = (0, 0, 0, 0, 0, 0);
         let mut lookup = Self {
             own,
             target,
@@ -203,15 +225,17 @@ impl<const N: usize> Lookup<N> {
             answered,
             failed,
             late,
+            detours,
             most_named,
             covered,
             stopped,
             looked_at,
         };
-        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1));
+        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 0, 1));
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
             candidate.path = (place % config.paths) as u8;
+            candidate.origin = place as u8;
             candidate.named = 0;
         }
         lookup
@@ -225,14 +249,15 @@ impl<const N: usize> Lookup<N> {
     /// Takes in the answer of `from`: the nodes that it knows near the target. An answer that was not asked for, or
     /// that comes after its failure was reported, changes nothing.
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
-        if let Some((path, hops)) = self.settle(from, State::Answered) {
+        if let Some(place) = self.settle(from, State::Answered) {
+            let Candidate { path, origin, hops, about, .. } = self.candidates[place];
             self.answered += 1;
-            self.covered.extend(self.place(from).and_then(|place| self.candidates[place].about));
+            self.covered.extend(about);
             let mut named = 0;
             for peer in nodes {
                 named += 1;
                 if peer.id != *from {
-                    self.hear_of(peer, path, hops.saturating_add(1));
+                    self.hear_of(peer, path, origin, hops.saturating_add(1));
                 }
             }
             self.most_named = self.most_named.max(named);
@@ -253,9 +278,10 @@ impl<const N: usize> Lookup<N> {
         if self.stopped == Stopped::Early || self.asked >= self.config.requests {
             return None;
         }
-        let (place, about) = self.next_place(now)?;
+        let Step { place, about, is_detour } = self.next_step(now)?;
         let peer = self.peer(&self.candidates[place]);
         self.candidates[place].about = about;
+        self.detours += usize::from(is_detour);
         let Patience { hedge, timeout } = patience(&peer);
         let [hedge, timeout, twice] =
             [hedge, timeout, timeout.saturating_mul(2)].map(|patience| now.saturating_add(patience));
@@ -297,6 +323,8 @@ impl<const N: usize> Lookup<N> {
             self.paths_are_settled(now, silence)
                 && self.is_settled(View::All, self.config.closest, now, silence)
                 && self.uncovered(now, silence).is_none()
+                && self.detour().is_none()
+                && !self.is_on_detour(now)
         }
     }
 
@@ -368,23 +396,29 @@ impl<const N: usize> Lookup<N> {
         self.candidates.iter().filter(|candidate| candidate.state == State::Answered).take(self.config.closest)
     }
 
-    fn next_place(&self, now: Instant) -> Option<(usize, Option<u16>)> {
+    fn next_step(&self, now: Instant) -> Option<Step> {
+        let to = |place| Step { place, about: self.about(place), is_detour: false };
         if self.config.paths > 1 {
             let mut paths: Vec<_> = (0..self.config.paths as u8).map(View::Path).collect();
             paths.sort_by_key(|path| self.under_way(*path, now));
             if let Some(place) = paths.into_iter().find_map(|path| self.next_of(path, self.share(), now)) {
-                return Some((place, self.about(place)));
+                return Some(to(place));
             }
             if !self.paths_are_settled(now, self.silence(now)) {
                 return None;
             }
         }
-        let next = self.next_of(View::All, self.config.closest, now).map(|place| (place, self.about(place)));
+        let next = self.next_of(View::All, self.config.closest, now).map(to);
         next.or_else(|| {
             let silence = self.silence(now);
-            let is_settled = self.is_settled(View::All, self.config.closest, now, silence);
-            let (place, subtree) = is_settled.then(|| self.uncovered(now, silence))??;
-            Some((place, Some(subtree)))
+            if !self.is_settled(View::All, self.config.closest, now, silence) {
+                return None;
+            }
+            if let Some(place) = self.detour() {
+                let is_free = self.under_way(View::All, now) < self.config.parallelism;
+                return is_free.then_some(Step { place, about: None, is_detour: true });
+            }
+            self.uncovered(now, silence).map(|(place, bits)| Step { place, about: Some(bits), is_detour: false })
         })
     }
 
@@ -500,36 +534,14 @@ impl<const N: usize> Lookup<N> {
         passed_over == 0
     }
 
-    /// Whether as many of those around a node were asked as may be within some prefix.
-    fn is_surplus(&self, candidate: &Candidate<N>) -> bool {
-        let Some(network) = self.config.network else { return false };
-        let place = self.candidates.partition_point(|other| other.distance < candidate.distance);
-        // Whoever shares a prefix with it stands next to it.
-        let asked = |other: &&Candidate<N>| matches!(other.state, State::Asked { .. } | State::Answered);
-        let (near, far) = self.candidates.split_at(place);
-        let (mut near, mut far) = (near.iter().rev().filter(asked).peekable(), far.iter().filter(asked).peekable());
-        let shared = |other: &&Candidate<N>| candidate.distance.shared_prefix(&other.distance);
-        let mut count = 0;
-        loop {
-            let (of_near, of_far) = (near.peek().map(shared), far.peek().map(shared));
-            let Some(bits) = of_near.max(of_far) else { return false };
-            let of_next = if of_near == Some(bits) { near.next() } else { far.next() };
-            count += u64::from(of_next.is_some());
-            let expected = network.saturating_mul(2).checked_shr(bits as u32).unwrap_or(0);
-            if count >= CROWD + expected {
-                return true;
-            }
-        }
-    }
-
-    fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
+    fn settle(&mut self, from: &Id<N>, state: State) -> Option<usize> {
         let place = self.place(from)?;
         let candidate = &mut self.candidates[place];
         let State::Asked { timeout, .. } = candidate.state else { return None };
         let is_late = state == State::Answered && self.looked_at.is_some_and(|now| timeout <= now);
         self.late += usize::from(is_late);
         candidate.state = state;
-        Some((candidate.path, candidate.hops))
+        Some(place)
     }
 
     fn place(&self, id: &Id<N>) -> Option<usize> {
@@ -537,7 +549,7 @@ impl<const N: usize> Lookup<N> {
         self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()
     }
 
-    fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8) {
+    fn hear_of(&mut self, peer: Peer<N>, path: u8, origin: u8, hops: u8) {
         if peer.id == self.own || self.own.shared_prefix(&peer.id) > self.nearest {
             return;
         }
@@ -552,15 +564,11 @@ impl<const N: usize> Lookup<N> {
                 self.candidates.truncate(Self::CANDIDATES - 1);
                 let address = peer.address.into();
                 let (named, about, state) = (1, None, State::Heard);
-                self.candidates.insert(place, Candidate { distance, address, path, named, hops, about, state });
+                self.candidates.insert(place, Candidate { distance, address, path, origin, named, hops, about, state });
             }
         }
     }
 }
-
-/// How many nodes may share any prefix, beside twice as many as are to be expected there: with as few as one, more share it
-/// once in a hundred thousand prefixes.
-const CROWD: u64 = 4;
 
 /// How many of the nodes closest to a point an estimate of the network's size is made from.
 pub(crate) const SIZE_SAMPLE: usize = 12;

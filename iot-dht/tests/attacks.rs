@@ -16,11 +16,12 @@ const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 /// The program and the name of each test, the variable that switches its defence off, and the defence.
 const ATTACKS: &[[&str; 4]] = &[
     ["closest", "sybils_hide_a_record_from_kademlia_and_not_from_a_region", "IOT_DHT_FAULT", "region"],
-    ["closest", "thirty_in_a_hundred_colluders_hide_nothing_from_a_region", "IOT_DHT_FAULT", "region"],
+    ["closest", "colluders_hide_records_from_kademlia_and_hardly_any_from_a_region", "IOT_DHT_FAULT", "region"],
     ["simulated", "adversaries::forged_records_are_refused", "IOT_DHT_FAULT", "record-key"],
     ["simulated", "adversaries::altered_records_are_refused", "IOT_CRYPTO_FAULT", "signature"],
     ["simulated", "adversaries::expired_records_are_refused", "IOT_CRYPTO_FAULT", "expiry"],
     ["simulated", "adversaries::a_flooded_node_still_answers_others", "IOT_DHT_FAULT", "rate"],
+    ["closest", "a_flood_is_answered_at_the_rate_that_one_address_may_ask", "IOT_DHT_FAULT", "rate"],
 ];
 
 #[test]

@@ -96,18 +96,20 @@ fn sybils_hide_a_record_from_kademlia_and_not_from_a_region() {
     assert!(kept >= 14 && requests <= 250, "{kept} of 15, {requests} requests");
 }
 
+/// Half of all hosts, so that the attack is plain: of 200 records among 1,000 hosts, plain Kademlia finds 161 and 165, and a
+/// region 199 and 200 (`iot dht sim --scenario colluders --share 0.5 --operations 200 --seed 4`, and 5).
 #[test]
-fn thirty_in_a_hundred_colluders_hide_nothing_from_a_region() {
-    let mut sim = grown(4, 400);
-    let mut siege = Siege::default();
-    study::collude(&mut sim, 0.3, &gang, &mut sim::in_turn);
-    assert_eq!(sim.honest_hosts().len(), 281);
-    let owners: Vec<_> = (0..40).map(|n| sim.key(n)).collect();
-    // On the closest nodes all but one of so many are found, too: a search goes on beyond those who name nobody.
-    for _ in 0..5 {
+fn colluders_hide_records_from_kademlia_and_hardly_any_from_a_region() {
+    for seed in [4, 5] {
+        let mut sim = grown(seed, 1000);
+        let mut siege = Siege::default();
+        study::collude(&mut sim, 0.5, &gang, &mut sim::in_turn);
+        assert_eq!(sim.honest_hosts().len(), 501);
+        let owners: Vec<_> = (0..200).map(|n| sim.key(n)).collect();
         study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
+        assert!(siege.trials == 200 && siege.found >= 196, "{} of 200, seed {seed}", siege.found);
+        assert!(siege.requests.mean() <= 250.0, "{} requests", siege.requests.mean());
     }
-    assert_eq!((siege.found, siege.trials), (200, 200));
 }
 
 /// All neighbours of a host that joins are an attacker's. One honest host that it knows is enough; without one, it never

@@ -4,6 +4,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::detour::DETOURS;
 use super::*;
 
 fn peer(number: u16) -> Peer<2> {
@@ -89,6 +90,59 @@ fn all_that_remain_are_asked_at_once_when_nobody_nearer_is_known() {
     lookup.handle_response(&peer(1).id, []);
     let rest: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).map(|peer| number(&peer)).collect();
     assert_eq!(rest, [5, 6, 7, 8, 9, 10]);
+}
+
+/// A thousand nodes at equal distances, by which they seem a few less. Every third names its like alone, the others name
+/// the closest of all.
+fn among_colluders(config: LookupConfig, honest_names: u16, start: &[u16], followed: &[u16]) -> Lookup<2> {
+    const APART: u16 = 64;
+    let (own, target) = (Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]));
+    let place = |n: &u16| peer(n * APART);
+    let mut lookup = Lookup::new(own, target, config.closest(12), start.iter().map(place));
+    lookup.follow(followed.iter().map(place));
+    while !lookup.is_done(NOW) {
+        let asked: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).collect();
+        assert!(!asked.is_empty(), "it goes on");
+        for peer in asked {
+            let named = if (number(&peer) / APART).is_multiple_of(3) {
+                (3..=60).step_by(3).collect()
+            } else {
+                Vec::from_iter(1..=honest_names)
+            };
+            lookup.handle_response(&peer.id, named.iter().map(place));
+        }
+    }
+    lookup
+}
+
+#[test]
+fn a_search_that_ended_too_far_apart_asks_those_whom_nobody_there_named() {
+    let found = |lookup: &Lookup<2>| lookup.closest().map(|peer| number(&peer) / 64).collect::<Vec<_>>();
+    let start = [63, 66, 69, 200, 203, 206, 209, 212, 215, 218, 221, 224];
+    let (size, unknown) = (LookupConfig::default().network(900), LookupConfig::default());
+    let led_astray = among_colluders(unknown, 20, &start, &[]);
+    assert_eq!(found(&led_astray), Vec::from_iter((3..=36).step_by(3)), "the attack is none");
+    let lookup = among_colluders(size, 20, &start, &[]);
+    assert_eq!(found(&lookup), Vec::from_iter(1..=12));
+    let others = lookup.summary().asked;
+    assert!(others <= 3 + 12 + 3 + 12, "{others} were asked");
+
+    // Nobody knows more: it ends all the same.
+    let alone = among_colluders(size, 0, &start, &[]);
+    assert_eq!(found(&alone), Vec::from_iter((3..=36).step_by(3)));
+    assert_eq!(alone.summary().asked, 3 + 12 + DETOURS);
+}
+
+#[test]
+fn all_whom_another_search_has_heard_of_count_as_led_by_one() {
+    let found = |lookup: &Lookup<2>| lookup.closest().map(|peer| number(&peer) / 64).collect::<Vec<_>>();
+    let (start, colluders) = ([200, 203, 206], Vec::from_iter((3..=60).step_by(3)));
+    let size = LookupConfig::default().network(900);
+    let lookup = among_colluders(size, 20, &start, &colluders);
+    assert_eq!(found(&lookup), Vec::from_iter(1..=12));
+    // Each begins a way of its own where nothing says that somebody has named them all.
+    let lookup = among_colluders(size, 20, &[&colluders[..], &start].concat(), &[]);
+    assert_eq!(found(&lookup), Vec::from_iter((3..=36).step_by(3)));
 }
 
 #[test]

@@ -149,18 +149,20 @@ impl Node {
             }
         }
         let before = operation.lookups.len();
-        let known: Vec<Peer<32>> = operation.lookups.iter().flat_map(Lookup::known).collect();
+        let trusted = operation.lookups.iter().filter(|lookup| !lookup.is_sparse());
+        let known: Vec<Peer<32>> = trusted.flat_map(Lookup::known).collect();
         for part in &region.parts[before..] {
-            let own = self.closest_hopeful(&part.point);
-            // Whoever led the first lookup astray leads no other: each starts from the own table, too.
-            let start: Vec<_> = match part.standing {
-                Standing::First | Standing::Done => own.into_iter().chain(known.iter().copied()).collect(),
+            let start = match part.standing {
+                Standing::First | Standing::Done => self.closest_hopeful(&part.point),
                 Standing::Again(place) => {
                     let asked: Vec<_> = operation.lookups[place].asked().collect();
                     self.hopeful(&part.point, |entry| asked.iter().all(|peer| peer.id != *entry.id()))
                 }
             };
             let mut lookup = Lookup::new(*self.id(), part.point, self.part_config(), start);
+            if !matches!(part.standing, Standing::Again(_)) {
+                lookup.follow(known.iter().copied());
+            }
             lookup.look_at(now);
             operation.lookups.push(lookup);
         }
