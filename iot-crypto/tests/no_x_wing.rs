@@ -48,7 +48,7 @@ fn a_bundle_with_an_x_wing_key_is_read() {
     let plain = KeyBundle::issue(&signer, agreement.public(), 1, Timestamp::from_secs(1_800_000_000)).unwrap();
     // The signed map with one pair more, 8: h'05...', signed anew.
     let body = iot_crypto::cose::Sign1::parse(&plain).unwrap().unverified_payload();
-    let mut longer = [&body[..], &[0x08, 0x58, 0x20], &[5; 32]].concat();
+    let mut longer = [body, &[0x08, 0x58, 0x20], &[5; 32]].concat();
     longer[0] += 1;
     let signed = iot_crypto::cose::Sign1::sign(&signer, &longer, b"iot key bundle 1").unwrap();
     let now = Timestamp::from_secs(1_767_225_600);
