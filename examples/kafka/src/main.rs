@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use iot_core::Instant;
 use iot_link::{Application, Dialer, Feedback, Link, Options, runtime};
-use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
+use iot_queue::mirror::{Mirror, MirrorConfig};
 use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
-use iot_queue_driven::{DrivenError, DrivenSink};
+use iot_queue_driven::{DrivenSink, drive};
 use iot_queue_kafka::{Consumed, KafkaError, Partition, PartitionReader, kafka_sink, mirror_config};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -85,19 +85,9 @@ impl Link for Broker {
                 none.insert(Mirror::new(self.config, outbox, cursor, seed).map_err(io::Error::other)?)
             }
         };
-        match mirror.drive(now, outbox, &mut self.sink) {
-            // It comes again when it is time.
-            Ok(()) | Err(MirrorError::Sink(DrivenError::Server(_))) => {}
-            Err(error) => return Err(io::Error::other(error)),
-        }
+        // A server that cannot be reached is asked again when it is time.
+        drive(now, outbox, mirror, &mut self.sink, drop).map_err(io::Error::other)?;
         outbox.ack_before(mirror.confirmed()).map_err(io::Error::other)?;
-        while let Some(event) = mirror.poll_event() {
-            if matches!(event, MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_)) {
-                return Err(io::Error::other(format!(
-                    "the partition and the outbox do not belong together: {event:?}"
-                )));
-            }
-        }
         Ok(true)
     }
 

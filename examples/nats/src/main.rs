@@ -10,10 +10,10 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, connection};
 use futures_util::StreamExt as _;
 use iot_core::Instant;
 use iot_link::{Application, Dialer, Feedback, Link, Options, invalid, runtime};
-use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError, MirrorEvent};
+use iot_queue::mirror::{Mirror, MirrorConfig};
 use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
-use iot_queue_driven::{DrivenError, DrivenSink};
+use iot_queue_driven::{DrivenSink, drive};
 use iot_queue_nats::{JetStreamError, mirror_config, nats_sink, published};
 use tokio::runtime::Runtime;
 
@@ -119,17 +119,9 @@ impl Link for Server {
                 none.insert(Mirror::new(self.config, outbox, cursor, seed).map_err(io::Error::other)?)
             }
         };
-        match mirror.drive(now, outbox, &mut self.sink) {
-            // It comes again when it is time.
-            Ok(()) | Err(MirrorError::Sink(DrivenError::Server(_))) => {}
-            Err(error) => return Err(io::Error::other(error)),
-        }
+        // A server that cannot be reached is asked again when it is time.
+        drive(now, outbox, mirror, &mut self.sink, drop).map_err(io::Error::other)?;
         outbox.ack_before(mirror.confirmed()).map_err(io::Error::other)?;
-        while let Some(event) = mirror.poll_event() {
-            if matches!(event, MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_)) {
-                return Err(io::Error::other(format!("the stream and the outbox do not belong together: {event:?}")));
-            }
-        }
         Ok(true)
     }
 

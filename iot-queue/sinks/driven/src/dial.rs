@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Makes connections: the place for TLS.
 pub trait Dial: Send + 'static {
@@ -30,4 +32,33 @@ impl Dial for Tcp {
         stream.set_nodelay(true)?;
         Ok(stream)
     }
+}
+
+/// Connects to `address`, which may take so long.
+///
+/// # Errors
+/// [`ConnectionError::Unreachable`].
+pub async fn connect<D: Dial>(dial: &D, address: &str, within: Duration) -> Result<D::Stream, ConnectionError> {
+    let dialled = timeout(within, dial.dial(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    dialled.map_err(|error| ConnectionError::Unreachable { address: address.to_owned(), kind: error.kind() })
+}
+
+/// Why there is no connection to a broker, or none any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// No connection could be made.
+    #[error("there is no connection to {address}: {kind}")]
+    Unreachable {
+        /// The broker.
+        address: String,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+    /// The broker closed the connection.
+    #[error("the broker closed the connection")]
+    Disconnected,
+    /// The broker did not answer in time.
+    #[error("the broker did not answer")]
+    Unanswered,
 }

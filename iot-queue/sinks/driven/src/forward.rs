@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
+use iot_core::Instant;
 use iot_queue::mirror::{Mirror, MirrorError, MirrorEvent};
 use iot_queue::shared::{Clock, SharedQueue, Wake};
-use iot_queue::{CursorError, Storage};
+use iot_queue::{CursorError, Queue, Storage};
 
 use crate::sink::{DrivenError, DrivenSink};
 
@@ -23,19 +24,7 @@ pub async fn forward<S: Storage, C: Clock, E: Error + 'static>(
     mut failed: impl FnMut(E),
 ) -> Result<(), ForwardError> {
     loop {
-        match queue.with(|queue, now| mirror.drive(now, queue, sink)) {
-            Ok(()) => {}
-            Err(MirrorError::Source(error)) => return Err(ForwardError::Source(error)),
-            Err(MirrorError::Sink(DrivenError::Server(error))) => failed(error),
-            Err(MirrorError::Sink(_)) => return Err(ForwardError::Ended),
-            // It comes again when it is time.
-            Err(_) => {}
-        }
-        while let Some(event) = mirror.poll_event() {
-            if matches!(event, MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_)) {
-                return Err(ForwardError::Halted(event));
-            }
-        }
+        queue.with(|queue, now| drive(now, queue, mirror, sink, &mut failed))?;
         tokio::select! {
             wake = queue.due(mirror) => if wake == Wake::Closed {
                 return Ok(());
@@ -43,6 +32,33 @@ pub async fn forward<S: Storage, C: Clock, E: Error + 'static>(
             () = sink.answered() => {}
         }
     }
+}
+
+/// Does what there is to do now, and waits for nothing: what [`forward`] does each time, for who has a loop of his own.
+///
+/// # Errors
+/// See [`ForwardError`].
+pub fn drive<S: Storage, E: Error + 'static>(
+    now: Instant,
+    queue: &mut Queue<S>,
+    mirror: &mut Mirror,
+    sink: &mut DrivenSink<E>,
+    mut failed: impl FnMut(E),
+) -> Result<(), ForwardError> {
+    match mirror.drive(now, queue, sink) {
+        Ok(()) => {}
+        Err(MirrorError::Source(error)) => return Err(ForwardError::Source(error)),
+        Err(MirrorError::Sink(DrivenError::Server(error))) => failed(error),
+        Err(MirrorError::Sink(_)) => return Err(ForwardError::Ended),
+        // It comes again when it is time.
+        Err(_) => {}
+    }
+    while let Some(event) = mirror.poll_event() {
+        if matches!(event, MirrorEvent::Ahead(_) | MirrorEvent::Fenced(_)) {
+            return Err(ForwardError::Halted(event));
+        }
+    }
+    Ok(())
 }
 
 /// Why forwarding has ended.

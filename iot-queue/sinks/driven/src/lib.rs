@@ -104,8 +104,8 @@ mod reception;
 mod serve;
 mod sink;
 
-pub use crate::dial::{Dial, Tcp};
-pub use crate::forward::{ForwardError, forward};
+pub use crate::dial::{ConnectionError, Dial, Tcp, connect};
+pub use crate::forward::{ForwardError, drive, forward};
 pub use crate::outbound::Outbound;
 pub use crate::properties::{ENTRY, LOG, PropertyError, Published, hexadecimal};
 pub use crate::receive::{Inbound, ReceiveFailure, receive};

@@ -1,9 +1,7 @@
 //! A connection to a broker: requests, and the answers to them in their order.
 
-use std::io;
-
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use iot_queue_driven::Dial;
+use iot_queue_driven::{ConnectionError, Dial, connect};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _, Request, StrBytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -28,10 +26,7 @@ pub(crate) struct Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn open<D: Dial<Stream = S>>(dial: &D, address: &str) -> Result<Self, KafkaError> {
-        let unreachable = |kind| KafkaError::Unreachable { address: address.to_owned(), kind };
-        let dialled = timeout(ANSWER_WITHIN, dial.dial(address)).await;
-        let stream =
-            dialled.map_err(|_| unreachable(io::ErrorKind::TimedOut))?.map_err(|error| unreachable(error.kind()))?;
+        let stream = connect(dial, address, ANSWER_WITHIN).await?;
         Ok(Self { stream, input: BytesMut::new(), numbers: (0, 0) })
     }
 
@@ -47,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let len = i32::try_from(frame.len() - 4).map_err(|_| KafkaError::Malformed)?;
         frame[..4].copy_from_slice(&len.to_be_bytes());
         let written = timeout(ANSWER_WITHIN, self.stream.write_all(&frame)).await;
-        written.map_err(|_| KafkaError::Unanswered)?.map_err(|_| KafkaError::Disconnected)
+        written.map_err(|_| ConnectionError::Unanswered)?.map_err(|_| ConnectionError::Disconnected.into())
     }
 
     /// The next answer. May be given up at any time, and gone on with.
@@ -64,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             match self.stream.read_buf(&mut self.input).await {
-                Ok(0) | Err(_) => return Err(KafkaError::Disconnected),
+                Ok(0) | Err(_) => return Err(ConnectionError::Disconnected.into()),
                 Ok(_) => {}
             }
         }
@@ -84,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends a request, and waits for its answer, while no other one is under way.
     pub(crate) async fn call<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response, KafkaError> {
         self.send(request, version).await?;
-        let answer = timeout(ANSWER_WITHIN, self.receive()).await.map_err(|_| KafkaError::Unanswered)??;
+        let answer = timeout(ANSWER_WITHIN, self.receive()).await.map_err(|_| ConnectionError::Unanswered)??;
         self.read::<R>(answer, version)
     }
 }

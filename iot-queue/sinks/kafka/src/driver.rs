@@ -7,7 +7,7 @@ use bytes::Bytes;
 use iot_queue::mirror::MirrorConfig;
 use iot_queue::sink::{Answer, Forwarded, ResumePoint};
 use iot_queue::{Epoch, Offset};
-use iot_queue_driven::{Dial, DrivenSink, Link, Orders, Server, Tcp, driven, serve};
+use iot_queue_driven::{ConnectionError, Dial, DrivenSink, Link, Orders, Server, Tcp, driven, serve};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link for Appending<S> {
         match event {
             Event::Answered(answer) => self.hear(answer),
             Event::Due if self.under_way.is_empty() => self.look().await.map(|()| Vec::new()),
-            Event::Due => Err(KafkaError::Unanswered),
+            Event::Due => Err(ConnectionError::Unanswered.into()),
         }
     }
 }

@@ -1,27 +1,14 @@
 //! What can go wrong.
 
-use std::io;
-
-use iot_queue_driven::PropertyError;
+use iot_queue_driven::{ConnectionError, PropertyError};
 
 /// Why the partition could not be reached, or did not take what it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KafkaError {
-    /// No connection to a broker could be made.
-    #[error("there is no connection to {address}: {kind}")]
-    Unreachable {
-        /// The broker.
-        address: String,
-        /// What the system said.
-        kind: io::ErrorKind,
-    },
-    /// The broker closed the connection.
-    #[error("the broker closed the connection")]
-    Disconnected,
-    /// The broker did not answer in time.
-    #[error("the broker did not answer")]
-    Unanswered,
+    /// There is no connection to a broker, or none any more.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     /// The broker sent what is not Kafka's protocol.
     #[error("the broker does not keep to the protocol")]
     Malformed,

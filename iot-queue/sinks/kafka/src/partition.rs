@@ -1,7 +1,7 @@
 //! A partition, and what is asked about it.
 
 use bytes::Bytes;
-use iot_queue_driven::Dial;
+use iot_queue_driven::{ConnectionError, Dial};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -180,7 +180,7 @@ impl Partition {
             .with_topics(vec![topic]);
         connection.send(&request, FETCH).await?;
         let answer = tokio::time::timeout(ANSWER_WITHIN + patience, connection.receive()).await;
-        let answer = connection.read::<FetchRequest>(answer.map_err(|_| KafkaError::Unanswered)??, FETCH)?;
+        let answer = connection.read::<FetchRequest>(answer.map_err(|_| ConnectionError::Unanswered)??, FETCH)?;
         self.check("fetch", answer.error_code)?;
         let topic = answer.responses.into_iter().next();
         let partition = topic.and_then(|topic| topic.partitions.into_iter().next()).ok_or(KafkaError::Malformed)?;

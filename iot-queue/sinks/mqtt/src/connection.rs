@@ -1,11 +1,10 @@
 //! A connection to a broker.
 
 use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use iot_queue_driven::Dial;
+use iot_queue_driven::{ConnectionError, Dial, connect};
 use mqtt_protocol_core::mqtt;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, TimerKind, role};
@@ -47,10 +46,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         client: &str,
         filter: &str,
     ) -> Result<Self, MqttError> {
-        let unreachable = |kind| MqttError::Unreachable { address: topic.broker.clone(), kind };
-        let dialled = timeout(ANSWER_WITHIN, dial.dial(&topic.broker)).await;
-        let stream =
-            dialled.map_err(|_| unreachable(io::ErrorKind::TimedOut))?.map_err(|error| unreachable(error.kind()))?;
+        let stream = connect(dial, &topic.broker, ANSWER_WITHIN).await?;
         let (input, output) = tokio::io::split(stream);
         let mut protocol = mqtt::Connection::new(mqtt::Version::V5_0);
         protocol.set_auto_pub_response(true);
@@ -68,7 +64,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
                 }
             }
             Packet::V5_0Connack(answer) => return Err(refused("the connection", &answer.reason_code())),
-            _ => return Err(MqttError::Disconnected),
+            _ => return Err(ConnectionError::Disconnected.into()),
         }
         let id = opened.protocol.acquire_packet_id()?;
         opened.send(topic::subscribe(id, filter)?)?;
@@ -126,11 +122,11 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
             }
             Ok(())
         });
-        flushed.await.map_err(|_| MqttError::Unanswered)?
+        flushed.await.map_err(|_| ConnectionError::Unanswered)?
     }
 
     async fn answer(&mut self) -> Result<Packet, MqttError> {
-        timeout(ANSWER_WITHIN, self.receive()).await.map_err(|_| MqttError::Unanswered)?
+        timeout(ANSWER_WITHIN, self.receive()).await.map_err(|_| ConnectionError::Unanswered)?
     }
 
     /// Reads or writes something, or notes the time.
@@ -141,11 +137,11 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         let events = tokio::select! {
             biased;
             written = self.output.write_buf(&mut self.unsent), if !self.unsent.is_empty() => match written {
-                Ok(0) | Err(_) => return Err(MqttError::Disconnected),
+                Ok(0) | Err(_) => return Err(ConnectionError::Disconnected.into()),
                 Ok(_) => return Ok(()),
             },
             read = self.input.read_buf(&mut self.read) => match read {
-                Ok(0) | Err(_) => return Err(MqttError::Disconnected),
+                Ok(0) | Err(_) => return Err(ConnectionError::Disconnected.into()),
                 Ok(_) => return self.take(),
             },
             () = sleep_until(at) => match kind {
@@ -153,7 +149,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
                     self.ping = None;
                     self.protocol.notify_timer_fired(kind)
                 }
-                TimerKind::PingrespRecv => return Err(MqttError::Unanswered),
+                TimerKind::PingrespRecv => return Err(ConnectionError::Unanswered.into()),
                 TimerKind::PingreqRecv => return Ok(()),
             },
         };
@@ -167,7 +163,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
             let events = self.protocol.recv(&mut cursor);
             let taken = usize::try_from(cursor.position()).unwrap_or(usize::MAX).min(self.read.len());
             if taken == 0 {
-                return Err(MqttError::Disconnected);
+                return Err(ConnectionError::Disconnected.into());
             }
             self.read.advance(taken);
             self.handle(events)?;
@@ -188,7 +184,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
                     self.unsent.extend_from_slice(&packet.to_continuous_buffer());
                 }
                 Event::NotifyPacketReceived(Packet::V5_0Disconnect(_)) | Event::RequestClose => {
-                    return Err(MqttError::Disconnected);
+                    return Err(ConnectionError::Disconnected.into());
                 }
                 Event::NotifyPacketReceived(packet) => self.arrived.push_back(packet),
                 Event::RequestTimerReset { kind, duration_ms } => {

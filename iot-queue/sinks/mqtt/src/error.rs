@@ -1,27 +1,15 @@
 //! What can go wrong.
 
-use std::io;
-
+use iot_queue_driven::ConnectionError;
 use mqtt_protocol_core::mqtt::result_code::MqttError as ProtocolError;
 
 /// Why the broker could not be reached, or did not take what it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MqttError {
-    /// No connection to the broker could be made.
-    #[error("there is no connection to {address}: {kind}")]
-    Unreachable {
-        /// The broker.
-        address: String,
-        /// What the system said.
-        kind: io::ErrorKind,
-    },
-    /// The broker closed the connection.
-    #[error("the broker closed the connection")]
-    Disconnected,
-    /// The broker did not answer in time.
-    #[error("the broker did not answer")]
-    Unanswered,
+    /// There is no connection to a broker, or none any more.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     /// The broker sent what is not MQTT 5, or is sent a message that is longer than it takes.
     #[error("the protocol is not kept: {0:?}")]
     Protocol(ProtocolError),

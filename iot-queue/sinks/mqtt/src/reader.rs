@@ -1,6 +1,6 @@
 //! The receiver's end.
 
-use iot_queue_driven::{Delivery, Dial, Inbound, PropertyError, Receipt, Tcp};
+use iot_queue_driven::{ConnectionError, Delivery, Dial, Inbound, PropertyError, Receipt, Tcp};
 use mqtt_protocol_core::mqtt::packet::{Packet, Property};
 
 use crate::connection::Connection;
@@ -53,7 +53,7 @@ impl<D: Dial + Sync> Inbound for TopicReader<D> {
     }
 
     async fn answer(&mut self, receipts: &[Receipt]) -> Result<(), MqttError> {
-        let Some(connection) = &mut self.connection else { return Err(MqttError::Disconnected) };
+        let Some(connection) = &mut self.connection else { return Err(ConnectionError::Disconnected.into()) };
         let said = async {
             for receipt in receipts {
                 // Beyond what the broker takes at a time, senders send again.
