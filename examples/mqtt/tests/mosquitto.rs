@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Instant;
+
 use iot_trial::{Mosquitto, Program, Trial, free_port};
+use mqtt_protocol_core::mqtt::common::Cursor;
+use mqtt_protocol_core::mqtt::connection::{Event, role};
+use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet, Qos, v5_0};
+use mqtt_protocol_core::mqtt::{Connection, Version};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mqtt");
 
@@ -53,4 +61,61 @@ fn tls_is_refused_with_advice() {
     let device = trial.device(&[]);
     device.wait_for(1, "this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
     assert_eq!(device.wait().code(), Some(1));
+}
+
+/// What a client without a queue, keys or positions publishes in a second: as many octets, acknowledged by the broker, which
+/// keeps them for a session, and as many on their way as it takes.
+fn raw_rate(port: u16, messages: usize) -> f64 {
+    let broker = ["-p", &port.to_string(), "-u", "plant", "-P", "right"];
+    // A session that is away, so that there is somebody to keep them for.
+    let subscribe = ["-V", "mqttv311", "-i", "absent", "-c", "-q", "1", "-t", "raw", "-E"];
+    assert!(Program::start("mosquitto_sub", &[&broker[..], &subscribe].concat()).wait().success());
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (mut connection, mut octets) = (Connection::<role::Client>::new(Version::V5_0), [0; 4096]);
+    let connect = v5_0::Connect::builder().client_id("raw").unwrap().clean_start(true);
+    let connect = connect.user_name("plant").unwrap().password(b"right".to_vec()).unwrap().build().unwrap();
+    let (mut events, mut is_up, mut sent, mut acknowledged) = (connection.send(connect.into()), false, 0, 0);
+    let mut start = Instant::now();
+    while acknowledged < messages {
+        for event in events.drain(..) {
+            match event {
+                Event::RequestSendPacket { packet, .. } => stream.write_all(&packet.to_continuous_buffer()).unwrap(),
+                Event::NotifyPacketReceived(Packet::V5_0Connack(_)) => (is_up, start) = (true, Instant::now()),
+                Event::NotifyPacketReceived(Packet::V5_0Puback(_)) => acknowledged += 1,
+                Event::NotifyError(error) => panic!("{error:?}"),
+                _ => {}
+            }
+        }
+        if is_up && sent < messages && connection.get_receive_maximum_vacancy_for_send() != Some(0) {
+            let publish = v5_0::Publish::builder().topic_name("raw").unwrap().qos(Qos::AtLeastOnce);
+            let publish = publish.packet_id(connection.acquire_packet_id().unwrap()).payload(vec![7; 176]);
+            events = connection.send(publish.build().unwrap().into());
+            sent += 1;
+            continue;
+        }
+        if acknowledged < messages {
+            let len = stream.read(&mut octets).unwrap();
+            assert!(len > 0, "the broker hung up");
+            let mut cursor = Cursor::new(&octets[..len]);
+            while cursor.position() < len as u64 {
+                events.extend(connection.recv(&mut cursor));
+            }
+        }
+    }
+    messages as f64 / start.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn what_it_costs_beside_a_raw_client() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant"]);
+    let _running = Mosquitto::prepare(trial.folder(), port).start();
+    let [right, _] = trial.passwords();
+    let receiver = trial.receiver(&["--password", &right]);
+    receiver.wait_for(1, "connected");
+    let (ours, raw) = (trial.rate(&["--password", &right]), raw_rate(port, 2_000));
+    println!("mqtt: {ours:.0} messages a second to the receiver and back, a raw client {raw:.0} to the broker");
+    assert!(ours > raw / 200.0, "{ours} of {raw}");
 }
