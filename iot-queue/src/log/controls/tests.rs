@@ -206,25 +206,31 @@ fn open_two(storage: MemoryStorage, segment_len: u32) -> Log<MemoryStorage> {
     Log::open(storage, shape).expect("nothing is wrong with the storage")
 }
 
-/// Opens a log in which `stands` stands, acknowledges message after message, each durably, and appends one. Cuts the power at
-/// each operation of the storage: what stands is still said then.
-fn drain_and_cut_the_power(storage: &MemoryStorage, segment_len: u32, stands: &[u8]) {
+/// Opens a log in which `stands` stands, and does something with it. Cuts the power at each operation of the storage: what
+/// stands is still said then.
+fn cut_the_power(
+    storage: &MemoryStorage,
+    segment_len: u32,
+    stands: &[u8],
+    act: impl Fn(&mut Log<MemoryStorage>) -> Result<(), LogError>,
+) {
     let says = |log: &mut Log<_>| payloads(log, STANDING).last().is_some_and(|payload| payload == stands);
     for operations in 0.. {
         let mut log = open_two(storage.clone(), segment_len);
         assert!(says(&mut log) && log.stand(STANDING, 1, stands));
         log.storage.inject(Fault::Power, operations);
-        let drained = drain(&mut log);
+        let outcome = act(&mut log);
         let mut storage = log.into_storage();
         storage.crash(|_| Fate::Lost);
         assert!(says(&mut open_two(storage, segment_len)), "the power was cut after {operations} operations");
-        match drained {
+        match outcome {
             Ok(()) => return,
             Err(error) => assert!(matches!(error, LogError::Storage(_) | LogError::ReadOnly(_)), "{error:?}"),
         }
     }
 }
 
+/// Acknowledges message after message, each durably, and appends one.
 fn drain(log: &mut Log<MemoryStorage>) -> Result<(), LogError> {
     log.enter_due_standing()?;
     while let Some(number) = log.next_unsettled(0) {
@@ -235,29 +241,44 @@ fn drain(log: &mut Log<MemoryStorage>) -> Result<(), LogError> {
     log.commit().map(drop)
 }
 
+/// Two segments after two failures: nobody needs the first, which alone says what stands, and so many messages are in the
+/// second, which has no room for that beside their acknowledgements.
+fn failed_twice(count: u64) -> MemoryStorage {
+    let mut log = open_two(MemoryStorage::new(), 4096);
+    log.set_standing(STANDING, 1, b"cursor").expect("there is room");
+    log.enter_control(STANDING, b"cursor").expect("there is room");
+    append(&mut log, 100);
+    log.settle(0);
+    log.commit().expect("the storage works");
+    for _ in 0..count {
+        append(&mut log, 50);
+    }
+    log.storage.inject(Fault::OneSync, 0);
+    // That of the fresh header, and that of the messages, succeed.
+    log.storage.inject(Fault::Sync, 3);
+    assert!(log.commit().is_err() && log.writable().is_err());
+    let mut storage = log.into_storage();
+    storage.crash(|_| Fate::Lost);
+    let log = open_two(storage, 4096);
+    assert!(log.unsettled() == count && log.standing_due && log.front_is_settled());
+    log.into_storage()
+}
+
 /// The simulator found it, seed 82675. In a queue of two segments a sync failed, and then the one of what stands, behind what
 /// was written again. The next opening found no room for what stands beside that of acknowledgements, and used the first
 /// segment again, the only one that said it, before the other one did.
 #[test]
 fn the_last_segment_that_says_what_stands_stays_until_another_says_it_durably() {
     for count in 10..24 {
-        let mut log = open_two(MemoryStorage::new(), 4096);
-        log.set_standing(STANDING, 1, b"cursor").expect("there is room");
-        log.enter_control(STANDING, b"cursor").expect("there is room");
-        append(&mut log, 100);
-        log.settle(0);
+        let storage = failed_twice(count);
+        cut_the_power(&storage, 4096, b"cursor", drain);
+        // Nor when the other one is left, for whatever reason.
+        cut_the_power(&storage, 4096, b"cursor", Log::rotate);
+        let mut log = open_two(storage, 4096);
+        assert!(log.stand(STANDING, 1, b"cursor"));
+        let generation = log.tail_generation();
         log.commit().expect("the storage works");
-        for _ in 0..count {
-            append(&mut log, 50);
-        }
-        log.storage.inject(Fault::OneSync, 0);
-        // That of the fresh header, and that of the messages, succeed.
-        log.storage.inject(Fault::Sync, 3);
-        assert!(log.commit().is_err() && log.writable().is_err());
-        let mut storage = log.into_storage();
-        storage.crash(|_| Fate::Lost);
-        assert_eq!(open_two(storage.clone(), 4096).unsettled(), count);
-        drain_and_cut_the_power(&storage, 4096, b"cursor");
+        assert_eq!((log.tail_generation(), log.segments().0), (generation, 1), "it goes on where it has room");
     }
 }
 
@@ -276,5 +297,5 @@ fn a_segment_is_not_filled_before_what_it_begins_with_is_durable() {
     assert_eq!(log.segments().0, 2);
     let mut storage = log.into_storage();
     storage.crash(|len| if len > 15000 { Fate::TornBefore(15032) } else { Fate::Kept });
-    drain_and_cut_the_power(&storage, segment_len, &stands);
+    cut_the_power(&storage, segment_len, &stands, drain);
 }
