@@ -4,13 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use iot_crypto::SigningKey;
+use iot_dht::sim::adversary::{Adversary, Conduct};
 use iot_dht::sim::{self, Action, Happening, Host, Nat, Reach, Signing, Sim, SimConfig, What, study};
-use iot_dht::wire::Role;
+use iot_dht::wire::{Body, Message, Role, Word};
 use iot_dht::{
-    Contact, Event, GetMode, LinkId, NodeConfig, Opening, Parting, Path, Peer, Reachability, RelayConfig, Service,
+    Contact, Event, GetMode, LinkId, NodeConfig, NodeId, Opening, Parting, Path, Peer, Reachability, Record,
+    RelayConfig, Service, UnverifiedRecord,
 };
 
 const KINDS: [(&str, Reach); 5] = [
@@ -277,4 +280,93 @@ fn a_relay_carries_no_more_than_its_limits_and_says_so() {
     // What nobody keeps is forgotten, and a new meeting is another.
     let relayed: usize = world.sim.nodes().map(|(_, node)| node.relayed().1).sum();
     assert_eq!(relayed, 1);
+}
+
+/// What a relay does to what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meddler {
+    AltersAll,
+    CarriesNothing,
+}
+
+impl Adversary for Meddler {
+    fn answer<'a>(&'a self, _me: &NodeId, request: &Message<'_>) -> Conduct<'a> {
+        match request.body {
+            Body::Word(Word::Carry(_)) if *self == Self::CarriesNothing => Conduct::Silent,
+            _ => Conduct::Honest,
+        }
+    }
+
+    fn alter(&self, datagram: &mut [u8]) {
+        let Ok(Message { body: Body::Word(Word::Carried(data)), .. }) = Message::decode(datagram) else { return };
+        let payload = data.payload.to_vec();
+        let place = datagram.windows(payload.len().max(1)).rposition(|window| window == payload);
+        let place = place.filter(|_| *self == Self::AltersAll);
+        place.into_iter().for_each(|at| datagram[at..at + payload.len()].iter_mut().for_each(|octet| *octet ^= 0x55));
+    }
+}
+
+/// A link vouches for nothing, so both ends sign what they say. What the first relay makes of it is not accepted, and the
+/// end that has asked gives the path up for the next.
+#[test]
+fn two_whose_relay_alters_or_drops_what_it_carries_meet_over_another() {
+    for meddler in [Meddler::AltersAll, Meddler::CarriesNothing] {
+        let mut world = World::new(6, 12, NodeConfig::default());
+        let ends = [0, 1].map(|_| world.enter(Reach::Behind(Nat::SYMMETRIC), device()));
+        world.run(Duration::from_secs(60));
+        let (key, node) = (world.sim.key(1), world.sim.node(ends[1]).unwrap());
+        let relays: Vec<_> = node.relays().collect();
+        let (wall, life) = (world.sim.wall(), Duration::from_secs(600));
+        let record = Contact::sign_relayed(&key, 1, wall, life, &[], node.id(), &relays).unwrap();
+        let contact = Contact::read(&record, wall).unwrap();
+        world.act(Host::at(relays[0].address).unwrap(), Action::Turn(Arc::new(meddler)));
+        world.act(ends[0], Action::Meet(Box::new(contact)));
+        world.run(Duration::from_secs(5));
+
+        let talk = |world: &mut World, relay: Peer<32>| {
+            let there = Path::Relayed(relay.address);
+            let links = [(ends[0], Opening::Asked), (ends[1], Opening::Introduced)].map(|(host, opening)| {
+                let mut links = world.sim.node(host).unwrap().links();
+                links.find(|linked| linked.opening == opening && linked.path == there).unwrap().link
+            });
+            let expires = world.sim.wall().saturating_add(Duration::from_secs(60));
+            for (end, link) in links.into_iter().enumerate() {
+                let said = Record::sign(&key, b"word", 1, expires, &[end as u8; 100]).unwrap();
+                world.act(ends[end], Action::Send(link, said.as_bytes().into()));
+            }
+            world.run(Duration::from_secs(3));
+            links
+        };
+        let accepted = |world: &World, host| {
+            let arrived = world.arrived(host);
+            let records = arrived.iter().filter_map(|octets| UnverifiedRecord::parse(octets).ok());
+            let values = records.filter_map(|record| Some(record.verify(world.sim.wall()).ok()?.value()[0]));
+            (arrived.len(), values.collect::<Vec<_>>())
+        };
+        let [link, introduced] = talk(&mut world, relays[0]);
+        let spoilt = usize::from(meddler == Meddler::AltersAll);
+        assert_eq!(ends.map(|host| accepted(&world, host)), [(spoilt, vec![]), (spoilt, vec![])], "{meddler:?}");
+
+        // Only who has asked knows another way.
+        world.act(ends[1], Action::Reroute(introduced));
+        world.act(ends[0], Action::Reroute(link));
+        world.run(Duration::from_secs(5));
+        let mut left = world.sim.node(ends[1]).unwrap().links();
+        assert!(left.any(|linked| linked.link == introduced), "{meddler:?}");
+        drop(left);
+        let [rerouted, _] = talk(&mut world, relays[1]);
+        assert_ne!(rerouted, link);
+        let heard = ends.map(|host| accepted(&world, host));
+        assert_eq!(heard, [(spoilt + 1, vec![1]), (spoilt + 1, vec![0])], "{meddler:?}");
+
+        // There were two relays.
+        world.act(ends[0], Action::Reroute(rerouted));
+        world.run(Duration::from_secs(1));
+        let parted = |event: &Event| match event {
+            Event::Parted { link, reason } => Some((*link != rerouted, *reason)),
+            _ => None,
+        };
+        assert_eq!(world.told(ends[0], parted), Some((true, Parting::Unmet)), "{meddler:?}");
+        assert_eq!(world.link(ends[0], Opening::Asked), None);
+    }
 }

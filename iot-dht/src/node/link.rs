@@ -102,6 +102,9 @@ pub enum LinkError {
     /// No path has been found yet.
     #[error("link {} has no path yet", .0.0)]
     Pending(LinkId),
+    /// The other end has asked for the link, and only that end knows other ways.
+    #[error("link {} was asked for by the other end", .0.0)]
+    Introduced(LinkId),
     /// The octets do not fit a datagram.
     #[error("{len} octets are more than a link carries at once")]
     TooLong {
@@ -125,7 +128,7 @@ pub(super) struct Links {
 struct Link {
     peer: NodeId,
     opening: Opening,
-    /// Whom to ask next for whom.
+    /// Whom to ask next for whom, until a path is found, and if that is given up.
     ways: VecDeque<(NodeId, Peer<32>)>,
     /// None until somebody has introduced the two.
     pass: Option<Pass>,
@@ -254,6 +257,29 @@ impl Node {
         }
         self.send_over(now, link, payload);
         Ok(())
+    }
+
+    /// Gives up the path of a link that this node has asked for, and tries the next way of the same contact, as a new link:
+    /// [`Event::Linked`] tells of that one, or [`Event::Parted`] once no way is left. Of the old link nothing more is told.
+    ///
+    /// It is for a relay that alters what it carries, or carries nothing, and for a path that leads to somebody else. The
+    /// node cannot tell; who opens what comes over the link can. To the other end this is somebody new, so a session begins
+    /// anew; it learns the end of the old link from its silence.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Unknown`], [`LinkError::Introduced`], [`LinkError::Full`].
+    pub fn reroute(&mut self, now: Instant, link: LinkId) -> Result<LinkId, LinkError> {
+        let given_up = self.links.links.get_mut(&link).ok_or(LinkError::Unknown(link))?;
+        if given_up.opening == Opening::Introduced {
+            return Err(LinkError::Introduced(link));
+        }
+        let ways = core::mem::take(&mut given_up.ways);
+        let next = Link { ways, ..Link::new(now, given_up.peer, Opening::Asked) };
+        self.part(link);
+        let id = self.links.add(&self.config, next)?;
+        self.ask_way(now, id);
+        Ok(id)
     }
 
     /// Ends a link, of which nothing more is told. The other end learns it from the silence.
@@ -422,7 +448,6 @@ impl Node {
     fn find_path(&mut self, id: LinkId, path: Path) {
         let Some(link) = self.links.links.get_mut(&id).filter(|link| link.path != Some(path)) else { return };
         link.path = Some(path);
-        link.ways.clear();
         if matches!(path, Path::Direct(_)) {
             link.punch_at = None;
         }

@@ -38,6 +38,9 @@ use crate::wire::{Body, Empty, Holdings, MAX_NODES, Message, Nodes};
 pub trait Adversary: Send + Sync {
     /// What becomes of a request.
     fn answer<'a>(&'a self, me: &NodeId, request: &Message<'_>) -> Conduct<'a>;
+
+    /// Changes what the honest node is about to send, such as what it carries between two others. Nothing, by default.
+    fn alter(&self, _datagram: &mut [u8]) {}
 }
 
 /// What becomes of a request that reached an attacker.

@@ -103,6 +103,8 @@ pub enum Action {
     Find(Key),
     /// Its user wants to meet the device of a contact.
     Meet(Box<Contact>),
+    /// Its user gives up the path of a link for another.
+    Reroute(LinkId),
     /// Its user sends this over a link.
     Send(LinkId, Box<[u8]>),
 }
@@ -325,6 +327,12 @@ impl Shard {
                 self.happenings.push(Happening { at: now, host, what });
                 (Some(member), None)
             }
+            (Action::Reroute(link), Some(mut member)) => {
+                let rerouted = member.node.reroute(now, link);
+                let what = rerouted.map_or(What::Refused(id), |link| What::Meeting(id, link));
+                self.happenings.push(Happening { at: now, host, what });
+                (Some(member), None)
+            }
             (Action::Send(link, payload), Some(mut member)) => {
                 if member.node.send(now, link, &payload).is_err() {
                     self.happenings.push(Happening { at: now, host, what: What::Refused(id) });
@@ -429,8 +437,11 @@ impl Shard {
     fn pump(&mut self, now: Instant, host: Host, member: &mut Member) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
         while let Some(transmit) = member.node.poll_transmit(&mut buffer) {
-            if member.adversary.is_some() && is_comparison(&buffer[..transmit.len]) {
-                continue;
+            if let Some(adversary) = &member.adversary {
+                if is_comparison(&buffer[..transmit.len]) {
+                    continue;
+                }
+                adversary.alter(&mut buffer[..transmit.len]);
             }
             self.send(now, host, member, transmit.to, &buffer[..transmit.len]);
         }
