@@ -4,6 +4,7 @@ mod cbor;
 mod dht;
 mod envelope;
 mod fragment;
+mod number;
 mod queue;
 mod series;
 mod source;

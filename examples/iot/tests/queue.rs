@@ -282,6 +282,42 @@ fn says_what_is_wrong_with_the_directory() {
     assert_eq!(folder.run(&["ack"], &[], b"").status.code(), Some(2));
 }
 
+/// Numbers were refused in the words of the library, which name no option, and a 0 that asks for nothing was taken.
+#[test]
+fn what_is_wrong_with_the_arguments_names_the_option() {
+    let folder = Folder::create(2);
+    let wrong = [
+        ("create", "--segments", "many"),
+        ("create", "--segments", "70000"),
+        ("create", "--segment-len", "5"),
+        ("create", "--segment-len", "4097"),
+        ("create", "--segment-len", "-1"),
+        ("append", "--sources", "many"),
+        ("append", "--sources", "100000"),
+        ("append", "--ids", "100000"),
+        ("reserve", "--ids", "-1"),
+        ("reserve", "--max", "0"),
+        ("reserve", "--hold", "-1"),
+        ("ack", "--sources", "4294967296"),
+        ("redrive", "--ids", "many"),
+    ];
+    let before = folder.octets();
+    for (command, option, value) in wrong {
+        let arguments: &[&str] = if command == "ack" { &["0", option, value] } else { &[option, value] };
+        let refused = folder.run(&[command], arguments, b"");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{command} {option} {value}: {said}");
+        assert!(said.starts_with(&format!("iot: {option} ")), "{command} {option} {value}: {said}");
+    }
+    assert_eq!(folder.octets(), before);
+    for (option, value) in [("--seeds", "0"), ("--steps", "0"), ("--failures", "0"), ("--from", "many")] {
+        let refused = Command::new(IOT).args(["queue", "sim", option, value]).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "sim {option} {value}: {said}");
+        assert!(said.starts_with(&format!("iot: {option} ")), "sim {option} {value}: {said}");
+    }
+}
+
 /// `append` began a new queue in the files of one whose headers were lost, and in files that were none: what could still be
 /// found there by hand was written over.
 #[test]

@@ -133,6 +133,46 @@ fn a_copy_that_is_forgotten_holds_nothing() {
     assert!(json().contains("\"depth\": 15,") && json().contains("\"cursors\": 0, \"cursor_lag\": 0,"), "{}", json());
 }
 
+/// A mirror tried an address that is none again and again, for a minute, as one where nobody is yet.
+#[test]
+fn what_is_wrong_with_the_arguments_names_the_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (create(folder.path(), "source"), create(folder.path(), "target"));
+    let to = target.to_str().unwrap();
+    printed(&iot(&["append"], &source, &lines(0..10)));
+    let wrong: [&[&str]; 17] = [
+        &["mirror", "--to", "tcp:"],
+        &["mirror", "--to", "tcp:localhost"],
+        &["mirror", "--to", "tcp::80"],
+        &["mirror", "--to", "tcp:localhost:0"],
+        &["mirror", "--to", "tcp:localhost:99999"],
+        &["mirror", "--to", "tcp:::1"],
+        &["mirror", "--to", "tcp:[::1:80"],
+        &["mirror", "--copy", "", "--to", to],
+        &["mirror", "--forget", "archive", "--to", to],
+        &["mirror", "--patience", "many", "--to", to],
+        &["mirror", "--patience", "-1", "--to", to],
+        &["mirror", "--patience", "1e300", "--to", to],
+        &["mirror", "--ids", "many", "--to", to],
+        &["mirror", "--sources", "100000", "--to", to],
+        &["receive", "--listen", "foo"],
+        &["receive", "--connections", "0", "--listen", "127.0.0.1:0"],
+        &["receive", "--sources", "100000", "--listen", "127.0.0.1:0"],
+    ];
+    for arguments in wrong {
+        let refused = iot(arguments, &source, b"");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.starts_with(&format!("iot: {}", arguments[1])), "{arguments:?}: {said}");
+    }
+    assert_eq!((depth(&source).as_str(), depth(&target).as_str()), ("10", "0"));
+    // Where it reads as an address, and nobody is there, the arguments are not at fault.
+    for to in ["tcp:127.0.0.1:1", "tcp:[::1]:1", "tcp:localhost:1"] {
+        let refused = iot(&["mirror", "--to", to, "--patience", "0"], &source, b"");
+        assert_eq!(refused.status.code(), Some(1), "{to}: {refused:?}");
+    }
+}
+
 #[test]
 fn a_copy_that_was_set_back_is_not_forwarded_over_what_was() {
     let folder = tempfile::tempdir().unwrap();

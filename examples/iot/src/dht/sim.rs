@@ -4,7 +4,6 @@ pub mod plots;
 mod siege;
 mod upkeep;
 
-use std::ops::Range;
 use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant as Clock};
@@ -18,6 +17,7 @@ use lexopt::prelude::*;
 
 use crate::Failure;
 use crate::dht::sim::siege::Attack;
+use crate::number::within;
 
 /// How long a network may settle after its last host has joined.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -94,15 +94,15 @@ fn parse(parser: &mut Parser) -> Result<Options, Failure> {
             given.push(name.to_owned());
         }
         match argument {
-            Long("nodes") => options.nodes = within(&parser.value()?.string()?, "--nodes", 2..1_000_001)?,
+            Long("nodes") => options.nodes = within(parser, "--nodes", 2..1_000_001)?,
             Long("seed") => options.seed = parser.value()?.parse()?,
-            Long("operations") => options.operations = within(&parser.value()?.string()?, "--operations", 1..100_001)?,
-            Long("threads") => options.threads = within(&parser.value()?.string()?, "--threads", 1..65)?,
+            Long("operations") => options.operations = within(parser, "--operations", 1..100_001)?,
+            Long("threads") => options.threads = within(parser, "--threads", 1..65)?,
             Long("scenario") => options.scenario = parser.value()?.parse()?,
-            Long("sybils") => options.sybils = within(&parser.value()?.string()?, "--sybils", 0..1001)?,
+            Long("sybils") => options.sybils = within(parser, "--sybils", 0..1001)?,
             Long("attack") => options.attack = parser.value()?.parse()?,
-            Long("share") => options.share = within(&parser.value()?.string()?, "--share", 0.0..1.0)?,
-            Long("records") => options.records = within(&parser.value()?.string()?, "--records", 1..4001)?,
+            Long("share") => options.share = within(parser, "--share", 0.0..1.0)?,
+            Long("records") => options.records = within(parser, "--records", 1..4001)?,
             Long("placement") => {
                 options.placement = match parser.value()?.string()?.as_str() {
                     "region" => Placement::Region { nodes: 32 },
@@ -179,11 +179,6 @@ impl FromStr for Scenario {
             format!("the scenarios are {}", names.join(", "))
         })
     }
-}
-
-fn within<T: FromStr + PartialOrd>(text: &str, option: &str, range: Range<T>) -> Result<T, Failure> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| Failure::Usage(format!("{option} {text} is out of range")))
 }
 
 fn simulate(options: &Options) {

@@ -11,6 +11,7 @@ use lexopt::prelude::*;
 use super::directory::{self, Memory, refused};
 use super::text::{Form, read_message};
 use crate::Failure;
+use crate::number::within;
 
 /// Messages that are made durable together while more of them are at hand.
 const GROUP: u64 = 1024;
@@ -24,8 +25,8 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("frames") => form = Form::Frames,
-            Long("sources") => memory.sources = parser.value()?.parse()?,
-            Long("ids") => memory.ids = parser.value()?.parse()?,
+            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
+            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
             Value(value) => names.push(value),
             other => return Err(other.unexpected().into()),
         }

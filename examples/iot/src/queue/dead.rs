@@ -10,6 +10,7 @@ use lexopt::prelude::*;
 use super::directory::{self, Memory, refused};
 use super::text::{Form, write_message};
 use crate::Failure;
+use crate::number::within;
 
 /// Runs `queue dead`.
 pub fn run_dead(mut parser: Parser) -> Result<(), Failure> {
@@ -42,8 +43,8 @@ pub fn run_redrive(mut parser: Parser) -> Result<(), Failure> {
     let (mut memory, mut path, mut offsets) = (Memory::default(), None, Vec::new());
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("sources") => memory.sources = parser.value()?.parse()?,
-            Long("ids") => memory.ids = parser.value()?.parse()?,
+            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
+            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             Value(value) => offsets.push(Offset::new(value.parse()?)),
             other => return Err(other.unexpected().into()),

@@ -16,6 +16,7 @@ use lexopt::prelude::*;
 
 use super::read_only::ReadOnlyStorage;
 use crate::Failure;
+use crate::number::within;
 
 /// The clock of a command: it starts when the queue is opened.
 pub struct Clock(std::time::Instant);
@@ -38,15 +39,15 @@ pub fn run_create(mut parser: Parser) -> Result<(), Failure> {
     let (mut path, mut segment_len, mut segments) = (None, 4 << 20, 16);
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("segment-len") => segment_len = parser.value()?.parse()?,
-            Long("segments") => segments = parser.value()?.parse()?,
+            Long("segment-len") => segment_len = within(&mut parser, "--segment-len", ..)?,
+            Long("segments") => segments = within(&mut parser, "--segments", ..)?,
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             other => return Err(other.unexpected().into()),
         }
     }
     let path = path.ok_or_else(no_directory)?;
     let config = config(segment_len, Memory::default()).and_then(|config| config.segments(segments));
-    let config = config.map_err(|error| Failure::Usage(error.to_string()))?;
+    let config = config.map_err(|error| unfit(&error))?;
     let storage = FileStorage::create(&path).map_err(|error| refused(&path, &error))?;
     if !storage.list().map_err(|error| refused(&path, &error))?.is_empty() {
         return Err(Failure::Input(format!("{}: there is a queue already", path.display())));
@@ -65,7 +66,7 @@ pub fn open(path: &Path, memory: Memory) -> Result<(Queue<FileStorage>, Clock), 
     let storage = FileStorage::open(path).map_err(|error| denied(path, &error))?;
     shape_of(path)?;
     refuse_headless(path, &storage)?;
-    let config = config(segment_len(path)?, memory).map_err(|error| Failure::Usage(error.to_string()))?;
+    let config = config(segment_len(path)?, memory).map_err(|error| unfit(&error))?;
     // What is acknowledged by its place is taken out by an attempt that says nothing about the message.
     let config = config.durability(Durability::Manual).attempt_durability(AttemptDurability::Written);
     open_on(path, storage, config)
@@ -153,6 +154,23 @@ fn config(segment_len: u32, memory: Memory) -> Result<QueueConfig, ConfigError> 
         other => other?,
     };
     config.deduplicate_positions(memory.sources)?.deduplicate_ids(memory.ids)
+}
+
+/// A configuration that is not possible, in the words of the options that it comes from.
+fn unfit(error: &ConfigError) -> Failure {
+    let mut words = error.to_string();
+    let options = [
+        ("segment_len", "--segment-len"),
+        ("segments", "--segments"),
+        ("deduplicate_positions", "--sources"),
+        ("deduplicate_ids", "--ids"),
+    ];
+    for (setting, option) in options {
+        if let Some(rest) = words.strip_prefix(setting) {
+            words = format!("{option}{rest}");
+        }
+    }
+    Failure::Usage(words)
 }
 
 /// The files of the queue at `path`, with their numbers.

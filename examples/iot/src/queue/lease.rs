@@ -16,6 +16,7 @@ use lexopt::prelude::*;
 use super::directory::{self, Clock, Memory, refused};
 use super::text::{Form, position, write_message};
 use crate::Failure;
+use crate::number::{seconds, within};
 
 /// For how long messages are leased while they are printed: longer than any command runs.
 const LONG: Duration = Duration::from_secs(1 << 32);
@@ -34,13 +35,10 @@ pub fn run_reserve(mut parser: Parser) -> Result<(), Failure> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("frames") => form = Form::Frames,
-            Long("sources") => memory.sources = parser.value()?.parse()?,
-            Long("ids") => memory.ids = parser.value()?.parse()?,
-            Long("max") => max = parser.value()?.parse()?,
-            Long("hold") => {
-                let seconds = Duration::try_from_secs_f64(parser.value()?.parse()?);
-                hold = Some(seconds.map_err(|error| Failure::Usage(error.to_string()))?);
-            }
+            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
+            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
+            Long("max") => max = within(&mut parser, "--max", 1..)?,
+            Long("hold") => hold = Some(seconds(&mut parser, "--hold")?),
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             other => return Err(other.unexpected().into()),
         }
@@ -119,8 +117,8 @@ pub fn run_ack(mut parser: Parser) -> Result<(), Failure> {
     let (mut memory, mut path, mut offsets) = (Memory::default(), None, Vec::new());
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("sources") => memory.sources = parser.value()?.parse()?,
-            Long("ids") => memory.ids = parser.value()?.parse()?,
+            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
+            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             // What 'reserve' printed is taken as it is: the offset stands before the colon.
             Value(value) => {

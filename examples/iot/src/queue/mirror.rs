@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use lexopt::prelude::*;
 
 use super::directory::{self, Clock, Memory, random, refused};
 use crate::Failure;
+use crate::number::{seconds, within};
 
 /// How long a read waits before the mirror is told the time.
 const LISTEN_FOR: Duration = Duration::from_millis(50);
@@ -58,25 +59,30 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
             Long("copy") => copy = Some(parser.value()?.string()?),
             Long("forget") => forget = Some(parser.value()?.string()?),
             Long("origin") => origin = Some(parser.value()?.parse::<DeviceId>()?),
-            Long("sources") => memory.sources = parser.value()?.parse()?,
-            Long("ids") => memory.ids = parser.value()?.parse()?,
-            Long("patience") => {
-                let seconds = Duration::try_from_secs_f64(parser.value()?.parse()?);
-                patience = seconds.map_err(|error| Failure::Usage(error.to_string()))?;
-            }
+            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
+            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
+            Long("patience") => patience = seconds(&mut parser, "--patience")?,
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             other => return Err(other.unexpected().into()),
         }
     }
     let path = path.ok_or_else(directory::no_directory)?;
     if let Some(name) = forget {
+        if to.is_some() {
+            return Err(Failure::Usage("--forget stands in place of --to".into()));
+        }
         return forget_copy(&path, &name);
     }
     let to = to.ok_or_else(|| Failure::Usage("--to is missing".into()))?;
+    let receiver = to.to_str().and_then(|to| to.strip_prefix("tcp:"));
+    let receiver = receiver.map(|address| host_and_port("--to", address, 1)).transpose()?;
     let (mut queue, clock) = directory::open(&path, Memory::default())?;
     let what_arrived = if copy.is_some() { WhatArrived::Stays } else { WhatArrived::Goes };
     let name = copy.as_deref().unwrap_or(MOVING);
-    let fail = |error: CursorError| refused(&path, &error);
+    let fail = |error: CursorError| match error {
+        CursorError::NameLength { .. } => Failure::Usage(format!("--copy: {error}")),
+        _ => refused(&path, &error),
+    };
     let cursor = queue.open_cursor(name, Seek::Oldest, MaxLag::UNLIMITED).map_err(fail)?;
     let seed = u64::from_le_bytes(random()?);
     let mirror = Mirror::new(MirrorConfig::default(), &queue, cursor, seed).map_err(fail)?;
@@ -89,7 +95,7 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
         clock,
         mirror,
     };
-    let outcome = match to.to_str().and_then(|to| to.strip_prefix("tcp:")) {
+    let outcome = match receiver {
         Some(address) => mirroring.send_to(address, patience),
         None => mirroring.copy_to(Path::new(&to), memory),
     };
@@ -103,6 +109,19 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
     println!("{} entries, up to {}", stats.acknowledged, mirroring.mirror.acknowledged());
     mirroring.queue.close().map_err(|error| refused(&mirroring.path, &error))?;
     Ok(())
+}
+
+/// The `address` that `option` gave, if it reads HOST:PORT: whether anybody is there is another matter, and may change.
+fn host_and_port<'a>(option: &str, address: &'a str, least_port: u16) -> Result<&'a str, Failure> {
+    let is_name = |host: &str| !host.is_empty() && !host.contains([':', '[']);
+    let port = match address.parse() {
+        Ok(number) => Some(SocketAddr::port(&number)),
+        Err(_) => address.rsplit_once(':').filter(|(host, _)| is_name(host)).and_then(|(_, port)| port.parse().ok()),
+    };
+    match port {
+        Some(port) if port >= least_port => Ok(address),
+        _ => Err(Failure::Usage(format!("{option} takes HOST:PORT, not {address:?}"))),
+    }
 }
 
 /// Deletes the cursor of a copy that nobody wants any more: what it has not passed would stay for ever.
@@ -235,15 +254,16 @@ pub fn run_receive(mut parser: Parser) -> Result<(), Failure> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("listen") => listen = Some(parser.value()?.string()?),
-            Long("connections") => connections = parser.value()?.parse()?,
-            Long("sources") => memory.sources = parser.value()?.parse()?,
-            Long("ids") => memory.ids = parser.value()?.parse()?,
+            Long("connections") => connections = within(&mut parser, "--connections", 1..)?,
+            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
+            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             other => return Err(other.unexpected().into()),
         }
     }
     let path = path.ok_or_else(directory::no_directory)?;
     let listen = listen.ok_or_else(|| Failure::Usage("--listen is missing".into()))?;
+    host_and_port("--listen", &listen, 0)?;
     let (queue, _) = directory::open(&path, memory)?;
     let mut intake = Intake::new(MAX_FEEDS);
     intake.recover(&queue).map_err(|error| refused(&path, &error))?;

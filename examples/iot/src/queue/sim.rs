@@ -8,6 +8,7 @@ use lexopt::Parser;
 use lexopt::prelude::*;
 
 use crate::Failure;
+use crate::number::within;
 
 /// How often progress is told.
 const EVERY: Duration = Duration::from_secs(1);
@@ -36,10 +37,10 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
     let mut options = Options { seeds: 100_000, from: 0, failures: 1, config: Config::default() };
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("seeds") => options.seeds = parser.value()?.parse()?,
-            Long("from") => options.from = parser.value()?.parse()?,
-            Long("failures") => options.failures = parser.value()?.parse()?,
-            Long("steps") => options.config = options.config.steps(parser.value()?.parse()?),
+            Long("seeds") => options.seeds = within(&mut parser, "--seeds", 1..)?,
+            Long("from") => options.from = within(&mut parser, "--from", ..)?,
+            Long("failures") => options.failures = within(&mut parser, "--failures", 1..)?,
+            Long("steps") => options.config = options.config.steps(within(&mut parser, "--steps", 1..)?),
             Long("without") => {
                 let name = parser.value()?.string()?;
                 let fault = FAULTS.iter().find(|(known, _)| *known == name);
@@ -49,8 +50,8 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    if options.from.checked_add(options.seeds).is_none() || options.failures == 0 {
-        return Err(Failure::Usage("a number is out of its range".into()));
+    if options.from.checked_add(options.seeds).is_none() {
+        return Err(Failure::Usage("there are not so many --seeds behind --from".into()));
     }
     simulate(&options)
 }
