@@ -329,12 +329,12 @@ impl Sim {
         (noise::hash(noise::hash(self.seed, &[3]), what) % below as u64) as usize
     }
 
+    /// Hands over what the shards have for each other. Each puts what it gets into its queue by itself, on its thread.
     fn exchange(&mut self) {
         for from in 0..self.shards.len() {
             for to in 0..self.shards.len() {
-                let mut items = core::mem::take(&mut self.shards[from].out[to]);
-                items.drain(..).for_each(|item| self.shards[to].push(item));
-                self.shards[from].out[to] = items;
+                let parcel = core::mem::take(&mut self.shards[from].out[to]);
+                self.shards[from].out[to] = core::mem::replace(&mut self.shards[to].arrived[from], parcel);
             }
         }
         let mut window: Vec<_> = self.shards.iter_mut().flat_map(|shard| shard.happenings.drain(..)).collect();

@@ -39,8 +39,9 @@ pub struct Shard {
     members: Vec<Option<Box<Member>>>,
     there: usize,
     queue: Queue<Item>,
-    /// What goes to each of the shards.
-    pub(super) out: Vec<Vec<Item>>,
+    /// What goes to each of the shards, and what came from each and is not in the queue yet.
+    pub(super) out: Vec<Parcel>,
+    pub(super) arrived: Vec<Parcel>,
     pub(super) happenings: Vec<Happening>,
     pub(super) trace: Trace,
     pub(super) counts: Counts,
@@ -169,6 +170,21 @@ enum Due {
     Timer,
 }
 
+/// What goes from one shard to another within a window.
+#[derive(Default)]
+pub(super) struct Parcel {
+    items: Vec<Item>,
+    /// When the first of it is due.
+    first: Option<Instant>,
+}
+
+impl Parcel {
+    fn push(&mut self, item: Item) {
+        self.first = Some(self.first.map_or(item.at, |first| first.min(item.at)));
+        self.items.push(item);
+    }
+}
+
 impl Item {
     pub(super) fn action(at: Instant, to: Host, id: ActionId, action: Action) -> Self {
         Self { at, to, rank: (u32::MAX - 1, id.0), due: Due::Action(id, Box::new(action)) }
@@ -195,7 +211,8 @@ impl Shard {
             members: Vec::new(),
             there: 0,
             queue: Queue::new(),
-            out: (0..count).map(|_| Vec::new()).collect(),
+            out: (0..count).map(|_| Parcel::default()).collect(),
+            arrived: (0..count).map(|_| Parcel::default()).collect(),
             happenings: Vec::new(),
             trace: Trace::default(),
             counts: Counts::default(),
@@ -204,6 +221,10 @@ impl Shard {
 
     /// Does all that is due before `end`.
     pub fn run_until(&mut self, end: Instant) {
+        for parcel in &mut self.arrived {
+            parcel.first = None;
+            parcel.items.drain(..).for_each(|item| self.queue.push(item));
+        }
         loop {
             self.glance_ahead(end);
             let Some(item) = self.queue.pop(end) else { return };
@@ -239,7 +260,8 @@ impl Shard {
     }
 
     pub(super) fn next(&mut self) -> Option<Instant> {
-        self.queue.next()
+        let arrived = self.arrived.iter().filter_map(|parcel| parcel.first).min();
+        self.queue.next().into_iter().chain(arrived).min()
     }
 
     pub(super) fn member(&self, host: Host) -> Option<&Member> {
