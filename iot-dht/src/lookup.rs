@@ -8,7 +8,6 @@ use crate::rtt::Patience;
 
 mod config;
 mod crowd;
-mod detour;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -35,13 +34,6 @@ use crate::lookup::silence::Silence;
 /// - Once more than a sixth of all requests (and one) are overdue or failed, nobody overdue is waited for.
 /// - Where the network loses a sixth of all requests, one in 36 is lost twice. Once more than that (and one, and one for
 ///   each answer that came though it was overdue) are overdue twice or failed, nobody who is overdue twice is waited for.
-///
-/// # Another way
-///
-/// A node that names only its accomplices leads straight to them, past all that others would have named on the way. Where
-/// the size of the [`network`](LookupConfig::network) is known, that shows: those found lie farther apart than they should.
-/// Then the search asks others, one after the other and eight at most, to whom none of those with whom it began led that
-/// led to the result.
 ///
 /// # Paths
 ///
@@ -96,13 +88,13 @@ pub struct Lookup<const N: usize> {
     nearest: usize,
     /// Ascending by distance.
     candidates: Vec<Candidate<N>>,
+    /// Who is taken no notice of, ascending by distance.
+    ignored: Vec<Distance<N>>,
     asked: usize,
     answered: usize,
     failed: usize,
     /// Answers that came though they were overdue.
     late: usize,
-    /// Nodes that were asked because those who led here may have named only some of what is there.
-    detours: usize,
     /// The most nodes that one answer has named.
     most_named: usize,
     /// The subtrees about which somebody has answered.
@@ -118,8 +110,6 @@ struct Candidate<const N: usize> {
     distance: Distance<N>,
     address: Address,
     path: u8,
-    /// Which of those with whom the search began led to it.
-    origin: u8,
     /// How many answers named it.
     named: u8,
     /// How many answers lead from the start to it, its own included.
@@ -142,15 +132,6 @@ enum State {
 enum Stopped {
     No,
     Early,
-}
-
-/// Whom to ask next.
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    place: usize,
-    /// See [`Candidate::about`].
-    about: Option<u16>,
-    is_detour: bool,
 }
 
 /// Which candidates a step looks at.
@@ -195,7 +176,18 @@ impl<const N: usize> Lookup<N> {
 
     /// Starts a search of the node `own` for `target` from the nodes that it knows.
     pub fn new(own: Id<N>, target: Id<N>, config: LookupConfig, start: impl IntoIterator<Item = Peer<N>>) -> Self {
-        Self::within(own, target, config, 8 * N, start)
+        Self::within(own, target, config, 8 * N, &[], start)
+    }
+
+    /// Starts a search that takes no notice of some nodes, whoever names them: an earlier one has asked them.
+    pub(crate) fn ignoring(
+        own: Id<N>,
+        target: Id<N>,
+        config: LookupConfig,
+        ignored: &[Id<N>],
+        start: impl IntoIterator<Item = Peer<N>>,
+    ) -> Self {
+        Self::within(own, target, config, 8 * N, ignored, start)
     }
 
     /// Starts a search for nodes of one bucket of the node's table, that of the target.
@@ -203,7 +195,7 @@ impl<const N: usize> Lookup<N> {
     /// It asks nobody who is nearer to the node itself than that bucket. Such nodes have learned from each other, may all
     /// miss the same bucket, and would end the search among themselves.
     pub fn across(own: Id<N>, target: Id<N>, config: LookupConfig, start: impl IntoIterator<Item = Peer<N>>) -> Self {
-        Self::within(own, target, config, own.shared_prefix(&target), start)
+        Self::within(own, target, config, own.shared_prefix(&target), &[], start)
     }
 
     fn within(
@@ -211,31 +203,33 @@ impl<const N: usize> Lookup<N> {
         target: Id<N>,
         config: LookupConfig,
         nearest: usize,
+        ignored: &[Id<N>],
         start: impl IntoIterator<Item = Peer<N>>,
     ) -> Self {
         let (candidates, covered, stopped, looked_at) = (Vec::new(), Vec::new(), Stopped::No, None);
-        let (asked, answered, failed, late, detours, most_named) = (0, 0, 0, 0, 0, 0);
+        let (asked, answered, failed, late, most_named) = (0, 0, 0, 0, 0);
+        let mut ignored: Vec<_> = ignored.iter().map(|id| id.distance(&target)).collect();
+        ignored.sort_unstable();
         let mut lookup = Self {
             own,
             target,
             config,
             nearest,
             candidates,
+            ignored,
             asked,
             answered,
             failed,
             late,
-            detours,
             most_named,
             covered,
             stopped,
             looked_at,
         };
-        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 0, 1));
+        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1));
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
             candidate.path = (place % config.paths) as u8;
-            candidate.origin = place as u8;
             candidate.named = 0;
         }
         lookup
@@ -249,15 +243,14 @@ impl<const N: usize> Lookup<N> {
     /// Takes in the answer of `from`: the nodes that it knows near the target. An answer that was not asked for, or
     /// that comes after its failure was reported, changes nothing.
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
-        if let Some(place) = self.settle(from, State::Answered) {
-            let Candidate { path, origin, hops, about, .. } = self.candidates[place];
+        if let Some((path, hops)) = self.settle(from, State::Answered) {
             self.answered += 1;
-            self.covered.extend(about);
+            self.covered.extend(self.place(from).and_then(|place| self.candidates[place].about));
             let mut named = 0;
             for peer in nodes {
                 named += 1;
                 if peer.id != *from {
-                    self.hear_of(peer, path, origin, hops.saturating_add(1));
+                    self.hear_of(peer, path, hops.saturating_add(1));
                 }
             }
             self.most_named = self.most_named.max(named);
@@ -278,10 +271,9 @@ impl<const N: usize> Lookup<N> {
         if self.stopped == Stopped::Early || self.asked >= self.config.requests {
             return None;
         }
-        let Step { place, about, is_detour } = self.next_step(now)?;
+        let (place, about) = self.next_place(now)?;
         let peer = self.peer(&self.candidates[place]);
         self.candidates[place].about = about;
-        self.detours += usize::from(is_detour);
         let Patience { hedge, timeout } = patience(&peer);
         let [hedge, timeout, twice] =
             [hedge, timeout, timeout.saturating_mul(2)].map(|patience| now.saturating_add(patience));
@@ -323,8 +315,6 @@ impl<const N: usize> Lookup<N> {
             self.paths_are_settled(now, silence)
                 && self.is_settled(View::All, self.config.closest, now, silence)
                 && self.uncovered(now, silence).is_none()
-                && self.detour().is_none()
-                && !self.is_on_detour(now)
         }
     }
 
@@ -396,29 +386,23 @@ impl<const N: usize> Lookup<N> {
         self.candidates.iter().filter(|candidate| candidate.state == State::Answered).take(self.config.closest)
     }
 
-    fn next_step(&self, now: Instant) -> Option<Step> {
-        let to = |place| Step { place, about: self.about(place), is_detour: false };
+    fn next_place(&self, now: Instant) -> Option<(usize, Option<u16>)> {
         if self.config.paths > 1 {
             let mut paths: Vec<_> = (0..self.config.paths as u8).map(View::Path).collect();
             paths.sort_by_key(|path| self.under_way(*path, now));
             if let Some(place) = paths.into_iter().find_map(|path| self.next_of(path, self.share(), now)) {
-                return Some(to(place));
+                return Some((place, self.about(place)));
             }
             if !self.paths_are_settled(now, self.silence(now)) {
                 return None;
             }
         }
-        let next = self.next_of(View::All, self.config.closest, now).map(to);
+        let next = self.next_of(View::All, self.config.closest, now).map(|place| (place, self.about(place)));
         next.or_else(|| {
             let silence = self.silence(now);
-            if !self.is_settled(View::All, self.config.closest, now, silence) {
-                return None;
-            }
-            if let Some(place) = self.detour() {
-                let is_free = self.under_way(View::All, now) < self.config.parallelism;
-                return is_free.then_some(Step { place, about: None, is_detour: true });
-            }
-            self.uncovered(now, silence).map(|(place, bits)| Step { place, about: Some(bits), is_detour: false })
+            let is_settled = self.is_settled(View::All, self.config.closest, now, silence);
+            let (place, subtree) = is_settled.then(|| self.uncovered(now, silence))??;
+            Some((place, Some(subtree)))
         })
     }
 
@@ -429,7 +413,14 @@ impl<const N: usize> Lookup<N> {
             candidate.about.is_none() && matches!(candidate.state, State::Asked { .. } | State::Answered)
         };
         let same = self.candidates[..place].iter().filter(says_it).count();
-        (same >= self.horizon() / 2).then(|| self.candidates[place].subtree())
+        (same >= self.horizon() / 2).then(|| self.candidates[place].subtree()).filter(|bits| self.is_near(*bits))
+    }
+
+    /// Whether a subtree is among the last before the target, so that those who are closer can be expected to know all of
+    /// it. Somebody farther away is worth more asked about the target, whoever has answered before.
+    fn is_near(&self, bits: u16) -> bool {
+        let expected = |network: u64| network.checked_shr(u32::from(bits) + 1).unwrap_or(0);
+        self.config.network.is_none_or(|network| expected(network) <= 2 * self.horizon() as u64)
     }
 
     /// How many of the closest candidates are sure to be all that there are: as many as an answer names.
@@ -451,7 +442,7 @@ impl<const N: usize> Lookup<N> {
             };
             self.covered.contains(&bits) || self.candidates.iter().any(asked)
         };
-        let bits = (last.subtree()..=first.subtree()).rev().find(|bits| !is_asked(*bits))?;
+        let bits = (last.subtree()..=first.subtree()).rev().find(|bits| self.is_near(*bits) && !is_asked(*bits))?;
         let of_subtree = answered().find(|(_, candidate)| candidate.subtree() == bits);
         let spent = self.asked >= self.config.requests;
         of_subtree.or_else(|| answered().next()).filter(|_| !spent).map(|(place, _)| (place, bits))
@@ -534,14 +525,14 @@ impl<const N: usize> Lookup<N> {
         passed_over == 0
     }
 
-    fn settle(&mut self, from: &Id<N>, state: State) -> Option<usize> {
+    fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
         let place = self.place(from)?;
         let candidate = &mut self.candidates[place];
         let State::Asked { timeout, .. } = candidate.state else { return None };
         let is_late = state == State::Answered && self.looked_at.is_some_and(|now| timeout <= now);
         self.late += usize::from(is_late);
         candidate.state = state;
-        Some(place)
+        Some((candidate.path, candidate.hops))
     }
 
     fn place(&self, id: &Id<N>) -> Option<usize> {
@@ -549,11 +540,14 @@ impl<const N: usize> Lookup<N> {
         self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()
     }
 
-    fn hear_of(&mut self, peer: Peer<N>, path: u8, origin: u8, hops: u8) {
+    fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8) {
         if peer.id == self.own || self.own.shared_prefix(&peer.id) > self.nearest {
             return;
         }
         let distance = peer.id.distance(&self.target);
+        if self.ignored.binary_search(&distance).is_ok() {
+            return;
+        }
         match self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance) {
             Ok(place) => {
                 let named = &mut self.candidates[place].named;
@@ -564,7 +558,7 @@ impl<const N: usize> Lookup<N> {
                 self.candidates.truncate(Self::CANDIDATES - 1);
                 let address = peer.address.into();
                 let (named, about, state) = (1, None, State::Heard);
-                self.candidates.insert(place, Candidate { distance, address, path, origin, named, hops, about, state });
+                self.candidates.insert(place, Candidate { distance, address, path, named, hops, about, state });
             }
         }
     }

@@ -49,8 +49,6 @@ impl LookupConfig {
     /// How many nodes the network is taken to have; unknown by default. Where it is known, of those who lie much closer
     /// together than so many nodes would by chance, a few are asked: within any prefix, four and twice as many as are to be
     /// expected there. Who places many nodes next to each other cannot fill a search with them.
-    /// Where the closest that answered lie farther apart than they would, up to eight others are asked whether they know
-    /// nearer ones. Nodes all over the network that name only each other seldom lead a search astray then.
     pub fn network(mut self, nodes: u64) -> Self {
         self.network = Some(nodes);
         self

@@ -4,7 +4,6 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::detour::DETOURS;
 use super::*;
 
 fn peer(number: u16) -> Peer<2> {
@@ -90,59 +89,6 @@ fn all_that_remain_are_asked_at_once_when_nobody_nearer_is_known() {
     lookup.handle_response(&peer(1).id, []);
     let rest: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).map(|peer| number(&peer)).collect();
     assert_eq!(rest, [5, 6, 7, 8, 9, 10]);
-}
-
-/// A thousand nodes at equal distances, by which they seem a few less. Every third names its like alone, the others name
-/// the closest of all.
-fn among_colluders(config: LookupConfig, honest_names: u16, start: &[u16], followed: &[u16]) -> Lookup<2> {
-    const APART: u16 = 64;
-    let (own, target) = (Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]));
-    let place = |n: &u16| peer(n * APART);
-    let mut lookup = Lookup::new(own, target, config.closest(12), start.iter().map(place));
-    lookup.follow(followed.iter().map(place));
-    while !lookup.is_done(NOW) {
-        let asked: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).collect();
-        assert!(!asked.is_empty(), "it goes on");
-        for peer in asked {
-            let named = if (number(&peer) / APART).is_multiple_of(3) {
-                (3..=60).step_by(3).collect()
-            } else {
-                Vec::from_iter(1..=honest_names)
-            };
-            lookup.handle_response(&peer.id, named.iter().map(place));
-        }
-    }
-    lookup
-}
-
-#[test]
-fn a_search_that_ended_too_far_apart_asks_those_whom_nobody_there_named() {
-    let found = |lookup: &Lookup<2>| lookup.closest().map(|peer| number(&peer) / 64).collect::<Vec<_>>();
-    let start = [63, 66, 69, 200, 203, 206, 209, 212, 215, 218, 221, 224];
-    let (size, unknown) = (LookupConfig::default().network(900), LookupConfig::default());
-    let led_astray = among_colluders(unknown, 20, &start, &[]);
-    assert_eq!(found(&led_astray), Vec::from_iter((3..=36).step_by(3)), "the attack is none");
-    let lookup = among_colluders(size, 20, &start, &[]);
-    assert_eq!(found(&lookup), Vec::from_iter(1..=12));
-    let others = lookup.summary().asked;
-    assert!(others <= 3 + 12 + 3 + 12, "{others} were asked");
-
-    // Nobody knows more: it ends all the same.
-    let alone = among_colluders(size, 0, &start, &[]);
-    assert_eq!(found(&alone), Vec::from_iter((3..=36).step_by(3)));
-    assert_eq!(alone.summary().asked, 3 + 12 + DETOURS);
-}
-
-#[test]
-fn all_whom_another_search_has_heard_of_count_as_led_by_one() {
-    let found = |lookup: &Lookup<2>| lookup.closest().map(|peer| number(&peer) / 64).collect::<Vec<_>>();
-    let (start, colluders) = ([200, 203, 206], Vec::from_iter((3..=60).step_by(3)));
-    let size = LookupConfig::default().network(900);
-    let lookup = among_colluders(size, 20, &start, &colluders);
-    assert_eq!(found(&lookup), Vec::from_iter(1..=12));
-    // Each begins a way of its own where nothing says that somebody has named them all.
-    let lookup = among_colluders(size, 20, &[&colluders[..], &start].concat(), &[]);
-    assert_eq!(found(&lookup), Vec::from_iter((3..=36).step_by(3)));
 }
 
 #[test]
@@ -291,6 +237,42 @@ fn goes_on_where_those_that_are_named_are_gone() {
     }
     // Where all are asked about the target alone, none is.
     assert!(exact >= 70 && asked <= 200 * 22, "{exact} of 200 are exact, for {asked} requests");
+}
+
+/// Seven who name only each other have answered. Somebody far away, who might know others, is asked about the target like
+/// them, where the network is known to be large; the nodes of a small one would all say the same.
+#[test]
+fn asks_about_the_target_who_is_far_away() {
+    let asks_about = |network: u64| {
+        let config = LookupConfig::default().closest(8).network(network);
+        let (close, far) = ([1, 2, 3, 4, 5, 6, 7, 8].map(|n| peer(0x200 * n)), peer(0x4000));
+        let start = close.into_iter().chain([far]);
+        let mut lookup = Lookup::new(Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]), config, start);
+        while let Some(asked) = next(&mut lookup, NOW).filter(|asked| *asked != far) {
+            if asked == close[7] {
+                lookup.handle_failure(&asked.id);
+            } else {
+                lookup.handle_response(&asked.id, close);
+            }
+        }
+        assert_eq!(lookup.summary().asked, 9);
+        number_of(&lookup.point_for(&far.id))
+    };
+    // Of 10,000, one in four shares no more with the target than its first bit.
+    assert_eq!(asks_about(10_000), 0);
+    assert_eq!(asks_about(60), 0x4000);
+}
+
+#[test]
+fn takes_no_notice_of_whom_an_earlier_search_has_asked() {
+    let own = Id::from_bytes([0xff; 2]);
+    let ignored = [peer(1).id, peer(9).id];
+    let config = LookupConfig::default().closest(2);
+    let mut lookup = Lookup::ignoring(own, Id::from_bytes([0; 2]), config, &ignored, [9, 12].map(peer));
+    assert_eq!(next(&mut lookup, NOW), Some(peer(12)));
+    lookup.handle_response(&peer(12).id, [1, 2, 9, 3].map(peer));
+    let asked: Vec<_> = core::iter::from_fn(|| next(&mut lookup, NOW)).collect();
+    assert_eq!(asked, [peer(2), peer(3)]);
 }
 
 #[test]

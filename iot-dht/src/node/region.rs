@@ -6,7 +6,6 @@ use crate::id::{Id, Key};
 use crate::lookup::{Lookup, LookupConfig, size_from};
 use crate::node::Node;
 use crate::node::operation::{Kind, Operation};
-use crate::peer::Peer;
 
 /// How many nodes end the search in one part of a region.
 const PART_CLOSEST: usize = 12;
@@ -16,6 +15,10 @@ const PARTS: usize = 4;
 const BUDGET: usize = 90;
 /// What it costs at most to search both halves of a part.
 const DIVISION: usize = 2 * (PART_CLOSEST + 2);
+/// How many nodes end the search of a part that is searched again.
+const AGAIN_CLOSEST: usize = PART_CLOSEST / 2;
+/// What it costs as a rule to search a part again.
+const AGAIN: usize = AGAIN_CLOSEST + 3;
 /// The most nodes that a record is put to.
 pub(super) const MAX_COPIES: usize = 56;
 /// By how many bits the nodes of a part may lie closer together than expected before it counts as overfull: so much do
@@ -52,8 +55,8 @@ enum Standing {
     First,
     /// It was searched, and is divided or searched again.
     Done,
-    /// It is searched again, without those whom the search with this number asked.
-    Again(usize),
+    /// It is searched again from the same point, without those who were asked before.
+    Again,
 }
 
 impl Region {
@@ -128,41 +131,44 @@ impl Node {
             return false;
         }
         let asked: usize = operation.lookups.iter().map(|lookup| lookup.summary().asked).sum();
-        let mut left = BUDGET.saturating_sub(asked);
-        if operation.lookups.len() == region.parts.len() {
-            let size = self.network_size();
-            for place in 0..region.parts.len() {
+        let (before, mut left) = (operation.lookups.len(), BUDGET.saturating_sub(asked));
+        let size = self.network_size();
+        // The estimates may be older than the neighbourhood.
+        let greatest = size.max(self.size_by_neighbours().unwrap_or(0));
+        let density = Density::of(region, &operation.lookups, size, greatest);
+        if before == region.parts.len() {
+            let mut searches_again = false;
+            // The second first, which is the same for those who differ in the size by a factor of two.
+            for place in (1..before).chain([0]) {
                 let (part, lookup, secrets) = (region.parts[place], &operation.lookups[place], &mut self.secrets);
-                if part.standing != Standing::First {
-                    continue;
-                }
-                if left >= DIVISION && is_crowded(lookup, &part, size) {
+                if part.standing == Standing::First && left >= DIVISION && density.is_crowded(lookup, &part) {
                     region.parts[place].standing = Standing::Done;
                     left -= DIVISION;
                     region.parts.extend(Region::divide(part, || secrets.octets()));
-                } else if left >= DIVISION / 2 && is_sparse(lookup, size) {
+                } else if part.standing != Standing::Done
+                    && !searches_again
+                    && lookup.summary().asked > 0
+                    && left >= AGAIN
+                    && density.is_sparse(&part.point, &operation.lookups)
+                {
+                    // One after the other: what the first finds leads the next.
+                    searches_again = true;
                     region.parts[place].standing = Standing::Done;
-                    left -= DIVISION / 2;
-                    let point = part.point.within(part.bits, secrets.octets());
-                    region.parts.push(Part { point, standing: Standing::Again(place), ..part });
+                    region.parts.push(Part { standing: Standing::Again, ..part });
                 }
             }
         }
-        let before = operation.lookups.len();
-        let trusted = operation.lookups.iter().filter(|lookup| !lookup.is_sparse());
-        let known: Vec<Peer<32>> = trusted.flat_map(Lookup::known).collect();
+        // Whoever led a search astray leads no other.
+        let (astray, others): (Vec<&Lookup<32>>, Vec<_>) =
+            operation.lookups.iter().partition(|lookup| density.is_sparse(lookup.target(), &operation.lookups));
+        let known: Vec<_> = others.into_iter().flat_map(Lookup::known).collect();
+        let astray: Vec<_> = astray.into_iter().flat_map(Lookup::asked).map(|peer| peer.id).collect();
         for part in &region.parts[before..] {
-            let start = match part.standing {
-                Standing::First | Standing::Done => self.closest_hopeful(&part.point),
-                Standing::Again(place) => {
-                    let asked: Vec<_> = operation.lookups[place].asked().collect();
-                    self.hopeful(&part.point, |entry| asked.iter().all(|peer| peer.id != *entry.id()))
-                }
-            };
-            let mut lookup = Lookup::new(*self.id(), part.point, self.part_config(), start);
-            if !matches!(part.standing, Standing::Again(_)) {
-                lookup.follow(known.iter().copied());
-            }
+            let own = self.hopeful(&part.point, |entry| !astray.contains(entry.id()));
+            let closest = if part.standing == Standing::Again { AGAIN_CLOSEST } else { PART_CLOSEST };
+            let config = self.part_config().closest(closest);
+            let start = own.into_iter().chain(known.iter().copied());
+            let mut lookup = Lookup::ignoring(*self.id(), part.point, config, &astray, start);
             lookup.look_at(now);
             operation.lookups.push(lookup);
         }
@@ -174,24 +180,56 @@ impl Node {
     }
 }
 
-/// Whether the nodes that were found lie much farther apart than they would by chance: those who led the search name only
-/// some of the nodes that are there.
-fn is_sparse(lookup: &Lookup<32>, size: u64) -> bool {
-    let found = size_from(lookup.closest().map(|peer| peer.id.distance(lookup.target())));
-    found.is_none_or(|found| found < size - size / 3)
+/// How many nodes the network has, judging by those that were found around a point.
+fn size_around(point: &Id<32>, lookups: &[Lookup<32>]) -> u64 {
+    let found = searches_of(point, lookups).flat_map(Lookup::closest);
+    let mut distances: Vec<_> = found.map(|peer| peer.id.distance(point)).collect();
+    distances.sort_unstable();
+    size_from(distances.into_iter()).unwrap_or(0)
+}
+
+/// How close together nodes should lie.
+#[derive(Clone, Copy, Debug)]
+struct Density {
+    /// How many nodes the network has, as the node itself thinks.
+    size: u64,
+    /// How many it may have at the most.
+    greatest: u64,
+    /// What the densest part says, of those that are not overfull.
+    elsewhere: u64,
+}
+
+impl Density {
+    fn of(region: &Region, lookups: &[Lookup<32>], size: u64, greatest: u64) -> Self {
+        let density = Self { size, greatest, elsewhere: 0 };
+        let parts = region.parts.iter().zip(lookups).filter(|(part, lookup)| !density.is_crowded(lookup, part));
+        let elsewhere = parts.map(|(part, _)| size_around(&part.point, lookups)).max().unwrap_or(0);
+        Self { elsewhere, ..density }
+    }
+
+    /// Whether the nodes found around a point lie much farther apart than they would by chance: those who led the search
+    /// name only some of those that are there.
+    fn is_sparse(&self, point: &Id<32>, lookups: &[Lookup<32>]) -> bool {
+        let found = size_around(point, lookups);
+        found < self.greatest - self.greatest / 5 || found < self.elsewhere / 2
+    }
+
+    /// Whether the nodes that were found lie much closer together than they would by chance.
+    fn is_crowded(&self, lookup: &Lookup<32>, part: &Part) -> bool {
+        let found = lookup.closest().count();
+        let Some(farthest) = lookup.closest().last().filter(|_| found == PART_CLOSEST) else { return false };
+        let shared = part.point.shared_prefix(&farthest.id);
+        // In a prefix of this many bits as many nodes are expected as were found.
+        let expected = (self.size / PART_CLOSEST as u64).checked_ilog2().unwrap_or(0) as usize;
+        shared >= expected + CROWDED
+    }
+}
+
+fn searches_of<'l>(point: &'l Id<32>, lookups: &'l [Lookup<32>]) -> impl Iterator<Item = &'l Lookup<32>> {
+    lookups.iter().filter(move |lookup| lookup.target() == point)
 }
 
 fn middle(mut estimates: Vec<u64>) -> Option<u64> {
     estimates.sort_unstable();
     estimates.get(estimates.len() / 2).copied()
-}
-
-/// Whether the nodes that were found lie much closer together than they would by chance.
-fn is_crowded(lookup: &Lookup<32>, part: &Part, size: u64) -> bool {
-    let found = lookup.closest().count();
-    let Some(farthest) = lookup.closest().last().filter(|_| found == PART_CLOSEST) else { return false };
-    let shared = part.point.shared_prefix(&farthest.id);
-    // In a prefix of this many bits as many nodes are expected as were found.
-    let expected = (size / PART_CLOSEST as u64).checked_ilog2().unwrap_or(0) as usize;
-    shared >= expected + CROWDED
 }
