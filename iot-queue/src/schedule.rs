@@ -1,10 +1,10 @@
 //! Messages that come again: at a start, every so often, so many times, and not later than an end.
 //!
 //! An [`Occurrence`] is one time of a [`Schedule`], with what is to be done then; it travels as the payload of a delayed
-//! [`Message`](crate::Message). Whoever has handled one appends the [next](Occurrence::next) and then acknowledges this
-//! one. Its [identifier](Occurrence::id) follows from the name of the schedule and the time that it is, so that a queue
-//! which [remembers identifiers](crate::QueueConfig::deduplicate_ids) refuses what somebody appends again after a crash in
-//! between.
+//! [`Message`](crate::Message). Whoever handles one appends the [next](Occurrence::next), and acknowledges this one when
+//! that is durable. Its [identifier](Occurrence::id) follows from the name of the schedule and how many came before it,
+//! whenever they were handled, so that a queue which [remembers identifiers](crate::QueueConfig::deduplicate_ids) refuses
+//! what somebody appends again after a crash in between. It has to remember as many as are appended in the meantime.
 //!
 //! ```
 //! use core::time::Duration;
@@ -33,6 +33,8 @@
 //!             Ok(_) | Err(AppendError::Duplicate { .. }) => {}
 //!             Err(error) => return Err(error.into()),
 //!         }
+//!         // Under `Durability::Manual` the next one is durable from here on; otherwise it is so already.
+//!         queue.commit()?;
 //!     }
 //!     queue.ack(leased.lease)?;
 //! }
@@ -112,6 +114,8 @@ pub struct Occurrence {
     name: [u8; Self::NAME_LEN],
     /// How many intervals it lies behind the start.
     number: u64,
+    /// How many came before it, those that were left out not counted.
+    ordinal: u64,
     /// How many times are left is in it.
     schedule: Schedule,
     payload: Vec<u8>,
@@ -123,10 +127,11 @@ impl Occurrence {
 
     /// The first time of a schedule. The name is the caller's to draw at random, one for each schedule of a queue.
     pub const fn first(name: [u8; Self::NAME_LEN], schedule: Schedule, payload: Vec<u8>) -> Self {
-        Self { name, number: 0, schedule, payload }
+        Self { name, number: 0, ordinal: 0, schedule, payload }
     }
 
-    /// The time after this one; `None` if this was the last. It is `wall` by the time of day.
+    /// The time after this one; `None` if this was the last. It is `wall` by the time of day. When it is due depends on
+    /// that, and its [identifier](Self::id) does not.
     #[must_use]
     pub fn next(&self, wall: Timestamp) -> Option<Self> {
         let every = self.schedule.every?.as_micros() as u64;
@@ -136,11 +141,12 @@ impl Occurrence {
         }
         let passed = wall.as_micros().saturating_sub(self.schedule.start.as_micros()).div_ceil(every);
         let number = passed.max(self.number.checked_add(1)?);
+        let ordinal = self.ordinal.checked_add(1)?;
         let due = self.schedule.start.as_micros().checked_add(every.checked_mul(number)?)?;
         if self.schedule.until.is_some_and(|until| until.as_micros() < due) {
             return None;
         }
-        Some(Self { number, schedule: Schedule { times, ..self.schedule }, ..self.clone() })
+        Some(Self { number, ordinal, schedule: Schedule { times, ..self.schedule }, ..self.clone() })
     }
 
     /// When this is to be done.
@@ -155,11 +161,11 @@ impl Occurrence {
         self.due().saturating_since(wall)
     }
 
-    /// The identifier of its message: the name, and which time this is.
+    /// The identifier of its message: the name, and how many came before it.
     pub fn id(&self) -> MessageId {
         let mut id = [0; MessageId::LEN];
         id[..Self::NAME_LEN].copy_from_slice(&self.name);
-        id[Self::NAME_LEN..].copy_from_slice(&self.number.to_be_bytes());
+        id[Self::NAME_LEN..].copy_from_slice(&self.ordinal.to_be_bytes());
         MessageId::from_bytes(id)
     }
 
@@ -168,9 +174,9 @@ impl Occurrence {
         &self.payload
     }
 
-    /// The payload of its message: up to 67 octets longer than what is to be done.
+    /// The payload of its message: up to 77 octets longer than what is to be done.
     pub fn to_vec(&self) -> Vec<u8> {
-        let Self { name, number, schedule: Schedule { start, every, times, until }, payload } = self;
+        let Self { name, number, ordinal, schedule: Schedule { start, every, times, until }, payload } = self;
         cbor::to_vec(&OccurrenceItem {
             name: *name,
             payload,
@@ -179,6 +185,7 @@ impl Occurrence {
             every: every.map(|every| every.as_micros() as u64),
             times: *times,
             until: until.map(Timestamp::as_micros),
+            ordinal: *ordinal,
         })
     }
 
@@ -197,7 +204,8 @@ impl Occurrence {
             schedule = schedule.times(times)?;
         }
         schedule.until = item.until.map(Timestamp::from_micros);
-        Ok(Self { name: item.name, number: item.number, schedule, payload: item.payload.into() })
+        let OccurrenceItem { name, number, ordinal, .. } = item;
+        Ok(Self { name, number, ordinal, schedule, payload: item.payload.into() })
     }
 }
 
@@ -222,6 +230,7 @@ record! {
         5 => every: Option<u64>,
         6 => times: Option<u64>,
         7 => until: Option<u64>,
+        8 => ordinal: u64,
     }
 }
 
@@ -233,6 +242,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::QueueConfig;
+    use crate::error::AppendError;
+    use crate::message::Message;
+    use crate::queue::Queue;
+    use crate::storage::MemoryStorage;
 
     const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -282,10 +296,30 @@ mod tests {
     #[test]
     fn each_time_has_an_identifier_of_its_own() {
         let first = Occurrence::first([7; 8], minutely(), b"x".to_vec());
-        let (second, third) = (first.next(START).unwrap(), first.next(after(61)).unwrap());
+        let second = first.next(START).unwrap();
+        let third = second.next(after(1000)).unwrap();
         assert_eq!(first.id().as_bytes()[..8], [7; 8]);
         assert_eq!(first.next(after(30)).unwrap(), second);
         assert_eq!([&first, &second, &third].map(|time| time.id().as_bytes()[15]), [0, 1, 2]);
+    }
+
+    /// A crash may lose an acknowledgement and keep what was appended before it. What is handled again then is handled at
+    /// another time, and when its identifier followed from that time, the schedule went on twice from there.
+    #[test]
+    fn a_crash_before_the_acknowledgement_lasts_makes_no_second_schedule() {
+        let config = QueueConfig::default().segment_len(256 << 10).unwrap().deduplicate_ids(10).unwrap();
+        let mut queue = Queue::open(MemoryStorage::new(), config, [7; 8]).unwrap();
+        let mut append = |it: &Occurrence| queue.append(&Message::new(&it.to_vec()).id(it.id()));
+        let second = Occurrence::first([7; 8], minutely().times(4).unwrap(), Vec::new()).next(START).unwrap();
+        append(&second).unwrap();
+        let (third, again) = (second.next(after(61)).unwrap(), second.next(after(131)).unwrap());
+        assert_eq!((third.due(), again.due()), (after(120), after(180)));
+        append(&third).unwrap();
+        assert!(matches!(append(&again), Err(AppendError::Duplicate { .. })));
+        // The one after it counts on from the one that is there.
+        assert_eq!(third.next(after(131)).unwrap().id(), again.next(after(131)).unwrap().id());
+        append(&third.next(after(131)).unwrap()).unwrap();
+        assert_eq!(queue.stats().depth, 3);
     }
 
     #[test]
@@ -340,8 +374,9 @@ mod tests {
         let longest = Some(Duration::from_micros(u64::MAX));
         let schedule =
             Schedule { start: Timestamp::MAX, every: longest, times: Some(u64::MAX), until: Some(Timestamp::MAX) };
-        let longest = Occurrence { name: [9; 8], number: u64::MAX, schedule, payload: vec![0; 70_000] };
-        assert_eq!(longest.to_vec().len(), longest.payload.len() + 67);
+        let longest =
+            Occurrence { name: [9; 8], number: u64::MAX, ordinal: u64::MAX, schedule, payload: vec![0; 70_000] };
+        assert_eq!(longest.to_vec().len(), longest.payload.len() + 77);
         assert_eq!(longest.next(START), None);
         assert_eq!(longest.due(), Timestamp::MAX);
     }
@@ -349,7 +384,7 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_it_wrote_and_survives_what_it_did_not(
-            (start, number, payload) in (0..1_u64 << 50, 0..1_u64 << 20, any::<Vec<u8>>()),
+            (start, number, ordinal, payload) in (0..1_u64 << 50, 0..1_u64 << 20, 0..u64::MAX, any::<Vec<u8>>()),
             every in proptest::option::of(1..1_u64 << 40),
             times in proptest::option::of(1_u64..),
             until in proptest::option::of(0..1_u64 << 61),
@@ -357,12 +392,13 @@ mod tests {
         ) {
             let (start, until) = (Timestamp::from_micros(start), until.map(Timestamp::from_micros));
             let schedule = Schedule { start, every: every.map(Duration::from_micros), times, until };
-            let occurrence = Occurrence { name: [5; 8], number, schedule, payload };
+            let occurrence = Occurrence { name: [5; 8], number, ordinal, schedule, payload };
             let mut octets = occurrence.to_vec();
             prop_assert_eq!(Occurrence::read(&octets), Ok(occurrence.clone()));
             let wall = Timestamp::from_micros(wall);
             if let Some(next) = occurrence.next(wall) {
                 prop_assert!(next.due() >= wall.max(occurrence.due()) && next.number > number);
+                prop_assert_eq!(next.ordinal, ordinal + 1);
                 prop_assert!(until.is_none_or(|until| next.due() <= until));
             }
             let at = flipped % (8 * octets.len());
