@@ -323,6 +323,16 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         self.shared.announce(&mut self.shared.lock());
     }
 
+    /// Whether it was closed and has no message that can be had.
+    pub(crate) fn is_spent(&self) -> bool {
+        let mut state = self.shared.lock();
+        state.is_closed && {
+            state.make_readable();
+            let now = self.shared.clock.now();
+            !state.queue.peek(now, 1).is_ok_and(|messages| !messages.is_empty())
+        }
+    }
+
     /// What the clock shows.
     pub(crate) fn now(&self) -> Instant {
         self.shared.clock.now()

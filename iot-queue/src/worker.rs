@@ -36,6 +36,8 @@
 //!                     Outcome::Done => assert_eq!(handled.message.payload, b"17"),
 //!                     _ => assert_eq!(handled.to_string(), "1 failed at attempt 1: invalid digit found in string"),
 //!                 }
+//!                 // From here on it lasts; threads that commit at once share a sync.
+//!                 queue.commit().expect("the storage works");
 //!             }
 //!         });
 //!     }
@@ -47,8 +49,10 @@
 //! # }
 //! ```
 //!
-//! A message is handled at least once: after a kill between the end of the work and the acknowledgement, or after a power cut
-//! before the [commit](SharedQueue::commit) that made the acknowledgement last, it comes again.
+//! A message is handled at least once. An acknowledgement is in memory until the next [commit](SharedQueue::commit): the
+//! caller's, one that an append waits for, or that of [`run`](SharedQueue::run) after
+//! [`flush_after`](crate::shared::SharedSettings::flush_after). After a kill or a power cut before that the message comes
+//! again.
 //!
 //! # Handlers that panic
 //!
@@ -217,13 +221,16 @@ impl fmt::Display for Handled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
-    /// No message could be reserved.
+    /// No message could be reserved, and none will be: the queue is read-only.
     #[error("no message could be reserved")]
     Reserve(#[from] ReserveError),
     /// What became of a message could not be written down. It comes again.
     #[error("what became of a message could not be written down")]
     Settle(#[from] LeaseError),
 }
+
+/// How often [`keep`](Worker::keep) looks whether the queue was closed while nobody was there to tell it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Hands the messages of a queue to handlers; see [the module](self).
 pub struct Worker<S: Storage, C> {
@@ -258,10 +265,13 @@ impl<S: Storage, C: Clock> Worker<S, C> {
     }
 
     /// Waits for a message, hands it to `handler` and settles it. Gives `None` when the worker was [stopped](Self::stop), or
-    /// the queue was [closed](SharedQueue::close) and has no message that can be had.
+    /// the queue was [closed](SharedQueue::close) and has no message that can be had, which stops the worker.
+    ///
+    /// A message that the storage fails to read is no error: it comes when it can be read, and
+    /// [`Stats::unread`](crate::Stats::unread) counts it until then.
     ///
     /// # Errors
-    /// When the storage of the queue failed.
+    /// When the storage of the queue failed, so that it is read-only.
     ///
     /// # Panics
     /// When the handler does, after its message was settled.
@@ -271,7 +281,15 @@ impl<S: Storage, C: Clock> Worker<S, C> {
     ) -> Result<Option<Handled>, WorkerError> {
         let busy = Busy::enter(self);
         let is_over = || self.is_stopping.load(Ordering::Acquire);
-        let Some(message) = self.queue.reserve_until(self.settings.lease, 1, Duration::MAX, is_over)?.pop() else {
+        let mut reserved = loop {
+            match self.queue.reserve_until(self.settings.lease, 1, Duration::MAX, is_over) {
+                // What cannot be read is held aside now, and the queue goes on.
+                Err(ReserveError::Storage(_)) => {}
+                reserved => break reserved?,
+            }
+        };
+        let Some(message) = reserved.pop() else {
+            self.is_stopping.store(true, Ordering::Release);
             return Ok(None);
         };
         let is_lost = Arc::new(AtomicBool::new(false));
@@ -293,16 +311,15 @@ impl<S: Storage, C: Clock> Worker<S, C> {
     }
 
     /// Prolongs the leases of what is being done, on a thread that the caller gives for it, until the worker was
-    /// [stopped](Self::stop) and nothing is being done any more. Without it a message whose handler takes longer than its
-    /// [lease](WorkerSettings::lease) is handed out a second time.
+    /// [stopped](Self::stop), or the queue was [closed](SharedQueue::close) and has no message that can be had, and nothing
+    /// is being done any more. Without it a message whose handler takes longer than its [lease](WorkerSettings::lease) is
+    /// handed out a second time.
     pub fn keep(&self) {
         let mut hands = self.hands();
-        while !(self.is_stopping.load(Ordering::Acquire) && hands.busy == 0) {
+        while hands.busy > 0 || !self.is_over() {
             let due = self.prolong(&mut hands);
-            hands = match due.map(|due| due.saturating_since(self.queue.now())) {
-                Some(wait) => self.changed.wait_timeout(hands, wait).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(hands).unwrap_or_else(PoisonError::into_inner),
-            };
+            let wait = due.map_or(LOOK, |due| due.saturating_since(self.queue.now()).min(LOOK));
+            hands = self.changed.wait_timeout(hands, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -313,6 +330,14 @@ impl<S: Storage, C: Clock> Worker<S, C> {
         self.queue.look_again();
         drop(self.hands());
         self.changed.notify_all();
+    }
+
+    /// Whether nothing more is to be handed out. Once it is over, it stays so.
+    fn is_over(&self) -> bool {
+        if self.queue.is_spent() {
+            self.is_stopping.store(true, Ordering::Release);
+        }
+        self.is_stopping.load(Ordering::Acquire)
     }
 
     /// Prolongs what is due, and says what is due next.
@@ -379,7 +404,9 @@ impl<'w, S: Storage, C: Clock> Busy<'w, S, C> {
     fn keep(&self, message: &Leased, is_lost: &Arc<AtomicBool>) {
         let (now, WorkerSettings { lease, longest, .. }) = (self.0.queue.now(), self.0.settings);
         let end = now.saturating_add(longest);
-        let kept = Kept { due: now.saturating_add(lease / 3).min(end), end, is_lost: Arc::clone(is_lost) };
+        // The lease runs since the message was reserved, and this thread may have slept since.
+        let third = message.deadline.saturating_since(now).saturating_sub(lease - lease / 3);
+        let kept = Kept { due: now.saturating_add(third).min(end), end, is_lost: Arc::clone(is_lost) };
         let mut hands = self.0.hands();
         // Whoever waits for others that are kept is awake before this one is due.
         if hands.kept.is_empty() {

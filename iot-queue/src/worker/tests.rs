@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::offset::Offset;
 use crate::queue::Queue;
 use crate::shared::SharedSettings;
-use crate::storage::MemoryStorage;
+use crate::storage::{MemoryStorage, Operation, SegmentExtent, SegmentNumber, Storage, StorageError};
 
 const LEASE: Duration = Duration::from_millis(30);
 
@@ -216,6 +216,105 @@ fn who_waits_for_a_message_goes_without_when_the_worker_stops() {
         worker.stop();
         waiting.into_iter().for_each(|waiting| assert_eq!(waiting.join().unwrap(), Ok(None)));
     });
+}
+
+#[test]
+fn who_waits_and_who_keeps_end_when_the_queue_is_closed() {
+    let (worker, _) = worker(&["left"]);
+    thread::scope(|threads| {
+        let keeper = threads.spawn(|| worker.keep());
+        // What can be had is still done, and kept meanwhile.
+        worker.queue.close();
+        assert!(!worker.is_over());
+        assert_eq!(next(&worker).to_string(), "0 done at attempt 1");
+        assert_eq!(worker.handle_next(obey), Ok(None));
+        keeper.join().unwrap();
+    });
+}
+
+#[test]
+fn who_keeps_for_nobody_ends_when_the_queue_is_closed() {
+    let (worker, _) = worker(&[]);
+    thread::scope(|threads| {
+        let keeper = threads.spawn(|| worker.keep());
+        worker.queue.close();
+        keeper.join().unwrap();
+    });
+    assert_eq!(worker.handle_next(obey), Ok(None));
+}
+
+/// A storage whose reads fail as long as the test says.
+struct Loose(MemoryStorage, Arc<AtomicBool>);
+
+impl Storage for Loose {
+    type Syncer = <MemoryStorage as Storage>::Syncer;
+
+    fn list(&self) -> Result<Vec<SegmentExtent>, StorageError> {
+        self.0.list()
+    }
+
+    fn allocate(&mut self, segment: SegmentNumber, len: u32) -> Result<(), StorageError> {
+        self.0.allocate(segment, len)
+    }
+
+    fn read_at(&self, segment: SegmentNumber, position: u32, buffer: &mut [u8]) -> Result<(), StorageError> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(StorageError::Io { operation: Operation::Read(segment), code: 5 });
+        }
+        self.0.read_at(segment, position, buffer)
+    }
+
+    fn write_at(&mut self, segment: SegmentNumber, position: u32, bytes: &[u8]) -> Result<(), StorageError> {
+        self.0.write_at(segment, position, bytes)
+    }
+
+    fn sync(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
+        self.0.sync(segment)
+    }
+
+    fn remove(&mut self, segment: SegmentNumber) -> Result<(), StorageError> {
+        self.0.remove(segment)
+    }
+
+    fn sync_directory(&mut self) -> Result<(), StorageError> {
+        self.0.sync_directory()
+    }
+}
+
+#[test]
+fn who_waits_goes_on_when_a_message_cannot_be_read() {
+    let (fails, clock) = (Arc::new(AtomicBool::new(false)), Hand::default());
+    let config = QueueConfig::default().segment_len(256 << 10).unwrap().segments(4).unwrap();
+    let queue = Queue::open(Loose(MemoryStorage::new(), Arc::clone(&fails)), config, [7; 8]).unwrap();
+    let queue = SharedQueue::new(queue, clock.clone(), SharedSettings::default());
+    let worker = Worker::new(queue, WorkerSettings::default());
+    worker.queue.append(&Message::new(b"done")).unwrap();
+    fails.store(true, Ordering::SeqCst);
+    thread::scope(|threads| {
+        let waiting = threads.spawn(|| worker.handle_next(obey));
+        while worker.queue.stats().unread == 0 {
+            thread::yield_now();
+        }
+        fails.store(false, Ordering::SeqCst);
+        // It is tried again after a pause.
+        clock.pass(Duration::from_secs(60));
+        worker.queue.with(|_, _| ());
+        assert_eq!(waiting.join().unwrap().unwrap().unwrap().to_string(), "0 done at attempt 1");
+    });
+}
+
+#[test]
+fn a_lease_is_prolonged_in_time_by_a_thread_that_slept_since_it_began() {
+    let (worker, clock) = worker(&["late"]);
+    let message = worker.queue.reserve(LEASE, 1).unwrap().pop().unwrap();
+    clock.pass(LEASE * 9 / 10);
+    let busy = Busy::enter(&worker);
+    busy.keep(&message, &Arc::default());
+    let due = worker.hands().kept[&message.lease].due;
+    assert!(due < message.deadline, "{due:?}");
+    worker.prolong(&mut worker.hands());
+    clock.pass(LEASE / 2);
+    assert!(worker.queue.reserve(LEASE, 1).unwrap().is_empty());
 }
 
 #[test]
