@@ -15,7 +15,7 @@ use iot_link::process::{self, lines_of_stdin, now, rng, wall};
 use iot_queue::schedule::{Occurrence, Schedule};
 use iot_queue::shared::{Clock, SharedQueue, SharedSettings};
 use iot_queue::worker::{Job, Verdict, Worker, WorkerSettings};
-use iot_queue::{AppendError, FileStorage, Message, Offset, Queue, QueueConfig};
+use iot_queue::{AppendError, FileStorage, Message, Queue, QueueConfig};
 use lexopt::prelude::*;
 use rand_core::Rng as _;
 
@@ -25,12 +25,14 @@ const HELP: &str = "Runs a command for each job of a persistent queue, again unt
 
 Jobs are lines of standard input, `[after=SECONDS] [every=SECONDS] [times=N] [until=SECONDS] TEXT`; the command reads TEXT
 on its own. One comes again `every` so often, so many `times`, and not later than `until` from when it was given.
-The worker ends when its input has ended and no job is left, or by SIGTERM, when the commands that run have ended.
+The worker ends when its input has ended and no job is left, or by SIGTERM, when the commands that run have ended;
+when it is killed (kill -9) they go on, beside the worker that does their jobs again.
 Jobs that had all their attempts stay, with the reason: `iot queue dead FOLDER` shows them.
 
   --threads N      commands at a time, by default 2
   --attempts N     failures after which a job is a dead letter, by default 3
-  --lease SECONDS  after which a job of a worker that hangs is somebody else's, by default 10";
+  --lease SECONDS  after which a job of a worker that hangs is somebody else's, by default 10: a command that runs
+                   is killed when its lease is lost, but not when its worker is";
 
 /// How long it waits for jobs before it looks whether it is to end.
 const TICK: Duration = Duration::from_millis(100);
@@ -111,7 +113,9 @@ fn work<C: Clock>(
 fn take_in<C: Clock>(queue: &SharedQueue<FileStorage, C>, line: &str) -> Result<(), Failure> {
     let (schedule, text) = parse(line, wall())?;
     let first = Occurrence::first(rng()?.next_u64().to_be_bytes(), schedule, text.into());
-    println!("worker: took {}: {text}", append(queue, &first)?);
+    // The first needs no identifier: only what comes after it may be appended twice.
+    let offset = queue.append(&Message::new(&first.to_vec()).delay(first.wait(wall())))?;
+    println!("worker: took {offset}: {text}");
     Ok(())
 }
 
@@ -138,24 +142,20 @@ fn seconds(text: &str) -> Result<Duration, Failure> {
     Ok(Duration::try_from_secs_f64(number).map_err(|error| format!("{text} seconds: {error}"))?)
 }
 
-fn append<C: Clock>(queue: &SharedQueue<FileStorage, C>, job: &Occurrence) -> Result<Offset, AppendError> {
-    queue.append(&Message::new(&job.to_vec()).id(job.id()).delay(job.wait(wall())))
-}
-
-/// Does a job, and sees to its next time.
+/// Sees to the next time of a job, and does it: its schedule goes on whatever becomes of this time.
 fn handle<C: Clock>(queue: &SharedQueue<FileStorage, C>, job: &Job<'_>, command: (&OsString, &[OsString])) -> Verdict {
     let occurrence = match Occurrence::read(&job.message().payload) {
         Ok(occurrence) => occurrence,
         Err(error) => return Verdict::Rejected(error.to_string()),
     };
-    if let Err(error) = execute(command, occurrence.payload(), job) {
-        return Verdict::Failed(error.to_string());
+    if let Some(next) = occurrence.next(wall()) {
+        match queue.append(&Message::new(&next.to_vec()).id(next.id()).delay(next.wait(wall()))) {
+            // It is durable, or an earlier attempt came as far.
+            Ok(_) | Err(AppendError::Duplicate { .. }) => {}
+            Err(error) => return Verdict::Failed(error.to_string()),
+        }
     }
-    match occurrence.next(wall()).map(|next| append(queue, &next)) {
-        // A worker before this one came as far, and was killed.
-        None | Some(Ok(_) | Err(AppendError::Duplicate { .. })) => Verdict::Done,
-        Some(Err(error)) => Verdict::Failed(error.to_string()),
-    }
+    execute(command, occurrence.payload(), job).into()
 }
 
 /// Runs the command, for as long as nobody else has the job.
