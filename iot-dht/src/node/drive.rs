@@ -140,9 +140,10 @@ impl Node {
             }
             Kind::Put(put) => {
                 let mut peers: Vec<_> = closest.iter().map(|peer| (peer.id, Some(peer.address))).collect();
-                if self.role() == Role::Server && operation.region.is_some() {
-                    peers.truncate(MAX_COPIES - 1);
-                    peers.extend(in_region.then_some((*self.id(), None)));
+                if operation.region.is_some() {
+                    let own = in_region && self.role() == Role::Server;
+                    peers.truncate(MAX_COPIES - usize::from(own));
+                    peers.extend(own.then_some((*self.id(), None)));
                 } else if self.role() == Role::Server {
                     let target = put.record.key();
                     let own = (*self.id(), None);
@@ -280,10 +281,11 @@ fn question(operation: &mut Operation, part: usize, peer: &NodeId) -> Body<'stat
     }
 }
 
-/// Whom the lookups of an operation have found, each once.
+/// Whom the lookups of an operation have found, each once; those first that were found last, because the first may have been
+/// led astray.
 fn closest_of(operation: &Operation) -> Vec<Peer<32>> {
     let mut closest: Vec<Peer<32>> = Vec::new();
-    for peer in operation.lookups.iter().flat_map(Lookup::closest) {
+    for peer in operation.lookups.iter().rev().flat_map(Lookup::closest) {
         if closest.iter().all(|known| known.id != peer.id) {
             closest.push(peer);
         }

@@ -19,6 +19,8 @@ const DIVISION: usize = 2 * (PART_CLOSEST + 2);
 const AGAIN_CLOSEST: usize = PART_CLOSEST / 2;
 /// What it costs as a rule to search a part again.
 const AGAIN: usize = AGAIN_CLOSEST + 3;
+/// How often a part is searched again to no effect before nobody is taken to be left out.
+const MOST_IN_VAIN: u8 = 2;
 /// The most nodes that a record is put to.
 pub(super) const MAX_COPIES: usize = 56;
 /// By how many bits the nodes of a part may lie closer together than expected before it counts as overfull: so much do
@@ -47,6 +49,10 @@ struct Part {
     /// How many bits all of its nodes share with the point.
     bits: usize,
     standing: Standing,
+    /// What was found around the point said of the network's size before it was searched again, and how often that has
+    /// brought nobody nearer.
+    before: Option<u64>,
+    in_vain: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl Region {
     }
 
     fn divide(part: Part, mut octets: impl FnMut() -> [u8; 32]) -> [Part; 2] {
-        let half = |point| Part { point, bits: part.bits + 1, standing: Standing::First };
+        let half = |point| Part { point, bits: part.bits + 1, standing: Standing::First, before: None, in_vain: 0 };
         [half(part.point.within(part.bits + 1, octets())), half(part.point.with_shared_prefix(part.bits, octets()))]
     }
 }
@@ -108,12 +114,18 @@ impl Node {
         let bits = self.region_bits()?;
         let beside = |depth| {
             let (bits, octets) = (bits + depth, self.secrets.octets());
-            Part { point: key.with_shared_prefix(bits, octets), bits: bits + 1, standing: Standing::First }
+            Part {
+                point: key.with_shared_prefix(bits, octets),
+                bits: bits + 1,
+                standing: Standing::First,
+                before: None,
+                in_vain: 0,
+            }
         };
         let mut parts: Vec<_> = (0..PARTS - 1).map(beside).collect();
         let bits_of_last = bits + PARTS - 1;
         let point = key.within(bits_of_last, self.secrets.octets());
-        parts.push(Part { point, bits: bits_of_last, standing: Standing::First });
+        parts.push(Part { point, bits: bits_of_last, standing: Standing::First, before: None, in_vain: 0 });
         Some(Region { key: *key, bits, parts })
     }
 
@@ -133,8 +145,8 @@ impl Node {
         let asked: usize = operation.lookups.iter().map(|lookup| lookup.summary().asked).sum();
         let (before, mut left) = (operation.lookups.len(), BUDGET.saturating_sub(asked));
         let size = self.network_size();
-        // The estimates may be older than the neighbourhood.
-        let greatest = size.max(self.size_by_neighbours().unwrap_or(0));
+        // The estimates may be older than the neighbourhood, which attackers can fill.
+        let greatest = self.size_by_neighbours().unwrap_or(0).clamp(size, 2 * size);
         let density = Density::of(region, &operation.lookups, size, greatest);
         if before == region.parts.len() {
             let mut searches_again = false;
@@ -145,30 +157,38 @@ impl Node {
                     region.parts[place].standing = Standing::Done;
                     left -= DIVISION;
                     region.parts.extend(Region::divide(part, || secrets.octets()));
-                } else if part.standing != Standing::Done
-                    && !searches_again
-                    && lookup.summary().asked > 0
-                    && left >= AGAIN
-                    && density.is_sparse(&part.point, &operation.lookups)
-                {
+                    continue;
+                }
+                let found = size_around(&part.point, &operation.lookups);
+                let in_vain = if part.before == Some(found) { part.in_vain + 1 } else { 0 };
+                let is_open = part.standing != Standing::Done && in_vain < MOST_IN_VAIN;
+                if is_open && !searches_again && left >= AGAIN && density.is_sparse(found) {
                     // One after the other: what the first finds leads the next.
                     searches_again = true;
+                    left -= AGAIN;
                     region.parts[place].standing = Standing::Done;
-                    region.parts.push(Part { standing: Standing::Again, ..part });
+                    region.parts.push(Part { standing: Standing::Again, before: Some(found), in_vain, ..part });
                 }
             }
         }
         // Whoever led a search astray leads no other.
-        let (astray, others): (Vec<&Lookup<32>>, Vec<_>) =
-            operation.lookups.iter().partition(|lookup| density.is_sparse(lookup.target(), &operation.lookups));
+        let (astray, others): (Vec<&Lookup<32>>, Vec<_>) = operation
+            .lookups
+            .iter()
+            .partition(|lookup| density.is_sparse(size_around(lookup.target(), &operation.lookups)));
         let known: Vec<_> = others.into_iter().flat_map(Lookup::known).collect();
         let astray: Vec<_> = astray.into_iter().flat_map(Lookup::asked).map(|peer| peer.id).collect();
         for part in &region.parts[before..] {
             let own = self.hopeful(&part.point, |entry| !astray.contains(entry.id()));
             let closest = if part.standing == Standing::Again { AGAIN_CLOSEST } else { PART_CLOSEST };
             let config = self.part_config().closest(closest);
-            let start = own.into_iter().chain(known.iter().copied());
-            let mut lookup = Lookup::ignoring(*self.id(), part.point, config, &astray, start);
+            let mut lookup = if own.is_empty() && known.is_empty() && part.standing == Standing::First {
+                // Those who may have led astray are better than nobody.
+                Lookup::new(*self.id(), part.point, config, operation.lookups.iter().flat_map(Lookup::known))
+            } else {
+                let start = own.into_iter().chain(known.iter().copied());
+                Lookup::ignoring(*self.id(), part.point, config, &astray, start)
+            };
             lookup.look_at(now);
             operation.lookups.push(lookup);
         }
@@ -204,13 +224,12 @@ impl Density {
         let density = Self { size, greatest, elsewhere: 0 };
         let parts = region.parts.iter().zip(lookups).filter(|(part, lookup)| !density.is_crowded(lookup, part));
         let elsewhere = parts.map(|(part, _)| size_around(&part.point, lookups)).max().unwrap_or(0);
-        Self { elsewhere, ..density }
+        Self { elsewhere: elsewhere.min(2 * greatest), ..density }
     }
 
-    /// Whether the nodes found around a point lie much farther apart than they would by chance: those who led the search
-    /// name only some of those that are there.
-    fn is_sparse(&self, point: &Id<32>, lookups: &[Lookup<32>]) -> bool {
-        let found = size_around(point, lookups);
+    /// Whether nodes that say so of the network's size lie much farther apart than they would by chance: those who led
+    /// the search name only some of those that are there.
+    fn is_sparse(&self, found: u64) -> bool {
         found < self.greatest - self.greatest / 5 || found < self.elsewhere / 2
     }
 
