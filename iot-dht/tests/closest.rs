@@ -97,7 +97,7 @@ fn sybils_hide_a_record_from_kademlia_and_not_from_a_region() {
 }
 
 /// Half of all hosts, so that the attack is plain: of 200 records among 1,000 hosts, plain Kademlia finds 161 and 165, and a
-/// region 199 and 200 (`iot dht sim --scenario colluders --share 0.5 --operations 200 --seed 4`, and 5).
+/// region 198 and 199 (`iot dht sim --scenario colluders --share 0.5 --operations 200 --seed 4`, and 5).
 #[test]
 fn colluders_hide_records_from_kademlia_and_hardly_any_from_a_region() {
     for seed in [4, 5] {
