@@ -52,12 +52,11 @@ const OTHERS: [(&str, &[&str], &[Wrong]); 4] = [
     ),
     (
         "worker",
-        &["worker run FOLDER [OPTIONS] -- COMMAND [ARGUMENT..]", "worker dead FOLDER", "worker redrive FOLDER"],
+        &["worker FOLDER [OPTIONS] -- COMMAND [ARGUMENT..]", "`iot queue dead FOLDER`"],
         &[
-            (&[], "worker: a command and a folder are missing: see --help\n"),
-            (&["dance", "shop"], "worker: there is no command \"dance\": see --help\n"),
-            (&["run", "shop"], "worker: a command is missing behind --: see --help\n"),
-            (&["run", "shop", "--odd"], "worker: invalid option '--odd'\n"),
+            (&[], "worker: a folder or a command is missing: see --help\n"),
+            (&["shop"], "worker: a folder or a command is missing: see --help\n"),
+            (&["shop", "--odd"], "worker: invalid option '--odd'\n"),
         ],
     ),
 ];
