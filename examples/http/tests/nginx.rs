@@ -2,13 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use iot_link::{Link, Options, Role};
-use iot_trial::{Counts, Interference, Mischief, Nginx, Trial, free_port, pass_packets};
+use iot_trial::{Nginx, Trial, free_port, meddle_between};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_http");
 
@@ -78,28 +74,13 @@ fn nothing_is_lost_without_a_proxy_either_whoever_asks() {
     }
 }
 
-/// Passes packets on between who posts to the one port and who answers at the other.
-fn meddle(front: u16, back: u16, counts: &[Arc<Counts>; 2]) {
-    let link = |role, port| {
-        let server = format!("127.0.0.1:{port}");
-        let mut dial = iot_http::dialer(&Options { role, server, own: BTreeMap::new(), ..Options::default() }).unwrap();
-        std::iter::from_fn(move || Some(dial())).find_map(Result::ok).unwrap()
-    };
-    let ends = [link(Role::Receiver, front), link(Role::Device, back)];
-    let ways = [0, 1].map(|way| Interference::new(Mischief::OF_EACH, 7 + way as u64, &counts[way]));
-    let receive = |end: &mut Box<dyn Link>| end.receive(Duration::from_millis(2)).unwrap();
-    pass_packets(ends, receive, |end, packet| end.send(packet).unwrap(), ways);
-}
-
 #[test]
 fn whatever_a_proxy_does_to_packets_is_refused_or_made_good() {
     let (front, back) = (free_port(), free_port());
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{back}"), 2_000).with(&["--patience", "0.5"]);
-    let counts = [Arc::<Counts>::default(), Arc::default()];
-    let kept = counts.clone();
     let receiver = trial.receiver(&[]);
     receiver.wait_for(1, "connected");
-    std::thread::spawn(move || meddle(front, back, &kept));
+    let counts = meddle_between(iot_http::dialer, front, back);
     let server = format!("127.0.0.1:{front}");
     let device = trial.device(&["--server", &server, "--rate", "0"]);
     assert!(device.wait().success());

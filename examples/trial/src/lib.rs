@@ -13,6 +13,7 @@ mod program;
 mod proxy;
 mod rabbitmq;
 mod receiver;
+mod relay;
 mod tansu;
 mod trial;
 
@@ -21,8 +22,9 @@ pub use framing::{Framing, NatsFraming, Part, WebSocketFraming, XmppFraming};
 pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use program::{Program, sibling, siblings};
-pub use proxy::{Counts, Interference, Mischief, TcpProxy, UdpProxy, free_port, pass_packets};
+pub use proxy::{Counts, Interference, Mischief, TcpProxy, UdpProxy, free_port};
 pub use rabbitmq::Rabbitmq;
 pub use receiver::{Kills, receive_for_ever, survives_kills};
+pub use relay::meddle_between;
 pub use tansu::{make_topic, start_tansu};
 pub use trial::Trial;

@@ -15,7 +15,7 @@ pub struct Mischief {
     pub alter: u64,
     /// It never arrives.
     pub drop: u64,
-    /// It arrives twice, the second time later.
+    /// It arrives twice, with another one in between.
     pub repeat: u64,
     /// It arrives behind the next one.
     pub reorder: u64,
@@ -134,7 +134,9 @@ impl TcpProxy {
     ///
     /// If there is no free port.
     pub fn start(server: SocketAddr, mischief: Mischief, seed: u64) -> Self {
-        Self::listen(server, Mischief { repeat: 0, reorder: 0, ..mischief }, seed, pour)
+        // Whoever is cut off before it has logged in, or logs in by an altered password, may give up for good.
+        let pass = |source, target, interference: Interference| pour(source, target, interference.by_chance_alone());
+        Self::listen(server, Mischief { repeat: 0, reorder: 0, ..mischief }, seed, pass)
     }
 
     /// Stands in front of `server`, tells the messages in each direction by a framing of its own, and does to them whatever is
@@ -180,7 +182,8 @@ impl TcpProxy {
 }
 
 fn pour(mut source: TcpStream, mut target: TcpStream, mut interference: Interference) {
-    let mut buffer = [0; 4096];
+    // So small that the length of a stream, and not the haste of its ends, says how many pieces it has at least.
+    let mut buffer = [0; 256];
     while let Ok(len) = source.read(&mut buffer) {
         let [piece] = &interference.interfere(&buffer[..len])[..] else { break };
         if len == 0 || target.write_all(piece).is_err() {
@@ -219,34 +222,38 @@ fn hang_up(source: &TcpStream, target: &TcpStream) {
     let _ = target.shutdown(Shutdown::Both);
 }
 
-/// Passes packets on between two links for ever, as a proxy would that knows what they are, and interferes with those of each.
-pub fn pass_packets<L>(
-    mut ends: [L; 2],
-    receive: impl Fn(&mut L) -> Option<Vec<u8>>,
-    send: impl Fn(&mut L, &[u8]),
-    mut ways: [Interference; 2],
-) -> ! {
-    loop {
-        for (from, way) in ways.iter_mut().enumerate() {
-            while let Some(packet) = receive(&mut ends[from]) {
-                way.interfere(&packet).iter().for_each(|packet| send(&mut ends[1 - from], packet));
-            }
-        }
-    }
-}
-
 /// What interferes with packets one by one.
+///
+/// What is asked for and has not been done yet befalls the first packets, in an order in which none of them arrives in time and
+/// as it was before all of it was done: however few packets an exchange needs, it does not end without. The rest is chance.
 pub struct Interference {
     mischief: Mischief,
     chance: u64,
     counts: Arc<Counts>,
+    is_chance_alone: bool,
     late: Option<Vec<u8>>,
+}
+
+/// What befalls a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Altered,
+    Dropped,
+    Repeated,
+    Reordered,
+    Spared,
 }
 
 impl Interference {
     /// Interference with chance that follows from `seed`, which is counted in `counts`.
     pub fn new(mischief: Mischief, seed: u64, counts: &Arc<Counts>) -> Self {
-        Self { mischief, chance: seed, counts: counts.clone(), late: None }
+        Self { mischief, chance: seed, counts: counts.clone(), is_chance_alone: false, late: None }
+    }
+
+    /// Leaves the first packets to chance as well.
+    #[must_use]
+    pub fn by_chance_alone(self) -> Self {
+        Self { is_chance_alone: true, ..self }
     }
 
     /// What arrives when `packet` is sent.
@@ -259,12 +266,10 @@ impl Interference {
         self.counts.packets.fetch_add(1, Relaxed);
         self.counts.octets.fetch_add(packet.len() as u64, Relaxed);
         let before = self.late.take();
-        let Mischief { alter, drop, repeat, reorder } = self.mischief;
         let mut now = packet.to_vec();
         let mut arriving = Vec::new();
-        let is = |chance: u64, from: u64, share: u64| (from..from + share).contains(&chance);
-        match self.draw() % 1000 {
-            drawn if is(drawn, 0, alter) => {
+        match self.fate() {
+            Fate::Altered => {
                 let may_turn = |&(octet, bit): &(usize, u32)| bits(packet[octet]) & (1 << bit) != 0;
                 let all: Vec<_> =
                     payload.flat_map(|octet| (0..8).map(move |bit| (octet, bit))).filter(may_turn).collect();
@@ -274,21 +279,56 @@ impl Interference {
                     now[octet] ^= 1 << bit;
                 }
                 arriving.push(now);
+                arriving.extend(before);
             }
-            drawn if is(drawn, alter, drop) => _ = self.counts.dropped.fetch_add(1, Relaxed),
-            drawn if is(drawn, alter + drop, repeat) => {
+            Fate::Dropped => {
+                self.counts.dropped.fetch_add(1, Relaxed);
+                arriving.extend(before);
+            }
+            Fate::Repeated => {
                 self.counts.repeated.fetch_add(1, Relaxed);
-                self.late = Some(now.clone());
-                arriving.push(now);
+                arriving.push(now.clone());
+                match before {
+                    Some(before) => arriving.extend([before, now]),
+                    None => self.late = Some(now),
+                }
             }
-            drawn if is(drawn, alter + drop + repeat, reorder) => {
+            Fate::Reordered => {
                 self.counts.reordered.fetch_add(1, Relaxed);
+                arriving.extend(before);
                 self.late = Some(now);
             }
-            _ => arriving.push(now),
+            Fate::Spared => {
+                arriving.push(now);
+                arriving.extend(before);
+            }
         }
-        arriving.extend(before);
         arriving
+    }
+
+    fn fate(&mut self) -> Fate {
+        let Mischief { alter, drop, repeat, reorder } = self.mischief;
+        let counts = &*self.counts;
+        let first = [
+            (Fate::Dropped, drop, &counts.dropped),
+            (Fate::Altered, alter, &counts.altered),
+            (Fate::Reordered, reorder, &counts.reordered),
+            (Fate::Repeated, repeat, &counts.repeated),
+        ];
+        let is_due = |&(_, share, count): &(Fate, u64, &AtomicU64)| share > 0 && count.load(Relaxed) == 0;
+        if let Some((fate, ..)) = first.into_iter().find(is_due).filter(|_| !self.is_chance_alone) {
+            return fate;
+        }
+        let mut drawn = self.draw() % 1000;
+        let shares =
+            [(Fate::Altered, alter), (Fate::Dropped, drop), (Fate::Repeated, repeat), (Fate::Reordered, reorder)];
+        for (fate, share) in shares {
+            if drawn < share {
+                return fate;
+            }
+            drawn -= share;
+        }
+        Fate::Spared
     }
 
     /// `SplitMix64` (Steele, Lea, Flood 2014).
@@ -298,5 +338,48 @@ impl Interference {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_arrives_in_time_and_as_it_was_before_each_kind_was_done() {
+        let counts = Arc::<Counts>::default();
+        let mut interference = Interference::new(Mischief::OF_EACH, 1, &counts);
+        let arriving: Vec<_> = (0..4_u8).map(|number| interference.interfere(&[number; 8])).collect();
+        let [dropped, altered, held_back, rest] = &arriving[..] else { panic!("{arriving:?}") };
+        assert!(dropped.is_empty() && held_back.is_empty(), "{arriving:?}");
+        let turned = |packet: &[u8]| packet.iter().map(|octet| (octet ^ 1).count_ones()).sum::<u32>();
+        assert_eq!(altered.iter().map(|packet| turned(packet)).collect::<Vec<_>>(), [1]);
+        assert_eq!(rest, &[[3; 8], [2; 8], [3; 8]]);
+        assert!(counts.is_of_each());
+    }
+
+    #[test]
+    fn each_kind_comes_as_often_as_it_is_asked_for() {
+        let counts = Arc::<Counts>::default();
+        let mut interference =
+            Interference::new(Mischief { alter: 0, drop: 10, repeat: 100, reorder: 200 }, 1, &counts);
+        let arrived = (0..10_000).map(|_| interference.interfere(&[0; 8]).len()).sum::<usize>();
+        let of = |count: &AtomicU64| count.load(Relaxed);
+        let [altered, dropped, repeated, reordered] =
+            [&counts.altered, &counts.dropped, &counts.repeated, &counts.reordered].map(of);
+        assert_eq!(altered, 0);
+        assert!((50..200).contains(&dropped) && (800..1_200).contains(&repeated), "{counts:?}");
+        assert!((1_800..2_200).contains(&reordered), "{counts:?}");
+        // The last one may be on its way still.
+        let sent = 10_000 + repeated - dropped;
+        assert!((sent - 1..=sent).contains(&(arrived as u64)), "{arrived} arrived: {counts:?}");
+    }
+
+    #[test]
+    fn chance_alone_spares_the_first_packets_most_of_the_time() {
+        let counts = Arc::<Counts>::default();
+        let mut interference = Interference::new(Mischief::OF_EACH, 1, &counts).by_chance_alone();
+        let first: Vec<_> = (0..4_u8).map(|number| interference.interfere(&[number; 8])).collect();
+        assert_eq!(first, [0, 1, 2, 3_u8].map(|number| vec![vec![number; 8]]));
     }
 }
