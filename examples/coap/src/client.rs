@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 use coap_lite::block_handler::BlockValue;
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
 
-use crate::message::{BLOCK, COMMANDS, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random};
+use crate::message::{
+    BLOCK, COMMANDS, MAX_PACKET, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random,
+};
 
 /// How long an observation is believed without a sign of life; and how long after a packet was posted, for that has an
 /// answer. Then the device registers again: a server or a proxy may have forgotten it.
 const MAX_AGE: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// Octets of the longest packet.
-const MAX_PACKET: usize = 16 * 1024;
-
 /// A server, as its client sees it.
 pub struct Client {
     socket: UdpSocket,
-    /// Its name among the server's clients, with a `/` before it; empty where it is the only one.
+    /// The name of this one among the server's clients; empty where it is the only one.
     name: String,
     next_id: u16,
     /// Names the observation.
@@ -44,8 +43,8 @@ impl Client {
         let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
         socket.connect(address)?;
         let (next_id, token) = random()?;
-        let name = if name.is_empty() { String::new() } else { format!("/{name}") };
-        let mut client = Self { socket, name, next_id, token, due: Instant::now(), states: VecDeque::new() };
+        let mut client =
+            Self { socket, name: name.into(), next_id, token, due: Instant::now(), states: VecDeque::new() };
         client.observe()?;
         Ok(client)
     }
@@ -59,12 +58,8 @@ impl Client {
         for number in 0..packet.len().div_ceil(BLOCK) {
             let mut request = self.request(RequestType::Post, PACKETS);
             put_block(&mut request, CoapOption::Block1, packet, number)?;
-            let answer = self.exchange(&request)?;
-            let expected =
-                if (number + 1) * BLOCK < packet.len() { ResponseType::Continue } else { ResponseType::Changed };
-            if answer.header.code != MessageClass::Response(expected) {
-                return Err(io::Error::other(format!("the answer was {}", answer.header.get_code())));
-            }
+            let is_last = (number + 1) * BLOCK >= packet.len();
+            expect(self.exchange(&request)?, if is_last { ResponseType::Changed } else { ResponseType::Continue })?;
         }
         self.due = self.due.min(Instant::now() + ANSWER_WITHIN);
         Ok(())
@@ -97,11 +92,11 @@ impl Client {
             request.set_observe_value(observe);
             self.exchange(&request)
         };
+        // A proxy that knows of none refuses to end it.
         exchange(1)?;
-        let answer = exchange(0)?;
-        if answer.header.code != MessageClass::Response(ResponseType::Content) || answer.get_observe_value().is_none() {
-            let words = format!("`{COMMANDS}` cannot be observed, the answer was {}", answer.header.get_code());
-            return Err(io::Error::other(words));
+        let answer = expect(exchange(0)?, ResponseType::Content)?;
+        if answer.get_observe_value().is_none() {
+            return Err(io::Error::other(format!("`{COMMANDS}` cannot be observed")));
         }
         self.due = Instant::now() + MAX_AGE;
         self.states.push_back(answer);
@@ -117,7 +112,7 @@ impl Client {
             let next = BlockValue::new(body.len() / size, false, size).ok().filter(|_| body.len() < MAX_PACKET);
             let next = next.ok_or_else(|| io::Error::other("what the receiver says is too long"))?;
             request.add_option_as(CoapOption::Block2, next);
-            let answer = self.exchange(&request)?;
+            let answer = expect(self.exchange(&request)?, ResponseType::Content)?;
             block = block_of(&answer, CoapOption::Block2);
             // Blocks of two states make a packet that nobody signed.
             body.extend(answer.payload);
@@ -129,7 +124,7 @@ impl Client {
         self.next_id = self.next_id.wrapping_add(1);
         let token = self.next_id.to_be_bytes();
         let mut request = message(MessageType::Confirmable, MessageClass::Request(method), self.next_id, &token);
-        for part in format!("{path}{}", self.name).split('/') {
+        for part in [path, &self.name].into_iter().filter(|part| !part.is_empty()) {
             request.add_option(CoapOption::UriPath, part.into());
         }
         request
@@ -186,4 +181,10 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// An answer, if it is what its request hoped for.
+fn expect(answer: Packet, code: ResponseType) -> io::Result<Packet> {
+    let refused = || io::Error::other(format!("the answer was {}", answer.header.get_code()));
+    if answer.header.code == MessageClass::Response(code) { Ok(answer) } else { Err(refused()) }
 }

@@ -8,4 +8,5 @@ mod message;
 mod server;
 
 pub use client::Client;
-pub use server::{Arrived, Server, Taken};
+pub use coap_lite::ResponseType;
+pub use server::{Arrived, Server};

@@ -1,10 +1,11 @@
 //! Sealed readings over `CoAP`: the device posts them to the receiver and observes the receiver's commands.
 
+use std::collections::VecDeque;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use iot_coap::{Client, Server};
+use iot_coap::{Client, ResponseType, Server};
 use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
 
 const APPLICATION: Application = Application {
@@ -28,7 +29,9 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let name = options.source.map(|source| source.to_string()).unwrap_or_default();
     Ok(match options.role {
         Role::Device => Box::new(move || Ok(Box::new(Device(Client::connect(&address, &name)?)))),
-        Role::Receiver => Box::new(move || Ok(Box::new(Receiver(Server::bind(&address, str::is_empty)?)))),
+        Role::Receiver => {
+            Box::new(move || Ok(Box::new(Receiver(Server::bind(&address, str::is_empty)?, VecDeque::new()))))
+        }
     })
 }
 
@@ -44,7 +47,8 @@ impl Link for Device {
     }
 }
 
-struct Receiver(Server);
+/// The receiver's end, and what came to it meanwhile.
+struct Receiver(Server, VecDeque<Vec<u8>>);
 
 impl Link for Receiver {
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
@@ -53,6 +57,11 @@ impl Link for Receiver {
     }
 
     fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.0.receive(patience)?.map(|arrived| arrived.packet))
+        let patience = if self.1.is_empty() { patience } else { Duration::ZERO };
+        self.0.serve(patience, &mut |arrived| {
+            self.1.push_back(arrived.packet);
+            ResponseType::Changed
+        })?;
+        Ok(self.1.pop_front())
     }
 }

@@ -14,6 +14,9 @@ pub const COMMANDS: &str = "commands";
 /// Octets of a block: what is longer goes in several (RFC 7959).
 pub const BLOCK: usize = 1024;
 
+/// Octets of the longest packet that goes in blocks.
+pub const MAX_PACKET: usize = 16 * 1024;
+
 /// How long a message waits for its acknowledgement the first time, each further time twice as long as before (RFC 7252
 /// §4.2), and how often it is sent.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);

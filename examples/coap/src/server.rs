@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
 
-use crate::message::{BLOCK, COMMANDS, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random};
+use crate::message::{
+    BLOCK, COMMANDS, MAX_PACKET, PACKETS, TRANSMISSIONS, block_of, message, patience, put_block, random,
+};
 
-/// Octets of the longest packet that comes in blocks, and how many clients send such at a time.
-const MAX_PACKET: usize = 16 * 1024;
+/// How many clients send packets in blocks at a time.
 const MAX_SENDERS: usize = 16;
 
 /// Who observes a resource; more are answered, but not told what is new.
@@ -26,14 +27,10 @@ const MAX_WAITING: usize = 256;
 const MAX_ANSWERED: usize = 256;
 
 /// Options that a server may not pass over (odd numbers), and that this one knows.
-const KNOWN: [CoapOption; 6] = [
-    CoapOption::UriHost,
-    CoapOption::UriPort,
-    CoapOption::UriPath,
-    CoapOption::Accept,
-    CoapOption::Block1,
-    CoapOption::Block2,
-];
+const KNOWN: [CoapOption; 6] = {
+    use CoapOption::{Accept, Block1, Block2, UriHost, UriPath, UriPort};
+    [UriHost, UriPort, UriPath, Accept, Block1, Block2]
+};
 
 struct Observer {
     address: SocketAddr,
@@ -53,34 +50,11 @@ pub struct Arrived {
     pub packet: Vec<u8>,
 }
 
-/// What became of a packet: what its sender is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// It was taken.
-    Yes,
-    /// It is none.
-    Malformed,
-    /// Its sender sends too much.
-    TooMuch,
-    /// There is no room for it.
-    Full,
-}
-
-impl From<Taken> for ResponseType {
-    fn from(taken: Taken) -> Self {
-        match taken {
-            Taken::Yes => Self::Changed,
-            Taken::Malformed => Self::BadRequest,
-            Taken::TooMuch => Self::TooManyRequests,
-            Taken::Full => Self::ServiceUnavailable,
-        }
-    }
-}
-
 /// Who is asked what becomes of a packet, before its sender is answered.
-type Taker<'t> = &'t mut dyn FnMut(Arrived) -> Taken;
+type Taker<'t> = &'t mut dyn FnMut(Arrived) -> ResponseType;
 
 /// What is observed under a name.
+#[derive(Default)]
 struct Resource {
     going: VecDeque<Vec<u8>>,
     /// The state of the resource: the packet that is told at present.
@@ -88,7 +62,8 @@ struct Resource {
     age: u32,
     observers: Vec<Observer>,
     /// How often that packet was told, and when it is told again.
-    told: (u32, Instant),
+    told: u32,
+    due: Option<Instant>,
 }
 
 /// A server to which packets are posted, each under a name, and that has packets for whoever observes a name.
@@ -96,7 +71,6 @@ pub struct Server {
     socket: UdpSocket,
     is_name: fn(&str) -> bool,
     next_id: u16,
-    arrived: VecDeque<Arrived>,
     resources: BTreeMap<String, Resource>,
     /// Blocks of packets that are not complete.
     blocks: BTreeMap<SocketAddr, Vec<u8>>,
@@ -112,7 +86,7 @@ impl Server {
     pub fn bind(address: &str, is_name: fn(&str) -> bool) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
         let (resources, blocks, answered) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ok(Self { socket, is_name, next_id: random()?.0, arrived: VecDeque::new(), resources, blocks, answered })
+        Ok(Self { socket, is_name, next_id: random()?.0, resources, blocks, answered })
     }
 
     /// Has a packet for whoever observes this name, now or later.
@@ -124,25 +98,8 @@ impl Server {
         resource.going.push_back(packet.to_vec());
     }
 
-    /// Notifies whoever is to be notified, and gives the next packet, or nothing when none came for so long. Whatever comes
-    /// is taken.
-    ///
-    /// # Errors
-    ///
-    /// When the socket fails.
-    pub fn receive(&mut self, patience: Duration) -> io::Result<Option<Arrived>> {
-        let patience = if self.arrived.is_empty() { patience } else { Duration::ZERO };
-        let mut arrived = std::mem::take(&mut self.arrived);
-        let served = self.serve(patience, &mut |packet| {
-            arrived.push_back(packet);
-            Taken::Yes
-        });
-        self.arrived = arrived;
-        served.map(|()| self.arrived.pop_front())
-    }
-
-    /// Notifies whoever is to be notified, and answers what comes next, if something does before so long. `take` says what
-    /// becomes of a packet, and thereby what is answered.
+    /// Notifies whoever is to be notified, and answers what comes next, if something does before so long. `take` is asked
+    /// what its sender is answered to a packet: 2.04 ([`Changed`](ResponseType::Changed)) says that it was taken.
     ///
     /// # Errors
     ///
@@ -155,51 +112,38 @@ impl Server {
         self.socket.set_read_timeout(Some(patience.max(Duration::from_micros(1))))?;
         let mut octets = [0; 2 * BLOCK];
         match self.socket.recv_from(&mut octets) {
-            Ok((len, from)) => match Packet::from_bytes(&octets[..len]) {
-                Ok(heard) => self.handle(&heard, from, take),
-                Err(_) => Ok(()),
-            },
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
-            Err(error) => is_gone(error),
+            Ok((len, from)) => {
+                Packet::from_bytes(&octets[..len]).map_or(Ok(()), |heard| self.handle(&heard, from, take))
+            }
+            Err(error) => is_passing(error),
         }
     }
 
     /// What is under a name; nothing if all names are in use.
     fn resource(&mut self, name: &str) -> Option<&mut Resource> {
-        if !self.resources.contains_key(name) {
-            if self.resources.len() == MAX_RESOURCES {
-                self.resources.retain(|_, resource| !resource.observers.is_empty());
-            }
-            if self.resources.len() == MAX_RESOURCES {
-                return None;
-            }
+        if self.resources.len() == MAX_RESOURCES && !self.resources.contains_key(name) {
+            self.resources.retain(|_, resource| !resource.observers.is_empty());
         }
-        Some(self.resources.entry(name.to_owned()).or_insert_with(Resource::new))
+        let has_room = self.resources.len() < MAX_RESOURCES || self.resources.contains_key(name);
+        has_room.then(|| self.resources.entry(name.to_owned()).or_default())
     }
 
     fn handle(&mut self, heard: &Packet, from: SocketAddr, take: Taker<'_>) -> io::Result<()> {
         let (kind, id) = (heard.header.get_type(), heard.header.message_id);
         match (kind, heard.header.code) {
-            (MessageType::Acknowledgement, _) => {
-                let observers = self.resources.values_mut().flat_map(|resource| &mut resource.observers);
-                for it in observers.filter(|it| it.address == from && it.owes == Some(id)) {
-                    it.owes = None;
-                }
-            }
-            // It does not know what it observes.
-            (MessageType::Reset, _) => {
-                for resource in self.resources.values_mut() {
-                    resource.observers.retain(|it| it.address != from || it.owes != Some(id));
+            (MessageType::Acknowledgement | MessageType::Reset, _) => {
+                let is_it = |it: &Observer| it.address == from && it.owes == Some(id);
+                for observers in self.resources.values_mut().map(|resource| &mut resource.observers) {
+                    // It does not know what it observes.
+                    observers.retain(|it| kind != MessageType::Reset || !is_it(it));
+                    observers.iter_mut().filter(|it| is_it(it)).for_each(|it| it.owes = None);
                 }
             }
             (_, MessageClass::Request(method)) => {
                 if let Some((_, octets)) = self.answered.get(&from).filter(|(answered, _)| *answered == id) {
-                    return self.socket.send_to(octets, from).map(drop).or_else(is_gone);
+                    return self.socket.send_to(octets, from).map(drop).or_else(is_passing);
                 }
-                let is_confirmable = kind == MessageType::Confirmable;
-                let kind = if is_confirmable { MessageType::Acknowledgement } else { MessageType::NonConfirmable };
-                let mut answer = message(kind, MessageClass::Empty, id, heard.get_token());
-                answer.header.code = MessageClass::Response(self.answer(method, heard, from, &mut answer, take)?);
+                let answer = self.answer(method, heard, from, take)?;
                 let octets = send(&self.socket, &answer, from)?;
                 if self.answered.len() == MAX_ANSWERED && !self.answered.contains_key(&from) {
                     self.answered.pop_first();
@@ -215,79 +159,69 @@ impl Server {
         Ok(())
     }
 
-    fn answer(
-        &mut self,
-        method: RequestType,
-        heard: &Packet,
-        from: SocketAddr,
-        answer: &mut Packet,
-        take: Taker<'_>,
-    ) -> io::Result<ResponseType> {
-        if heard.options().any(|(number, _)| number % 2 == 1 && !KNOWN.map(u16::from).contains(number)) {
-            return Ok(ResponseType::BadOption);
-        }
+    fn answer(&mut self, method: RequestType, heard: &Packet, from: SocketAddr, take: Taker<'_>) -> io::Result<Packet> {
+        let is_confirmable = heard.header.get_type() == MessageType::Confirmable;
+        let kind = if is_confirmable { MessageType::Acknowledgement } else { MessageType::NonConfirmable };
+        let mut answer = message(kind, MessageClass::Empty, heard.header.message_id, heard.get_token());
         let path = heard.get_option(CoapOption::UriPath).into_iter().flatten();
         let path = path.map(|part| String::from_utf8_lossy(part).into_owned()).collect::<Vec<_>>().join("/");
         let (resource, name) = path.split_once('/').unwrap_or((&path, ""));
-        Ok(match (method, resource) {
+        let is_known = |(number, _): (&u16, _)| number % 2 == 0 || KNOWN.map(u16::from).contains(number);
+        let code = match (method, resource) {
+            _ if !heard.options().all(is_known) => ResponseType::BadOption,
             (_, PACKETS | COMMANDS) if !(self.is_name)(name) => ResponseType::NotFound,
-            (RequestType::Post, PACKETS) => self.take(name, heard, from, answer, take),
-            (RequestType::Get, COMMANDS) => {
-                let Some(resource) = self.resource(name) else { return Ok(ResponseType::ServiceUnavailable) };
-                match heard.get_observe_value() {
-                    Some(Ok(0)) => resource.register(from, heard.get_token(), answer),
-                    Some(_) => resource.observers.retain(|observer| observer.address != from),
-                    None => {}
+            (RequestType::Post, PACKETS) => {
+                if let Some(block) = block_of(heard, CoapOption::Block1) {
+                    answer.add_option_as(CoapOption::Block1, block);
                 }
-                let number = block_of(heard, CoapOption::Block2).map_or(0, |block| block.num.into());
-                put_block(answer, CoapOption::Block2, &resource.state, number)?;
-                ResponseType::Content
+                match self.put_together(heard, from) {
+                    Ok(packet) => take(Arrived { from, name: name.to_owned(), packet }),
+                    Err(code) => code,
+                }
             }
+            (RequestType::Get, COMMANDS) => match self.resource(name) {
+                None => ResponseType::ServiceUnavailable,
+                Some(resource) => {
+                    match heard.get_observe_value() {
+                        Some(Ok(0)) => resource.register(from, heard.get_token(), &mut answer),
+                        Some(_) => resource.observers.retain(|observer| observer.address != from),
+                        None => {}
+                    }
+                    let number = block_of(heard, CoapOption::Block2).map_or(0, |block| block.num.into());
+                    put_block(&mut answer, CoapOption::Block2, &resource.state, number)?;
+                    ResponseType::Content
+                }
+            },
             (_, PACKETS | COMMANDS) => ResponseType::MethodNotAllowed,
             _ => ResponseType::NotFound,
-        })
+        };
+        answer.header.code = MessageClass::Response(code);
+        Ok(answer)
     }
 
-    /// Takes a packet, or a block of one.
-    fn take(
-        &mut self,
-        name: &str,
-        heard: &Packet,
-        from: SocketAddr,
-        answer: &mut Packet,
-        take: Taker<'_>,
-    ) -> ResponseType {
-        let arrived = |packet| Arrived { from, name: name.to_owned(), packet };
-        let Some(block) = block_of(heard, CoapOption::Block1) else {
-            return take(arrived(heard.payload.clone())).into();
-        };
+    /// A packet that came whole, or whose last block this is; or what is answered in its place.
+    fn put_together(&mut self, heard: &Packet, from: SocketAddr) -> Result<Vec<u8>, ResponseType> {
+        let Some(block) = block_of(heard, CoapOption::Block1) else { return Ok(heard.payload.clone()) };
         let mut body = self.blocks.remove(&from).filter(|_| block.num > 0).unwrap_or_default();
         if body.len() != usize::from(block.num) * block.size() {
-            return ResponseType::RequestEntityIncomplete;
-        }
-        if body.len() + heard.payload.len() > MAX_PACKET {
-            return ResponseType::RequestEntityTooLarge;
+            return Err(ResponseType::RequestEntityIncomplete);
         }
         body.extend_from_slice(&heard.payload);
-        let is_last = !block.more;
-        answer.add_option_as(CoapOption::Block1, block);
-        if is_last {
-            return take(arrived(body)).into();
+        match block.more {
+            _ if body.len() > MAX_PACKET => Err(ResponseType::RequestEntityTooLarge),
+            false => Ok(body),
+            true => {
+                if self.blocks.len() == MAX_SENDERS {
+                    self.blocks.pop_first();
+                }
+                self.blocks.insert(from, body);
+                Err(ResponseType::Continue)
+            }
         }
-        if self.blocks.len() == MAX_SENDERS {
-            self.blocks.pop_first();
-        }
-        self.blocks.insert(from, body);
-        ResponseType::Continue
     }
 }
 
 impl Resource {
-    fn new() -> Self {
-        let (going, state, observers) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { going, state, age: 0, observers, told: (0, Instant::now()) }
-    }
-
     /// Lets a client observe, in place of what it observed before.
     fn register(&mut self, address: SocketAddr, token: &[u8], answer: &mut Packet) {
         self.observers.retain(|observer| observer.address != address);
@@ -300,14 +234,14 @@ impl Resource {
     /// Tells the observers of the next packet once all of them have the one before, or have been told often enough.
     fn notify(&mut self, socket: &UdpSocket, next_id: &mut u16) -> io::Result<()> {
         if self.observers.iter().any(|observer| observer.owes.is_some()) {
-            if Instant::now() < self.told.1 {
+            if self.due.is_some_and(|due| Instant::now() < due) {
                 return Ok(());
             }
-            if self.told.0 == TRANSMISSIONS {
+            if self.told == TRANSMISSIONS {
                 self.observers.retain(|observer| observer.owes.is_none());
             }
         } else if let Some(packet) = self.going.pop_front_if(|_| !self.observers.is_empty()) {
-            (self.state, self.age, self.told.0) = (packet, (self.age + 1) % (1 << 24), 0);
+            (self.state, self.age, self.told) = (packet, (self.age + 1) % (1 << 24), 0);
             for observer in &mut self.observers {
                 *next_id = next_id.wrapping_add(1);
                 observer.owes = Some(*next_id);
@@ -315,7 +249,8 @@ impl Resource {
         } else {
             return Ok(());
         }
-        self.told = (self.told.0 + 1, Instant::now() + patience(self.told.0 + 1, *next_id));
+        self.told += 1;
+        self.due = Some(Instant::now() + patience(self.told, *next_id));
         for observer in &self.observers {
             let Some(id) = observer.owes else { continue };
             let content = MessageClass::Response(ResponseType::Content);
@@ -330,11 +265,12 @@ impl Resource {
 
 fn send(socket: &UdpSocket, message: &Packet, to: SocketAddr) -> io::Result<Vec<u8>> {
     let octets = message.to_bytes().map_err(io::Error::other)?;
-    socket.send_to(&octets, to).map(drop).or_else(is_gone)?;
+    socket.send_to(&octets, to).map(drop).or_else(is_passing)?;
     Ok(octets)
 }
 
-/// Whoever is gone makes an error of what was sent to it.
-fn is_gone(error: io::Error) -> io::Result<()> {
-    if error.kind() == ErrorKind::ConnectionRefused { Ok(()) } else { Err(error) }
+/// Nothing came; or whoever is gone made an error of what was sent to it.
+fn is_passing(error: io::Error) -> io::Result<()> {
+    use ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
+    if matches!(error.kind(), ConnectionRefused | TimedOut | WouldBlock) { Ok(()) } else { Err(error) }
 }

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use iot_coap::{Arrived, Client, Server, Taken};
+use iot_coap::{Arrived, Client, ResponseType, Server};
 
 /// A packet for whoever observes a name.
 type Going = (&'static str, Vec<u8>);
@@ -19,9 +19,8 @@ fn serve() -> (String, Sender<Going>, Receiver<Arrived>) {
     std::thread::spawn(move || {
         loop {
             to_put.try_iter().for_each(|(name, packet)| server.put(name, &packet));
-            if let Some(packet) = server.receive(Duration::from_millis(5)).unwrap() {
-                arrive.send(packet).unwrap();
-            }
+            let mut take = |packet| arrive.send(packet).map(|()| ResponseType::Changed).unwrap();
+            server.serve(Duration::from_millis(5), &mut take).unwrap();
         }
     });
     (address, put, arrived)
@@ -65,11 +64,11 @@ fn what_is_not_taken_is_said() {
     let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut server = Server::bind(&address, str::is_empty).unwrap();
     std::thread::spawn(move || {
-        let mut admits = [Taken::Yes].into_iter();
+        let mut admits = [ResponseType::Changed].into_iter();
         let mut take = |arrived: Arrived| match arrived.packet.len() {
-            0..10 => Taken::Malformed,
-            10..2000 => admits.next().unwrap_or(Taken::TooMuch),
-            _ => Taken::Full,
+            0..10 => ResponseType::BadRequest,
+            10..2000 => admits.next().unwrap_or(ResponseType::TooManyRequests),
+            _ => ResponseType::ServiceUnavailable,
         };
         loop {
             server.serve(Duration::from_millis(5), &mut take).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use iot_coap::{Arrived, Server, Taken};
+use iot_coap::{Arrived, ResponseType, Server};
 use iot_core::DeviceId;
 
 use crate::{Refusal, Store};
@@ -50,10 +50,10 @@ fn serve(server: &mut Server, store: &Store, going: &SyncSender<Going>, to_go: &
             let _ = going.try_send((name.clone(), packet.to_vec()));
         });
         match store.take(from.ip(), &packet, way) {
-            Ok(()) => Taken::Yes,
-            Err(Refusal::TooMuch { .. }) => Taken::TooMuch,
-            Err(Refusal::Queue(_)) => Taken::Full,
-            Err(_) => Taken::Malformed,
+            Ok(()) => ResponseType::Changed,
+            Err(Refusal::TooMuch { .. }) => ResponseType::TooManyRequests,
+            Err(Refusal::Queue(_)) => ResponseType::ServiceUnavailable,
+            Err(_) => ResponseType::BadRequest,
         }
     })
 }
