@@ -3,7 +3,7 @@
 //! reaches both where the system lets it. A node that hands out the verification of signatures
 //! ([`Verification::HandedOut`](iot_dht::Verification::HandedOut)) gets a second thread for it.
 //! [`Party`] is for devices that meet each other, behind NATs or not, and [`Talk`] (feature `session`) for what two of them
-//! say to each other in a session.
+//! say to each other in a session; [`Presence`] is for a server that strangers reach.
 //!
 //! A [`Driver`]'s thread sleeps until a datagram comes, a time-out is due or somebody calls. A call is a closure that runs on the
 //! node's thread, so nobody locks anything:
@@ -25,6 +25,7 @@
 
 mod clocked;
 mod party;
+mod presence;
 mod socket;
 #[cfg(feature = "session")]
 mod talk;
@@ -35,6 +36,7 @@ mod verifier;
 
 pub use crate::clocked::Beside;
 pub use crate::party::{News, Party};
+pub use crate::presence::Presence;
 #[cfg(feature = "session")]
 pub use crate::talk::{Credentials, Heard, Side, Talk};
 #[cfg(feature = "tokio")]

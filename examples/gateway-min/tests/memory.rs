@@ -53,8 +53,8 @@ fn packet(number: u32) -> (Vec<u8>, Position) {
 fn a_million_packets_take_less_than_32_megabytes() {
     let folder = tempfile::tempdir().unwrap();
     let storage = FileStorage::create(folder.path().join("queue")).unwrap();
-    let mut queue = Queue::open(storage, gateway::queue_config(512).unwrap(), [1; 8]).unwrap();
-    queue.open_cursor(gateway::CURSOR, Seek::Oldest, MaxLag::UNLIMITED).unwrap();
+    let mut queue = Queue::open(storage, iot_depot::queue_config(512).unwrap(), [1; 8]).unwrap();
+    queue.open_cursor(iot_depot::CURSOR, Seek::Oldest, MaxLag::UNLIMITED).unwrap();
     for batch in 0..10_000_u32 {
         let packets: Vec<_> = (batch * 100..(batch + 1) * 100).map(packet).collect();
         let messages: Vec<_> = packets.iter().map(|(packet, position)| Message::new(packet).at(*position)).collect();
@@ -86,7 +86,7 @@ fn a_million_packets_take_less_than_32_megabytes() {
     println!("opened in {opened:.2?}; {drained} drained; {now} KiB resident, {most} KiB at the most");
     assert!(program.terminate().success());
     let storage = FileStorage::create(folder.path().join("queue")).unwrap();
-    let queue = Queue::open(storage, gateway::queue_config(512).unwrap(), [3; 8]).unwrap();
+    let queue = Queue::open(storage, iot_depot::queue_config(512).unwrap(), [3; 8]).unwrap();
     assert!(queue.next_offset().number() > 1_040_000, "hardly a datagram was lost on the way in");
     assert!(most <= BOUND, "{most} KiB, more than {BOUND}");
 }

@@ -30,7 +30,7 @@ type Wrong = (&'static [&'static str], &'static str);
 
 /// Each program with a command line of its own: what its help says, among other things; and what it says to wrong command
 /// lines.
-const OTHERS: [(&str, &[&str], &[Wrong]); 4] = [
+const OTHERS: [(&str, &[&str], &[Wrong]); 5] = [
     (
         "gateway",
         &["gateway FOLDER --receiver ADDRESS", "--udp ADDRESS", "--tcp ADDRESS", "--http ADDRESS", "--status ADDRESS"],
@@ -40,6 +40,14 @@ const OTHERS: [(&str, &[&str], &[Wrong]); 4] = [
         "gateway-min",
         &["gateway FOLDER --receiver ADDRESS"],
         &[(&[], "gateway: a folder is missing: see --help\n"), (&["--odd"], "gateway: invalid option '--odd'\n")],
+    ),
+    (
+        "gateway-receiver",
+        &["gateway-receiver FOLDER --listen ADDRESS --back ADDRESS DEVICE...", "gateway-receiver --minutes DEVICE"],
+        &[
+            (&[], "gateway-receiver: folders are missing: see --help\n"),
+            (&["--odd"], "gateway-receiver: invalid option '--odd'\n"),
+        ],
     ),
     (
         "push",

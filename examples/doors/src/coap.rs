@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use iot_coap::{Arrived, ResponseType, Server};
 use iot_core::DeviceId;
-
-use crate::{Refusal, Store};
+use iot_link::Options;
+use iot_lobby::{Lobby, Refusal};
 
 /// Packets that wait for the door's thread. Of more, the newest are dropped, and sent again in time.
 const MAX_WAITING: usize = 1024;
@@ -25,13 +25,14 @@ type Going = (String, Vec<u8>);
 /// # Errors
 ///
 /// When the address is not free.
-pub fn open(address: &str, store: Arc<Store>) -> io::Result<()> {
+pub fn open(address: &str, _: &Options, lobby: &Arc<Lobby>) -> io::Result<()> {
     let mut server = Server::bind(address, |name| name.parse::<DeviceId>().is_ok())?;
+    let lobby = lobby.clone();
     let (going, to_go) = sync_channel(MAX_WAITING);
     let keep = move || {
         loop {
-            if let Err(error) = serve(&mut server, &store, &going, &to_go) {
-                eprintln!("gateway: coap: {error}");
+            if let Err(error) = serve(&mut server, &lobby, &going, &to_go) {
+                lobby.complain(&format!("coap: {error}"));
                 std::thread::sleep(Duration::from_secs(1));
             }
         }
@@ -39,7 +40,7 @@ pub fn open(address: &str, store: Arc<Store>) -> io::Result<()> {
     std::thread::Builder::new().name("coap".into()).spawn(keep).map(drop)
 }
 
-fn serve(server: &mut Server, store: &Store, going: &SyncSender<Going>, to_go: &Receiver<Going>) -> io::Result<()> {
+fn serve(server: &mut Server, lobby: &Lobby, going: &SyncSender<Going>, to_go: &Receiver<Going>) -> io::Result<()> {
     for (name, packet) in to_go.try_iter() {
         server.put(&name, &packet);
     }
@@ -49,10 +50,10 @@ fn serve(server: &mut Server, store: &Store, going: &SyncSender<Going>, to_go: &
             // The receiver sends it again.
             let _ = going.try_send((name.clone(), packet.to_vec()));
         });
-        match store.take(from.ip(), &packet, way) {
+        match lobby.enter(from.ip(), &packet, way) {
             Ok(()) => ResponseType::Changed,
             Err(Refusal::TooMuch { .. }) => ResponseType::TooManyRequests,
-            Err(Refusal::Queue(_)) => ResponseType::ServiceUnavailable,
+            Err(Refusal::NotKept(_)) => ResponseType::ServiceUnavailable,
             Err(_) => ResponseType::BadRequest,
         }
     })

@@ -1,26 +1,24 @@
 //! The receiver behind a gateway: it verifies what devices sent through it, and answers them.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use gateway::Files;
-use gateway::minutes::{Account, Report};
 use iot_core::{DeviceId, Instant};
 use iot_crypto::RoutingHeader;
-use iot_exchange::{Endpoint, Event, Feedback, Role, folder, frames};
+use iot_exchange::{Endpoint, Event, Feedback, Role, folder};
 use iot_link::Failure;
 use iot_link::process::{self, now, rng, wall};
-use iot_queue::shared::{SharedQueue, SharedSettings, serve};
+use iot_minutes::{Account, Report};
+use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::sink::Intake;
 use iot_queue::{DroppedFeed, FileStorage, Gap, GapNotice, Queue, QueueConfig};
+use iot_uplink::Back;
 use lexopt::prelude::*;
 use rand_core::Rng as _;
 
@@ -50,7 +48,7 @@ const MAX_FEEDS: usize = 1024;
 /// Packets that wait for a gateway. Of more, the newest are dropped, and sent again in time.
 const MAX_WAITING: usize = 1024;
 
-type Back = (DeviceId, Vec<u8>);
+type Files = SharedQueue<FileStorage, fn() -> Instant>;
 
 fn main() -> ExitCode {
     process::end("gateway-receiver", run(lexopt::Parser::from_env()))
@@ -92,8 +90,8 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
     let mut intake = Intake::new(MAX_FEEDS);
     arrived.with(|queue, _| intake.recover(queue))?;
     let queue = arrived.clone();
-    std::thread::spawn(move || receive(&mirrors, &queue, intake));
-    std::thread::spawn(move || give(&fetchers, &to_go));
+    std::thread::spawn(move || iot_uplink::receive("gateway-receiver", &mirrors, &queue, intake));
+    std::thread::spawn(move || iot_uplink::give(&fetchers, &to_go));
     println!("gateway-receiver: ready for {} devices", endpoints.len());
     work(&arrived, &mut endpoints, &going, &stop)?;
     for endpoint in endpoints.into_values() {
@@ -164,50 +162,9 @@ fn tell_of_gap(notice: &GapNotice) {
 }
 
 fn tell(device: &DeviceId, event: &Event) {
-    match event {
-        Event::Accepted { sequence, payload } => {
-            let words = Report::parse(payload).map(|report| format!(": {report}")).unwrap_or_default();
-            println!("gateway-receiver: accepted {sequence} of {device}{words}");
-        }
-        Event::Missing(numbers) => {
-            println!("gateway-receiver: missing {}..{} of {device}", numbers.start, numbers.end);
-        }
-        Event::Refused(error) => println!("gateway-receiver: refused: a packet of {device}: {error}"),
-        Event::Unknown(stream) => println!("gateway-receiver: refused: a packet of stream {stream} of {device}"),
-    }
-}
-
-/// Takes the mirrors of gateways into the queue, a thread each.
-fn receive(listener: &TcpListener, arrived: &Files, intake: Intake) {
-    let intake = Arc::new(Mutex::new(intake));
-    for stream in listener.incoming().flatten() {
-        let (arrived, intake) = (arrived.clone(), intake.clone());
-        std::thread::spawn(move || {
-            if let Err(error) = serve(&arrived, &intake, frames::MAX_PACKET as u32, &mut &stream) {
-                let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                eprintln!("gateway-receiver: a mirror's connection ended: {cause}");
-            }
-        });
-    }
-}
-
-/// Gives packets to whichever gateway fetches them: the last one that came.
-fn give(listener: &TcpListener, to_go: &Receiver<Back>) {
-    let mut gateway = None;
-    if listener.set_nonblocking(true).is_err() {
-        return;
-    }
-    loop {
-        while let Ok((stream, _)) = listener.accept() {
-            let ready = stream.set_nonblocking(false).and_then(|()| stream.set_nodelay(true));
-            gateway = ready.and_then(|()| stream.set_write_timeout(Some(LEASE))).ok().map(|()| stream);
-        }
-        let Ok((device, packet)) = to_go.recv_timeout(TICK) else { continue };
-        let written = gateway.as_mut().map(|stream| frames::write(stream, [device.as_bytes(), &packet]));
-        if matches!(written, Some(Err(_))) {
-            gateway = None;
-        }
-    }
+    let report = if let Event::Accepted { payload, .. } = event { Report::parse(payload) } else { None };
+    let words = report.map(|report| format!(": {report}")).unwrap_or_default();
+    println!("gateway-receiver: {event} of {device}{words}");
 }
 
 fn bind(address: &str) -> io::Result<TcpListener> {

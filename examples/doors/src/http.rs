@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use iot_core::DeviceId;
 use iot_exchange::frames::{self, Frames, MAX_PACKET};
+use iot_link::Options;
+use iot_lobby::{Lobby, Refusal};
 use tiny_http::{Method, Request, Response, Server};
-
-use crate::{Refusal, Store};
 
 /// Octets of the longest body.
 const MAX_BODY: u64 = 256 * 1024;
@@ -39,15 +39,15 @@ type Mailboxes = Mutex<BTreeMap<DeviceId, Arc<Mailbox>>>;
 /// # Errors
 ///
 /// When the address is not free.
-pub fn open(address: &str, store: &Arc<Store>) -> io::Result<()> {
+pub fn open(address: &str, _: &Options, lobby: &Arc<Lobby>) -> io::Result<()> {
     let server = Arc::new(Server::http(address).map_err(io::Error::other)?);
     let mailboxes = Arc::new(Mailboxes::default());
     for _ in 0..THREADS {
-        let (server, store, mailboxes) = (server.clone(), store.clone(), mailboxes.clone());
+        let (server, lobby, mailboxes) = (server.clone(), lobby.clone(), mailboxes.clone());
         let keep = move || {
             for request in server.incoming_requests() {
                 // Who hung up asks again.
-                let _ = serve(request, &store, &mailboxes);
+                let _ = serve(request, &lobby, &mailboxes);
             }
         };
         std::thread::Builder::new().name("http".into()).spawn(keep)?;
@@ -55,7 +55,7 @@ pub fn open(address: &str, store: &Arc<Store>) -> io::Result<()> {
     Ok(())
 }
 
-fn serve(mut request: Request, store: &Store, mailboxes: &Mailboxes) -> io::Result<()> {
+fn serve(mut request: Request, lobby: &Lobby, mailboxes: &Mailboxes) -> io::Result<()> {
     let device = request.url().strip_prefix("/packets/").and_then(|id| id.parse::<DeviceId>().ok());
     let Some(device) = device.filter(|_| *request.method() == Method::Post) else {
         return request.respond(Response::empty(404));
@@ -71,16 +71,16 @@ fn serve(mut request: Request, store: &Store, mailboxes: &Mailboxes) -> io::Resu
         };
         let slot = mailbox.clone();
         let way = Arc::new(move |packet: &[u8]| slot.put(packet));
-        let status = match store.take(address, &packet, way) {
+        let status = match lobby.enter(address, &packet, way) {
             Ok(()) => continue,
             Err(Refusal::TooMuch { .. }) => 429,
-            Err(Refusal::Queue(_)) => 503,
+            Err(Refusal::NotKept(_)) => 503,
             Err(_) => 400,
         };
         // What came before in the same body is kept; when it comes again, that is noticed.
         return request.respond(Response::empty(status));
     }
-    request.respond(Response::from_data(mailbox.take()?))
+    request.respond(Response::from_data(frames::join(mailbox.take())?))
 }
 
 fn mailbox(mailboxes: &Mailboxes, device: DeviceId) -> Arc<Mailbox> {
@@ -101,14 +101,10 @@ impl Mailbox {
         self.arrival.notify_one();
     }
 
-    /// All that is there, or that comes soon, as the body of an answer.
-    fn take(&self) -> io::Result<Vec<u8>> {
+    /// All that is there, or that comes soon.
+    fn take(&self) -> VecDeque<Vec<u8>> {
         let packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.arrival.wait_timeout_while(packets, HOLD, |packets| packets.is_empty());
-        let mut body = Vec::new();
-        for packet in waited.unwrap_or_else(PoisonError::into_inner).0.drain(..) {
-            frames::write(&mut body, [&packet, &[]])?;
-        }
-        Ok(body)
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }

@@ -6,7 +6,7 @@ use iot_queue::Stored;
 use iot_queue::stage::{Aggregate, Span};
 use iot_readings::Reading;
 
-use super::report::Mean;
+use crate::report::Mean;
 
 /// A reading in the log: its time and its value, 8 octets each.
 pub fn encode(reading: &Reading) -> [u8; 16] {

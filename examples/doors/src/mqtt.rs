@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use iot_core::DeviceId;
 use iot_exchange::Role;
 use iot_link::process::now;
+use iot_link::{Options, invalid};
+use iot_lobby::{Lobby, Sender};
 use iot_queue::Backoff;
 use mqtt::{Broker, Client, Message};
 use sha2::{Digest as _, Sha256};
-
-use crate::options::Mqtt;
-use crate::{Sender, Store};
 
 /// Packets that wait for the broker. Of more, the newest are dropped, and sent again in time.
 const MAX_WAITING: usize = 1024;
@@ -28,33 +26,34 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from
 /// A packet for a device: the topic that it listens to, and the packet.
 type Going = (String, Vec<u8>);
 
-/// Opens the door in the name of `gateway`, and keeps it on a thread. The broker may be away.
+/// Opens the door in the name of the program, and keeps it on a thread. The broker may be away.
 ///
 /// # Errors
 ///
 /// When the options make no sense.
-pub fn open(options: &Mqtt, gateway: DeviceId, store: Arc<Store>) -> io::Result<()> {
+pub fn open(address: &str, options: &Options, lobby: &Arc<Lobby>) -> io::Result<()> {
+    let source = options.source.ok_or_else(|| invalid("a client of a broker has a name"))?;
     let client = Client {
-        version: mqtt::version(&options.version)?,
-        id: format!("gateway-{}", &gateway.to_string()[..15]),
-        login: login(options)?,
+        version: mqtt::version(options.own("mqtt-version").unwrap_or("5"))?,
+        id: format!("gateway-{}", &source.to_string()[..15]),
+        login: options.login()?,
         status: None,
         // Gateways share what comes, so that a second one can take over.
-        filter: format!("$share/gateways/{}/{}", options.topic, Role::Device.topic()),
+        filter: format!("$share/gateways/{}/{}", options.own("topic").unwrap_or("iot/+"), Role::Device.topic()),
     };
-    let (address, (going, to_go)) = (options.address.clone(), sync_channel(MAX_WAITING));
+    let (address, lobby, (going, to_go)) = (address.to_owned(), lobby.clone(), sync_channel(MAX_WAITING));
     let keep = move || {
         let (mut attempts, mut complaint) = (0, String::new());
         loop {
             let served = Broker::dial(&address, client.clone()).and_then(|broker| {
                 attempts = 0;
                 complaint.clear();
-                serve(broker, &store, &going, &to_go)
+                serve(broker, &lobby, &going, &to_go)
             });
             let Err(error) = served;
-            let words = format!("gateway: mqtt: {address}: {error}; trying again");
+            let words = format!("mqtt: {address}: {error}; trying again");
             if words != complaint {
-                eprintln!("{words}");
+                lobby.complain(&words);
                 complaint = words;
             }
             attempts += 1;
@@ -64,18 +63,10 @@ pub fn open(options: &Mqtt, gateway: DeviceId, store: Arc<Store>) -> io::Result<
     std::thread::Builder::new().name("mqtt".into()).spawn(keep).map(drop)
 }
 
-/// The user and the password, if the broker is to be told.
-fn login(options: &Mqtt) -> io::Result<Option<(String, String)>> {
-    let Some((user, file)) = &options.user else { return Ok(None) };
-    let password = std::fs::read_to_string(file)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
-    Ok(Some((user.clone(), password.trim_end().into())))
-}
-
 /// Takes and sends until the connection is lost.
 fn serve(
     mut broker: Broker,
-    store: &Store,
+    lobby: &Lobby,
     going: &SyncSender<Going>,
     to_go: &Receiver<Going>,
 ) -> io::Result<std::convert::Infallible> {
@@ -94,6 +85,6 @@ fn serve(
         let digest = Sha256::digest(topic.as_bytes());
         let sender = Sender::Topic(*digest.first_chunk().expect("it has 32 octets"));
         // The broker has let go of what is refused here; its device has not.
-        let _ = store.take(sender, &payload, way);
+        let _ = lobby.enter(sender, &payload, way);
     }
 }

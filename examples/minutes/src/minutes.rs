@@ -1,37 +1,36 @@
-//! Means of a minute in place of the readings of thermometers that this gateway may read.
-//!
-//! Such a device seals its readings for the gateway, whose end of the [exchange](iot_exchange) with it is here: it
-//! acknowledges them, and the device lets go of them. They go one by one into a log of their own, and a
-//! [`Stage`] makes of that a mean for each minute and device, with gaps of the cause `filtered` in between. Those
-//! are the messages of a new source, the gateway: an exchange with the receiver signs and seals them, and sends each
-//! until the receiver has it. All of it is durable before anybody hears of it, so that kills change no mean.
-
-mod means;
-mod report;
-mod reports;
+//! The thread that takes readings and makes means.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use iot_core::{DeviceId, Position};
 use iot_exchange::folder::{self, FolderError};
 use iot_exchange::{Endpoint, Event, ExchangeError, Feedback, Keys, Role};
-use iot_link::Failure;
 use iot_link::process::{now, rng, wall};
+use iot_link::{Failure, invalid};
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError};
 use iot_queue::stage::{Stage, StageError, Windows};
 use iot_queue::{AppendError, Consumers, Durability, FileStorage, MaxLag, Message, Queue, QueueConfig, Seek, Stored};
 use iot_readings::{MAX_BATCH, decode};
+use iot_status::Figure;
 use rand_core::Rng as _;
 
-use self::means::{Means, encode};
-use self::reports::Reports;
-use crate::{Ending, Options, Store};
+use crate::means::{Means, encode};
+use crate::reports::Reports;
 
-pub use self::report::{Account, Mean, Report};
+/// What the help of a program says that has options for this.
+pub const OPTIONS: &[(&str, &str)] = &[
+    (
+        "minutes",
+        "FOLDER     read the messages of a thermometer, and forward means of a minute; FOLDER holds its keys and the\n\
+         \u{20}                      gateway's, as `udp keys FOLDER` draws them; may be said again",
+    ),
+    ("reports", "FOLDER     keys of the same kind, by which the receiver gets those means"),
+];
 
 /// What a mean is of.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -54,58 +53,101 @@ const MAX_FEEDS: u32 = 256;
 
 type Files = Queue<FileStorage>;
 
-/// Packets that wait for the thread. More are sent again.
+/// Packets that wait for the thread. More are lost, and sent again.
 const MAX_WAITING: usize = 256;
 
-/// What makes means: the keys of everybody whom this concerns, and where their packets come from.
+/// A packet of a thermometer, or for the end that reports.
+type Ending = (DeviceId, Vec<u8>);
+
+/// What makes means: the keys of everybody whom this concerns, and their packets.
 pub struct Minutes {
     folder: PathBuf,
     /// The folders of this gateway's end of each exchange with a thermometer.
-    thermometers: Vec<(PathBuf, Keys)>,
-    /// The folder of its end of the exchange with the receiver.
-    reports: (PathBuf, Keys),
-    packets: Receiver<Ending>,
-}
-
-/// Has the packets of thermometers end here, if there are any.
-///
-/// # Errors
-///
-/// When the keys in their folders are not usable.
-pub fn open(options: &Options, store: Store) -> Result<(Store, Option<Minutes>), FolderError> {
-    let Some(reports) = &options.reports else { return Ok((store, None)) };
-    let load = |folder: PathBuf| folder::load_keys(&folder, wall()).map(|keys| (folder, keys));
-    // The gateway is the receiver of what thermometers send, and the device that sends means.
-    let thermometers = options.minutes.iter().map(|folder| load(folder.join("receiver"))).collect::<Result<_, _>>()?;
-    let (taker, packets) = sync_channel(MAX_WAITING);
-    let minutes = Minutes {
-        folder: options.folder.join("readings"),
-        thermometers,
-        reports: load(reports.join("device"))?,
-        packets,
-    };
-    Ok((store.ending(minutes.sources(), &taker), Some(minutes)))
+    thermometers: BTreeMap<DeviceId, (PathBuf, Keys)>,
+    /// The folder of its end of the exchange with the receiver, if there is anything to report.
+    reports: Option<(PathBuf, Keys)>,
+    give: SyncSender<Ending>,
+    given: Mutex<Receiver<Ending>>,
+    taken: AtomicU64,
+    late: AtomicU64,
 }
 
 impl Minutes {
-    /// The sources whose packets end here.
-    fn sources(&self) -> impl Iterator<Item = DeviceId> {
-        let devices = self.thermometers.iter().map(|(_, keys)| keys.peer.device_id());
-        devices.chain([self.reports.1.device_id()])
+    /// Reads the keys of thermometers and of the gateway's end with its receiver, as `udp keys` draws them: a program has
+    /// their folders from its [`OPTIONS`]. Readings wait in `folder`. Without any, all packets go on.
+    ///
+    /// # Errors
+    ///
+    /// When there are thermometers and no end that reports, or the other way round, or their keys are not usable.
+    pub fn open(folder: &Path, thermometers: &[PathBuf], reports: Option<&str>) -> Result<Self, Failure> {
+        if thermometers.is_empty() != reports.is_none() {
+            return Err(invalid("--minutes and --reports go together").into());
+        }
+        let load = |folder: PathBuf| folder::load_keys(&folder, wall()).map(|keys| (folder, keys));
+        // The gateway is the receiver of what thermometers send, and the device that sends means.
+        let ends = thermometers.iter().map(|folder| {
+            let (folder, keys) = load(folder.join("receiver"))?;
+            Ok((keys.peer.device_id(), (folder, keys)))
+        });
+        let (give, given) = sync_channel(MAX_WAITING);
+        Ok(Self {
+            folder: folder.into(),
+            thermometers: ends.collect::<Result<_, FolderError>>()?,
+            reports: reports.map(|reports| load(Path::new(reports).join("device"))).transpose()?,
+            give,
+            given: Mutex::new(given),
+            taken: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+        })
     }
 
-    /// Makes means until `stop`.
+    /// Takes a packet of a source, or for a device, if it ends here; `false` if it is to go on.
+    pub fn take(&self, device: &DeviceId, packet: &[u8]) -> bool {
+        let is_thermometer = self.thermometers.contains_key(device);
+        let ends_here = is_thermometer || self.reports.as_ref().is_some_and(|(_, keys)| keys.device_id() == *device);
+        if ends_here {
+            // What finds no room comes again.
+            let _ = self.give.try_send((*device, packet.to_vec()));
+        }
+        self.taken.fetch_add(u64::from(is_thermometer), Ordering::Relaxed);
+        ends_here
+    }
+
+    /// What happened so far.
+    pub fn figures(&self) -> [Figure; 2] {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (taken, late) = (count(&self.taken), count(&self.late));
+        [
+            Figure::counter("packets_ended_total", "Packets of thermometers that are read here.", taken),
+            Figure::counter("readings_late_total", "Readings that came too late for their minute.", late),
+        ]
+    }
+
+    /// Makes means until `stop`, which it sets when it fails: nobody is to take readings any more then. `send` sends a
+    /// packet to a thermometer, and `report` one to the receiver; what they lose is sent again.
     ///
     /// # Errors
     ///
     /// When a queue fails.
-    pub fn run(&self, store: &Store, stop: &AtomicBool) -> Result<(), Failure> {
-        let mut ends = BTreeMap::new();
-        for (folder, keys) in &self.thermometers {
-            let end = folder::open(folder, keys, Role::Receiver, FEEDBACK, rng()?)?;
-            ends.insert(keys.peer.device_id(), end);
+    pub fn run(
+        &self,
+        stop: &AtomicBool,
+        send: impl Fn(&DeviceId, &[u8]),
+        report: impl Fn(&[u8]),
+    ) -> Result<(), Failure> {
+        let outcome = self.make(stop, send, report);
+        if outcome.is_err() {
+            stop.store(true, Ordering::Relaxed);
         }
-        let (place, keys) = &self.reports;
+        outcome
+    }
+
+    fn make(&self, stop: &AtomicBool, send: impl Fn(&DeviceId, &[u8]), report: impl Fn(&[u8])) -> Result<(), Failure> {
+        let Some((place, keys)) = &self.reports else { return Ok(()) };
+        let mut ends = BTreeMap::new();
+        for (device, (folder, keys)) in &self.thermometers {
+            ends.insert(*device, folder::open(folder, keys, Role::Receiver, FEEDBACK, rng()?)?);
+        }
         let reports = folder::open(place, keys, Role::Device, FEEDBACK, rng()?)?.naming_its_source();
         let windows = Windows::new(Means, MINUTE)?.at_most(AT_MOST).idle_after(IDLE_AFTER);
         let mut reports = Reports::new(reports);
@@ -113,10 +155,11 @@ impl Minutes {
         let mut readings = open_readings(&self.folder)?;
         let cursor = readings.open_cursor("minutes", Seek::Oldest, MaxLag::UNLIMITED)?;
         let mut mirror = Mirror::new(MirrorConfig::default(), &readings, cursor, rng()?.next_u64())?;
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let mut is_full = false;
         while !stop.load(Ordering::Relaxed) {
-            let first = self.packets.recv_timeout(TICK).ok();
-            for (source, mut packet) in first.into_iter().chain(self.packets.try_iter().take(AT_ONCE)) {
+            let first = given.recv_timeout(TICK).ok();
+            for (source, mut packet) in first.into_iter().chain(given.try_iter().take(AT_ONCE)) {
                 match ends.get_mut(&source) {
                     // Nobody acknowledges it then, and the thermometer sends it again.
                     Some(_) if is_full => {}
@@ -129,7 +172,7 @@ impl Minutes {
                 tell(device, end);
                 is_full |= !take_readings(end, &mut readings)?;
                 while let Some(packet) = end.poll_transmit(now(), wall())? {
-                    store.send_to(device, &packet);
+                    send(device, &packet);
                 }
             }
             match mirror.drive(now(), &mut readings, &mut stage) {
@@ -138,10 +181,10 @@ impl Minutes {
                 outcome => outcome?,
             }
             readings.commit()?;
-            store.counts.late.store(stage.transform().misfits(), Ordering::Relaxed);
+            self.late.store(stage.transform().misfits(), Ordering::Relaxed);
             let end = &mut stage.sink_mut().end;
             while let Some(packet) = end.poll_transmit(now(), wall())? {
-                store.forward(&packet);
+                report(&packet);
             }
         }
         readings.close()?;

@@ -1,12 +1,11 @@
-//! Who may fill the queue how fast.
+//! Who may send how much.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use iot_core::limits::OutOfRange;
-use iot_core::{Rate, RateLimit};
-use iot_link::process::now;
+use iot_core::{Instant, Rate, RateLimit};
 
 use crate::recent::Recent;
 
@@ -62,8 +61,7 @@ impl Limits {
     }
 
     /// Whether this sender may send a packet now, which counts then.
-    pub fn admits(&self, sender: Sender) -> bool {
-        let now = now();
+    pub fn admits(&self, now: Instant, sender: Sender) -> bool {
         let full = || RateLimit::new(self.rate, self.burst, now).expect("a rate and a burst above 0 are possible");
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         let mut limit = senders.get(&sender).cloned().unwrap_or_else(full);
@@ -89,8 +87,9 @@ mod tests {
     #[test]
     fn each_sender_has_a_burst_of_its_own() {
         let limits = Limits::new(1).unwrap();
-        let admitted = |sender| (0..10).filter(|_| limits.admits(sender)).count();
-        assert_eq!([Sender::Topic([1; 8]), Sender::Topic([2; 8])].map(admitted), [4, 4]);
-        assert_eq!(admitted(Sender::Topic([1; 8])), 0);
+        let admitted = |now, sender| (0..10).filter(|_| limits.admits(now, Sender::Topic([sender; 8]))).count();
+        let later = Instant::from_micros(2_000_000);
+        assert_eq!([1, 2, 1].map(|sender| admitted(Instant::START, sender)), [4, 4, 0]);
+        assert_eq!([1, 3].map(|sender| admitted(later, sender)), [2, 4]);
     }
 }
