@@ -201,9 +201,15 @@ impl<S: Storage> Queue<S> {
     /// Tells the time, and what a clock shows that runs while the power is off: the first call after opening makes up
     /// for the time that passed since the last reading before was saved. A wall clock that was set back counts as if no
     /// time had passed; one that was set forward ends delays and times to live that much earlier.
+    ///
+    /// That time counts for what is older than the opening: leases, and delays, times to live and ages of what was
+    /// appended or given back since then, end no earlier for it. Whoever knows the time later than the opening tells it
+    /// when he does. Where an opening ends before that, or before there was room to save it, the next one that is told
+    /// takes what was appended meanwhile for as much older as the time is that was missed before.
     pub fn tell_wall_clock(&mut self, now: Instant, wall: Timestamp) {
-        let now = self.clock.tell_wall(now, wall);
-        self.advance(now);
+        let missed = self.clock.tell_wall(now, wall);
+        self.put_off(missed);
+        self.advance(self.clock.now());
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next: the end of a lease, of a delay or of a
@@ -342,7 +348,7 @@ impl<S: Storage> Queue<S> {
     pub fn close(mut self) -> Result<S, CommitError> {
         let budget = self.budget();
         let fail = |error| CommitError::from_log(error, budget);
-        if self.clock.now() > self.clock.saved_at() {
+        if self.clock.is_unsaved() {
             match self.enter_clock() {
                 // Without room the next opening goes on from an earlier reading.
                 Ok(()) | Err(LogError::Full) => {}

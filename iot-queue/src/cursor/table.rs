@@ -159,6 +159,12 @@ impl Cursors {
         }
     }
 
+    /// Lets leases of groups end so much later, and what they gave back come so much later.
+    pub(crate) fn put_off_groups(&mut self, missed: Duration) {
+        let groups = self.cursors.values_mut().filter_map(|cursor| cursor.group.as_mut());
+        groups.for_each(|group| group.leases.put_off(missed, 0));
+    }
+
     /// When [`advance_groups`](Self::advance_groups) has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.cursors.values().filter_map(|cursor| cursor.group.as_ref()?.leases.deadline()).min()

@@ -37,13 +37,16 @@ const HAS_COUNT: u8 = 1 << 2;
 const HAS_RANK: u8 = 1 << 3;
 const HAS_NOT_BEFORE: u8 = 1 << 4;
 const UNLIMITED: u8 = 1 << 5;
+/// Of a dead letter: how it came to that.
 const CAUSE_SHIFT: u8 = 6;
+/// Of any other message.
+const HAS_END: u8 = 1 << 6;
 
 /// Octets of the longest number.
 const LONGEST_NUMBER: usize = 10;
 
 /// Octets of the longest entry.
-pub(crate) const LONGEST_ENTRY: usize = 1 + 6 * LONGEST_NUMBER + 1 + crate::lease::MAX_REASON_LEN;
+pub(crate) const LONGEST_ENTRY: usize = 1 + 7 * LONGEST_NUMBER + 1 + crate::lease::MAX_REASON_LEN;
 
 /// The state that consecutive messages share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +83,7 @@ impl Entry {
         });
         let has_rank = saved.rank != Rank::of(self.number);
         let has_not_before = saved.not_before != Instant::START;
+        let end = if let Lifetime::Until(end) = saved.lifetime { Some(end) } else { None };
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         out.push(
             phase
@@ -87,6 +91,7 @@ impl Entry {
                 | flag(has_rank, HAS_RANK)
                 | flag(has_not_before, HAS_NOT_BEFORE)
                 | flag(saved.lifetime == Lifetime::Unlimited, UNLIMITED)
+                | flag(end.is_some(), HAS_END)
                 | cause << CAUSE_SHIFT,
         );
         put_number(self.number, out);
@@ -100,6 +105,9 @@ impl Entry {
         }
         if has_not_before {
             put_number(saved.not_before.as_micros(), out);
+        }
+        if let Some(end) = end {
+            put_number(end.as_micros(), out);
         }
         if let Some(death) = death {
             out.push(death.reason.len() as u8);
@@ -119,12 +127,17 @@ impl Entry {
             false => Rank::of(number),
         };
         let not_before = if has(HAS_NOT_BEFORE) { take_number(&mut rest)? } else { 0 };
+        let end = if flags & PHASE < 2 && has(HAS_END) { Some(take_number(&mut rest)?) } else { None };
         let phase = match flags & PHASE {
             0 => SavedPhase::Held,
             1 => SavedPhase::Waiting,
             _ => SavedPhase::Dead(take_death(flags, &mut rest)?),
         };
-        let lifetime = if has(UNLIMITED) { Lifetime::Unlimited } else { Lifetime::AsAppended };
+        let lifetime = match end {
+            Some(end) => Lifetime::Until(Instant::from_micros(end)),
+            None if has(UNLIMITED) => Lifetime::Unlimited,
+            None => Lifetime::AsAppended,
+        };
         *bytes = rest;
         let not_before = Instant::from_micros(not_before);
         Some(Self { number, count, saved: Saved { attempts, rank, not_before, lifetime, phase } })
@@ -319,6 +332,8 @@ mod tests {
             Saved { phase: death(DeathCause::Nacked, "schön heiß"), lifetime: Lifetime::Unlimited, ..held.clone() },
             Saved { phase: death(DeathCause::Rejected, ""), ..held.clone() },
             Saved { phase: death(DeathCause::RanOut, ""), attempts: u32::MAX, ..held.clone() },
+            Saved { lifetime: Lifetime::Until(later), ..held.clone() },
+            Saved { phase: SavedPhase::Waiting, lifetime: Lifetime::Until(Instant::MAX), ..held.clone() },
             Saved { rank: Rank { place: i64::MIN, after: u64::MAX }, not_before: Instant::MAX, ..held },
         ]
         .into_iter()

@@ -5,7 +5,7 @@ use core::time::Duration;
 use iot_core::Instant;
 
 use super::machine::Leases;
-use super::state::{Knowledge, Known, Lifetime, State, Traits};
+use super::state::{Knowledge, Known, State, Traits};
 
 /// How long the first pause between two tries is, and how long the longest: each is twice the one before while they fail.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Leases {
         known.state = State::Blocked;
         if knowledge == Knowledge::Untold {
             let not_before = known.traits.not_before.max(traits.not_before);
-            let expires = traits.expires.filter(|_| known.lifetime == Lifetime::AsAppended);
+            let expires = known.lifetime.or_appended(traits.expires);
             known.traits = Traits { not_before, expires, ..traits };
         }
         self.retry.pause = FIRST_PAUSE;

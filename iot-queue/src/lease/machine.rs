@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use iot_core::Instant;
 
@@ -88,9 +89,7 @@ impl Leases {
             known.attempts = saved.attempts;
             known.lifetime = saved.lifetime;
             known.traits.not_before = saved.not_before;
-            if saved.lifetime == Lifetime::Unlimited {
-                known.traits.expires = None;
-            }
+            known.traits.expires = saved.lifetime.or_appended(known.traits.expires);
             self.front = self.front.min(saved.rank.place);
             self.back = self.back.max(saved.rank.after);
             match saved.phase {
@@ -133,6 +132,39 @@ impl Leases {
             if !held {
                 self.expire(number);
             }
+        }
+    }
+
+    /// Lets what was given since the opening end so much later: leases, and delays and times to live, of messages from
+    /// `first` on those that they were appended with.
+    pub(crate) fn put_off(&mut self, missed: Duration, first: u64) {
+        let now = self.now;
+        for (&number, known) in &mut self.known {
+            let is_new = number >= first;
+            let waits = known.traits.not_before > now && (is_new || known.is_postponed);
+            let ends = known.traits.expires.filter(|_| is_new);
+            let is_held = known.token().is_some();
+            if !waits && ends.is_none() && !is_held {
+                continue;
+            }
+            self.index.leave(number, known);
+            if let State::Held { deadline, .. } = &mut known.state {
+                *deadline = deadline.saturating_add(missed);
+            }
+            if waits {
+                known.traits.not_before = known.traits.not_before.saturating_add(missed);
+            }
+            if let Some(ends) = ends {
+                let later = ends.saturating_add(missed);
+                self.expiries.remove(&(ends, number));
+                self.expiries.insert((later, number));
+                known.traits.expires = Some(later);
+                known.lifetime = Lifetime::Until(later);
+            }
+            if waits || ends.is_some() {
+                self.changed.insert(number);
+            }
+            self.index.enter(number, known);
         }
     }
 
@@ -383,9 +415,9 @@ impl Leases {
                 self.back = self.back.saturating_add(1);
                 known.rank = Rank { after: self.back, ..Rank::of(end.saturating_sub(1)) };
             }
-            Release::After(delay) => known.traits.not_before = now.saturating_add(delay),
+            Release::After(delay) => known.postpone(now.saturating_add(delay)),
             Release::Backoff { backoff, seed } => {
-                known.traits.not_before = now.saturating_add(backoff.delay(known.attempts, seed));
+                known.postpone(now.saturating_add(backoff.delay(known.attempts, seed)));
             }
         }
         self.changed.insert(number);

@@ -54,6 +54,8 @@ pub(super) struct Known {
     pub(super) rank: Rank,
     pub(super) attempts: u32,
     pub(super) lifetime: Lifetime,
+    /// Whether it was given back for later since the queue was opened.
+    pub(super) is_postponed: bool,
     /// Of a lease that ran out: until somebody else gets the message its holder may still acknowledge it.
     pub(super) last_token: Option<u64>,
     pub(super) state: State,
@@ -96,6 +98,19 @@ pub(crate) enum Lifetime {
     AsAppended,
     /// It was a dead letter: whoever decides about it is not to find it gone.
     Unlimited,
+    /// It ends then: when the message was appended, the clock had not told what it had missed.
+    Until(Instant),
+}
+
+impl Lifetime {
+    /// When the message is of no use any more that was appended for so long.
+    pub(super) fn or_appended(self, expires: Option<Instant>) -> Option<Instant> {
+        match self {
+            Self::AsAppended => expires,
+            Self::Unlimited => None,
+            Self::Until(expires) => Some(expires),
+        }
+    }
 }
 
 /// What of a message outlives the process.
@@ -117,6 +132,13 @@ pub(crate) enum SavedPhase {
     Dead(Death),
 }
 
+impl Saved {
+    /// Whether it says a time of the queue's clock.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.not_before > Instant::START || matches!(self.lifetime, Lifetime::Until(_))
+    }
+}
+
 impl Known {
     pub(super) fn new(number: u64, traits: Traits) -> Self {
         Self {
@@ -124,6 +146,7 @@ impl Known {
             rank: Rank::of(number),
             attempts: 0,
             lifetime: Lifetime::AsAppended,
+            is_postponed: false,
             last_token: None,
             state: State::Blocked,
         }
@@ -132,6 +155,12 @@ impl Known {
     /// What names the present lease, if there is one.
     pub(super) fn token(&self) -> Option<u64> {
         if let State::Held { token, .. } = self.state { Some(token) } else { None }
+    }
+
+    /// Lets it wait until then.
+    pub(super) fn postpone(&mut self, until: Instant) {
+        self.traits.not_before = until;
+        self.is_postponed = true;
     }
 
     /// Makes a dead letter of it.

@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use iot_core::{Instant, Timestamp};
 
-use crate::format::control::ClockReading;
+use super::Queue;
+use crate::format::control::{CLOCK, ClockReading, ClockRecord};
+use crate::storage::Storage;
 
 /// Turns the caller's clock, which begins anew with each boot, into one that goes on where the last opening saved it.
 ///
@@ -24,13 +26,23 @@ pub(super) struct Clock {
     wall: Option<(Instant, Timestamp)>,
     /// Whether this opening was told what the wall clock shows.
     told_wall: bool,
+    /// Whether it was told that since a reading was saved last.
+    is_wall_new: bool,
 }
 
 impl Clock {
     /// Goes on from the latest reading that was saved.
     pub(super) fn resume(saved: ClockReading) -> Self {
         let wall = (saved.wall != 0).then(|| (saved.clock, Timestamp::from_micros(saved.wall)));
-        Self { base: saved.clock, anchor: None, now: saved.clock, saved_at: saved.clock, wall, told_wall: false }
+        Self {
+            base: saved.clock,
+            anchor: None,
+            now: saved.clock,
+            saved_at: saved.clock,
+            wall,
+            told_wall: false,
+            is_wall_new: false,
+        }
     }
 
     /// Takes note of the caller's time and gives this clock's. A time before one that was given counts as that one.
@@ -41,17 +53,17 @@ impl Clock {
     }
 
     /// Takes note of the wall clock. The first time after opening, what it says has passed since it was known last counts
-    /// here too.
-    pub(super) fn tell_wall(&mut self, now: Instant, wall: Timestamp) -> Instant {
+    /// here too, as if it had passed before the opening. Gives how much that is.
+    pub(super) fn tell_wall(&mut self, now: Instant, wall: Timestamp) -> Duration {
         self.tell(now);
-        if let Some(expected) = self.wall().filter(|_| !self.told_wall) {
-            let missed = wall.saturating_since(expected);
-            self.base = self.base.saturating_add(missed);
-            self.now = self.now.saturating_add(missed);
-        }
+        let expected = self.wall().filter(|_| !self.told_wall);
+        let missed = expected.map_or(Duration::ZERO, |expected| wall.saturating_since(expected));
+        self.base = self.base.saturating_add(missed);
+        self.now = self.now.saturating_add(missed);
         self.wall = Some((self.now, wall));
         self.told_wall = true;
-        self.now
+        self.is_wall_new = true;
+        missed
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -72,6 +84,12 @@ impl Clock {
     /// Takes note that the present reading is saved.
     pub(super) fn save(&mut self) {
         self.saved_at = self.now;
+        self.is_wall_new = false;
+    }
+
+    /// Whether there is something to save.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.now > self.saved_at || self.is_wall_new
     }
 
     /// How long this opening had lasted when a reading was saved last.
@@ -87,6 +105,24 @@ impl Clock {
     /// What the wall clock shows now if no time has passed uncounted.
     pub(super) fn wall(&self) -> Option<Timestamp> {
         self.wall.map(|(at, wall)| wall.saturating_add(self.now.saturating_since(at)))
+    }
+}
+
+impl<S: Storage> Queue<S> {
+    /// Lets what was given since the opening end as much later as this clock has gone on: it did not wait meanwhile. Saves
+    /// that for later openings, as far as there is room.
+    pub(super) fn put_off(&mut self, missed: Duration) {
+        if missed.is_zero() {
+            return;
+        }
+        self.leases.put_off(missed, self.marks.opened_at());
+        self.cursors.put_off_groups(missed);
+        if self.marks.put_off(missed) {
+            let record = ClockRecord { number: self.marks.opened_at(), reading: self.clock.reading() };
+            let _ = self.log.enter_control(CLOCK, &record.encode());
+            self.set_checkpoint();
+        }
+        let _ = self.write_leases();
     }
 }
 
@@ -122,15 +158,19 @@ mod tests {
         // Saved without a word about the wall clock: the pair that was known goes on.
         assert_eq!(clock.reading(), ClockReading { clock: at(110), wall: Timestamp::from_secs(5_010).as_micros() });
         let mut clock = Clock::resume(clock.reading());
-        assert_eq!(clock.tell_wall(at(1), Timestamp::from_secs(6_010)), at(1_110));
-        assert_eq!(clock.tell_wall(at(2), Timestamp::from_secs(9_999)), at(1_111));
-        assert_eq!(clock.tell(at(3)), at(1_112));
+        assert_eq!(clock.tell_wall(at(1), Timestamp::from_secs(6_010)), Duration::from_secs(1_000));
+        assert_eq!(clock.now(), at(1_110));
+        assert_eq!(clock.tell_wall(at(2), Timestamp::from_secs(9_999)), Duration::ZERO);
+        assert_eq!((clock.now(), clock.tell(at(3))), (at(1_111), at(1_112)));
         assert_eq!(clock.for_caller(at(1_113)), at(4));
     }
 
     #[test]
     fn a_wall_clock_that_is_late_or_was_never_known_changes_nothing() {
-        assert_eq!(resumed(100, 5_000).tell_wall(at(1), Timestamp::from_secs(1)), at(100));
-        assert_eq!(resumed(100, 0).tell_wall(at(1), Timestamp::from_secs(9_000)), at(100));
+        for (known, wall) in [(5_000, 1), (0, 9_000)] {
+            let mut clock = resumed(100, known);
+            assert_eq!(clock.tell_wall(at(1), Timestamp::from_secs(wall)), Duration::ZERO);
+            assert_eq!(clock.now(), at(100));
+        }
     }
 }

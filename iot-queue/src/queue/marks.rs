@@ -12,6 +12,8 @@ pub(super) struct Marks {
     marks: VecDeque<(u64, Instant)>,
     /// The number that is next now, and the clock when the one before it came.
     end: (u64, Instant),
+    /// The number that was next when the queue was opened, and the clock then.
+    opened: (u64, Instant),
 }
 
 /// How many marks there are at the most, and how far apart they are at the least.
@@ -35,6 +37,44 @@ impl Marks {
             });
         }
         self.marks.push_back((number, now));
+        true
+    }
+
+    /// Takes in a mark that was saved earlier. Where it says of a number what marks of higher ones contradict, those were made
+    /// before a time was known that had been missed.
+    pub(super) fn restore(&mut self, number: u64, at: Instant, oldest: u64) {
+        while self.marks.back().is_some_and(|&(last, earlier)| last > number && earlier < at) {
+            self.marks.pop_back();
+        }
+        self.set(number, at, oldest);
+    }
+
+    /// Takes note that the queue is open, and that message `number` comes next, at `now` or later.
+    pub(super) fn open(&mut self, number: u64, now: Instant) {
+        self.end(number, now);
+        self.opened = (number, now);
+    }
+
+    /// The number that was next when the queue was opened.
+    pub(super) fn opened_at(&self) -> u64 {
+        self.opened.0
+    }
+
+    /// Takes note that the clock went on by `missed`, which passed before the queue was opened. Says whether any message came
+    /// since.
+    pub(super) fn put_off(&mut self, missed: Duration) -> bool {
+        let (number, opened) = self.opened;
+        if self.end.0 <= number {
+            return false;
+        }
+        let before = self.marks.partition_point(|&(marked, _)| marked < number);
+        let mut since = self.marks.split_off(before);
+        since.retain(|&(marked, _)| marked > number);
+        // What came before the opening is as old as that at least, and what came since at the most.
+        self.marks.extend([(number, opened), (number, opened.saturating_add(missed))]);
+        self.marks.extend(since.into_iter().map(|(marked, at)| (marked, at.saturating_add(missed))));
+        self.end.1 = self.end.1.saturating_add(missed);
+        self.opened.1 = opened.saturating_add(missed);
         true
     }
 

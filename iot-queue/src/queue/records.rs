@@ -19,7 +19,7 @@ use crate::format::control::{
 use crate::format::cursor::{self, CursorPlace, CursorRecord};
 use crate::format::metadata::Attributes;
 use crate::format::record;
-use crate::lease::{Saved, Traits};
+use crate::lease::{Lifetime, Saved, Traits};
 #[cfg(feature = "std")]
 use crate::log::Pending;
 use crate::log::{Control, LogError, Lookup, Spare, Window};
@@ -259,7 +259,7 @@ impl<S: Storage> Queue<S> {
     /// The payload of a record with the states of the first of these messages, and the last message in it.
     pub(super) fn encode_leases(&self, numbers: &BTreeSet<u64>) -> (Vec<u8>, u64) {
         let most = self.log.longest_control() as usize - LONGEST_ENTRY;
-        let timed = |&number: &u64| self.leases.saved(number).is_some_and(|saved| saved.not_before > Instant::START);
+        let timed = |&number: &u64| self.leases.saved(number).is_some_and(|saved| saved.is_timed());
         let clock = numbers.iter().any(timed).then(|| self.clock.now());
         let mut payload = control::encode_leases(clock);
         let (mut open, mut last): (Option<Entry>, u64) = (None, 0);
@@ -323,15 +323,20 @@ impl<S: Storage> Queue<S> {
         // The first message came after this clock began.
         let began = (oldest == 0).then_some((0, Instant::START)).filter(|_| found.marks.iter().all(|mark| mark.0 > 0));
         for (number, clock) in began.into_iter().chain(found.marks) {
-            self.marks.set(number, clock, oldest);
+            self.marks.restore(number, clock, oldest);
         }
         // What came later than the clock was saved came before this clock goes on.
-        self.marks.end(self.log.next(), self.clock.now());
+        self.marks.open(self.log.next(), self.clock.now());
         self.restore_duplicates(found.checkpoint, &found.standing)?;
         if consumers == Consumers::CursorsOnly {
             self.log.traffic.recovered = self.depth();
-            found.states.clear();
-            with_traits.iter_mut().for_each(|(_, traits)| *traits = traits.seen_by(consumers));
+            let states = core::mem::take(&mut found.states);
+            for (number, traits) in &mut with_traits {
+                *traits = traits.seen_by(consumers);
+                if let Some(Lifetime::Until(end)) = states.get(number).map(|saved| saved.lifetime) {
+                    traits.expires = Some(end);
+                }
+            }
             with_traits.retain(|&(number, traits)| traits != Traits::default() && !self.expiries.contains(number));
         }
         let mut states = found.states;

@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use iot_core::Instant;
+use iot_core::{Instant, Timestamp};
 
 use super::counts::FaultCounts;
 use super::feature::Feature;
@@ -25,6 +25,9 @@ use crate::message::{Entry, Message};
 use crate::offset::{Epoch, Offset};
 use crate::queue::Queue;
 use crate::storage::SegmentNumber;
+
+/// What the time of day is when a program begins.
+const FIRST_DAY: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,8 @@ pub(super) struct World {
     model: Model,
     epoch: Option<Epoch>,
     now: Instant,
+    /// How long the machine was off, all told.
+    off: Duration,
     /// Leases that nobody else got since.
     held: BTreeMap<u64, Held>,
     /// Leases of the group, and what it acknowledged in this session.
@@ -93,6 +98,7 @@ impl World {
             model: Model::default(),
             epoch: None,
             now: Instant::START,
+            off: Duration::ZERO,
             held: BTreeMap::new(),
             shared: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -238,11 +244,22 @@ impl World {
         self.model.session_ended();
         // After a reboot clocks show anything.
         self.now = Instant::START.saturating_add(Duration::from_secs(self.random.below(1 << 20)));
+        self.off += Duration::from_secs(self.random.below(1 << 20));
     }
 
     fn pass(&mut self, time: Duration) {
         self.now = self.now.saturating_add(time);
         self.model.elapsed += time;
+    }
+
+    /// Tells the time of day, which may be the first that the queue hears of it since the machine was off. What was appended
+    /// in an earlier session that was never told may then be taken for older than it is, so nothing may have an age.
+    fn learn_time(&mut self) {
+        let has_ages = matches!(self.setup.feature, Feature::Times | Feature::Ages) || self.keeps_by_age();
+        if !has_ages && self.random.happens(1, 2) {
+            let (now, wall) = (self.now, FIRST_DAY.saturating_add(self.model.elapsed + self.off));
+            self.queue().tell_wall_clock(now, wall);
+        }
     }
 
     /// Opens the queue, on a disk that may fail while it is opened, and holds what is found to what was promised.

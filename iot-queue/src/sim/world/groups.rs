@@ -88,6 +88,7 @@ impl World {
     }
 
     fn touch_in_group(&mut self, cursor: CursorId, held: Held) -> Result<(), Violation> {
+        self.learn_time();
         let now = self.now;
         let touched = self.queue().touch_from(now, cursor, held.lease, TIMEOUT);
         if touched.is_ok() {

@@ -164,6 +164,7 @@ impl World {
         let Some(held) = self.any_held() else { return Ok(()) };
         let waits = Duration::from_secs(1 + self.random.below(TIMEOUT.as_secs()));
         self.pass(waits);
+        self.learn_time();
         let (now, number) = (self.now, held.lease.offset().number());
         match self.queue().touch(now, held.lease, TIMEOUT) {
             Ok(deadline) if deadline == now.saturating_add(TIMEOUT) => {
