@@ -79,6 +79,10 @@ pub enum AppendError {
         index: usize,
     },
     /// A limit was reached: what is free is kept for acknowledging what the queue holds. Acknowledge, then append again.
+    ///
+    /// An append that makes room by moving messages may find one of them damaged. Its segment is not used again before the
+    /// caller could hear of that by [`gaps`](crate::Queue::gaps), so that this may be the answer once although the next
+    /// append finds room.
     #[error("the queue is full: its budget is {budget} octets")]
     Full {
         /// Octets of all segments.

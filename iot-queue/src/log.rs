@@ -204,6 +204,12 @@ impl<S: Storage> Log<S> {
         untold.for_each(|segment| segment.settled_in = told);
     }
 
+    /// Whether there is a loss that the owner may not have heard of, so that its segment stays.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_untold_losses(&self) -> bool {
+        self.segments.iter().any(|segment| segment.settled_in == UNTOLD)
+    }
+
     /// Reads a message through `window`, and believes it only when both of its checksums hold. Whether what the medium
     /// fails to read is lost or comes later is decided here, for everybody.
     pub(crate) fn read<'w>(&self, number: u64, window: &'w mut Window) -> Result<Lookup<'w>, StorageError> {

@@ -1,12 +1,19 @@
 //! What a full queue does: it refuses, or drops the oldest and says so.
 
+use core::future::Future as _;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::Wake;
 
 use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
+use iot_queue::shared::{SharedQueue, SharedSettings};
 use iot_queue::{
     AppendError, Consumers, CursorId, Durability, Entry, Fate, Fault, GapCause, GapRecord, GapSigner, GapSigningError,
-    LeaseError, MaxLag, MemoryStorage, Message, Offset, Queue, QueueConfig, Retention, Seek, WhenFull,
+    LeaseError, MaxLag, MemoryStorage, Message, Offset, Queue, QueueConfig, Retention, Seek, SegmentNumber, WhenFull,
 };
 use proptest::prelude::*;
 
@@ -371,5 +378,63 @@ proptest! {
         }
         let rest = queue.reserve(NOW, MINUTE, 999).expect("the storage works").into_iter().collect_offsets();
         prop_assert!(rest.is_disjoint(&acked));
+    }
+}
+
+/// A queue of which somebody needs one message, which is damaged.
+fn with_one_that_is_damaged() -> Queue<MemoryStorage> {
+    let config = config(Consumers::Leasing).segments(3).expect("a small configuration").when_full(WhenFull::Refuse);
+    let mut queue = Queue::open(MemoryStorage::new(), config, [1; 8]).expect("a new queue");
+    while queue.append(&Message::new(&[7; 300])).is_ok() {}
+    let needed = Offset::new(1);
+    for number in 0..queue.next_offset().number() {
+        let offset = Offset::new(number);
+        assert!(offset == needed || queue.ack_at(offset).expect("the storage works"));
+    }
+    let mut storage = queue.close().expect("there is room for acknowledgements");
+    storage.damage(SegmentNumber::new(0), |octets| {
+        let payloads: Vec<_> = (0..octets.len() - 300).filter(|&at| octets[at..at + 300] == [7; 300]).collect();
+        octets[payloads[1]] ^= 1;
+    });
+    Queue::open(storage, config, [2; 8]).expect("a flipped bit keeps no queue shut")
+}
+
+/// More than fits beside any segment that holds something.
+const MUCH: [Message<'_>; 4] = [Message::new(&[8; 1000]); 4];
+
+/// An append moves the one message that is needed, finds it damaged, and would have to use the segment again that says so
+/// before anybody could hear of it. It is refused once, although there is room for the next one.
+#[test]
+fn who_finds_damage_where_room_was_to_be_made_is_refused_once() {
+    let mut queue = with_one_that_is_damaged();
+    assert_eq!(queue.gaps().count(), 0);
+    assert!(matches!(queue.append_batch(&MUCH), Err(AppendError::Full { .. })));
+    let gaps: Vec<_> = queue.gaps().map(|gap| (gap.from.number(), gap.until.number(), gap.cause)).collect();
+    assert_eq!(gaps, [(1, 2, GapCause::Damaged)]);
+    queue.append_batch(&MUCH).expect("there is room");
+}
+
+/// Who waited for room waited until something else happened, which in a queue of one user is never.
+#[test]
+fn who_waits_for_room_does_not_wait_for_what_damage_held_up() {
+    let share = || SharedQueue::new(with_one_that_is_damaged(), || NOW, SharedSettings::default());
+    share().append_batch_wait(&MUCH, Duration::ZERO).expect("there is room at once");
+
+    let (queue, woken) = (share(), Arc::new(Woken(AtomicBool::new(false))));
+    let waker = Arc::clone(&woken).into();
+    let mut submitting = queue.submitting(&MUCH);
+    let mut poll = || Pin::new(&mut submitting).poll(&mut Context::from_waker(&waker));
+    assert!(poll().is_pending());
+    assert_eq!(queue.with(|queue, _| queue.gaps().count()), 1, "somebody else may hear of it");
+    assert!(woken.0.load(Ordering::SeqCst), "it has not to wait for anything");
+    assert!(matches!(poll(), Poll::Ready(Ok(_))));
+}
+
+/// Takes note that a task was woken.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

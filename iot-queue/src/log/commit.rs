@@ -214,7 +214,8 @@ impl<S: Storage> Log<S> {
             self.write()?;
             let tail = self.tail();
             let (number, written) = (tail.number, tail.written);
-            self.storage.sync(number).or_else(|cause| self.go_on_elsewhere(cause))?;
+            // There is no other segment to go on to.
+            self.storage.sync(number).map_err(|cause| self.give_up(cause))?;
             self.traffic.syncs += 1;
             self.note_synced(written);
         }

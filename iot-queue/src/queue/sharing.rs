@@ -9,6 +9,11 @@ use crate::offset::Offset;
 use crate::storage::{Storage, StorageError};
 
 impl<S: Storage> Queue<S> {
+    /// Whether a message turned out to be damaged in the last call, so that its segment is not used again before the next.
+    pub(crate) fn has_untold_losses(&self) -> bool {
+        self.log.has_untold_losses()
+    }
+
     pub(crate) fn durability(&self) -> Durability {
         self.config.durability_choice()
     }

@@ -35,6 +35,12 @@ impl<S: Storage, C: Clock> SharedQueue<S, C> {
         let mut state = shared.lock();
         let ticket = loop {
             match shared.enter(&mut state, messages) {
+                Err(AppendError::Full { .. }) if state.queue.has_untold_losses() && !state.is_closed => {
+                    // Whoever looks for gaps may find it now, and then what held room back does no longer.
+                    drop(state);
+                    state = shared.lock();
+                    state.queue.handle_timeout(shared.clock.now());
+                }
                 Err(full @ AppendError::Full { .. }) => {
                     let now = shared.clock.now();
                     if now >= end || state.is_closed {
@@ -89,8 +95,13 @@ impl<S: Storage, C: Clock> Future for Submitting<'_, S, C> {
         }
         let task = *this.task.get_or_insert_with(|| state.name_task());
         former = state.submitting.insert(task, context.waker().clone());
+        let has_more = state.queue.has_untold_losses();
         drop(state);
         drop(former);
+        if has_more {
+            // Whoever looks for gaps may find it now, and then what held room back does no longer.
+            context.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }
