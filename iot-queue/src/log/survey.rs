@@ -128,7 +128,11 @@ fn is_possible(header: &SegmentHeader) -> bool {
     let len = header.len;
     let cut_possible = header.cut.is_none_or(|cut| (segment::RECORDS..=len).contains(&cut.end));
     countable
+        && header.retired_below <= header.generation
         && cut_possible
         && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len)
         && len.is_multiple_of(crate::format::ALIGNMENT)
 }
+
+#[cfg(test)]
+mod tests;
