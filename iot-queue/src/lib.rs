@@ -171,6 +171,9 @@
 //! | a lease | ends | ends |
 //! | a delay, a time to live | go on | go on; the time that the power was off does not count, unless a [wall clock](Queue::tell_wall_clock) tells |
 //!
+//! What is said of attempts, releases and dead letters needs room for a record, which a full queue may not have: until there is
+//! room it waits in memory, and [`Stats::unsaved`] counts the messages. `docs/durability.md` says all of this at length.
+//!
 //! When the storage fails to write or sync, no second try can tell what the medium holds: the queue writes what was not
 //! durable to a fresh segment, syncs that, and goes on. When that fails too, or more than 1 MiB was not durable, or no
 //! segment is free, it is read-only from then on: drop it, look after the medium, and open it again.
