@@ -57,7 +57,7 @@ fn nothing_is_lost_when_the_receiver_pulls_through_kills_of_all_three() {
     receiver.wait_for(1, "trying again");
     let first = nginx.start();
     receiver.wait_for(1, "502");
-    let device = trial.device(&["--rate", "500"]);
+    let device = trial.endless_device(&["--rate", "500"]);
     receiver.wait_for(30, "accepted");
     first.kill();
     receiver.wait_for(1, "the link ended");
@@ -69,7 +69,7 @@ fn nothing_is_lost_when_the_receiver_pulls_through_kills_of_all_three() {
 fn nothing_is_lost_without_a_proxy_either_whoever_asks() {
     for client in ["device", "receiver"] {
         let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 2_000).with(&["--client", client]);
-        let device = trial.device(&["--rate", "500"]);
+        let device = trial.endless_device(&["--rate", "500"]);
         trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
     }
 }

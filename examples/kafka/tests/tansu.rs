@@ -24,7 +24,7 @@ fn nothing_is_lost_through_kills_of_all_three() {
     let port = free_port();
     // A broker that is killed loses nothing that the system has not written yet; so nothing need settle for long.
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--settle", "1"]);
-    let device = trial.device(&["--rate", "300"]);
+    let device = trial.endless_device(&["--rate", "300"]);
     device.wait_for(1, "trying again");
     let first = start_tansu(trial.folder(), port);
     // There is a broker, but what it is to keep must be said.

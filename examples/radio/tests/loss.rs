@@ -46,7 +46,8 @@ fn hardly_anything_is_lost_while_both_ends_live() {
     let trial = Trial::new(env!("CARGO_BIN_EXE_radio"), format!("127.0.0.1:{port}"), 1_000);
     let receiver = trial.receiver(&[]);
     receiver.wait_for(1, "connected");
-    let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "0"]);
+    // Each frame waits until somebody has time for it; there is room for some hundreds, which is more than a second's.
+    let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "0", "--pause", "4"]);
     assert!(device.wait().success());
     // One in a thousand was promised.
     receiver.wait_for(98, "accepted");

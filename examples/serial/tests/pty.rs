@@ -76,7 +76,7 @@ fn nothing_is_lost_over_a_noisy_line_that_is_unplugged() {
     let trial = Trial::new(env!("CARGO_BIN_EXE_serial"), "unused", 3_000).with(&["--patience", "1"]);
     let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
     let (near, far) = (path("device.tty"), path("receiver.tty"));
-    let device = trial.device(&["--server", &near, "--rate", "500"]);
+    let device = trial.endless_device(&["--server", &near, "--rate", "500"]);
     device.wait_for(1, "is it plugged in");
     let cable = Cable::plug(trial.folder(), 40);
     let receiver = trial.receiver(&["--server", &far]);

@@ -12,7 +12,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tcp");
 #[test]
 fn nothing_is_lost_when_either_end_is_killed() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 4_000);
-    let device = trial.device(&["--rate", "1000"]);
+    let device = trial.endless_device(&["--rate", "1000"]);
     device.wait_for(1, "is the receiver there?");
     let receiver = trial.receiver(&[]);
     trial.survives_kills(device, receiver, [&[], &[]]);

@@ -49,7 +49,7 @@ impl Nginx {
     /// If something is lost.
     pub fn survives_kills(&self, trial: &Trial, device: &[&str]) {
         let arguments = device;
-        let device = trial.device(&[arguments, &["--rate", "500"]].concat());
+        let device = trial.endless_device(&[arguments, &["--rate", "500"]].concat());
         device.wait_for(1, "is the receiver there?");
         let first = self.start();
         device.wait_for(1, "502");

@@ -15,7 +15,7 @@ use crate::{Forwarder, Program, fill, open_queue};
 const PENDING: usize = 4096;
 
 /// How long a receiver may be without news.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Receives into the queue in the folder `path` for as long as this process lives, and says what fails.
 ///

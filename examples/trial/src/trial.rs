@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::{Framing, Mischief, Program, TcpProxy};
 
+/// Readings of a device that is to be killed: at 1,000 a second it goes on for longer than any test has patience.
+const ENDLESS: u32 = 500_000;
+
 /// The two ends of an application in a folder of their own, with readings to send.
 pub struct Trial {
     program: &'static str,
@@ -26,12 +29,7 @@ impl Trial {
     ///
     /// If no keys can be drawn.
     pub fn new(program: &'static str, server: impl Into<String>, readings: u32) -> Self {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let mut lines = String::new();
-        for number in 0..readings {
-            let value = f64::from(number.wrapping_mul(2_654_435_761) >> 20) / 100.0;
-            writeln!(lines, "{},{value}", 1_767_225_600 + 60 * u64::from(number)).expect("a string has room");
-        }
+        let (folder, lines) = (tempfile::tempdir().expect("there is room for a folder"), lines(readings));
         std::fs::write(folder.path().join("readings.csv"), &lines).expect("there is room for a file");
         let trial = Self { program, folder, server: server.into(), more: Vec::new(), readings: lines };
         let keys = Command::new(program).arg("keys").arg(trial.folder()).output().expect("the program starts");
@@ -48,7 +46,22 @@ impl Trial {
 
     /// Starts the device, with arguments of its own.
     pub fn device(&self, arguments: &[&str]) -> Program {
-        let input = self.folder().join("readings.csv");
+        self.read("readings.csv", arguments)
+    }
+
+    /// Starts a device that is to be killed, with arguments of its own: it has so many more readings that it does not end
+    /// before that, however slow everything else is.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for them.
+    pub fn endless_device(&self, arguments: &[&str]) -> Program {
+        std::fs::write(self.folder().join("endless.csv"), lines(ENDLESS)).expect("there is room for a file");
+        self.read("endless.csv", arguments)
+    }
+
+    fn read(&self, input: &str, arguments: &[&str]) -> Program {
+        let input = self.folder().join(input);
         let input = input.to_str().expect("it has a plain name");
         self.start("device", &[&["--input", input], arguments].concat())
     }
@@ -58,9 +71,9 @@ impl Trial {
         self.start("receiver", arguments)
     }
 
-    /// Kills the receiver and then the device in the middle of what they do, and starts each again, with arguments of its
-    /// own; meanwhile a command reaches the device. In the end everything has arrived. Returns what the second receiver
-    /// said.
+    /// Kills the receiver and then the device, an [endless one](Self::endless_device), in the middle of what they do, and
+    /// starts each again, with arguments of its own; meanwhile a command reaches the device. In the end everything has
+    /// arrived. Returns what the second receiver said.
     ///
     /// # Panics
     ///
@@ -177,7 +190,7 @@ impl Trial {
     pub fn survives_kills_of_all_three(&self, mut start: impl FnMut() -> Program) -> Program {
         let [right, wrong] = self.passwords();
         let login = ["--password", right.as_str()];
-        let device = self.device(&[&login[..], &["--rate", "300"]].concat());
+        let device = self.endless_device(&[&login[..], &["--rate", "300"]].concat());
         device.wait_for(1, "trying again");
         let first = start();
         let stranger = self.receiver(&["--password", &wrong]);
@@ -221,13 +234,21 @@ impl Trial {
     ///
     /// If it differs.
     pub fn verify_all_arrived(&self) {
-        let listed = self.list();
-        let difference = self.readings.lines().zip(listed.lines()).position(|(read, listed)| read != listed);
-        let (read, arrived) = (self.readings.lines().count(), listed.lines().count());
-        assert!(
-            self.readings == listed,
-            "{read} readings were read, {arrived} listed; first other line: {difference:?}"
-        );
+        self.verify(&self.list());
+    }
+
+    /// Holds lines that arrived somewhere, such as in a database, against what the device read.
+    ///
+    /// # Panics
+    ///
+    /// If they differ.
+    pub fn verify(&self, arrived: &str) {
+        let count = arrived.lines().count() as u32;
+        // A device that was killed may have read more than the one after it.
+        let read = lines(count.max(self.readings.lines().count() as u32));
+        let difference = read.lines().zip(arrived.lines()).position(|(read, arrived)| read != arrived);
+        let of = read.lines().count();
+        assert!(read == arrived, "{of} readings were read, {count} arrived; first other line: {difference:?}");
     }
 
     /// What the receiver accepted, as it lists it.
@@ -266,4 +287,14 @@ impl Trial {
         all.extend(arguments);
         Program::start(self.program, &all)
     }
+}
+
+/// So many readings, as lines.
+fn lines(readings: u32) -> String {
+    let mut lines = String::new();
+    for number in 0..readings {
+        let value = f64::from(number.wrapping_mul(2_654_435_761) >> 20) / 100.0;
+        writeln!(lines, "{},{value}", 1_767_225_600 + 60 * u64::from(number)).expect("a string has room");
+    }
+    lines
 }

@@ -13,7 +13,7 @@ fn everything_arrives_once_and_in_order_through_mischief_and_kills() {
     let trial = Trial::new(env!("CARGO_BIN_EXE_udp"), format!("127.0.0.1:{port}"), 3_000);
     let through = proxy.address.to_string();
     let common = ["--server", &through, "--patience", "0.3"];
-    let device = trial.device(&[&common[..], &["--rate", "500"]].concat());
+    let device = trial.endless_device(&[&common[..], &["--rate", "500"]].concat());
     let said = trial.survives_kills(device, trial.receiver(&[]), [&common, &[]]);
     assert!(said.contains("refused") && !said.contains("missing"), "{said}");
     for counts in &proxy.counts {

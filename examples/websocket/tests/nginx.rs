@@ -29,7 +29,7 @@ fn nothing_is_lost_through_kills_of_all_three() {
 #[test]
 fn nothing_is_lost_without_a_proxy_either() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 3_000);
-    let device = trial.device(&["--rate", "500"]);
+    let device = trial.endless_device(&["--rate", "500"]);
     trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
 }
 

@@ -79,9 +79,9 @@ fn survives(nats: [Nat; 2], readings: u32, way: &str) {
     let trial = Trial::new(P2P, known.to_string(), readings);
     let [[device, receiver], again] =
         listen.each_ref().map(|ends| ends.each_ref().map(|listen| ["--listen", listen.as_str()]));
-    let of_device = [&device[..], &["--rate", "200"]].concat();
+    let of_device = [&device[..], &["--rate", "100"]].concat();
     let first = trial.receiver(&receiver);
-    let device_process = trial.device(&of_device);
+    let device_process = trial.endless_device(&of_device);
     first.wait_for(10, "accepted");
     // Any of them may be the relay.
     let neighbour = nodes[1].seen;

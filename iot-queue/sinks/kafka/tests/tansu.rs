@@ -28,7 +28,7 @@ fn partition(port: u16) -> Partition {
 }
 
 fn config() -> MirrorConfig {
-    MirrorConfig::default().answer_within(Duration::from_secs(5)).settle_after(Duration::from_secs(1))
+    MirrorConfig::default().answer_within(Duration::from_secs(30)).settle_after(Duration::from_secs(1))
 }
 
 fn run_async<F: Future>(future: F) -> F::Output {
