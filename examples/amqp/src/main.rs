@@ -74,6 +74,8 @@ fn failed(error: AmqpError) -> io::Error {
             let words = "the broker hung up: wrong --user or --password, or it wants TLS there";
             io::Error::new(ErrorKind::PermissionDenied, words)
         }
+        // Whoever says it names the address.
+        AmqpError::Unreachable { reason, .. } => io::Error::other(reason),
         AmqpError::Unanswered => ErrorKind::TimedOut.into(),
         error => io::Error::other(error),
     }
