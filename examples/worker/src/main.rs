@@ -193,6 +193,19 @@ mod tests {
         assert_eq!(of(" once \n"), (Schedule::at(NOW), "once"));
     }
 
+    /// What README.md says of clocks that are wrong by decades.
+    #[test]
+    fn a_clock_that_is_set_moves_a_schedule_with_it() {
+        let decades = Duration::from_secs(30 * 365 * 86_400);
+        let (line, later) = ("every=60 look", NOW.saturating_add(decades));
+        let first = |line, now| Occurrence::first([1; 8], parse(line, now).unwrap().0, Vec::new());
+        let forward = first(line, NOW).next(later).unwrap();
+        assert!(forward.wait(later) <= Duration::from_secs(60), "{:?}", forward.wait(later));
+        assert_eq!(first("every=60 until=600 look", NOW).next(later), None);
+        let back = first(line, later).next(NOW).unwrap();
+        assert_eq!(back.wait(NOW), decades + Duration::from_secs(60));
+    }
+
     #[test]
     fn says_what_is_wrong_with_a_schedule() {
         let wrong = |line| parse(line, NOW).unwrap_err().to_string();
