@@ -119,6 +119,7 @@ mod record;
 mod rejection;
 mod roster;
 mod rtt;
+mod setters;
 mod signatures;
 #[cfg(feature = "sim")]
 pub mod sim;

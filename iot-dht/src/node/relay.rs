@@ -8,6 +8,7 @@ use crate::id::NodeId;
 use crate::node::Node;
 use crate::node::verification::Arrival;
 use crate::peer::{Address, Peer};
+use crate::setters::setters;
 use crate::wire::{
     Body, Data, Decline, Declined, Empty, Endpoint, Introduce, Introduced, MAX_DATAGRAM_LEN, Meet, Message, Pass,
     Reply, Reserve, Reserved, Word,
@@ -28,21 +29,6 @@ pub struct RelayConfig {
     meeting: Duration,
     octets: u32,
     rate: u32,
-}
-
-macro_rules! setters {
-    ($($(#[$meta:meta])* $name:ident: $type:ty, $valid:expr, $words:literal;)*) => {$(
-        $(#[$meta])*
-        ///
-        /// # Panics
-        /// When the value is out of range.
-        pub fn $name(mut self, value: $type) -> Self {
-            let valid: fn($type) -> bool = $valid;
-            assert!(valid(value), $words);
-            self.$name = value;
-            self
-        }
-    )*};
 }
 
 impl RelayConfig {

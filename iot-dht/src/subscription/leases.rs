@@ -11,6 +11,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use crate::id::Key;
 use crate::node::Transmit;
 use crate::peer::Address;
+use crate::setters::setters;
 use crate::store::Store;
 use crate::subscription::wire::{Body, Challenge, Changed, Cookie, Granted, LeaseId, Message, Refused, Subscribe};
 use crate::wire::MAX_DATAGRAM_LEN;
@@ -25,21 +26,6 @@ pub struct LeasesConfig {
     delay: Duration,
     retry: Duration,
     attempts: u8,
-}
-
-macro_rules! setters {
-    ($($(#[$meta:meta])* $name:ident: $type:ty, $valid:expr, $words:literal;)*) => {$(
-        $(#[$meta])*
-        ///
-        /// # Panics
-        /// When the value is out of range.
-        pub fn $name(mut self, value: $type) -> Self {
-            let valid: fn($type) -> bool = $valid;
-            assert!(valid(value), $words);
-            self.$name = value;
-            self
-        }
-    )*};
 }
 
 impl LeasesConfig {
