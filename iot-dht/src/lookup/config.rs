@@ -24,6 +24,11 @@ impl LookupConfig {
         self.closest
     }
 
+    /// What [`requests`](Self::requests) was set to.
+    pub(crate) fn most(&self) -> usize {
+        self.requests
+    }
+
     /// Over how many disjoint paths the search goes, 1 to 8; 1 by default. Each node is asked on one path alone, so those
     /// who lead one path astray do not see the others (Baumgart and Mies, *S/Kademlia*, 2007, §4.4).
     ///
@@ -46,9 +51,13 @@ impl LookupConfig {
         self
     }
 
-    /// How many nodes the network is taken to have; unknown by default. Where it is known, of those who lie much closer
-    /// together than so many nodes would by chance, a few are asked: within any prefix, four and twice as many as are to be
-    /// expected there. Who places many nodes next to each other cannot fill a search with them.
+    /// How many nodes the network is taken to have; unknown by default. Where it is known,
+    /// - of those who lie much closer together than so many nodes would by chance, a few are asked: within any prefix, four and
+    ///   twice as many as are to be expected there. Who places many nodes next to each other cannot fill a search with them.
+    /// - whoever lies far from the target is asked about the target, however many closer ones have answered: of the prefix
+    ///   that it shares with the target, more nodes are to be expected than anybody can name. Where the size is unknown it
+    ///   may be asked about its own surroundings ([`Lookup::point_for`](crate::Lookup::point_for)), which leads nowhere if
+    ///   those closer ones were all an attacker's.
     pub fn network(mut self, nodes: u64) -> Self {
         self.network = Some(nodes);
         self

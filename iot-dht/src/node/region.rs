@@ -7,12 +7,18 @@ use crate::lookup::{Lookup, LookupConfig, size_from};
 use crate::node::Node;
 use crate::node::operation::{Kind, Operation};
 
+#[cfg(test)]
+mod tests;
+
 /// How many nodes end the search in one part of a region.
 const PART_CLOSEST: usize = 12;
 /// In how many parts a region is searched.
 const PARTS: usize = 4;
 /// The most requests of a search: a part that is fuller than expected is divided only if it keeps to them.
 const BUDGET: usize = 90;
+/// The most requests of a search, whatever those say who are asked. What the lookups before have left of it is shared by those
+/// that are added; the first takes half of it at most. Where nobody lies, none comes near.
+const MOST_REQUESTS: usize = 192;
 /// What it costs at most to search both halves of a part.
 const DIVISION: usize = 2 * (PART_CLOSEST + 2);
 /// How many nodes end the search of a part that is searched again.
@@ -132,7 +138,7 @@ impl Node {
     /// The first lookup of a region's search; [`widen`](Self::widen) adds the others once it has found the way.
     pub(super) fn first_of(&self, region: &Region) -> Lookup<32> {
         let point = region.parts[0].point;
-        Lookup::new(*self.id(), point, self.part_config(), self.closest_hopeful(&point))
+        Lookup::new(*self.id(), point, self.part_config(MOST_REQUESTS / 2), self.closest_hopeful(&point))
     }
 
     /// Adds lookups to a search whose lookups are all done, if its region is not searched through yet; tells whether
@@ -178,10 +184,12 @@ impl Node {
             .partition(|lookup| density.is_sparse(size_around(lookup.target(), &operation.lookups)));
         let known: Vec<_> = others.into_iter().flat_map(Lookup::known).collect();
         let astray: Vec<_> = astray.into_iter().flat_map(Lookup::asked).map(|peer| peer.id).collect();
+        // Some are left for each: what is divided or searched again has been searched within the budget.
+        let share = MOST_REQUESTS.saturating_sub(asked) / (region.parts.len() - before).max(1);
         for part in &region.parts[before..] {
             let own = self.hopeful(&part.point, |entry| !astray.contains(entry.id()));
             let closest = if part.standing == Standing::Again { AGAIN_CLOSEST } else { PART_CLOSEST };
-            let config = self.part_config().closest(closest);
+            let config = self.part_config(share).closest(closest);
             let mut lookup = if own.is_empty() && known.is_empty() && part.standing == Standing::First {
                 // Those who may have led astray are better than nobody.
                 Lookup::new(*self.id(), part.point, config, operation.lookups.iter().flat_map(Lookup::known))
@@ -195,8 +203,10 @@ impl Node {
         operation.lookups.len() > before
     }
 
-    fn part_config(&self) -> LookupConfig {
-        self.config.lookup.closest(PART_CLOSEST).paths(1).network(self.network_size())
+    /// A lookup of a part makes no more requests than any, and no more than its share.
+    fn part_config(&self, share: usize) -> LookupConfig {
+        let lookup = self.config.lookup;
+        lookup.closest(PART_CLOSEST).paths(1).network(self.network_size()).requests(lookup.most().min(share.max(1)))
     }
 }
 

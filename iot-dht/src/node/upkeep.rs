@@ -93,6 +93,11 @@ impl Upkeep {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn set_sizes(&mut self, sizes: impl IntoIterator<Item = u64>) {
+        self.sizes = sizes.into_iter().collect();
+    }
+
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
         self.sizes.iter().copied()
     }
