@@ -114,6 +114,14 @@ impl<S: Signer> Party<S> {
         self.driver.call(move |node, now, _| node.send(now, link, &octets));
     }
 
+    /// Gives a link up for the next way to the one that was looked for, if its contact names another. [`News::Met`] follows,
+    /// of the link that comes back, or [`News::Parted`].
+    pub fn reroute(&mut self, link: LinkId) -> Option<LinkId> {
+        let next = self.driver.call(move |node, now, _| node.reroute(now, link).ok()).flatten()?;
+        self.meeting = Some(next);
+        Some(next)
+    }
+
     /// Ends a link.
     pub fn part(&mut self, link: LinkId) {
         self.meeting = self.meeting.filter(|meeting| *meeting != link);

@@ -39,7 +39,8 @@ pub struct Credentials {
 }
 
 /// A session with one peer, over whichever path a [`Party`] meets it: it is looked for again when it is silent, or
-/// when the path is gone. Any number of strangers may call meanwhile.
+/// when the path is gone. Where nobody answers a call as the peer would, the next way that its contact names is tried first,
+/// because a relay that drops or alters what it carries would be met again. Any number of strangers may call meanwhile.
 pub struct Talk<S, R> {
     party: Party<S>,
     side: Side,
@@ -114,7 +115,7 @@ impl<S: Signer, R: CryptoRng> Talk<S, R> {
                 }
             }
             Some(News::Octets(link, octets)) => heard = self.handle_octets(link, &octets)?.map(Heard::Said),
-            Some(News::Parted(link)) if own == Some(link) || self.side == Side::Caller => {
+            Some(News::Parted(link)) if own == Some(link) || (own.is_none() && self.is_called_over(link)) => {
                 return Err(self.hang_up("no path leads to the other end"));
             }
             Some(News::Parted(link)) => _ = self.callers.remove(&link),
@@ -212,10 +213,19 @@ impl<S: Signer, R: CryptoRng> Talk<S, R> {
         Ok(())
     }
 
+    /// Whether the caller has no other link than this.
+    fn is_called_over(&self, link: LinkId) -> bool {
+        self.side == Side::Caller && self.calling.as_ref().is_none_or(|(calling, _)| *calling == link)
+    }
+
     fn hang_up(&mut self, words: &str) -> io::Error {
-        let calling = self.calling.take().map(|(link, _)| link);
-        let links = calling.into_iter().chain(self.session.take().map(|(link, _)| link));
-        links.for_each(|link| self.party.part(link));
+        if let Some((link, _)) = self.calling.take()
+            && self.party.reroute(link).is_none()
+        {
+            self.party.part(link);
+        }
+        // With whom there was a session may be elsewhere now, and has said so.
+        self.session.take().into_iter().for_each(|(link, _)| self.party.part(link));
         self.waiting_since = None;
         io::Error::new(ErrorKind::TimedOut, words)
     }

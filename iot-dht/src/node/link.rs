@@ -17,6 +17,9 @@ use crate::node::verification::Arrival;
 use crate::peer::Peer;
 use crate::wire::{Ask, Body, Data, Empty, Introduce, MAX_PAYLOAD_LEN, Meet, Pass, Reply, Word};
 
+#[cfg(test)]
+mod tests;
+
 /// How often a node tries to come through to an address that it was told: together, five punches are no longer than three
 /// times what made it send them.
 const PUNCHES: u8 = 5;
@@ -28,6 +31,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// After what silence of the other a link is over.
 const SILENCE: Duration = Duration::from_secs(50);
+/// For how long a link that is over can be [rerouted](crate::Node::reroute).
+const RECOURSE: Duration = Duration::from_secs(60);
 /// The longest that both wait to send at one moment.
 const LONGEST_WAIT: u16 = 2000;
 /// How many meetings a second a node lets itself be called to, and how many at once after a pause.
@@ -75,15 +80,18 @@ pub struct Linked {
     pub path: Path,
 }
 
-/// Why a link is over.
+/// Why a link is over. One that this node has asked for may have ways left, which [`Node::reroute`](crate::Node::reroute) tries
+/// if it is called within a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
     /// None of the ways to the other end led there.
     Unmet,
     /// The other end has fallen silent.
     Silent,
-    /// The relay carries no more: a limit is reached. A new meeting may be asked for.
+    /// The relay carries no more: a limit is reached, or it says so.
     Closed,
+    /// The other end has asked for another link, and there was room for one of them.
+    Replaced,
 }
 
 /// Why nothing is sent or nobody asked.
@@ -144,6 +152,8 @@ struct Link {
     give_up_at: Option<Instant>,
     heard: Instant,
     keep_at: Instant,
+    /// It is over, and that was told. Until then its ways are kept.
+    over_until: Option<Instant>,
 }
 
 impl Link {
@@ -162,6 +172,7 @@ impl Link {
             give_up_at: None,
             heard: now,
             keep_at: now.saturating_add(KEEPALIVE),
+            over_until: None,
         }
     }
 
@@ -177,7 +188,7 @@ impl Link {
     fn next_deadline(&self) -> Option<Instant> {
         let kept = self.path.map(|_| self.keep_at.min(self.heard.saturating_add(SILENCE)));
         let given_up = self.give_up_at.filter(|_| self.path.is_none());
-        [self.punch_at, given_up, kept].into_iter().flatten().min()
+        [self.punch_at, given_up, kept, self.over_until].into_iter().flatten().min()
     }
 }
 
@@ -190,19 +201,48 @@ impl Links {
         self.links.values().filter_map(Link::next_deadline).min()
     }
 
-    fn add(&mut self, config: &NodeConfig, link: Link) -> Result<LinkId, LinkError> {
+    /// How many are not over.
+    fn live(&self) -> usize {
+        self.links.values().filter(|link| link.over_until.is_none()).count()
+    }
+
+    fn has_room(&self, config: &NodeConfig, link: &Link) -> bool {
         let (limit, ip) = (config.links, link.other.map(|other| other.ip()));
         let is_like = |of: &&Link| of.opening == Opening::Introduced && of.other.map(|other| other.ip()) == ip;
         // Whoever asks under many names from one address leaves room for others.
         let has_share =
             link.opening == Opening::Asked || self.links.values().filter(is_like).count() < limit.div_ceil(2);
-        if self.links.len() >= limit || !has_share {
-            return Err(LinkError::Full { limit });
+        self.live() < limit && has_share
+    }
+
+    fn add(&mut self, config: &NodeConfig, link: Link) -> Result<LinkId, LinkError> {
+        if !self.has_room(config, &link) {
+            return Err(LinkError::Full { limit: config.links });
         }
+        // Those that are over are kept as long as nobody wants their places.
+        while self.links.len() >= config.links {
+            let over = self.links.iter().find(|(_, link)| link.over_until.is_some()).map(|(id, _)| *id);
+            let Some(over) = over else { break };
+            self.links.remove(&over);
+        }
+        Ok(self.insert(link))
+    }
+
+    fn insert(&mut self, link: Link) -> LinkId {
         let id = LinkId(self.next);
         self.next += 1;
         self.links.insert(id, link);
-        Ok(id)
+        id
+    }
+
+    /// That which the other end of a link had asked for before from the same IP address: of several the one that was not
+    /// heard of for the longest time.
+    fn earlier(&self, link: &Link) -> Option<LinkId> {
+        let ip = |of: &Link| of.other.map(|other| other.ip());
+        let is_of_peer = |(_, of): &(&LinkId, &Link)| {
+            of.opening == Opening::Introduced && of.peer == link.peer && ip(of) == ip(link)
+        };
+        self.links.iter().filter(is_of_peer).min_by_key(|(_, of)| of.heard).map(|(id, _)| *id)
     }
 
     /// One that somebody else asked for, and that has no path.
@@ -233,8 +273,8 @@ impl Node {
         let peer = ways.front().map_or(own, |(peer, _)| *peer);
         let link = Link { ways, ..Link::new(now, peer, Opening::Asked) };
         // Strangers who only ask cannot keep the node from what its user wants.
-        if let Some(idle) = self.links.idlest().filter(|_| self.links.links.len() >= self.config.links) {
-            self.end_link(idle, Parting::Unmet);
+        if let Some(idle) = self.links.idlest().filter(|_| self.links.live() >= self.config.links) {
+            self.end_link(now, idle, Parting::Unmet);
         }
         let id = self.links.add(&self.config, link)?;
         self.ask_way(now, id);
@@ -250,7 +290,8 @@ impl Node {
         if payload.len() > MAX_PAYLOAD_LEN {
             return Err(LinkError::TooLong { len: payload.len() });
         }
-        let found = self.links.links.get(&link).ok_or(LinkError::Unknown(link))?;
+        let found = self.links.links.get(&link).filter(|link| link.over_until.is_none());
+        let found = found.ok_or(LinkError::Unknown(link))?;
         found.path.ok_or(LinkError::Pending(link))?;
         if self.transmits.len() >= self.config.transmits {
             return Err(LinkError::Busy);
@@ -263,12 +304,14 @@ impl Node {
     /// [`Event::Linked`] tells of that one, or [`Event::Parted`] once no way is left. Of the old link nothing more is told.
     ///
     /// It is for a relay that alters what it carries, or carries nothing, and for a path that leads to somebody else. The
-    /// node cannot tell; who opens what comes over the link can. To the other end this is somebody new, so a session begins
-    /// anew; it learns the end of the old link from its silence.
+    /// node cannot tell; who opens what comes over the link can. It is also for a link that is over, for a minute: a relay that
+    /// says at once that it carries no more would say so again to whoever met anew. To the other end this is somebody new,
+    /// so a session begins anew; it learns the end of the old link from its silence, or has no room for both and learns it at
+    /// once ([`Parting::Replaced`]).
     ///
     /// # Errors
     ///
-    /// [`LinkError::Unknown`], [`LinkError::Introduced`], [`LinkError::Full`].
+    /// [`LinkError::Unknown`], also of a link that is over and has no way left; [`LinkError::Introduced`].
     pub fn reroute(&mut self, now: Instant, link: LinkId) -> Result<LinkId, LinkError> {
         let given_up = self.links.links.get_mut(&link).ok_or(LinkError::Unknown(link))?;
         if given_up.opening == Opening::Introduced {
@@ -276,8 +319,9 @@ impl Node {
         }
         let ways = core::mem::take(&mut given_up.ways);
         let next = Link { ways, ..Link::new(now, given_up.peer, Opening::Asked) };
+        // The next takes the place of this one.
         self.part(link);
-        let id = self.links.add(&self.config, next)?;
+        let id = self.links.insert(next);
         self.ask_way(now, id);
         Ok(id)
     }
@@ -312,8 +356,10 @@ impl Node {
 
     fn look_at_link(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.links.get(&id) else { return };
-        if link.path.is_some() && now.saturating_since(link.heard) >= SILENCE {
-            self.end_link(id, Parting::Silent);
+        if link.over_until.is_some_and(|at| at <= now) {
+            self.links.links.remove(&id);
+        } else if link.path.is_some() && now.saturating_since(link.heard) >= SILENCE {
+            self.end_link(now, id, Parting::Silent);
         } else if link.path.is_some() && link.keep_at <= now {
             self.keep_open(now, id);
         } else if link.path.is_none() && link.give_up_at.is_some_and(|at| at <= now) {
@@ -339,8 +385,17 @@ impl Node {
         let pass = self.secrets.transaction();
         let mut link = Link::new(now, asker.id, Opening::Introduced);
         link.begin(now, pass, None, Some(asker.address), 0);
-        self.links.add(&self.config, link).ok()?;
+        self.admit(now, link).ok()?;
         Some(pass)
+    }
+
+    /// Adds a link that the other end has asked for. Whoever asks anew has given up what it had asked for before, and that
+    /// makes room where there is none. So does what a neighbour behind the same NAT asks for under its name, or a relay that
+    /// has introduced it before; either could keep the two apart without that.
+    fn admit(&mut self, now: Instant, link: Link) -> Result<LinkId, LinkError> {
+        let earlier = self.links.earlier(&link).filter(|_| !self.links.has_room(&self.config, &link));
+        earlier.into_iter().for_each(|earlier| self.end_link(now, earlier, Parting::Replaced));
+        self.links.add(&self.config, link)
     }
 
     /// A relay that this node has a lease of has introduced somebody.
@@ -360,7 +415,7 @@ impl Node {
         let other = Peer { id: meet.peer, address: meet.address.0 }.usable_from(from).map(|peer| peer.address);
         let mut link = Link::new(now, meet.peer, Opening::Introduced);
         link.begin(now, pass, Some(from), other, meet.after);
-        if self.links.add(&self.config, link).is_err() {
+        if self.admit(now, link).is_err() {
             self.stats.rate_limited += 1;
         }
         self.handle_link_timeout(now);
@@ -414,7 +469,7 @@ impl Node {
             Word::Closed(_) if link.relay == Some(from) => {
                 link.relay = None;
                 if matches!(link.path, Some(Path::Relayed(_))) {
-                    self.end_link(id, Parting::Closed);
+                    self.end_link(now, id, Parting::Closed);
                 }
             }
             _ => self.stats.unsolicited += 1,
@@ -438,7 +493,7 @@ impl Node {
     /// Asks for an introduction on the next way, or gives up.
     fn ask_way(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.links.get_mut(&id) else { return };
-        let Some((peer, through)) = link.ways.pop_front() else { return self.end_link(id, Parting::Unmet) };
+        let Some((peer, through)) = link.ways.pop_front() else { return self.end_link(now, id, Parting::Unmet) };
         (link.peer, link.pass, link.punch_at, link.give_up_at) = (peer, None, None, None);
         let introduce = Introduce { to: peer, rtt: self.rtt_to(&through.id) };
         let recipient = self.recipient(now, &through, &[]);
@@ -455,8 +510,13 @@ impl Node {
         self.notify(Event::Linked(linked));
     }
 
-    fn end_link(&mut self, link: LinkId, reason: Parting) {
-        self.links.links.remove(&link);
+    fn end_link(&mut self, now: Instant, link: LinkId, reason: Parting) {
+        if let Some(mut over) = self.links.links.remove(&link).filter(|link| !link.ways.is_empty()) {
+            let ways = core::mem::take(&mut over.ways);
+            let until = Some(now.saturating_add(RECOURSE));
+            over = Link { ways, over_until: until, ..Link::new(now, over.peer, over.opening) };
+            self.links.links.insert(link, over);
+        }
         self.notify(Event::Parted { link, reason });
     }
 
@@ -494,58 +554,5 @@ impl Node {
     fn speak(&mut self, to: SocketAddr, pass: Pass, word: Word<'_>) {
         let datagram = self.message(pass, Body::Word(word)).encode();
         self.transmit(to, datagram);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use iot_core::Timestamp;
-    use iot_crypto::SigningKey;
-    use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng as _;
-
-    use super::*;
-    use crate::id::Id;
-    use crate::wire::{Endpoint, Introduced, MAX_AMPLIFICATION, Message, Role};
-
-    /// One asks under many names from one address, and one has two.
-    #[test]
-    fn strangers_who_only_ask_take_the_places_neither_of_others_nor_of_the_user() {
-        let (now, mut rng) = (Instant::START, ChaCha20Rng::seed_from_u64(1));
-        let mut node = Node::new(NodeConfig::default().links(4), SigningKey::from_seed(&[1; 32]), now, &mut rng);
-        let peer = |ip: u8, n: u8| Peer {
-            id: NodeId::from_bytes([n; 32]),
-            address: SocketAddr::from(([20, 0, 0, ip], 4000 + u16::from(n))),
-        };
-        let ask = |node: &mut Node, ip, names: core::ops::Range<u8>| {
-            names.filter(|name| node.expect_visitor(now, peer(ip, *name)).is_some()).count()
-        };
-        assert_eq!((ask(&mut node, 1, 0..10), ask(&mut node, 2, 10..20), ask(&mut node, 3, 20..30)), (2, 2, 0));
-        let there = Contact::sign(
-            &SigningKey::from_seed(&[2; 32]),
-            1,
-            Timestamp::EPOCH,
-            Duration::from_secs(60),
-            &[peer(4, 40)],
-        );
-        let contact = Contact::read(&there.unwrap(), Timestamp::EPOCH).unwrap();
-        (0..4).for_each(|_| assert!(node.meet(now, &contact).is_ok()));
-        assert_eq!(node.meet(now, &contact), Err(LinkError::Full { limit: 4 }), "the user's own are left alone");
-        assert_eq!(ask(&mut node, 3, 20..30), 0);
-    }
-
-    #[test]
-    fn the_punches_of_a_meeting_are_no_longer_than_three_times_what_calls_for_them() {
-        let len =
-            |body: Body<'_>| Message::new(0, [255; 8], Id::from_bytes([255; 32]), Role::Client, body).encode().len();
-        let address = Endpoint(SocketAddr::from(([10, 0, 0, 1], 1)));
-        let (peer, pass) = (Id::from_bytes([255; 32]), [255; 8]);
-        let punches = usize::from(PUNCHES) * len(Body::Word(Word::Punch(Empty {})));
-        let meet = len(Body::Word(Word::Meet(Meet { peer, address, after: 0 })));
-        let introduced = len(Body::Reply(Reply::Introduced(Introduced { address, pass, after: 0 })));
-        assert!(punches <= MAX_AMPLIFICATION * meet, "{punches} for {meet}");
-        // The asker has asked before it was answered, and with more.
-        let asked = len(Body::Ask(Ask::Introduce(Introduce { to: peer, rtt: None })));
-        assert!(punches <= MAX_AMPLIFICATION * introduced.min(asked) + introduced, "{punches} for {introduced}");
     }
 }
