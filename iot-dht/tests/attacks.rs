@@ -16,6 +16,12 @@ const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 /// The program and the name of each test, the variable that switches its defence off, and the defence.
 const ATTACKS: &[[&str; 4]] = &[
     ["closest", "sybils_hide_a_record_from_kademlia_and_not_from_a_region", "IOT_DHT_FAULT", "region"],
+    [
+        "closest",
+        "sybils_all_over_the_eighth_of_a_key_hide_a_record_from_kademlia_and_not_from_a_region",
+        "IOT_DHT_FAULT",
+        "region",
+    ],
     ["closest", "colluders_hide_records_from_kademlia_and_hardly_any_from_a_region", "IOT_DHT_FAULT", "region"],
     ["simulated", "adversaries::forged_records_are_refused", "IOT_DHT_FAULT", "record-key"],
     ["simulated", "adversaries::altered_records_are_refused", "IOT_CRYPTO_FAULT", "signature"],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iot_dht::sim::adversary::{Adversary, Gang};
-use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Searches, Siege, Sybils};
+use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Searches, Siege, Spread, Sybils};
 use iot_dht::sim::{self, Link, Signing, Sim, SimConfig};
 use iot_dht::{NodeConfig, Peer, Placement};
 
@@ -78,22 +78,34 @@ fn records_survive_loss_and_a_partition_that_heals() {
     assert_eq!((whole.stored, whole.found), (40, 40));
 }
 
+/// Among 400 hosts, which put records in one way or the other: how many of 15 records are found, and the most requests of a
+/// put and a get.
+fn besieged(placement: Placement, each: usize, spread: Spread) -> (usize, u64) {
+    let mut sim = Sim::new(SimConfig::default().seed(3).node(NodeConfig::default().placement(placement)));
+    let joined = study::grow(&mut sim, 400);
+    sim.run_until(joined.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
+    let mut siege = Siege::default();
+    study::besiege(&mut sim, Sybils { keys: 3, each, spread, trials: 5 }, &gang, &mut siege, &mut sim::in_turn);
+    assert_eq!(siege.trials, 15);
+    (siege.found, siege.requests.greatest())
+}
+
 /// The same attack on two networks that differ in where they put records.
 #[test]
 fn sybils_hide_a_record_from_kademlia_and_not_from_a_region() {
-    let found = |placement| {
-        let mut sim = Sim::new(SimConfig::default().seed(3).node(NodeConfig::default().placement(placement)));
-        let joined = study::grow(&mut sim, 400);
-        sim.run_until(joined.saturating_add(Duration::from_secs(60)), &mut sim::in_turn);
-        let mut siege = Siege::default();
-        study::besiege(&mut sim, Sybils { keys: 3, each: 20, trials: 5 }, &gang, &mut siege, &mut sim::in_turn);
-        assert_eq!(siege.trials, 15);
-        (siege.found, siege.requests.greatest())
-    };
-    let (hidden, _) = found(Placement::Closest);
+    let (hidden, _) = besieged(Placement::Closest, 20, Spread::Key);
     assert!(hidden <= 1, "{hidden} of 15: the attack is none");
-    let (kept, requests) = found(Placement::Region { nodes: 32 });
+    let (kept, requests) = besieged(Placement::Region { nodes: 32 }, 20, Spread::Key);
     assert!(kept >= 14 && requests <= 250, "{kept} of 15, {requests} requests");
+}
+
+/// They fill one of the parts in which a region is searched, without giving themselves away as a crowd.
+#[test]
+fn sybils_all_over_the_eighth_of_a_key_hide_a_record_from_kademlia_and_not_from_a_region() {
+    let (hidden, _) = besieged(Placement::Closest, 160, Spread::Eighth);
+    assert!(hidden <= 5, "{hidden} of 15: the attack is none");
+    let (kept, requests) = besieged(Placement::Region { nodes: 32 }, 160, Spread::Eighth);
+    assert!(kept >= 13 && requests <= 250, "{kept} of 15, {requests} requests");
 }
 
 /// Half of all hosts, so that the attack is plain: of 200 records among 1,000 hosts, plain Kademlia finds 161 and 165, and a

@@ -28,7 +28,7 @@ fn numbers(effort: Effort) -> (u32, usize, usize) {
 /// So many attackers on each key, who know nothing of each other's keys. Plain Kademlia stores on the closest nodes.
 pub(super) fn sybils(effort: Effort, each: usize, bound: f64) -> Result<Row, Failure> {
     let (hosts, trials, of_peer) = numbers(effort);
-    let besiege = |sim: &mut Sim, trials| study::besiege_many(sim, each, trials, &lead, &mut on_threads);
+    let besiege = |sim: &mut Sim, trials| study::besiege_many(sim, each, study::Spread::Key, trials, &lead, &mut on_threads);
     let ours = besiege(&mut grown(hosts, REGION), trials);
     let plain = besiege(&mut grown(hosts, Placement::Closest), of_peer);
     Ok(row(&ours, Some(&plain), Judged::LowerBound, bound, hosts))
@@ -38,7 +38,7 @@ pub(super) fn sybils(effort: Effort, each: usize, bound: f64) -> Result<Row, Fai
 pub(super) fn admission(effort: Effort) -> Result<Row, Failure> {
     let (hosts, trials, _) = numbers(effort);
     let mut sim = settled(config().admission(KEY), hosts);
-    let ours = study::besiege_many(&mut sim, 40, trials, &lead, &mut on_threads);
+    let ours = study::besiege_many(&mut sim, 40, study::Spread::Key, trials, &lead, &mut on_threads);
     Ok(row(&ours, None, Judged::LowerBound, 0.999, hosts))
 }
 

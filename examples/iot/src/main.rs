@@ -52,6 +52,7 @@ Usage: iot COMMAND [ARGUMENTS]
                            or upkeep: what keeping records costs a host while half of the hosts are replaced in an hour
     --records N            of upkeep: how many records each host holds, 1 to 4000 [1000]
     --sybils N             attackers placed on each key (sybil), around each host (eclipse), or who flood, 0 to 1000 [20]
+    --spread WHERE         of sybil: key (on the key itself) or eighth (all over the eighth of its region in which it lies) [key]
     --attack NAME          what attackers of sybil, colluders and eclipse do: gang (name each other alone), withholder,
                            liar or mute [gang]
     --share P              of colluders and dead: which share of the hosts is one attacker's, or gone, 0 up to 1 [0.3]

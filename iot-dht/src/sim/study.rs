@@ -20,7 +20,7 @@ mod upkeep;
 pub use crate::sim::study::eclipse::{Bootstraps, Eclipse, Eclipsed, eclipse};
 pub use crate::sim::study::flood::{Flood, Flooded, flood};
 pub use crate::sim::study::offline::{CaughtUp, catch_up};
-pub use crate::sim::study::siege::{Siege, Sybils, besiege, besiege_many, collude, try_records};
+pub use crate::sim::study::siege::{Siege, Spread, Sybils, besiege, besiege_many, collude, try_records};
 pub use crate::sim::study::upkeep::{Upkeep, get_some, keep_up, lay_out};
 
 /// How long an operation may take before it counts as lost.

@@ -41,7 +41,7 @@ fn attackers_around_a_key_are_nobody_to_those_who_have_the_key_of_the_overlay() 
         let joined = study::grow(&mut sim, 60);
         sim.run_until(joined.saturating_add(Duration::from_secs(20)), &mut in_turn);
         let gang = |members| -> Arc<dyn Adversary> { Arc::new(Gang::new(members)) };
-        study::besiege_many(&mut sim, 20, 4, &gang, &mut in_turn).found
+        study::besiege_many(&mut sim, 20, study::Spread::Key, 4, &gang, &mut in_turn).found
     };
     assert_eq!(found(SimConfig::default()), 0, "the closest nodes are all an attacker's");
     assert_eq!(found(SimConfig::default().admission([7; 32])), 4);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use iot_core::Instant;
-use iot_dht::sim::study::{self, CaughtUp, Quantiles, Searches};
+use iot_dht::sim::study::{self, CaughtUp, Quantiles, Searches, Spread};
 use iot_dht::sim::{Link, Shard, Signing, Sim, SimConfig};
 use iot_dht::{NodeConfig, Placement};
 use lexopt::Parser;
@@ -58,8 +58,9 @@ struct Options {
     threads: usize,
     signing: Signing,
     placement: Placement,
-    /// How many attackers are placed on each key.
+    /// How many attackers are placed around each key, and how close.
     sybils: usize,
+    spread: Spread,
     attack: Attack,
     /// Which share of the hosts is an attacker's, or gone.
     share: f64,
@@ -85,6 +86,7 @@ fn parse(parser: &mut Parser) -> Result<Options, Failure> {
         signing: Signing::Simulated,
         placement: Placement::Region { nodes: 32 },
         sybils: 20,
+        spread: Spread::Key,
         attack: Attack::Gang,
         share: 0.3,
         records: 1000,
@@ -100,6 +102,13 @@ fn parse(parser: &mut Parser) -> Result<Options, Failure> {
             Long("threads") => options.threads = within(parser, "--threads", 1..65)?,
             Long("scenario") => options.scenario = parser.value()?.parse()?,
             Long("sybils") => options.sybils = within(parser, "--sybils", 0..1001)?,
+            Long("spread") => {
+                options.spread = match parser.value()?.string()?.as_str() {
+                    "key" => Spread::Key,
+                    "eighth" => Spread::Eighth,
+                    other => return Err(Failure::Usage(format!("--spread key or eighth, not {other:?}"))),
+                }
+            }
             Long("attack") => options.attack = parser.value()?.parse()?,
             Long("share") => options.share = within(parser, "--share", 0.0..1.0)?,
             Long("records") => options.records = within(parser, "--records", 1..4001)?,
@@ -146,6 +155,7 @@ impl Scenario {
     fn heeds(self, option: &str) -> bool {
         match option {
             "sybils" => matches!(self, Self::Sybil | Self::Eclipse | Self::Flood),
+            "spread" => self == Self::Sybil,
             "attack" => matches!(self, Self::Sybil | Self::Colluders | Self::Eclipse),
             "share" => matches!(self, Self::Dead | Self::Colluders),
             "records" => self == Self::Upkeep,
@@ -200,7 +210,9 @@ fn simulate(options: &Options) {
     let (trials, attack) = (options.operations, options.attack);
     match options.scenario {
         Scenario::Offline => print_caught_up(&study::catch_up(&mut sim, &mut run)),
-        Scenario::Sybil => siege::print(&siege::sybils(&mut sim, attack, options.sybils, trials, &mut run)),
+        Scenario::Sybil => {
+            siege::print(&siege::sybils(&mut sim, attack, options.sybils, options.spread, trials, &mut run));
+        }
         Scenario::Colluders => siege::print(&siege::colluders(&mut sim, attack, options.share, trials, &mut run)),
         Scenario::Eclipse => siege::eclipse(&mut sim, attack, options.sybils, trials, &mut run),
         Scenario::Flood => siege::flood(&mut sim, options.sybils, &mut run),

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use iot_core::Instant;
 
 use crate::sim::adversary::Lead;
-use crate::sim::study::siege::{SIEGE, Siege, dismiss, infiltrate, try_once};
+use crate::sim::study::siege::{SIEGE, SYBIL_BITS, Siege, dismiss, infiltrate, try_once};
 use crate::sim::study::{Draw, number};
 use crate::sim::{Action, Host, Reach, Shard, Sim};
 use crate::wire::Role;
@@ -57,7 +57,7 @@ pub fn eclipse(
 ) {
     let honest = sim.honest_hosts();
     let victims: Vec<_> = (0..plan.victims).map(|_| sim.host()).collect();
-    let surround = |victim: &Host| infiltrate(sim, &sim.identity(*victim), plan.each, lead);
+    let surround = |victim: &Host| infiltrate(sim, &sim.identity(*victim), SYBIL_BITS, plan.each, lead);
     let attackers: Vec<Vec<Host>> = victims.iter().map(surround).collect();
     sim.run_until(sim.now().saturating_add(SIEGE), run);
 

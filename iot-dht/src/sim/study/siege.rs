@@ -14,7 +14,13 @@ use crate::sim::study::{Draw, LIFE, NAME, Quantiles, carry_out_at, number};
 use crate::sim::{Action, Host, Shard, Sim};
 
 /// How many bits an attacker's host shares with the point that it is placed on: far more than any honest host does.
-const SYBIL_BITS: usize = 40;
+pub(super) const SYBIL_BITS: usize = 40;
+
+/// How many hosts an attacker expects in a region, which is what honest hosts are configured with by default.
+const REGION: usize = 32;
+
+/// By how many bits the part of a region in which the key lies is smaller than the region.
+const EIGHTH: usize = 3;
 
 /// How long attackers have to make themselves known.
 pub(super) const SIEGE: Duration = Duration::from_secs(30);
@@ -44,10 +50,34 @@ pub struct Siege {
 pub struct Sybils {
     /// How many keys are attacked at once, before the attackers leave and others come.
     pub keys: usize,
-    /// How many hosts are placed on each key: so close that nobody honest is closer.
+    /// How many hosts are placed around each key.
     pub each: usize,
+    /// How close to it.
+    pub spread: Spread,
     /// How many records are put at each key, each with a higher sequence, and asked for.
     pub trials: usize,
+}
+
+/// How close to a key an attacker places hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    /// So close that nobody honest is closer.
+    #[default]
+    Key,
+    /// All over the eighth of the key's [region](crate::Placement::Region) in which it lies itself, which is one of the parts
+    /// that are searched. They lie too far apart to be taken for a crowd, and make the network seem larger there than
+    /// elsewhere, so that the searches of the other parts seem to have been led astray.
+    Eighth,
+}
+
+impl Spread {
+    /// How many bits the hosts share with the key.
+    fn bits(self, hosts: usize) -> usize {
+        match self {
+            Self::Key => SYBIL_BITS,
+            Self::Eighth => (hosts / REGION).checked_ilog2().unwrap_or(0) as usize + EIGHTH,
+        }
+    }
 }
 
 /// Has an attacker place hosts on keys, and then honest hosts put records there and others get them. The attackers of one
@@ -65,7 +95,8 @@ pub fn besiege(
 ) {
     let owners: Vec<_> = (0..sybils.keys).map(|n| sim.key(number(sim, n))).collect();
     let keys: Vec<_> = owners.iter().map(|owner| Key::of_record(&owner.verifying_key().device_id(), NAME)).collect();
-    let placed: Vec<_> = keys.iter().flat_map(|key| infiltrate(sim, key, sybils.each, lead)).collect();
+    let bits = sybils.spread.bits(sim.honest_hosts().len());
+    let placed: Vec<_> = keys.iter().flat_map(|key| infiltrate(sim, key, bits, sybils.each, lead)).collect();
     sim.run_until(sim.now().saturating_add(SIEGE), run);
     try_records(sim, &owners, sybils.trials, siege, run);
     dismiss(sim, placed, run);
@@ -81,6 +112,7 @@ pub fn besiege(
 pub fn besiege_many(
     sim: &mut Sim,
     each: usize,
+    spread: Spread,
     trials: usize,
     lead: Lead<'_>,
     run: &mut impl FnMut(&mut [Shard], Instant),
@@ -90,18 +122,18 @@ pub fn besiege_many(
     while siege.trials < trials {
         let left = trials - siege.trials;
         let keys = at_once.min(left.div_ceil(TRIALS));
-        let sybils = Sybils { keys, each, trials: TRIALS.min(left.div_ceil(keys)) };
+        let sybils = Sybils { keys, each, spread, trials: TRIALS.min(left.div_ceil(keys)) };
         besiege(sim, sybils, lead, &mut siege, run);
     }
     siege
 }
 
-/// Places so many hosts of one attacker next to a point.
-pub(super) fn infiltrate(sim: &mut Sim, point: &Key, count: usize, lead: Lead<'_>) -> Vec<Host> {
+/// Places so many hosts of one attacker around a point, where they share so many bits with it.
+pub(super) fn infiltrate(sim: &mut Sim, point: &Key, bits: usize, count: usize, lead: Lead<'_>) -> Vec<Host> {
     let hosts: Vec<_> = (0..count).map(|_| sim.host()).collect();
     let member = |host: &Host| {
         let noise = sim.point(u64::from(host.number()) << 32);
-        Peer { id: point.within(SYBIL_BITS, *noise.as_bytes()), address: host.address() }
+        Peer { id: point.within(bits, *noise.as_bytes()), address: host.address() }
     };
     let members: Vec<_> = hosts.iter().map(member).collect();
     let leader = lead(members.clone());

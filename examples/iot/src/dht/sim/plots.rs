@@ -5,7 +5,7 @@ mod chart;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use iot_dht::sim::study::{self, Searches};
+use iot_dht::sim::study::{self, Searches, Spread};
 use iot_dht::sim::{self, Sim, SimConfig};
 use iot_dht::{NodeConfig, Placement};
 use lexopt::Parser;
@@ -99,7 +99,7 @@ fn sybils() -> Chart {
         let mut sim = grown(HOSTS, placement);
         let siege = |each: &usize| {
             eprintln!("{each} attackers on a key");
-            siege::sybils(&mut sim, Attack::Gang, *each, TRIALS, &mut sim::in_turn)
+            siege::sybils(&mut sim, Attack::Gang, *each, Spread::Key, TRIALS, &mut sim::in_turn)
         };
         SYBILS.iter().map(siege).collect()
     };

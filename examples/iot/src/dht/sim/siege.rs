@@ -6,7 +6,7 @@ use std::sync::Arc;
 use iot_core::Instant;
 use iot_dht::Peer;
 use iot_dht::sim::adversary::{Adversary, Gang, Liar, Mute, Withholder};
-use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Flooded, Siege};
+use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Flooded, Siege, Spread};
 use iot_dht::sim::{Shard, Sim};
 
 /// How many hosts join at once among attackers at most.
@@ -55,15 +55,16 @@ impl FromStr for Attack {
     }
 }
 
-/// Has so many attackers placed on each key, `trials` times in all.
+/// Has so many attackers placed around each key, `trials` times in all.
 pub fn sybils(
     sim: &mut Sim,
     attack: Attack,
     each: usize,
+    spread: Spread,
     trials: usize,
     run: &mut impl FnMut(&mut [Shard], Instant),
 ) -> Siege {
-    study::besiege_many(sim, each, trials, &|members| attack.lead(members), run)
+    study::besiege_many(sim, each, spread, trials, &|members| attack.lead(members), run)
 }
 
 /// Has an attacker take over this share of the hosts.
