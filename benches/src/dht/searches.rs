@@ -32,7 +32,11 @@ pub(super) fn note(hosts: u32, found: &Searches) -> String {
     )
 }
 
-/// The same network on one thread and on several, and with real signatures.
+/// Where the trace of a sample stands, which debug builds are held to.
+const TESTS: &str = include_str!("../../../iot-dht/src/sim/tests.rs");
+
+/// The same network on one thread and on several, and with real signatures; and a sample on one thread and on two, which
+/// leaves the trace that debug builds leave.
 pub(super) fn trace(effort: Effort) -> Result<Row, Failure> {
     let (hosts, operations) = effort.choose((5_000, 500), (60, 4));
     let of = |config: SimConfig| -> Trace {
@@ -42,7 +46,9 @@ pub(super) fn trace(effort: Effort) -> Result<Row, Failure> {
     };
     let first = of(config());
     let others = [of(SimConfig::default()), of(config().signing(Signing::Real))];
-    let different = others.iter().filter(|other| **other != first).count() as u64;
-    let note = format!("{hosts} hosts, {} datagrams: one thread, and real signatures", first.datagrams());
+    let sample = |shards| study::sample(SimConfig::default().seed(5).shards(shards), 60, &mut on_threads).trace();
+    let samples = [1, 2, 2].map(sample).into_iter().filter(|trace| !TESTS.contains(&format!("\"{trace}\"")));
+    let different = (others.iter().filter(|other| **other != first).count() + samples.count()) as u64;
+    let note = format!("{hosts} hosts, {} datagrams: one thread, and real signatures; a sample as in debug builds", first.datagrams());
     Ok(Row::count(different, &[], "other traces", 0).with_note(&note))
 }

@@ -8,7 +8,7 @@ use iot_core::Instant;
 
 use crate::id::{Key, NodeId};
 use crate::node::{Event, GetMode, OperationId};
-use crate::sim::{Action, ActionId, Happening, Host, Reach, Shard, Sim, What};
+use crate::sim::{Action, ActionId, Happening, Host, Link, Reach, Shard, Sim, SimConfig, What};
 use crate::wire::Role;
 
 mod eclipse;
@@ -41,6 +41,24 @@ enum Draw {
     Host = 1,
     Moment = 2,
     Victim = 3,
+}
+
+/// A small network through a little of everything: it grows, records are put and got, then datagrams are lost and hosts
+/// replaced while others search. Its [trace](Sim::trace) follows from the seed and the number of hosts, on every machine, in
+/// every build, and however the hosts are divided.
+///
+/// # Panics
+///
+/// Beyond [`Host::MAX`].
+pub fn sample(config: SimConfig, hosts: u32, run: &mut impl FnMut(&mut [Shard], Instant)) -> Sim {
+    let mut sim = Sim::new(config.link(Link::default().reorder(0.05)));
+    let joined = grow(&mut sim, hosts);
+    sim.run_until(joined.saturating_add(Duration::from_secs(20)), run);
+    put_and_get(&mut sim, 20, run);
+    sim.set_link(&Link::default().loss(0.05));
+    replace(&mut sim, 0.1, Duration::from_secs(10));
+    search(&mut sim, 20, run);
+    sim
 }
 
 /// Plans that so many servers join through the first host, which is made if there is none: a twentieth of the network a
