@@ -153,6 +153,72 @@ fn who_is_overdue_twice_is_not_waited_for_unless_others_were_late() {
     assert!(run(3, 1).is_done(at(1000)));
 }
 
+/// What an overdue answer means, said without rounding: of the requests more than a sixth and one, or more than one in 36, one,
+/// and one for each that came late.
+#[test]
+fn silence_means_what_the_share_of_those_who_are_silent_says() {
+    for (asked, late) in (0..130).flat_map(|asked| (0..4).map(move |late| (asked, late))) {
+        for (once, twice) in (0..30).flat_map(|once| (0..=once).map(move |twice| (once, twice))) {
+            let is_gone = 6 * once > 6 + asked;
+            let is_gone_if_twice = 36 * twice > 36 + 36 * late + asked;
+            let expected = match (is_gone, is_gone_if_twice) {
+                (true, _) => Silence::Gone,
+                (false, true) => Silence::GoneIfTwice,
+                (false, false) => Silence::Late,
+            };
+            assert_eq!(Silence::of(asked, late, once, twice), expected, "{asked} {late} {once} {twice}");
+        }
+    }
+    let [timeout, twice] = [500, 1000].map(at);
+    let given_up = |silence: Silence| [0, 499, 500, 999, 1000].map(|now| silence.gives_up(at(now), timeout, twice));
+    assert_eq!(given_up(Silence::Late), [false; 5]);
+    assert_eq!(given_up(Silence::GoneIfTwice), [false, false, false, false, true]);
+    assert_eq!(given_up(Silence::Gone), [false, false, true, true, true]);
+}
+
+/// Whose failure was reported is gone as much as those who are silent.
+#[test]
+fn those_who_failed_count_among_the_silent() {
+    // Whoever comes first fails, the next are silent, and all others answer.
+    let run = |failing: u16, silent: u16, closest: usize, until: &[u64]| {
+        let start: Vec<u16> = (1..=30).collect();
+        let mut lookup = lookup(0, &start, closest);
+        for millis in until {
+            while let Some(peer) = next(&mut lookup, at(*millis)) {
+                match number(&peer) {
+                    number if number <= failing => lookup.handle_failure(&peer.id),
+                    number if number <= failing + silent => {}
+                    _ => lookup.handle_response(&peer.id, []),
+                }
+            }
+        }
+        lookup
+    };
+    let many = run(2, 1, 4, &[0, 10, 250, 260]);
+    assert!(!many.is_done(at(499)) && many.is_done(at(500)), "three of eight are gone");
+    let few = run(0, 1, 4, &[0, 10, 250, 260]);
+    assert!(!few.is_done(at(3000)), "one of five may be late");
+    let twice = run(1, 1, 20, &[0, 10, 250, 260, 450, 700, 710]);
+    assert!(!twice.is_done(at(999)) && twice.is_done(at(1000)), "two of twenty-two, and nobody was late");
+}
+
+/// Three of four are silent, and there is nobody to take their place.
+#[test]
+fn those_who_are_silent_are_waited_for_where_nobody_else_is_left() {
+    let mut lookup = lookup(0, &[1, 2, 3, 4], 4);
+    for millis in [0, 250, 300, 600, 1200] {
+        while let Some(peer) = next(&mut lookup, at(millis)) {
+            if number(&peer) == 4 {
+                lookup.handle_response(&peer.id, []);
+            }
+        }
+        assert!(!lookup.is_done(at(millis)), "after {millis} ms");
+    }
+    (1..=3).for_each(|n| lookup.handle_failure(&peer(n).id));
+    assert!(lookup.is_done(at(1200)));
+    assert_eq!(lookup.closest().collect::<Vec<_>>(), [peer(4)]);
+}
+
 #[test]
 fn a_path_that_leads_astray_does_not_end_the_others() {
     let config = LookupConfig::default().closest(4).paths(2);

@@ -13,6 +13,9 @@ use crate::rejection::Rejection;
 use crate::store::Part;
 use crate::wire::{Cookie, Token};
 
+#[cfg(test)]
+mod tests;
+
 /// Something that takes a lookup, and perhaps a question to the closest nodes after it.
 #[derive(Clone, Debug)]
 pub(super) struct Operation {

@@ -335,6 +335,34 @@ mod tests {
         assert_eq!(relay.relayed(), (3, 3));
     }
 
+    /// Those behind one NAT share an address, and one of them has asked for all that it may.
+    #[test]
+    fn one_address_gets_so_many_meetings_whomever_it_wants_to_meet() {
+        let mut relay = relay(RelayConfig::default().of_lease(2));
+        (1..6).for_each(|n| assert!(reserve(&mut relay, NOW, peer(n)).is_ok()));
+        let beside = |port: u16| Peer { address: SocketAddr::new(peer(10).address.ip(), port), ..peer(10) };
+        assert!(introduce(&mut relay, NOW, beside(1), 1).is_ok() && introduce(&mut relay, NOW, beside(2), 2).is_ok());
+        assert_eq!(introduce(&mut relay, NOW, beside(3), 3), Err(Decline::Quota));
+        assert!(introduce(&mut relay, NOW, peer(11), 3).is_ok());
+    }
+
+    /// A meeting ends for both at the same time, whoever asks again: who asks for it in its second half gets a new one, which
+    /// lasts as long as the first was to last.
+    #[test]
+    fn who_asks_again_is_introduced_anew_once_half_of_the_time_is_over() {
+        let mut relay = relay(RelayConfig::default().meeting(Duration::from_secs(100)));
+        let at = |secs: u64| NOW.saturating_add(Duration::from_secs(secs));
+        assert!(reserve(&mut relay, NOW, peer(1)).is_ok());
+        let first = introduce(&mut relay, NOW, peer(10), 1).unwrap();
+        assert_eq!(introduce(&mut relay, at(49), peer(10), 1), Ok(first));
+        let second = introduce(&mut relay, at(50), peer(10), 1).unwrap();
+        assert_ne!(second.pass, first.pass);
+        let mut buffer = [0; MAX_DATAGRAM_LEN];
+        while relay.poll_transmit(&mut buffer).is_some() {}
+        assert_eq!(carry(&mut relay, at(120), peer(10), second.pass, b"said"), Some(peer(1).address));
+        assert_eq!(carry(&mut relay, at(120), peer(10), first.pass, b"said"), None);
+    }
+
     #[test]
     fn a_relay_carries_for_the_two_of_a_meeting_within_rate_octets_and_time() {
         let mut relay = relay(RelayConfig::default().octets(30_000).rate(1200));

@@ -93,6 +93,24 @@ fn a_subnet_at_its_quota_is_refused_and_others_are_not() {
     assert_eq!(store.put_from(NOW, record(3, 1, 2, 9, 0), here), Ok(Stored::Replaced));
 }
 
+/// Nobody has configured anything: one subnet fills half of a store, and one owner a quarter.
+#[test]
+fn by_default_one_subnet_takes_half_of_a_store_and_one_owner_a_quarter() {
+    let mut store = store(StoreConfig::default());
+    let put = |store: &mut Store, owner: u8, from: u8, n: u16| {
+        let key = SigningKey::from_seed(&[owner; 32]);
+        let record = Record::sign(&key, &n.to_be_bytes(), 1, at(9), b"").unwrap();
+        store.put_from(NOW, record, ([10, 0, from, 1], 4000).into())
+    };
+    for owner in 0..2 {
+        assert!((0..1024).all(|n| put(&mut store, owner, owner, n).is_ok()));
+        assert_eq!(put(&mut store, owner, owner, 1024), Err(Rejection::Quota), "owner {owner}");
+    }
+    assert!((0..1024).all(|n| put(&mut store, 2, 0, n).is_ok()));
+    assert_eq!(put(&mut store, 3, 0, 0), Err(Rejection::Quota), "the subnet has brought 2,048");
+    assert_eq!((put(&mut store, 3, 1, 0), store.len()), (Ok(Stored::New), 3 * 1024 + 1));
+}
+
 #[test]
 fn a_full_store_keeps_what_is_closest_to_its_node() {
     let mut store = store(StoreConfig::default().records(4));

@@ -173,3 +173,32 @@ fn only_who_shows_a_capability_of_its_own_is_a_node_to_others() {
         assert!(all.iter().all(|member| network.member(*member).node.table().entry(&id).is_some()));
     }
 }
+
+/// What is open to members is closed to those who show nothing: nobody introduces others to them, and whoever knows nobody
+/// but them has not joined.
+#[test]
+fn who_is_not_admitted_has_no_lease_and_is_nobodys_way_in() {
+    let (mut network, all) = Network::with_admission(84, 12, test_config(), by_badge(badge_for_a_day));
+    let leases = |network: &Network| network.nodes().map(|(_, node)| node.relayed().0).sum::<usize>();
+    network.config = test_config().relays(1);
+    for (gate, is_member) in [(by_badge(|_| Vec::new()), false), (by_badge(badge_for_a_day), true)] {
+        network.admission = gate;
+        let device = network.add(Role::Client);
+        network.bootstrap(device, &all[..3]);
+        network.run_for(Duration::from_secs(60));
+        let relays = network.member(device).node.relays().count();
+        assert_eq!((relays, leases(&network)), (usize::from(is_member), usize::from(is_member)));
+    }
+
+    network.config = test_config();
+    network.admission = by_badge(|_| Vec::new());
+    let outsider = network.add(Role::Server);
+    network.bootstrap(outsider, &all[..3]);
+    assert!(network.wait(outsider, joined));
+    network.admission = by_badge(badge_for_a_day);
+    for (through, expected) in [(outsider, false), (all[1], true)] {
+        let newcomer = network.add(Role::Server);
+        network.bootstrap(newcomer, &[through]);
+        assert_eq!(network.wait(newcomer, joined), expected);
+    }
+}

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use iot_dht::wire::{Ask, Body, Empty, Endpoint, Meet, Message, Probed, Reply, Role, Tried, Try, Word};
-use iot_dht::{Event, NodeId, Reachability, Service};
+use iot_crypto::SigningKey;
+use iot_dht::wire::{Ask, Body, Empty, Endpoint, Introduced, Meet, Message, Probed, Reply, Role, Tried, Try, Word};
+use iot_dht::{Contact, Event, NodeId, Reachability, Service};
 
 use crate::network::{Network, test_config};
 
@@ -124,6 +125,69 @@ fn nobody_but_its_relays_calls_a_node_to_a_meeting() {
     network.inject(at(34_003), new, word(NodeId::from_bytes([1; 32]), [0; 8], Word::Punch(Empty {})));
     network.run_for(Duration::from_secs(1));
     assert_eq!(network.astray.get(&at(34_003)), None);
+}
+
+/// A relay that a device has a lease of calls it to meet fifty at once, and each again and again.
+#[test]
+fn a_device_is_called_to_a_few_meetings_a_second_and_to_each_once() {
+    let (mut network, all, _) = newcomer(66);
+    network.config = network.config.service(Service::Never).links(400);
+    let device = network.add_as_configured();
+    network.bootstrap(device, &all[..1]);
+    network.run_for(Duration::from_secs(10));
+    let relay = network.member(device).node.relays().next().unwrap().address;
+    let there = |n: u8| SocketAddr::from(([127, 0, 1, n], 34_100));
+    let meet = |n: u8| {
+        let meet = Meet { peer: NodeId::from_bytes([n; 32]), address: Endpoint(there(n)), after: 0 };
+        word(NodeId::from_bytes([n; 32]), [n; 8], Word::Meet(meet))
+    };
+    for n in 0..50 {
+        (0..3).for_each(|_| network.inject(relay, device, meet(n)));
+    }
+    network.run_for(Duration::from_secs(5));
+    let called: Vec<_> = (0..50).filter_map(|n| network.astray.get(&there(n))).collect();
+    // Those came within a few milliseconds.
+    assert_eq!(called.len(), 8);
+    let punches = called[0] / word(NodeId::from_bytes([0; 32]), [0; 8], Word::Punch(Empty {})).len();
+    assert!((1..=5).contains(&punches) && called.iter().all(|octets| *octets == called[0]), "{called:?}");
+    (50..60).for_each(|n| network.inject(relay, device, meet(n)));
+    network.run_for(Duration::from_secs(5));
+    let called = (50..60).filter(|n| network.astray.contains_key(&there(*n))).count();
+    assert!((1..=8).contains(&called), "{called}: two a second, and no more than eight at once");
+}
+
+/// A relay names an address where nobody can be, to the one who asks for a meeting and to the one who is met.
+#[test]
+fn nobody_punches_where_nobody_can_be() {
+    let nowhere = [SocketAddr::from(([0, 0, 0, 0], 7)), SocketAddr::from(([224, 0, 0, 1], 7))];
+    let (mut network, all, _) = newcomer(67);
+    network.config = network.config.service(Service::Never).links(8);
+    let device = network.add_as_configured();
+    network.bootstrap(device, &all[..1]);
+    network.run_for(Duration::from_secs(10));
+    let relay = network.member(device).node.relays().next().unwrap();
+    for (n, address) in nowhere.into_iter().enumerate() {
+        let meet = Meet { peer: NodeId::from_bytes([n as u8; 32]), address: Endpoint(address), after: 0 };
+        network.inject(relay.address, device, word(relay.id, [n as u8; 8], Word::Meet(meet)));
+    }
+    for address in nowhere {
+        let lie = move |question: &Message<'_>, me| {
+            let Body::Ask(Ask::Introduce(_)) = question.body else { return None };
+            let reply = Reply::Introduced(Introduced { address: Endpoint(address), pass: [7; 8], after: 0 });
+            Some(Message::new(0, question.transaction, me, Role::Server, Body::Reply(reply)).encode())
+        };
+        network.corrupt(relay.address, Box::new(lie));
+        let (now, wall, life) = (network.now, network.wall(), Duration::from_secs(60));
+        let there = NodeId::from_bytes([9; 32]);
+        let record = Contact::sign_relayed(&SigningKey::from_seed(&[5; 32]), 1, wall, life, &[], &there, &[relay]);
+        let contact = Contact::read(&record.unwrap(), wall).unwrap();
+        let link = network.member(device).node.meet(now, &contact).unwrap();
+        network.run_for(Duration::from_secs(5));
+        // The answer was taken in: what the two say goes over the relay.
+        let linked = |event: &Event| matches!(event, Event::Linked(linked) if linked.link == link);
+        assert!(network.member(device).events.iter().any(linked));
+    }
+    assert!(nowhere.iter().all(|address| !network.astray.contains_key(address)));
 }
 
 /// The device's address changes: what it believes is found out anew, at the new address.
