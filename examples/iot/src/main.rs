@@ -101,11 +101,12 @@ Usage: iot COMMAND [ARGUMENTS]
                            they are acknowledged once they have arrived
     --forget NAME          in place of --to: the copy of this name is no longer wanted; until then what it lacks stays
     --origin HEX           who keeps the log, for messages without a position [the log's epoch]
-    --patience SECONDS     give up when nothing has arrived for so long [60]
+    --patience SECONDS     to a receiver: give up when nothing has arrived for so long [60]
   queue receive DIR --listen HOST:PORT   takes what mirrors send into DIR, without encryption or authentication: for
                            loopback, or inside of something that does both; prints where it listens
     --connections N        end after so many [no end]
-    --sources N, --ids N   for DIR, and for TO above: refuse what was appended before, by position, by identifier
+    --sources N, --ids N   for DIR, and where TO above is a directory: refuse what was appended before, by position, by
+                           identifier
   queue sim                random programs on a simulated disk: exit status 1 and the program if a promise is broken
     --seeds N, --from N    how many [100000], and the first [0]
     --steps N              the most steps of a program [160]

@@ -1,6 +1,7 @@
 //! `iot queue`: a queue in a directory, what is sent from one to another, and the simulator.
 
 mod append;
+mod arguments;
 mod dead;
 mod directory;
 mod lease;

@@ -2,11 +2,11 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 const IOT: &str = env!("CARGO_BIN_EXE_iot");
 
@@ -44,6 +44,36 @@ impl Folder {
         let mut files: Vec<_> = std::fs::read_dir(&self.queue).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
+    }
+}
+
+/// A process that holds leases, until it is told otherwise.
+struct Holder {
+    child: Child,
+    input: ChildStdin,
+    said: Lines<BufReader<ChildStdout>>,
+    leases: Vec<String>,
+}
+
+impl Holder {
+    fn start(folder: &Folder, leases: usize) -> Self {
+        let mut iot = Command::new(IOT);
+        iot.args(["queue", "reserve", "--max", &leases.to_string(), "--hold", "3600"]).arg(&folder.queue);
+        let mut child = iot.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lease = |line: String| line.split('\t').next().unwrap().to_owned();
+        let leases = said.by_ref().take(leases).map(|line| lease(line.unwrap())).collect();
+        Self { input: child.stdin.take().unwrap(), child, said, leases }
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap();
+        self.said.next().unwrap().unwrap()
+    }
+
+    fn end(mut self) {
+        drop(self.input);
+        assert!(self.child.wait().unwrap().success());
     }
 }
 
@@ -103,16 +133,12 @@ fn messages_are_acknowledged_by_their_place_from_another_process() {
 fn dead_letters_are_listed_and_tried_again() {
     let folder = Folder::create(2);
     printed(&folder.run(&["append"], &[], &lines(3)));
-    let mut iot = Command::new(IOT);
-    iot.args(["queue", "reserve", "--max", "3", "--hold", "3600"]).arg(&folder.queue);
-    let mut child = iot.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let leases: Vec<_> = said.by_ref().take(3).map(|line| line.split('\t').next().unwrap().to_owned()).collect();
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "reject {} it says\tnothing\nreject {} no", leases[0], leases[2]).unwrap();
-    assert_eq!(said.by_ref().take(2).count(), 2);
-    drop(input);
-    assert!(child.wait().unwrap().success());
+    let mut holder = Holder::start(&folder, 3);
+    let leases = holder.leases.clone();
+    let [first, _, third] = &leases[..] else { panic!("{leases:?}") };
+    let rejects = [format!("reject {first} it says\tnothing"), format!("reject {third} no")];
+    assert_eq!(rejects.map(|line| holder.ask(&line)), [format!("dead {first}"), format!("dead {third}")]);
+    holder.end();
 
     let before = folder.octets();
     let listed = printed(&folder.run(&["dead"], &[], b""));
@@ -134,21 +160,14 @@ fn dead_letters_are_listed_and_tried_again() {
 fn one_process_holds_leases_and_is_told_what_became_of_them() {
     let folder = Folder::create(2);
     printed(&folder.run(&["append"], &[], &lines(3)));
-    let mut iot = Command::new(IOT);
-    iot.args(["queue", "reserve", "--max", "3", "--hold", "3600"]).arg(&folder.queue);
-    let mut child = iot.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let leases: Vec<_> = said.by_ref().take(3).map(|line| line.split('\t').next().unwrap().to_owned()).collect();
-    let mut input = child.stdin.take().unwrap();
+    let mut holder = Holder::start(&folder, 3);
 
     // A second process is refused, whatever it wants.
     for command in [["stat"], ["reserve"], ["dump"], ["verify"]] {
         assert!(complaint(&folder.run(&command, &[], b"")).contains("in use by another process"));
     }
-    let mut ask = |line: String| {
-        writeln!(input, "{line}").unwrap();
-        said.next().unwrap()
-    };
+    let leases = holder.leases.clone();
+    let mut ask = |line: String| holder.ask(&line);
     assert_eq!(ask(format!("ack {}", leases[0])), format!("acknowledged {}", leases[0]));
     assert!(ask(format!("ack {}", leases[0])).starts_with(&format!("refused {}: the lease on", leases[0])));
     assert_eq!(ask(format!("reject {} it says nothing", leases[1])), format!("dead {}", leases[1]));
@@ -156,8 +175,8 @@ fn one_process_holds_leases_and_is_told_what_became_of_them() {
     assert_eq!(ask("ack 77:0".into()), "no lease 77:0");
     assert_eq!(ask(format!("release {}", leases[2])), format!("released {}", leases[2]));
     assert!(ask("more".into()).ends_with("\t2\t-\treading 2"));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    holder.child.kill().unwrap();
+    holder.child.wait().unwrap();
 
     // It was killed: the lease is over, the attempt counts, and so does what it had said was done.
     assert!(printed(&folder.run(&["reserve"], &["--max", "9"], b"")).ends_with("\t3\t-\treading 2\n"));
@@ -280,6 +299,13 @@ fn says_what_is_wrong_with_the_directory() {
     std::fs::remove_file(folder.segment(1)).unwrap();
     assert!(complaint(&folder.run(&["stat"], &[], b"")).contains("the file of segment 1 is missing"));
     assert_eq!(folder.run(&["ack"], &[], b"").status.code(), Some(2));
+    for command in ["ack", "redrive"] {
+        let refused = folder.run(&[command], &["0", "first"], b"");
+        assert_eq!(
+            (refused.status.code(), refused.stderr.starts_with(b"iot: \"first\" is no offset")),
+            (Some(2), true)
+        );
+    }
 }
 
 /// Numbers were refused in the words of the library, which name no option, and a 0 that asks for nothing was taken.

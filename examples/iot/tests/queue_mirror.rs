@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+const ORIGIN: &str = "0101010101010101010101010101010101010101010101010101010101010101";
 const IOT: &str = env!("CARGO_BIN_EXE_iot");
 
 fn iot(arguments: &[&str], path: &Path, input: &[u8]) -> Output {
@@ -140,7 +141,7 @@ fn what_is_wrong_with_the_arguments_names_the_option() {
     let (source, target) = (create(folder.path(), "source"), create(folder.path(), "target"));
     let to = target.to_str().unwrap();
     printed(&iot(&["append"], &source, &lines(0..10)));
-    let wrong: [&[&str]; 17] = [
+    let wrong: [&[&str]; 25] = [
         &["mirror", "--to", "tcp:"],
         &["mirror", "--to", "tcp:localhost"],
         &["mirror", "--to", "tcp::80"],
@@ -155,6 +156,15 @@ fn what_is_wrong_with_the_arguments_names_the_option() {
         &["mirror", "--patience", "1e300", "--to", to],
         &["mirror", "--ids", "many", "--to", to],
         &["mirror", "--sources", "100000", "--to", to],
+        // Options that change nothing were taken, and passed over.
+        &["mirror", "--copy", "archive", "--forget", "archive"],
+        &["mirror", "--origin", ORIGIN, "--forget", "archive"],
+        &["mirror", "--sources", "1", "--forget", "archive"],
+        &["mirror", "--ids", "1", "--forget", "archive"],
+        &["mirror", "--patience", "1", "--forget", "archive"],
+        &["mirror", "--sources", "1", "--to", "tcp:127.0.0.1:1"],
+        &["mirror", "--ids", "1", "--to", "tcp:127.0.0.1:1"],
+        &["mirror", "--patience", "1", "--to", to],
         &["receive", "--listen", "foo"],
         &["receive", "--connections", "0", "--listen", "127.0.0.1:0"],
         &["receive", "--sources", "100000", "--listen", "127.0.0.1:0"],

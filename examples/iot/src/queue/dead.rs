@@ -1,28 +1,18 @@
 //! `iot queue dead` and `redrive`.
 
 use std::io::{self, BufWriter, Write as _};
-use std::path::PathBuf;
 
 use iot_queue::{Entry, Offset, Release};
 use lexopt::Parser;
-use lexopt::prelude::*;
 
-use super::directory::{self, Memory, refused};
-use super::text::{Form, write_message};
+use super::arguments::{Places, printed_queue};
+use super::directory::{self, refused};
+use super::text::write_message;
 use crate::Failure;
-use crate::number::within;
 
 /// Runs `queue dead`.
-pub fn run_dead(mut parser: Parser) -> Result<(), Failure> {
-    let (mut form, mut path) = (Form::Lines, None);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("frames") => form = Form::Frames,
-            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let path = path.ok_or_else(directory::no_directory)?;
+pub fn run_dead(parser: Parser) -> Result<(), Failure> {
+    let (path, form) = printed_queue(parser)?;
     let (queue, _) = directory::open_read_only(&path)?;
     let mut output = BufWriter::new(io::stdout().lock());
     for letter in queue.dead_letters(Offset::START) {
@@ -39,18 +29,8 @@ pub fn run_dead(mut parser: Parser) -> Result<(), Failure> {
 }
 
 /// Runs `queue redrive`.
-pub fn run_redrive(mut parser: Parser) -> Result<(), Failure> {
-    let (mut memory, mut path, mut offsets) = (Memory::default(), None, Vec::new());
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
-            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
-            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-            Value(value) => offsets.push(Offset::new(value.parse()?)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let path = path.ok_or_else(directory::no_directory)?;
+pub fn run_redrive(parser: Parser) -> Result<(), Failure> {
+    let Places { path, memory, mut offsets } = Places::read(parser)?;
     let (mut queue, clock) = directory::open(&path, memory)?;
     if offsets.is_empty() {
         offsets = queue.dead_letters(Offset::START).map(|letter| letter.offset).collect();

@@ -13,6 +13,7 @@ use iot_queue::{FileStorage, LeaseId, Leased, Offset, Queue, Release, ReserveErr
 use lexopt::Parser;
 use lexopt::prelude::*;
 
+use super::arguments::Places;
 use super::directory::{self, Clock, Memory, refused};
 use super::text::{Form, position, write_message};
 use crate::Failure;
@@ -113,23 +114,8 @@ impl Reserving {
 }
 
 /// Runs `queue ack`.
-pub fn run_ack(mut parser: Parser) -> Result<(), Failure> {
-    let (mut memory, mut path, mut offsets) = (Memory::default(), None, Vec::new());
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("sources") => memory.sources = within(&mut parser, "--sources", ..)?,
-            Long("ids") => memory.ids = within(&mut parser, "--ids", ..)?,
-            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-            // What 'reserve' printed is taken as it is: the offset stands before the colon.
-            Value(value) => {
-                let text = value.string()?;
-                let offset = text.split(':').next().and_then(|number| number.parse().ok()).map(Offset::new);
-                offsets.push(offset.ok_or_else(|| Failure::Usage(format!("{text:?} is no offset")))?);
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let path = path.ok_or_else(directory::no_directory)?;
+pub fn run_ack(parser: Parser) -> Result<(), Failure> {
+    let Places { path, memory, offsets } = Places::read(parser)?;
     if offsets.is_empty() {
         return Err(Failure::Usage("the offset is missing".into()));
     }

@@ -53,7 +53,11 @@ struct Mirroring {
 pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
     let (mut path, mut to, mut copy, mut forget, mut origin) = (None, None, None, None, None);
     let (mut memory, mut patience) = (Memory::default(), Duration::from_secs(60));
+    let mut given = Vec::new();
     while let Some(argument) = parser.next()? {
+        if let Long(option) = argument {
+            given.push(format!("--{option}"));
+        }
         match argument {
             Long("to") => to = Some(parser.value()?),
             Long("copy") => copy = Some(parser.value()?.string()?),
@@ -71,11 +75,16 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
         if to.is_some() {
             return Err(Failure::Usage("--forget stands in place of --to".into()));
         }
+        refuse_useless(&given, &["--copy", "--origin", "--sources", "--ids", "--patience"], "--forget")?;
         return forget_copy(&path, &name);
     }
     let to = to.ok_or_else(|| Failure::Usage("--to is missing".into()))?;
     let receiver = to.to_str().and_then(|to| to.strip_prefix("tcp:"));
     let receiver = receiver.map(|address| host_and_port("--to", address, 1)).transpose()?;
+    match receiver {
+        Some(_) => refuse_useless(&given, &["--sources", "--ids"], "a receiver, which has its own")?,
+        None => refuse_useless(&given, &["--patience"], "a directory")?,
+    }
     let (mut queue, clock) = directory::open(&path, Memory::default())?;
     let what_arrived = if copy.is_some() { WhatArrived::Stays } else { WhatArrived::Goes };
     let name = copy.as_deref().unwrap_or(MOVING);
@@ -109,6 +118,14 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
     println!("{} entries, up to {}", stats.acknowledged, mirroring.mirror.acknowledged());
     mirroring.queue.close().map_err(|error| refused(&mirroring.path, &error))?;
     Ok(())
+}
+
+/// Refuses options that change nothing beside another one, so that nobody takes them for heeded.
+fn refuse_useless(given: &[String], useless: &[&str], with: &str) -> Result<(), Failure> {
+    match given.iter().find(|option| useless.contains(&option.as_str())) {
+        Some(option) => Err(Failure::Usage(format!("{option} changes nothing with {with}"))),
+        None => Ok(()),
+    }
 }
 
 /// The `address` that `option` gave, if it reads HOST:PORT: whether anybody is there is another matter, and may change.

@@ -7,9 +7,10 @@ use iot_queue::{Entry, Gap, GapCause, Inspection, Queue, Stats};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
+use super::arguments::printed_queue;
 use super::directory::{self, refused};
 use super::read_only::ReadOnlyStorage;
-use super::text::{Form, position, write_message};
+use super::text::{position, write_message};
 use crate::Failure;
 
 /// Runs `queue stat`.
@@ -118,16 +119,8 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
 }
 
 /// Runs `queue dump`.
-pub fn run_dump(mut parser: Parser) -> Result<(), Failure> {
-    let (mut form, mut path) = (Form::Lines, None);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("frames") => form = Form::Frames,
-            Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let path = path.ok_or_else(directory::no_directory)?;
+pub fn run_dump(parser: Parser) -> Result<(), Failure> {
+    let (path, form) = printed_queue(parser)?;
     let (queue, _) = directory::open_read_only(&path)?;
     let mut output = BufWriter::new(io::stdout().lock());
     for entry in queue.entries_from(queue.oldest()) {
