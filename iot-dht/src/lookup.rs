@@ -553,9 +553,9 @@ impl<const N: usize> Lookup<N> {
                 let named = &mut self.candidates[place].named;
                 *named = named.saturating_add(1);
             }
-            Err(Self::CANDIDATES) => {}
+            Err(place) if place >= self.config.candidates => {}
             Err(place) => {
-                self.candidates.truncate(Self::CANDIDATES - 1);
+                self.candidates.truncate(self.config.candidates - 1);
                 let address = peer.address.into();
                 let (named, about, state) = (1, None, State::Heard);
                 self.candidates.insert(place, Candidate { distance, address, path, named, hops, about, state });

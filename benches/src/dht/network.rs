@@ -1,11 +1,13 @@
 //! Simulated networks that the long rows measure: as `iot dht sim` grows them, on as many threads as the machine has.
 
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use iot_core::Instant;
 use iot_dht::sim::{Shard, Sim, SimConfig, study};
 use iot_dht::{NodeConfig, Placement};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// How long a network may settle after its last host has joined.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -28,19 +30,24 @@ pub fn settled(config: SimConfig, hosts: u32) -> Sim {
 
 /// The defaults, with a shard for each thread of the machine.
 pub fn config() -> SimConfig {
-    SimConfig::default().shards(thread::available_parallelism().map_or(1, usize::from).min(64))
+    SimConfig::default().shards(threads())
 }
 
-/// Runs each shard on a thread.
+/// Runs each shard on a thread, always the same.
 pub fn on_threads(shards: &mut [Shard], end: Instant) {
-    match shards {
-        [only] => only.run_until(end),
-        [first, others @ ..] => thread::scope(|scope| {
-            for shard in others {
-                scope.spawn(move || shard.run_until(end));
-            }
-            first.run_until(end);
-        }),
-        [] => {}
-    }
+    static THREADS: LazyLock<ThreadPool> = LazyLock::new(|| {
+        let threads = ThreadPoolBuilder::new().num_threads(threads());
+        threads.build().expect("the system has as many threads")
+    });
+    let shards: Vec<_> = shards.iter_mut().map(Mutex::new).collect();
+    assert!(shards.len() <= THREADS.current_num_threads(), "a shard has no thread");
+    THREADS.broadcast(|thread| {
+        if let Some(shard) = shards.get(thread.index()) {
+            shard.lock().expect("no other thread has it").run_until(end);
+        }
+    });
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(64)
 }

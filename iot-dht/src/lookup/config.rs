@@ -6,6 +6,7 @@ pub struct LookupConfig {
     pub(super) parallelism: usize,
     pub(super) requests: usize,
     pub(super) network: Option<u64>,
+    pub(super) candidates: usize,
 }
 
 impl LookupConfig {
@@ -63,6 +64,12 @@ impl LookupConfig {
         self
     }
 
+    /// How many nodes it remembers at most, fewer than [`Lookup::CANDIDATES`](crate::Lookup::CANDIDATES).
+    pub(crate) fn candidates(mut self, nodes: usize) -> Self {
+        self.candidates = nodes;
+        self
+    }
+
     /// How many requests a lookup makes at most, 1 to 1,024; 96 by default. A lookup that reaches it ends with what it
     /// has.
     ///
@@ -77,6 +84,6 @@ impl LookupConfig {
 
 impl Default for LookupConfig {
     fn default() -> Self {
-        Self { closest: 20, paths: 1, parallelism: 3, requests: 96, network: None }
+        Self { closest: 20, paths: 1, parallelism: 3, requests: 96, network: None, candidates: 128 }
     }
 }

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 use iot_core::{Instant, Timestamp};
 
 use crate::id::{Key, NodeId};
-use crate::lookup::{Lookup, LookupConfig};
+use crate::lookup::Lookup;
 use crate::node::Node;
 use crate::node::event::{Busy, Event, FindDone, GetDone, GetMode, OperationId, PutDone, Side};
 use crate::node::operation::{Get, Kind, Operation, Origin, Phase};
 use crate::node::region::MAX_COPIES;
 use crate::node::request::{Purpose, Recipient, Standing};
-use crate::node::upkeep::narrow;
+use crate::node::upkeep::{filling, narrow};
 use crate::peer::Peer;
 use crate::rejection::Rejection;
 use crate::table::Entry;
@@ -34,7 +34,7 @@ impl Node {
         let narrow = narrow(self.config.lookup);
         let lookup = match (&kind, &region) {
             (_, Some(region)) => self.first_of(region),
-            (Kind::Refresh, None) if target != own => self.search_across(target, narrow),
+            (Kind::Refresh, None) if target != own => self.search_across(target),
             (Kind::Join, None) => Lookup::new(own, target, narrow, self.entrances()),
             (Kind::Refresh | Kind::Sweep(_), None) => Lookup::new(own, target, narrow, self.closest_hopeful(&target)),
             (Kind::Put(_) | Kind::Get(_) | Kind::Find, None) => {
@@ -59,9 +59,10 @@ impl Node {
 
     /// A search for nodes of a bucket. It starts with entries that are no nearer to this node than the bucket, and goes by
     /// them alone; a node that knows nobody but its neighbours must ask those.
-    fn search_across(&self, target: Key, config: LookupConfig) -> Lookup<32> {
+    fn search_across(&self, target: Key) -> Lookup<32> {
         let own = *self.id();
         let bucket = own.shared_prefix(&target);
+        let config = filling(self.config.lookup, bucket);
         let across = self.hopeful(&target, |entry| own.shared_prefix(entry.id()) <= bucket);
         if across.is_empty() {
             Lookup::new(own, target, config, self.closest_hopeful(&target))

@@ -26,6 +26,10 @@ const MAX_REFRESHES: usize = 32;
 /// How many of the closest nodes a lookup of the upkeep asks; those that they name are only asked whether they live,
 /// which costs a tenth.
 const UPKEEP_CLOSEST: usize = 6;
+/// The same of a lookup that only fills a bucket, whose end is as good as any other place there.
+const FILLING_CLOSEST: usize = 3;
+/// How many nodes a lookup of the upkeep remembers: the closest, and those to ask whether they live.
+const UPKEEP_CANDIDATES: usize = 48;
 /// To how many entries one refresh fills a bucket far away; the rest comes with the traffic.
 const FILL: usize = 10;
 /// How many buckets next to the neighbourhood are filled to the last place, because some of the nodes closest to a point
@@ -167,8 +171,8 @@ impl Node {
             return;
         }
         let bucket = own.shared_prefix(lookup.target());
-        // A bucket of the neighbourhood has too few nodes to tell.
-        if let Some(size) = lookup.estimated_size().filter(|_| bucket < self.neighbourhood()) {
+        // A bucket of the neighbourhood has too few nodes to tell, and a lookup that only fills one asks too few.
+        if let Some(size) = lookup.estimated_size().filter(|_| bucket < self.neighbourhood().min(MAX_SIZES)) {
             self.upkeep.sizes.truncate(MAX_SIZES - 1);
             self.upkeep.sizes.push_front(size);
         }
@@ -348,6 +352,15 @@ impl Node {
 
 /// A lookup that is only to find the way, and names.
 pub(super) fn narrow(config: LookupConfig) -> LookupConfig {
-    let closest = config.end().min(UPKEEP_CLOSEST);
-    config.closest(closest).paths(1)
+    ending(config, UPKEEP_CLOSEST)
+}
+
+/// A lookup that is only to find some nodes of a bucket. The first buckets also tell how large the network is.
+pub(super) fn filling(config: LookupConfig, bucket: usize) -> LookupConfig {
+    ending(config, if bucket < MAX_SIZES { UPKEEP_CLOSEST } else { FILLING_CLOSEST })
+}
+
+fn ending(config: LookupConfig, closest: usize) -> LookupConfig {
+    let closest = config.end().min(closest);
+    config.closest(closest).paths(1).candidates(UPKEEP_CANDIDATES)
 }

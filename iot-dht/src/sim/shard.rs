@@ -170,18 +170,43 @@ enum Due {
     Timer,
 }
 
-/// What goes from one shard to another within a window.
+/// The datagrams that go from one shard to another within a window.
+///
+/// Their octets lie one after the other, and the receiver copies them: memory that one thread takes and another gives back
+/// ends up in both threads' hosts side by side, and each then waits for what the other has written next to its own.
 #[derive(Default)]
 pub(super) struct Parcel {
-    items: Vec<Item>,
+    datagrams: Vec<Parcelled>,
+    octets: Vec<u8>,
     /// When the first of it is due.
     first: Option<Instant>,
 }
 
+struct Parcelled {
+    at: Instant,
+    to: Host,
+    rank: (u32, u32),
+    left: u16,
+    port: u16,
+    len: u16,
+}
+
 impl Parcel {
-    fn push(&mut self, item: Item) {
-        self.first = Some(self.first.map_or(item.at, |first| first.min(item.at)));
-        self.items.push(item);
+    fn push(&mut self, datagram: Parcelled, octets: &[u8]) {
+        self.first = Some(self.first.map_or(datagram.at, |first| first.min(datagram.at)));
+        self.datagrams.push(datagram);
+        self.octets.extend_from_slice(octets);
+    }
+
+    fn open(&mut self, mut take: impl FnMut(Item)) {
+        let mut octets = &self.octets[..];
+        for Parcelled { at, to, rank, left, port, len } in self.datagrams.drain(..) {
+            let (datagram, rest) = octets.split_at(len.into());
+            octets = rest;
+            take(Item { at, to, rank, due: Due::Datagram(left, port, datagram.into()) });
+        }
+        self.octets.clear();
+        self.first = None;
     }
 }
 
@@ -222,8 +247,7 @@ impl Shard {
     /// Does all that is due before `end`.
     pub fn run_until(&mut self, end: Instant) {
         for parcel in &mut self.arrived {
-            parcel.first = None;
-            parcel.items.drain(..).for_each(|item| self.queue.push(item));
+            parcel.open(|item| self.queue.push(item));
         }
         loop {
             self.glance_ahead(end);
@@ -449,10 +473,14 @@ impl Shard {
             self.counts.lost += 1;
             return;
         };
-        let due = Due::Datagram(port, address.port(), datagram.into());
-        let item = Item { at: now.saturating_add(delay), to, rank: (host.0, member.sent), due };
+        let (at, rank) = (now.saturating_add(delay), (host.0, member.sent));
         let shard = to.0 as usize % self.count;
-        if shard == self.number { self.push(item) } else { self.out[shard].push(item) }
+        if shard == self.number {
+            let due = Due::Datagram(port, address.port(), datagram.into());
+            return self.push(Item { at, to, rank, due });
+        }
+        let len = u16::try_from(datagram.len()).expect("a datagram has no more octets");
+        self.out[shard].push(Parcelled { at, to, rank, left: port, port: address.port(), len }, datagram);
     }
 
     /// Sends what a node has to send, notes what it tells, and plans when to look at it again.

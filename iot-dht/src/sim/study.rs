@@ -26,7 +26,8 @@ pub use crate::sim::study::upkeep::{Upkeep, get_some, keep_up, lay_out};
 /// How long an operation may take before it counts as lost.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// How many operations start in a second of the network's time, over all hosts.
+/// How many operations start in a second of the network's time, over all hosts: so many at least, and one for each hundred
+/// hosts.
 const PACE: u64 = 100;
 
 /// How long the records of a study live.
@@ -265,9 +266,10 @@ fn carry_out_at(
     let hosts = sim.honest_hosts();
     let mut waiting: BTreeSet<ActionId> = BTreeSet::new();
     let mut started: BTreeMap<(Host, OperationId), (ActionId, Instant)> = BTreeMap::new();
+    let pace = PACE.max(hosts.len() as u64 / 100);
     let mut at = sim.now();
     for (n, (host, action)) in actions.into_iter().enumerate() {
-        at = at.saturating_add(Duration::from_micros(1_000_000 / PACE));
+        at = at.saturating_add(Duration::from_micros(1_000_000 / pace));
         let drawn = hosts[sim.draw(&[Draw::Host as u64, number(sim, n)], hosts.len())];
         let host = host.unwrap_or(drawn);
         waiting.insert(sim.plan(at, host, action));

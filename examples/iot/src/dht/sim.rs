@@ -5,6 +5,7 @@ mod siege;
 mod upkeep;
 
 use std::str::FromStr;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
@@ -14,6 +15,7 @@ use iot_dht::sim::{Link, Shard, Signing, Sim, SimConfig};
 use iot_dht::{NodeConfig, Placement};
 use lexopt::Parser;
 use lexopt::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Failure;
 use crate::dht::sim::siege::Attack;
@@ -196,7 +198,9 @@ fn simulate(options: &Options) {
     let node = NodeConfig::default().placement(options.placement);
     let config = SimConfig::default().seed(options.seed).shards(options.threads).signing(options.signing).node(node);
     let mut sim = Sim::new(config);
-    let mut run = Runner { clock, shown: Instant::START };
+    let threads =
+        ThreadPoolBuilder::new().num_threads(options.threads).build().expect("the system has as many threads");
+    let mut run = Runner { clock, shown: Instant::START, threads };
     let mut run = |shards: &mut [Shard], end| run.window(shards, end);
 
     let joined = study::grow(&mut sim, options.nodes);
@@ -301,19 +305,20 @@ fn print_times(what: &str, micros: &Quantiles) {
 struct Runner {
     clock: Clock,
     shown: Instant,
+    /// As many as there are shards.
+    threads: ThreadPool,
 }
 
 impl Runner {
     fn window(&mut self, shards: &mut [Shard], end: Instant) {
         match shards {
             [only] => only.run_until(end),
-            [first, others @ ..] => thread::scope(|scope| {
-                for shard in others {
-                    scope.spawn(move || shard.run_until(end));
-                }
-                first.run_until(end);
-            }),
-            [] => {}
+            _ => {
+                let each: Vec<_> = shards.iter_mut().map(Mutex::new).collect();
+                self.threads.broadcast(|thread| {
+                    each[thread.index()].lock().expect("no other thread has it").run_until(end);
+                });
+            }
         }
         if end.saturating_since(self.shown) >= PROGRESS {
             self.shown = end;
