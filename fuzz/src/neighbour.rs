@@ -1,10 +1,13 @@
 //! A node of the DHT among strangers, for the target that plays them and for its seeds; and the datagrams of the page.
 
-use std::{net::SocketAddr, sync::LazyLock, time::Duration};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use iot_codec::cbor::List;
 use iot_core::{Instant, Timestamp};
-use iot_crypto::SigningKey;
+use iot_crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey};
 use iot_dht::subscription::is_subscription;
 use iot_dht::wire::proof::Signed;
 use iot_dht::wire::{
@@ -21,6 +24,43 @@ pub static RECORD: LazyLock<Record> = LazyLock::new(|| {
         .expect("within limits")
 });
 
+/// The keys of the node and of those around it, by the octet that their seeds consist of.
+static KEYS: LazyLock<Vec<SigningKey>> =
+    LazyLock::new(|| (0..=u8::MAX).map(|octet| SigningKey::from_seed(&[octet; 32])).collect());
+
+/// What was signed, by whom.
+type Signatures = HashMap<(u8, Vec<u8>), Signature>;
+
+static SIGNATURES: LazyLock<Mutex<Signatures>> = LazyLock::new(Mutex::default);
+
+/// How many signatures are kept before all are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// Signs with one of the keys, and remembers it: a signature follows from its key and message, and most executions sign what
+/// those before have signed.
+#[derive(Clone, Copy)]
+struct Neighbour(u8);
+
+impl Signer for Neighbour {
+    fn verifying_key(&self) -> VerifyingKey {
+        KEYS[usize::from(self.0)].verifying_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
+        let mut signatures = SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
+        if signatures.len() >= REMEMBERED {
+            signatures.clear();
+        }
+        let place = (self.0, message.to_vec());
+        if let Some(signature) = signatures.get(&place) {
+            return Ok(*signature);
+        }
+        let signature = Signer::sign(&KEYS[usize::from(self.0)], message)?;
+        signatures.insert(place, signature);
+        Ok(signature)
+    }
+}
+
 /// A node, and what it said last.
 pub struct Harness {
     node: Node,
@@ -36,7 +76,7 @@ impl Harness {
     pub fn new(service: Service) -> Self {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let config = NodeConfig::default().overlay(1).service(service).relays(2).links(4);
-        let mut node = Node::new(config, SigningKey::from_seed(&[1; 32]), Instant::from_micros(0), &mut rng);
+        let mut node = Node::new(config, Neighbour(1), Instant::from_micros(0), &mut rng);
         node.bootstrap(Instant::from_micros(0), &[address(1)]);
         let mut harness = Self { node, now: Duration::ZERO, asked: None, given: None };
         harness.drain(None);
@@ -69,7 +109,7 @@ impl Harness {
                 };
                 let Ok(question) = Message::decode(&asked) else { return };
                 message.transaction = question.transaction;
-                let key = SigningKey::from_seed(&[choice; 32]);
+                let key = Neighbour(choice);
                 let prove = |challenge| Signed::answer(&key, &question, &challenge, address(0)).ok();
                 let signed = question.challenge.filter(|_| what == 6).and_then(prove);
                 if what == 6 {
