@@ -28,7 +28,8 @@ fn numbers(effort: Effort) -> (u32, usize, usize) {
 /// So many attackers on each key, who know nothing of each other's keys. Plain Kademlia stores on the closest nodes.
 pub(super) fn sybils(effort: Effort, each: usize, bound: f64) -> Result<Row, Failure> {
     let (hosts, trials, of_peer) = numbers(effort);
-    let besiege = |sim: &mut Sim, trials| study::besiege_many(sim, each, study::Spread::Key, trials, &lead, &mut on_threads);
+    let besiege =
+        |sim: &mut Sim, trials| study::besiege_many(sim, each, study::Spread::Key, trials, &lead, &mut on_threads);
     let ours = besiege(&mut grown(hosts, REGION), trials);
     let plain = besiege(&mut grown(hosts, Placement::Closest), of_peer);
     Ok(row(&ours, Some(&plain), Judged::LowerBound, bound, hosts))

@@ -49,6 +49,9 @@ pub(super) fn trace(effort: Effort) -> Result<Row, Failure> {
     let sample = |shards| study::sample(SimConfig::default().seed(5).shards(shards), 60, &mut on_threads).trace();
     let samples = [1, 2, 2].map(sample).into_iter().filter(|trace| !TESTS.contains(&format!("\"{trace}\"")));
     let different = (others.iter().filter(|other| **other != first).count() + samples.count()) as u64;
-    let note = format!("{hosts} hosts, {} datagrams: one thread, and real signatures; a sample as in debug builds", first.datagrams());
+    let note = format!(
+        "{hosts} hosts, {} datagrams: one thread, and real signatures; a sample as in debug builds",
+        first.datagrams()
+    );
     Ok(Row::count(different, &[], "other traces", 0).with_note(&note))
 }
