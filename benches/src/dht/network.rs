@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use iot_core::Instant;
-use iot_dht::sim::{Shard, Sim, SimConfig, study};
+use iot_dht::sim::{Shard, Sim, SimConfig, in_turn, study};
 use iot_dht::{NodeConfig, Placement};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -33,14 +33,16 @@ pub fn config() -> SimConfig {
     SimConfig::default().shards(threads())
 }
 
-/// Runs each shard on a thread, always the same.
+/// Runs each shard on a thread, always the same, as far as there are threads.
 pub fn on_threads(shards: &mut [Shard], end: Instant) {
     static THREADS: LazyLock<ThreadPool> = LazyLock::new(|| {
         let threads = ThreadPoolBuilder::new().num_threads(threads());
         threads.build().expect("the system has as many threads")
     });
+    if shards.len() > THREADS.current_num_threads() {
+        return in_turn(shards, end);
+    }
     let shards: Vec<_> = shards.iter_mut().map(Mutex::new).collect();
-    assert!(shards.len() <= THREADS.current_num_threads(), "a shard has no thread");
     THREADS.broadcast(|thread| {
         if let Some(shard) = shards.get(thread.index()) {
             shard.lock().expect("no other thread has it").run_until(end);
