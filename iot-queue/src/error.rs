@@ -107,9 +107,9 @@ pub enum AppendError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// There is no room for the records of acknowledgements. Only after damage that lost many such records, or failures that
-    /// took the segments that were free; and only until everything in the oldest segment is acknowledged, and no cursor is
-    /// before its end.
+    /// There is no room for the records of acknowledgements. Only after damage that lost many such records, or a message that
+    /// was moved, which counts again in the segment that it had left free; or failures that took the segments that were free.
+    /// And only until everything in the oldest segment is acknowledged, and no cursor is before its end.
     #[error("the queue has no room left for acknowledgements: its budget is {budget} octets")]
     Full {
         /// Octets of all segments.

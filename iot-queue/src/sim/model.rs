@@ -24,6 +24,8 @@ pub(super) struct Model {
     /// How many places there ever were at a time.
     pub(super) longest: u64,
     pub(super) damage: Damage,
+    /// A bit was flipped of a message that was moved: it may count again where it was before, and take the room there.
+    pub(super) is_copy_hit: bool,
     /// Time since the program began, on a clock that never stops.
     pub(super) elapsed: Duration,
 }
@@ -33,7 +35,8 @@ pub(super) struct Model {
 pub(super) enum Damage {
     #[default]
     None,
-    /// Single bits. Costs at most the message whose octets were hit, and acknowledgements.
+    /// Single bits. Costs at most the message whose octets were hit, and acknowledgements; of one that was moved, perhaps the
+    /// room that it had left.
     Bits,
     /// A whole sector. Costs what was in it.
     Sector,
@@ -378,12 +381,15 @@ impl Model {
                 let is_at = |start: usize| octets.get(start..).is_some_and(|octets| octets.starts_with(&body));
                 let mut starts = (flipped + 1).saturating_sub(body.len())..=flipped + header + before;
                 let mut moved = flipped + 1..=flipped + MOVED_LEN as usize + before;
-                slot.hit |= if body.is_empty() {
-                    moved.any(|start| is_moved(octets, start) && moved_number(octets, start) == Some(number))
+                let is_copy = |start: usize| is_at(start) && is_moved(octets, start.saturating_sub(before));
+                let (is_hit, is_copy_hit) = if body.is_empty() {
+                    let is_copy = |start| is_moved(octets, start) && moved_number(octets, start) == Some(number);
+                    (false, moved.any(is_copy))
                 } else {
-                    starts.any(is_at)
-                        || moved.any(|start| is_at(start) && is_moved(octets, start.saturating_sub(before)))
+                    (starts.clone().any(is_at), starts.any(is_copy) || moved.any(is_copy))
                 };
+                slot.hit |= is_hit || is_copy_hit;
+                self.is_copy_hit |= is_copy_hit;
             }
             is_behind_torn = slot.lost;
         }

@@ -425,7 +425,7 @@ impl World {
 
     /// Whether damage or failures may have taken the room of acknowledgements.
     fn has_lost_room(&self) -> bool {
-        self.disk_failed() || self.failed_before || self.model.damage == Damage::Sector
+        self.disk_failed() || self.failed_before || self.model.damage == Damage::Sector || self.model.is_copy_hit
     }
 
     fn entered(&mut self, first: Offset, payloads: Vec<Payload>) {
