@@ -5,6 +5,8 @@
 
 mod broker;
 mod packets;
+mod topics;
 
 pub use broker::Broker;
 pub use packets::{Client, Message, version};
+pub use topics::dialer;

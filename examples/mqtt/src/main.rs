@@ -1,12 +1,10 @@
 //! Sealed readings through an MQTT broker: the device publishes, the receiver subscribes, and what it acknowledges comes
 //! back on a topic of its own.
 
-use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role};
-use mqtt::{Broker, Client};
+use iot_link::{Application, Feedback};
 
 const APPLICATION: Application = Application {
     name: "mqtt",
@@ -20,41 +18,10 @@ const APPLICATION: Application = Application {
         ("mqtt", "VERSION      5 or 3.1.1, by default 5"),
     ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
-    dialer,
+    dialer: mqtt::dialer,
     sink: None,
 };
 
 fn main() -> ExitCode {
     APPLICATION.main()
-}
-
-fn dialer(options: &Options) -> io::Result<Dialer> {
-    let (name, role) = (options.own("topic").unwrap_or("iot/1"), options.role);
-    let (topic, filter) = (format!("{name}/{}", role.topic()), format!("{name}/{}", role.peer().topic()));
-    let client = Client {
-        version: mqtt::version(options.own("mqtt").unwrap_or("5"))?,
-        id: format!("{}-{role}", name.replace('/', "-")),
-        login: options.login()?,
-        status: Some(format!("{name}/status/{role}")),
-        // Receivers share a subscription, so that a second one can take over: the broker gives each message to one.
-        filter: if role == Role::Receiver { format!("$share/receivers/{filter}") } else { filter },
-    };
-    let server = options.address("mqtt")?.to_owned();
-    Ok(Box::new(move || Ok(Box::new(Topics { broker: Broker::dial(&server, client.clone())?, topic: topic.clone() }))))
-}
-
-/// The topics of one end.
-struct Topics {
-    broker: Broker,
-    topic: String,
-}
-
-impl Link for Topics {
-    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        self.broker.send(&self.topic, packet)
-    }
-
-    fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.broker.receive(patience)?.map(|message| message.payload))
-    }
 }

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use iot_trial::{Mosquitto, Program, Trial, free_port};
+use iot_link::Options;
+use iot_trial::{Mosquitto, Program, Trial, free_port, meddle_between};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, role};
 use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet, Qos, v5_0};
@@ -32,6 +34,46 @@ fn nothing_is_lost_through_mqtt_5() {
 #[ignore = "needs mosquitto"]
 fn nothing_is_lost_through_mqtt_3_1_1() {
     goes_through_kills_of_all_three("3.1.1");
+}
+
+/// Two brokers, and between them one who knows the password: to the first he is the receiver, to the second the device.
+fn refuses_or_makes_good_whatever_is_done_between_two_brokers(version: &str) {
+    let [front, back] = [free_port(), free_port()];
+    let common = ["--user", "plant", "--mqtt", version, "--patience", "1"];
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{back}"), 2_000).with(&common);
+    let _running = [front, back].map(|port| {
+        let folder = trial.folder().join(port.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        Mosquitto::prepare(&folder, port).start()
+    });
+    let [right, _] = trial.passwords();
+    let receiver = trial.receiver(&["--password", &right]);
+    receiver.wait_for(1, "connected");
+    let own = [("user", "plant"), ("password", &right), ("mqtt", version)].map(|(name, value)| (name, value.into()));
+    let own = BTreeMap::from(own);
+    let dialer = move |options: &Options| mqtt::dialer(&Options { own: own.clone(), ..options.clone() });
+    let counts = meddle_between(dialer, front, back);
+    let server = format!("127.0.0.1:{front}");
+    let device = trial.device(&["--password", &right, "--server", &server, "--rate", "0", "--batch", "4"]);
+    device.wait_for(1, "ends after");
+    assert!(device.count("refused") > 0, "{}", device.lines());
+    assert!(device.wait().success());
+    assert!(receiver.count("refused") > 0 && receiver.count("missing") == 0, "{}", receiver.lines());
+    assert!(receiver.terminate().success());
+    assert!(counts.iter().all(|counts| counts.is_of_each()), "{counts:?}");
+    trial.verify_all_arrived();
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn whatever_is_done_between_two_brokers_of_mqtt_5_is_refused_or_made_good() {
+    refuses_or_makes_good_whatever_is_done_between_two_brokers("5");
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn whatever_is_done_between_two_brokers_of_mqtt_3_1_1_is_refused_or_made_good() {
+    refuses_or_makes_good_whatever_is_done_between_two_brokers("3.1.1");
 }
 
 #[test]

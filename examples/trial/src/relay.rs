@@ -15,7 +15,11 @@ use crate::{Counts, Interference, Mischief};
 /// # Panics
 ///
 /// If there is no link to be had.
-pub fn meddle_between(dialer: fn(&Options) -> io::Result<Dialer>, front: u16, back: u16) -> [Arc<Counts>; 2] {
+pub fn meddle_between(
+    dialer: impl Fn(&Options) -> io::Result<Dialer> + Send + 'static,
+    front: u16,
+    back: u16,
+) -> [Arc<Counts>; 2] {
     let counts = [Arc::<Counts>::default(), Arc::default()];
     let kept = counts.clone();
     std::thread::spawn(move || {
