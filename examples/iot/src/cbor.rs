@@ -1,8 +1,5 @@
 //! `iot cbor`: is it deterministic, and what does it say?
 
-use std::fmt::Write as _;
-use std::io::Write as _;
-
 use iot_codec::cbor::{Diagnostic, Limits, validate};
 use lexopt::Parser;
 use lexopt::prelude::*;
@@ -37,10 +34,8 @@ fn print_notation(input: &[u8]) -> Result<(), Failure> {
         let offset = input.len() - rest.len();
         let fail = |error| Failure::Input(format!("{error}, in the item at {offset}"));
         let (notation, after) = Diagnostic::first(rest, &limits(rest.len())).map_err(fail)?;
-        let mut line = String::new();
-        writeln!(line, "{notation}").expect("a string grows");
-        if std::io::stdout().write_all(line.as_bytes()).is_err() || after.is_empty() {
-            // Whoever reads may have seen enough.
+        say!("{notation}");
+        if after.is_empty() {
             return Ok(());
         }
         rest = after;

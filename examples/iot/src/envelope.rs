@@ -18,7 +18,7 @@ use lexopt::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
-use crate::Failure;
+use crate::{Failure, output};
 
 /// Runs the subcommands of `envelope`.
 pub fn run(mut parser: Parser) -> Result<(), Failure> {
@@ -54,7 +54,7 @@ pub fn refused(name: &OsStr, error: &dyn Error) -> Failure {
 pub fn write(name: Option<&OsStr>, octets: &[u8]) -> Result<(), Failure> {
     let written = match name {
         Some(name) if name != "-" => std::fs::write(name, octets),
-        _ => std::io::stdout().write_all(octets).and_then(|()| std::io::stdout().flush()),
+        _ => output::standard().write_all(octets).and_then(|()| output::standard().flush()),
     };
     written.map_err(|error| failed(name.unwrap_or(OsStr::new("-")), &error))
 }

@@ -88,9 +88,9 @@ fn simulate(options: &Options) -> Result<(), Failure> {
         arrived += u64::from(is_here);
     }
     let share = arrived as f64 / options.trials as f64;
-    println!("message       {} octets over frames of {}", options.size, options.mtu);
-    println!("frames        {frames}, of which any {needed} suffice; {} octets a message", octets / options.trials);
-    println!("loss          {} of frames, independent", options.loss);
-    println!("arrived       {arrived} of {} ({share:.6}), seed {}", options.trials, options.seed);
+    say!("message       {} octets over frames of {}", options.size, options.mtu);
+    say!("frames        {frames}, of which any {needed} suffice; {} octets a message", octets / options.trials);
+    say!("loss          {} of frames, independent", options.loss);
+    say!("arrived       {arrived} of {} ({share:.6}), seed {}", options.trials, options.seed);
     Ok(())
 }

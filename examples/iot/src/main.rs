@@ -1,5 +1,8 @@
 //! A tool with a subcommand for each format of the workspace: inspect, verify, measure, simulate.
 
+#[macro_use]
+mod output;
+
 mod cbor;
 mod dht;
 mod envelope;
@@ -9,7 +12,6 @@ mod queue;
 mod series;
 mod source;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use lexopt::Parser;
@@ -138,7 +140,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --out FILE             where sign, verify, bundle, seal and open write, instead of standard output
 
 FILE may be '-', which is standard input. What is wrong with the arguments ends with exit status 2, what is wrong
-with the input with 1.";
+with the input with 1. Whose output nobody reads any more ends with 141, and says nothing.";
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -178,8 +180,7 @@ fn help(words: &[String]) -> String {
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(end) = arguments.iter().position(|word| word == "--help" || word == "-h") {
-        // Whoever reads no further wants no more.
-        let _ = writeln!(std::io::stdout(), "{}", help(&arguments[..end]));
+        say!("{}", help(&arguments[..end]));
         return ExitCode::SUCCESS;
     }
     match run(Parser::from_env()) {
@@ -198,7 +199,7 @@ fn main() -> ExitCode {
 fn run(mut parser: Parser) -> Result<(), Failure> {
     let command = match parser.next()? {
         None => {
-            println!("{HELP}");
+            say!("{HELP}");
             return Ok(());
         }
         Some(Value(command)) => command.string()?,

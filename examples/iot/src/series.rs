@@ -12,7 +12,7 @@ use lexopt::Parser;
 use lexopt::prelude::*;
 
 use self::table::{Column, Table};
-use crate::{Failure, source};
+use crate::{Failure, output, source};
 
 /// The strongest level of zstd short of its slow ones.
 const ZSTD_LEVEL: i32 = 19;
@@ -44,7 +44,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
     match (&options.file, &options.decode) {
         (None, Some(folder)) => {
             let table = folder::read(folder)?;
-            table.write(std::io::stdout().lock()).map_err(|error| Failure::Input(error.to_string()))
+            table.write(output::standard()).map_err(|error| Failure::Input(error.to_string()))
         }
         (Some(file), None) => {
             let table = Table::read(&source::read(file)?, options.column.as_deref())?;
@@ -56,7 +56,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 
 fn encode(table: &Table, options: &Options) -> Result<(), Failure> {
     let columns: Vec<&Column> = table.columns.iter().collect();
-    println!("{:<24} {:>8} {:>10} {:>10} {:>10}   octets a sample", "column", "samples", "series", "cbor", "zstd");
+    say!("{:<24} {:>8} {:>10} {:>10} {:>10}   octets a sample", "column", "samples", "series", "cbor", "zstd");
     let mut blobs = Vec::new();
     for column in &columns {
         let batches = column.batches(&table.times, options.batch)?;
@@ -66,7 +66,7 @@ fn encode(table: &Table, options: &Options) -> Result<(), Failure> {
         let zstd = plain.iter().map(|batch| zstd_len(batch)).sum::<Result<usize, Failure>>()?;
         let samples = column.values.iter().flatten().count();
         let each = |octets: usize| octets as f64 / samples.max(1) as f64;
-        println!("{:<24} {samples:>8} {:>10.3} {:>10.3} {:>10.3}", column.name, each(ours), each(cbor), each(zstd));
+        say!("{:<24} {samples:>8} {:>10.3} {:>10.3} {:>10.3}", column.name, each(ours), each(cbor), each(zstd));
         blobs.push(batches);
     }
     match &options.out {

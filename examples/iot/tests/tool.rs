@@ -132,3 +132,48 @@ fn oddities_of_csv_are_read_or_named_with_their_line() {
     assert!(printed(&iot(&["series", "-", "--column", "a"], words.as_bytes())).contains("\na "));
     assert!(complaint(&iot(&["series", "-", "--column", "c"], words.as_bytes()), 2).contains("no column \"c\""));
 }
+
+/// `queue dump | head` ended with an error about the pipe, and what printed lines panicked.
+#[cfg(unix)]
+#[test]
+fn a_command_whose_output_nobody_reads_ends_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = folder.path().join("queue");
+    let queue = queue.to_str().unwrap();
+    printed(&iot(&["queue", "create", queue, "--segment-len", "4096", "--segments", "2"], b""));
+    printed(&iot(&["queue", "append", queue], b"one\ntwo\n"));
+    let commands: [&[&str]; 10] = [
+        &["--help"],
+        &["cbor", "diag", "-"],
+        &["envelope", "inspect", "--help"],
+        &["fragment", "sim", "--trials", "1"],
+        &["queue", "append", queue],
+        &["queue", "dump", queue],
+        &["queue", "dump", "--frames", queue],
+        &["queue", "reserve", queue],
+        &["queue", "stat", queue],
+        &["queue", "verify", queue],
+    ];
+    for arguments in commands {
+        // Not a pipe: what another test starts meanwhile would hold its other end open for a moment.
+        let (unread, output) = std::os::unix::net::UnixStream::pair().unwrap();
+        unread.shutdown(std::net::Shutdown::Both).unwrap();
+        let output = std::os::fd::OwnedFd::from(output);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iot"));
+        let streams = command.args(arguments).stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped());
+        let mut child = streams.spawn().unwrap();
+        // A command that does not read may have ended.
+        let _ = child.stdin.take().unwrap().write_all(&[0x01]);
+        assert_eq!(complaint(&child.wait_with_output().unwrap(), 141), "", "{arguments:?}");
+    }
+    // What was appended was durable before it was said.
+    assert_eq!(printed(&iot(&["queue", "verify", queue], b"")), "3 messages are whole\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_nothing_is_named() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_iot")).arg("--help").stdout(full).output().unwrap();
+    assert!(complaint(&output, 1).starts_with("iot: standard output: "), "{output:?}");
+}

@@ -30,14 +30,14 @@ pub fn put(parser: Parser) -> Result<(), Failure> {
     client::block_on(async {
         let key = *record.key();
         let done = Client::join(&options).await?.put(record, replaces).await?;
-        println!("key       {key}");
-        println!("sequence  {sequence}");
-        println!("stored by {} of {} nodes", done.stored, done.asked);
+        say!("key       {key}");
+        say!("sequence  {sequence}");
+        say!("stored by {} of {} nodes", done.stored, done.asked);
         if let Some(newer) = &done.newer {
-            println!("newer     sequence {} is there", newer.sequence());
+            say!("newer     sequence {} is there", newer.sequence());
         }
         if done.fork.is_some() {
-            println!("fork      another value with this sequence is there: its owner signed one number twice");
+            say!("fork      another value with this sequence is there: its owner signed one number twice");
         }
         match done.reason {
             _ if done.stored > 0 => Ok(()),

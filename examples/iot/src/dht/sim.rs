@@ -206,10 +206,10 @@ fn simulate(options: &Options) {
     let joined = study::grow(&mut sim, options.nodes);
     sim.run_until(joined.saturating_add(SETTLING), &mut run);
     let tables: Vec<_> = sim.nodes().map(|(_, node)| node.table().len()).collect();
-    println!("hosts                    {}", tables.len());
-    println!("entries of a table       {:.1}", tables.iter().sum::<usize>() as f64 / tables.len() as f64);
-    println!("datagrams a host         {:.1}", sim.counts().sent as f64 / tables.len() as f64);
-    println!("grown after              {:.1} s", clock.elapsed().as_secs_f64());
+    say!("hosts                    {}", tables.len());
+    say!("entries of a table       {:.1}", tables.iter().sum::<usize>() as f64 / tables.len() as f64);
+    say!("datagrams a host         {:.1}", sim.counts().sent as f64 / tables.len() as f64);
+    say!("grown after              {:.1} s", clock.elapsed().as_secs_f64());
 
     let (trials, attack) = (options.operations, options.attack);
     match options.scenario {
@@ -225,22 +225,22 @@ fn simulate(options: &Options) {
         Scenario::Churn | Scenario::Dead | Scenario::Loss => {
             measure(&mut sim, options, &mut run);
             disturb(&mut sim, options, &mut run);
-            println!("after                    {}", options.scenario.words(options.share));
+            say!("after                    {}", options.scenario.words(options.share));
             measure(&mut sim, options, &mut run);
         }
     }
-    println!("datagrams in all         {}", sim.counts().sent);
-    println!("octets in all            {}", sim.counts().octets);
-    println!("time in the network      {} s", sim.now().as_micros() / 1_000_000);
-    println!("time on the clock        {:.1} s", clock.elapsed().as_secs_f64());
+    say!("datagrams in all         {}", sim.counts().sent);
+    say!("octets in all            {}", sim.counts().octets);
+    say!("time in the network      {} s", sim.now().as_micros() / 1_000_000);
+    say!("time on the clock        {:.1} s", clock.elapsed().as_secs_f64());
     if let Some(octets) = peak_memory() {
-        println!(
+        say!(
             "memory, greatest         {} MB, {} kB a host",
             octets / 1_000_000,
             octets / u64::from(options.nodes) / 1000
         );
     }
-    println!("trace                    {}", sim.trace());
+    say!("trace                    {}", sim.trace());
 }
 
 fn disturb(sim: &mut Sim, options: &Options, run: &mut impl FnMut(&mut [Shard], Instant)) {
@@ -260,21 +260,21 @@ fn measure(sim: &mut Sim, options: &Options, run: &mut impl FnMut(&mut [Shard], 
     let before = sim.counts().sent;
     print_searches(&study::search(sim, options.operations, run));
     let records = study::put_and_get(sim, options.operations, run);
-    println!("puts stored              {} of {}", records.stored, records.put);
-    println!("copies, least and median {} {}", records.copies.at(0.0), records.copies.median());
-    println!("gets found               {} of {}", records.found, records.put);
+    say!("puts stored              {} of {}", records.stored, records.put);
+    say!("copies, least and median {} {}", records.copies.at(0.0), records.copies.median());
+    say!("gets found               {} of {}", records.found, records.put);
     print_times("put", &records.put_micros);
     print_times("get", &records.get_micros);
-    println!("datagrams meanwhile      {}", sim.counts().sent - before);
+    say!("datagrams meanwhile      {}", sim.counts().sent - before);
 }
 
 fn print_searches(searches: &Searches) {
     let Searches { started, ended, exact, micros, requests, hops, silent } = searches;
-    println!("searches ended           {ended} of {started}");
-    println!("found the true closest   {exact}, {:.2} %", *exact as f64 * 100.0 / *started as f64);
+    say!("searches ended           {ended} of {started}");
+    say!("found the true closest   {exact}, {:.2} %", *exact as f64 * 100.0 / *started as f64);
     print_times("search", micros);
     let row = |name: &str, numbers: &Quantiles| {
-        println!(
+        say!(
             "{name:<24} mean {:.1}, p50 {}, p99 {}, most {}",
             numbers.mean(),
             numbers.median(),
@@ -289,16 +289,16 @@ fn print_searches(searches: &Searches) {
 
 fn print_caught_up(caught_up: &CaughtUp) {
     let CaughtUp { messages, gaps, records, fetches, requests, took } = caught_up;
-    println!("records put              {records}");
-    println!("messages read            {messages}, {gaps} gaps");
-    println!("records fetched          {fetches}");
-    println!("requests of the reader   {requests}");
-    println!("caught up after          {:.1} s", took.as_secs_f64());
+    say!("records put              {records}");
+    say!("messages read            {messages}, {gaps} gaps");
+    say!("records fetched          {fetches}");
+    say!("requests of the reader   {requests}");
+    say!("caught up after          {:.1} s", took.as_secs_f64());
 }
 
 fn print_times(what: &str, micros: &Quantiles) {
     let seconds = |share| micros.at(share) as f64 / 1e6;
-    println!("{what:<24} p50 {:.3} s, p95 {:.3} s, p99 {:.3} s", seconds(0.5), seconds(0.95), seconds(0.99));
+    say!("{what:<24} p50 {:.3} s, p95 {:.3} s, p99 {:.3} s", seconds(0.5), seconds(0.95), seconds(0.99));
 }
 
 /// Runs each shard on a thread, and shows from time to time how far the network is.

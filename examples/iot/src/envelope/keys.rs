@@ -54,8 +54,8 @@ pub fn generate(parser: Parser) -> Result<(), Failure> {
     };
     create(options.file(0), 0o600, secret)?;
     create(options.file(1), 0o644, &public)?;
-    println!("thumbprint  {}", thumbprint.device_id());
-    println!("key id      {}", thumbprint.key_id());
+    say!("thumbprint  {}", thumbprint.device_id());
+    say!("key id      {}", thumbprint.key_id());
     Ok(())
 }
 

@@ -58,7 +58,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
         }
         (_, Err(failure)) | (Err(failure), _) => return Err(failure),
     }
-    println!("{} messages, up to {}", appending.appended, appending.queue.next_offset());
+    say!("{} messages, up to {}", appending.appended, appending.queue.next_offset());
     appending.queue.close().map_err(|error| refused(&path, &error))?;
     Ok(())
 }

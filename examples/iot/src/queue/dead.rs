@@ -1,6 +1,6 @@
 //! `iot queue dead` and `redrive`.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 
 use iot_queue::{Entry, Offset, Release};
 use lexopt::Parser;
@@ -8,13 +8,13 @@ use lexopt::Parser;
 use super::arguments::{Places, printed_queue};
 use super::directory::{self, refused};
 use super::text::write_message;
-use crate::Failure;
+use crate::{Failure, output};
 
 /// Runs `queue dead`.
 pub fn run_dead(parser: Parser) -> Result<(), Failure> {
     let (path, form) = printed_queue(parser)?;
     let (queue, _) = directory::open_read_only(&path)?;
-    let mut output = BufWriter::new(io::stdout().lock());
+    let mut output = BufWriter::new(output::standard());
     for letter in queue.dead_letters(Offset::START) {
         let entry = queue.read(letter.offset).map_err(|error| refused(&path, &error))?;
         // Of a message that is damaged the reason is still there.
@@ -43,7 +43,7 @@ pub fn run_redrive(parser: Parser) -> Result<(), Failure> {
     }
     // What is said to be done is durable.
     queue.commit().map_err(|error| refused(&path, &error))?;
-    println!("{} messages are tried again", offsets.len() - refusals.len());
+    say!("{} messages are tried again", offsets.len() - refusals.len());
     if refusals.is_empty() {
         Ok(())
     } else {

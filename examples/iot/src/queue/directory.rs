@@ -56,7 +56,7 @@ pub fn run_create(mut parser: Parser) -> Result<(), Failure> {
         eprintln!("iot: {}: {warning}", path.display());
     }
     let queue = Queue::open(storage, config, random()?).map_err(|error| refused(&path, &error))?;
-    println!("{} octets in {segments} segments", queue.stats().budget);
+    say!("{} octets in {segments} segments", queue.stats().budget);
     queue.close().map_err(|error| refused(&path, &error))?;
     Ok(())
 }

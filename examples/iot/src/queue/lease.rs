@@ -5,7 +5,7 @@
 //! messages are acknowledged by their place.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufWriter, Write};
+use std::io::{self, BufRead as _, BufWriter, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use lexopt::prelude::*;
 use super::arguments::Places;
 use super::directory::{self, Clock, Memory, refused};
 use super::text::{Form, position, write_message};
-use crate::Failure;
 use crate::number::{seconds, within};
+use crate::{Failure, output};
 
 /// For how long messages are leased while they are printed: longer than any command runs.
 const LONG: Duration = Duration::from_secs(1 << 32);
@@ -61,7 +61,7 @@ impl Reserving {
     fn hand_out(&mut self, timeout: Duration) -> Result<Vec<Leased>, Failure> {
         let leased = self.queue.reserve(self.clock.now(), timeout, self.max);
         let leased = leased.map_err(|error| refused(&self.path, &error))?;
-        let mut output = BufWriter::new(io::stdout().lock());
+        let mut output = BufWriter::new(output::standard());
         let mut print = || {
             for message in &leased {
                 let (lease, attempts) = (message.lease.to_string(), message.attempts.to_string());
@@ -87,7 +87,7 @@ impl Reserving {
             }
             let (name, reason) = rest.split_once(' ').unwrap_or((rest, ""));
             let Some(&lease) = held.get(name) else {
-                println!("no lease {name}");
+                say!("no lease {name}");
                 continue;
             };
             let now = self.clock.now();
@@ -98,15 +98,15 @@ impl Reserving {
                 "reject" => self.queue.reject(lease, reason).map(|()| "dead"),
                 "touch" => self.queue.touch(now, lease, timeout).map(|_| "held"),
                 _ => {
-                    println!("no verb {verb}");
+                    say!("no verb {verb}");
                     continue;
                 }
             };
             // What is said to be done is durable.
             self.queue.commit().map_err(|error| refused(&self.path, &error))?;
             match done {
-                Ok(word) => println!("{word} {name}"),
-                Err(error) => println!("refused {name}: {error}"),
+                Ok(word) => say!("{word} {name}"),
+                Err(error) => say!("refused {name}: {error}"),
             }
         }
         Ok(())

@@ -115,7 +115,7 @@ pub fn run_mirror(mut parser: Parser) -> Result<(), Failure> {
     }
     outcome?;
     let stats = mirroring.mirror.stats();
-    println!("{} entries, up to {}", stats.acknowledged, mirroring.mirror.acknowledged());
+    say!("{} entries, up to {}", stats.acknowledged, mirroring.mirror.acknowledged());
     mirroring.queue.close().map_err(|error| refused(&mirroring.path, &error))?;
     Ok(())
 }
@@ -286,8 +286,7 @@ pub fn run_receive(mut parser: Parser) -> Result<(), Failure> {
     intake.recover(&queue).map_err(|error| refused(&path, &error))?;
     let fail = |error: io::Error| Failure::Input(format!("{listen}: {error}"));
     let listener = TcpListener::bind(&listen).map_err(fail)?;
-    println!("listening on {}", listener.local_addr().map_err(fail)?);
-    let _ = io::stdout().flush();
+    say!("listening on {}", listener.local_addr().map_err(fail)?);
     let receiver = Mutex::new((queue, intake));
     std::thread::scope(|threads| {
         for stream in listener.incoming().take(connections) {

@@ -1,6 +1,6 @@
 //! `iot queue stat`, `verify` and `dump`: what a queue holds, without changing it.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
 use iot_queue::{Entry, Gap, GapCause, Inspection, Queue, Stats};
@@ -11,7 +11,7 @@ use super::arguments::printed_queue;
 use super::directory::{self, refused};
 use super::read_only::ReadOnlyStorage;
 use super::text::{position, write_message};
-use crate::Failure;
+use crate::{Failure, output};
 
 /// Runs `queue stat`.
 pub fn run_stat(mut parser: Parser) -> Result<(), Failure> {
@@ -35,10 +35,10 @@ pub fn run_stat(mut parser: Parser) -> Result<(), Failure> {
     }
     if json {
         let members: Vec<_> = figures.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
-        println!("{{{}}}", members.join(", "));
+        say!("{{{}}}", members.join(", "));
     } else {
         for (name, value) in figures {
-            println!("{value:>20} {name}");
+            say!("{value:>20} {name}");
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
     let storage = directory::read_only(&path)?;
     let inspection = Inspection::of(&storage).map_err(|error| refused(&path, &error))?;
     for record in inspection.damaged() {
-        println!("{record}");
+        say!("{record}");
     }
     let (queue, _) = directory::open_on(&path, storage, directory::shape_of(&path)?)?;
     let (mut whole, mut damaged, mut unread) = (0_u64, 0_u64, 0_u64);
@@ -88,7 +88,7 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
             _ => return,
         };
         for number in gap.from.number()..gap.until.number() {
-            println!("message {number} {words}");
+            say!("message {number} {words}");
         }
         damaged += gap.until.number() - gap.from.number();
     };
@@ -97,7 +97,7 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
             Ok(Entry::Message(_)) => whole += 1,
             Ok(Entry::Gap(gap)) => name(gap),
             Err(error) => {
-                println!("message {number} cannot be read: {error}");
+                say!("message {number} cannot be read: {error}");
                 unread += 1;
             }
         }
@@ -105,7 +105,7 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
     // Torn octets at the end are what an append leaves that was killed, and no message.
     let Stats { unreadable_segments, cut, .. } = queue.stats();
     if cut > 0 {
-        println!("{cut} octets of a record at the end were never completed");
+        say!("{cut} octets of a record at the end were never completed");
     }
     let records = inspection.damaged().len();
     if damaged + unread + unreadable_segments > 0 || records > 0 {
@@ -114,7 +114,7 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
         let segments = format!("{unreadable_segments} segments say nothing about what was in them");
         return Err(Failure::Input(format!("{}: {words}; {segments}", path.display())));
     }
-    println!("{whole} messages are whole");
+    say!("{whole} messages are whole");
     Ok(())
 }
 
@@ -122,7 +122,7 @@ pub fn run_verify(mut parser: Parser) -> Result<(), Failure> {
 pub fn run_dump(parser: Parser) -> Result<(), Failure> {
     let (path, form) = printed_queue(parser)?;
     let (queue, _) = directory::open_read_only(&path)?;
-    let mut output = BufWriter::new(io::stdout().lock());
+    let mut output = BufWriter::new(output::standard());
     for entry in queue.entries_from(queue.oldest()) {
         let written = match entry {
             Ok(Entry::Message(message)) => {

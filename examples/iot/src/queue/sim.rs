@@ -69,7 +69,7 @@ fn simulate(options: &Options) -> Result<(), Failure> {
             }
             Err(failure) => {
                 failures += 1;
-                println!("{failure}");
+                say!("{failure}");
             }
         }
         done += 1;
@@ -86,13 +86,13 @@ fn simulate(options: &Options) -> Result<(), Failure> {
         eprintln!();
     }
     for (class, count) in faults.iter() {
-        println!("{count:>12} {class}");
+        say!("{count:>12} {class}");
     }
-    println!("{done} seeds from {}, {steps} steps, {:.0} seeds/s", options.from, rate(done, started));
+    say!("{done} seeds from {}, {steps} steps, {:.0} seeds/s", options.from, rate(done, started));
     if failures > 0 {
         return Err(Failure::Input(format!("{failures} of {done} seeds broke a promise")));
     }
-    println!("no promise was broken");
+    say!("no promise was broken");
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub fn run(parser: Parser) -> Result<(), Failure> {
         outlet.flush()?;
         outlet.put(&mut client).await?;
         let (segment, pending) = (outlet.publisher.next_segment(), outlet.publisher.pending());
-        println!("published {messages} messages; {pending} are in segment {segment}, which is still open");
+        say!("published {messages} messages; {pending} are in segment {segment}, which is still open");
         Ok(())
     })
 }

@@ -12,9 +12,9 @@ use lexopt::Parser;
 
 use super::super::client::{self, Client};
 use super::name;
-use crate::Failure;
 use crate::envelope::options::Options;
 use crate::envelope::{failed, refused};
+use crate::{Failure, output};
 
 /// How often a reader that follows looks for a new head itself; most are pushed.
 const FOLLOWING: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ pub fn run(parser: Parser) -> Result<(), Failure> {
 /// Prints messages, a line each; says on standard error what is missing; and remembers how far the reader is.
 fn show(reader: &mut Reader, state: Option<&OsStr>) -> Result<(), Failure> {
     let before = reader.cursor();
-    let mut out = std::io::stdout().lock();
+    let mut out = output::standard();
     while let Some(item) = reader.poll_item(&OwnerOnly) {
         match item {
             Item::Message { octets, .. } => {

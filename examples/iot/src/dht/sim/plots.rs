@@ -57,7 +57,7 @@ pub fn run(mut parser: Parser) -> Result<(), Failure> {
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(|error| failed(path, &error))?;
-    println!("{}", path.display());
+    say!("{}", path.display());
     Ok(())
 }
 

@@ -94,16 +94,16 @@ pub fn eclipse(sim: &mut Sim, attack: Attack, each: usize, trials: usize, run: &
             let plan = Eclipse { victims: at_once.min(trials - eclipsed.written.trials), each, bootstraps };
             study::eclipse(sim, plan, &|members| attack.lead(members), &mut eclipsed, run);
         }
-        println!("{who}");
+        say!("{who}");
         let per_victim = |count: usize| count as f64 / eclipsed.written.trials as f64;
-        println!(
+        say!(
             "entries of a table       {:.1}, of which attackers {:.1}",
             per_victim(eclipsed.entries),
             per_victim(eclipsed.attackers)
         );
-        println!("put by those who joined");
+        say!("put by those who joined");
         print(&eclipsed.written);
-        println!("got by those who joined");
+        say!("got by those who joined");
         print(&eclipsed.read);
     }
 }
@@ -113,12 +113,12 @@ pub fn flood(sim: &mut Sim, hosts: usize, run: &mut impl FnMut(&mut [Shard], Ins
     for rate in [10, 100, 1000, 10_000] {
         let Flooded { requests, served, refused, octets_in, octets_out } =
             study::flood(sim, Flood { hosts, rate, seconds: FLOOD }, run);
-        println!("{rate:>6} requests a second from each of {hosts} hosts, for {FLOOD} s");
-        println!("answered                 {served} of {requests}, {:.1} a host and second", {
+        say!("{rate:>6} requests a second from each of {hosts} hosts, for {FLOOD} s");
+        say!("answered                 {served} of {requests}, {:.1} a host and second", {
             served as f64 / hosts as f64 / f64::from(FLOOD)
         });
-        println!("let fall                 {refused}");
-        println!("octets in and out        {octets_in} {octets_out}");
+        say!("let fall                 {refused}");
+        say!("octets in and out        {octets_in} {octets_out}");
     }
 }
 
@@ -126,8 +126,8 @@ pub fn flood(sim: &mut Sim, hosts: usize, run: &mut impl FnMut(&mut [Shard], Ins
 pub fn print(siege: &Siege) {
     let Siege { trials, found, requests } = siege;
     let (share, bound) = (*found as f64 / *trials as f64, lower_bound(*found, *trials));
-    println!("found what was put       {found} of {trials}, {:.2} %, at least {:.2} %", share * 100.0, bound * 100.0);
-    println!(
+    say!("found what was put       {found} of {trials}, {:.2} %, at least {:.2} %", share * 100.0, bound * 100.0);
+    say!(
         "requests, put and get    mean {:.1}, p50 {}, p99 {}, most {}",
         requests.mean(),
         requests.median(),

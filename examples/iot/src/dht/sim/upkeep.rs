@@ -18,20 +18,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// an hour, and asks for some of the records.
 pub fn measure(sim: &mut Sim, each: usize, gets: usize, run: &mut impl FnMut(&mut [Shard], Instant)) {
     let keys = study::lay_out(sim, each, run);
-    println!("records                  {}", keys.len());
+    say!("records                  {}", keys.len());
     print("at rest", &study::keep_up(sim, &keys, 0.0, AT_REST, run));
     print("half replaced in 1 h", &study::keep_up(sim, &keys, 0.5, HOUR, run));
     let found = study::get_some(sim, &keys, gets, run);
-    println!("gets found               {found} of {gets}");
+    say!("gets found               {found} of {gets}");
 }
 
 fn print(when: &str, upkeep: &Upkeep) {
     let Upkeep { octets, datagrams, held, copies, in_place } = upkeep;
-    println!("{when}");
-    println!("sent a host and second   {octets:.0} octets in {datagrams:.2} datagrams");
-    println!("with headers             {:.0} octets, and as many received", octets + HEADERS * datagrams);
-    println!("records a host holds     mean {:.0}, p50 {}, most {}", held.mean(), held.median(), held.greatest());
-    println!("copies, least and median {} {}", copies.at(0.0), copies.median());
-    println!("records that nobody has  {}", copies.none());
-    println!("records in their place   {:.3} %", in_place * 100.0);
+    say!("{when}");
+    say!("sent a host and second   {octets:.0} octets in {datagrams:.2} datagrams");
+    say!("with headers             {:.0} octets, and as many received", octets + HEADERS * datagrams);
+    say!("records a host holds     mean {:.0}, p50 {}, most {}", held.mean(), held.median(), held.greatest());
+    say!("copies, least and median {} {}", copies.at(0.0), copies.median());
+    say!("records that nobody has  {}", copies.none());
+    say!("records in their place   {:.3} %", in_place * 100.0);
 }
