@@ -8,6 +8,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
+use iot_queue::{FileStorage, Message, Queue, QueueConfig, WhenFull};
+
 const IOT: &str = env!("CARGO_BIN_EXE_iot");
 
 struct Folder {
@@ -247,6 +249,30 @@ fn verify_names_damage_that_costs_no_message() {
     }
     std::fs::write(folder.segment(0), &sound).unwrap();
     assert_eq!(printed(&folder.run(&["verify"], &[], b"")), "3 messages are whole\n");
+}
+
+/// `stat` passed over what a queue had dropped, and over gaps.
+#[test]
+fn stat_tells_what_is_missing() {
+    let folder = Folder::create(4);
+    let config = QueueConfig::default().max_payload(1000).and_then(|config| config.segment_len(4096)).unwrap();
+    let config = config.segments(4).unwrap().when_full(WhenFull::DropOldest);
+    let mut queue = Queue::open(FileStorage::open(&folder.queue).unwrap(), config, [1; 8]).unwrap();
+    while queue.stats().dropped == 0 {
+        queue.append(&Message::new(&[7; 500])).unwrap();
+    }
+    queue.append(&Message::new(b"damaged")).unwrap();
+    let dropped = queue.stats().dropped;
+    drop(queue);
+    let stands = |segment: &PathBuf| std::fs::read(segment).unwrap().windows(7).any(|octets| octets == b"damaged");
+    let segment = (0..4).map(|number| folder.segment(number)).find(stands).unwrap();
+    let mut octets = std::fs::read(&segment).unwrap();
+    let at = find(&octets, b"damaged");
+    octets[at] ^= 1;
+    std::fs::write(&segment, octets).unwrap();
+    let json = printed(&folder.run(&["stat"], &["--json"], b""));
+    assert!(json.contains(&format!("\"expired\": 0, \"dropped\": {dropped}, ")) && dropped > 0, "{json}");
+    assert!(json.contains("\"gaps\": 1, \"quarantined\": 1, ") && json.contains("\"unread\": 0, "), "{json}");
 }
 
 #[test]

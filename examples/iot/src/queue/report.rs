@@ -46,8 +46,11 @@ pub fn run_stat(mut parser: Parser) -> Result<(), Failure> {
 
 /// What there is to say of a queue that rests, by name; `null` where something is not known.
 fn figures(queue: &Queue<ReadOnlyStorage>) -> Vec<(&'static str, String)> {
-    let Stats { depth, oldest_age, delayed, dead, expired, cursors, cursor_lag, quarantined, .. } = queue.stats();
+    let Stats { depth, oldest_age, delayed, unread, dead, expired, cursors, cursor_lag, gaps, quarantined, .. } =
+        queue.stats();
     let Stats { unreadable_segments, cut, octets, budget, segments_used, segments, .. } = queue.stats();
+    // What is recorded, for what was dropped is counted only where it is.
+    let dropped = queue.dropped().map_or(0, |record| record.messages);
     let oldest_age = oldest_age.map_or_else(|| "null".into(), |age| format!("{:.6}", age.as_secs_f64()));
     let numbers = [
         ("oldest_offset", queue.oldest().number()),
@@ -55,9 +58,12 @@ fn figures(queue: &Queue<ReadOnlyStorage>) -> Vec<(&'static str, String)> {
         ("depth", depth),
         ("delayed", delayed),
         ("dead", dead),
+        ("unread", unread),
         ("expired", expired),
+        ("dropped", dropped),
         ("cursors", cursors.into()),
         ("cursor_lag", cursor_lag),
+        ("gaps", gaps),
         ("quarantined", quarantined),
         ("unreadable_segments", unreadable_segments),
         ("cut_octets", cut),
