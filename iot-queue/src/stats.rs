@@ -54,7 +54,8 @@ pub struct Stats {
     pub gaps: u64,
     /// Messages that were waiting when the queue was opened.
     pub recovered: u64,
-    /// Messages that were numbered and cannot be given, as far as that is known; see [`Queue::gaps`](crate::Queue::gaps).
+    /// Messages that were found damaged or torn, when the queue was opened and since. What expired or was dropped is not
+    /// among them.
     pub quarantined: u64,
     /// Segments found at opening that hold something and say nothing about what it is; all their messages are lost.
     pub unreadable_segments: u64,
