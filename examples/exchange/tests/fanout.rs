@@ -164,6 +164,33 @@ fn who_lost_what_is_gone_is_told_so() {
 }
 
 #[test]
+fn no_acknowledgement_and_no_cursor_that_was_altered_changes_anything() {
+    let keys = draw(1);
+    let mut publisher = publisher(&keys.publisher, MemoryStorage::new(), MaxLag::UNLIMITED);
+    let (id, now) = (publisher.subscriber("archive").unwrap(), Instant::START);
+    append(&mut publisher, 0..3);
+    let mut archive = subscriber(&keys.subscribers[0]);
+    while let Some(mut packet) = publisher.poll_transmit(now, NOW, id).unwrap() {
+        archive.handle_packet(now, &mut packet).unwrap();
+    }
+    let mut acknowledgement = archive.poll_transmit(now.saturating_add(WITHIN), NOW).unwrap().unwrap();
+    archive.handle_turn(Turn::Ask);
+    let cursor = archive.poll_transmit(now, NOW).unwrap().unwrap();
+    for said in [&acknowledgement, &cursor] {
+        for bit in 0..8 * said.len() {
+            let mut altered = said.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(publisher.handle_packet(now, &mut altered).unwrap(), None, "bit {bit}");
+            assert!(matches!(publisher.poll_event(), Some(Event::Refused(_) | Event::Unknown(_))), "bit {bit}");
+            assert!(publisher.standings().all(|standing| standing.waiting == 3), "bit {bit}");
+            assert_eq!(publisher.poll_transmit(now, NOW, id).unwrap(), None, "bit {bit}");
+        }
+    }
+    assert_eq!(publisher.handle_packet(now, &mut acknowledgement).unwrap(), Some(id));
+    assert_eq!(publisher.standings().map(|standing| standing.waiting).collect::<Vec<_>>(), [0, 3]);
+}
+
+#[test]
 fn strangers_change_nothing_and_a_copy_is_noticed() {
     let (keys, others) = (draw(1), draw(7));
     let mut publisher = publisher(&keys.publisher, MemoryStorage::new(), MaxLag::UNLIMITED);

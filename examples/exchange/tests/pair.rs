@@ -166,6 +166,53 @@ fn a_receiver_that_forgot_is_told_what_is_gone() {
     assert_eq!(device.waiting(), 0);
 }
 
+#[test]
+fn nothing_that_was_altered_makes_a_receiver_give_up_messages() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..5);
+    let mut now = Instant::START;
+    pass([&mut device, &mut receiver], &mut now, 100, |_, packet| vec![packet]);
+    assert_eq!(device.waiting(), 0);
+    let mut receiver = open(&keys[1], Role::Receiver, REPEATING, new_queues(), 4);
+    append(&mut device, 5..7);
+    let mut oldest = Vec::new();
+    pass([&mut device, &mut receiver], &mut now, 100, |_, packet| {
+        if !label(&packet).unwrap().starts_with("2/") {
+            return vec![packet];
+        }
+        oldest = packet;
+        Vec::new()
+    });
+    for bit in 0..8 * oldest.len() {
+        let mut altered = oldest.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        receiver.handle_packet(now, &mut altered).unwrap();
+        let happened = events(&mut receiver);
+        assert!(
+            happened.iter().all(|it| matches!(it, Event::Refused(_) | Event::Unknown(_))),
+            "bit {bit}: {happened:?}"
+        );
+    }
+    receiver.handle_packet(now, &mut oldest).unwrap();
+    // A packet that became a message by that may stand in the place of one, until that comes again.
+    pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
+    let mut happened = events(&mut receiver);
+    happened.retain(|it| !matches!(it, Event::Refused(_)));
+    assert_eq!(happened, [Event::Missing(0..5), accepted(5), accepted(6)]);
+}
+
+#[test]
+fn what_has_left_is_durable_so_that_no_number_is_given_twice() {
+    let keys = keys();
+    let mut device = open(&keys[0], Role::Device, REPEATING, new_queues(), 2);
+    append(&mut device, 0..3);
+    let left = std::iter::from_fn(|| device.poll_transmit(Instant::START, NOW).unwrap()).count();
+    assert_eq!(left, 3);
+    let device = open(&keys[0], Role::Device, REPEATING, cut_power(device), 4);
+    assert_eq!((device.written(), device.waiting()), (3, 3));
+}
+
 /// What the device answers when the receiver fetches.
 fn fetch(device: &mut End<'_>, receiver: &mut End<'_>, now: Instant) -> Vec<Vec<u8>> {
     receiver.handle_turn(Turn::Ask);
@@ -211,6 +258,20 @@ fn who_fetches_gets_what_is_behind_the_cursor_whatever_was_lost_before() {
     let numbers = kept.iter().chain(&rest).map(|it| it.position.unwrap().sequence);
     assert!(numbers.eq(0..400));
     assert_eq!(came, 400 + 128, "none comes twice but those of the cut");
+}
+
+#[test]
+fn a_cursor_speaks_of_what_is_durable() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..3);
+    let now = Instant::START;
+    let answer = fetch(&mut device, &mut receiver, now);
+    answer.into_iter().for_each(|mut packet| receiver.handle_packet(now, &mut packet).unwrap());
+    fetch(&mut device, &mut receiver, now);
+    assert_eq!(device.waiting(), 0);
+    let mut receiver = open(&keys[1], Role::Receiver, REPEATING, cut_power(receiver), 5);
+    assert_eq!(receiver.accepted(now).unwrap().len(), 3);
 }
 
 #[test]
@@ -314,4 +375,23 @@ fn what_is_handed_on_is_let_go_of_and_not_taken_again() {
     pass([&mut device, &mut receiver], &mut now, 5_000, |_, packet| vec![packet]);
     let sequences: Vec<_> = receiver.accepted(now).unwrap().iter().map(|it| it.position.unwrap().sequence).collect();
     assert_eq!(sequences, [4, 5], "the last one is there twice rather than never");
+}
+
+#[test]
+fn what_is_handed_on_is_durable_so_that_the_peer_cannot_bring_it_again() {
+    let keys = keys();
+    let [mut device, mut receiver] = ends(&keys, REPEATING);
+    append(&mut device, 0..5);
+    let packets: Vec<_> = std::iter::from_fn(|| device.poll_transmit(Instant::START, NOW).unwrap()).collect();
+    let bring = |receiver: &mut End<'_>| {
+        packets.iter().for_each(|packet| receiver.handle_packet(Instant::START, &mut packet.clone()).unwrap());
+        events(receiver)
+    };
+    assert_eq!(bring(&mut receiver), (0..5).map(accepted).collect::<Vec<_>>());
+    // Nothing was acknowledged yet.
+    let messages = receiver.accepted(Instant::START).unwrap();
+    assert_eq!(messages.len(), 5);
+    receiver.let_go(&messages).unwrap();
+    let mut receiver = open(&keys[1], Role::Receiver, REPEATING, cut_power(receiver), 4);
+    assert_eq!(bring(&mut receiver), []);
 }
