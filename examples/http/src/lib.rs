@@ -34,7 +34,7 @@ pub fn dialer(options: &Options) -> io::Result<Dialer> {
         Some(other) => return Err(invalid(format!("--client takes device or receiver, not {other}"))),
     };
     if (options.role == Role::Device) == pulls {
-        let server = Arc::new(listen(&options.server)?);
+        let server = Arc::new(listen(options.address("http")?)?);
         return Ok(Box::new(move || {
             Ok(Box::new(Door { server: server.clone(), arrived: VecDeque::new(), going: Vec::new(), asking: None }))
         }));

@@ -71,13 +71,14 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there, such as that for TLS: it would
-    /// bring a second stack of ciphers, with C or assembly, for messages that are sealed in any case.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there: the system would look for a host of
+    /// that name, for ever. TLS would bring a second stack of ciphers, with C or assembly, for messages that are sealed in
+    /// any case.
     pub fn address(&self, scheme: &str) -> io::Result<&str> {
         let plain = self.server.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap_or(&self.server);
-        if plain.contains("://") {
+        if let Some((other, _)) = plain.split_once("://") {
             return Err(invalid(format!(
-                "{plain}: this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it"
+                "{plain}: no {other} here; this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it"
             )));
         }
         Ok(plain)
@@ -120,5 +121,24 @@ impl Options {
     /// An option of the application itself.
     pub fn own(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_the_scheme_of_the_transport_or_none() {
+        let address = |server: &str| Options { server: server.into(), ..Options::default() };
+        for server in ["plant.example:4711", "tcp://plant.example:4711"] {
+            assert_eq!(address(server).address("tcp").ok(), Some("plant.example:4711"));
+        }
+        for (server, other) in [("tls://plant.example:1", "tls"), ("tcps://plant.example:1", "tcps"), ("://x", "")] {
+            let refused = address(server).address("tcp").unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+            let words = refused.to_string();
+            assert!(words.starts_with(&format!("{server}: no {other} here;")), "{words}");
+        }
     }
 }

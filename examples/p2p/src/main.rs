@@ -47,7 +47,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
 }
 
 fn start(options: &Options) -> io::Result<Talk<SigningKey, ChaCha20Rng>> {
-    let (known, role, mut rng) = (address_of(&options.server)?, options.role, rng()?);
+    let (known, role, mut rng) = (address_of(options.address("udp")?)?, options.role, rng()?);
     let keys = folder::load_keys(&options.folder.join(role.to_string()), wall()).map_err(io::Error::other)?;
     let Keys { signing, agreement: [secret], peer_bundle: peer, .. } = keys;
     let bundle = KeyBundle::issue(&signing, secret.public(), 1, peer.expires()).map_err(io::Error::other)?;

@@ -44,7 +44,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     let (loss, pause) = (options.number("loss", 20_u32)?, Duration::from_millis(options.number("pause", 1)?));
     let redundancy = Redundancy::for_loss(loss.saturating_mul(10_000), FAILURES)
         .map_err(|error| invalid(format!("--loss {loss}: {error}")))?;
-    let (server, role) = (options.server.clone(), options.role);
+    let (server, role) = (options.address("udp")?.to_owned(), options.role);
     Ok(Box::new(move || {
         let address = address_of(&server)?;
         let sending = SenderConfig::default().mtu(MTU).and_then(|config| config.lifetime(LIFETIME));

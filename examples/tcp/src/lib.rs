@@ -20,9 +20,9 @@ const MAX_STALL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// When the receiver cannot listen.
+/// When the receiver cannot listen, or the address has another scheme than `tcp`.
 pub fn dialer(options: &Options) -> io::Result<Dialer> {
-    let server = options.server.clone();
+    let server = options.address("tcp")?.to_owned();
     if options.role == Role::Device {
         return Ok(Box::new(move || Frames::over(connect(&server, MAX_STALL)?)));
     }

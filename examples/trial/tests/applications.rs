@@ -6,7 +6,7 @@ use std::process::Command;
 
 use iot_trial::{Trial, free_port, siblings};
 
-/// Each application: how an address begins that asks for TLS, if its transport has such; what it says when nobody is
+/// Each application: how an address begins that asks for TLS, unless it is none of a network; what it says when nobody is
 /// where it connects to, unless it cannot tell; and the user that it logs in, if it does.
 const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
     ("amqp", Some("amqps"), "`rabbitmq-server` starts one; trying again", Some("plant")),
@@ -15,12 +15,17 @@ const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
     ("kafka", Some("ssl"), "README.md starts one, tansu; trying again", None),
     ("mqtt", Some("mqtts"), "`mosquitto -p 1883` starts one; trying again", Some("plant")),
     ("nats", Some("tls"), "`nats-server -js` starts one; trying again", Some("plant")),
-    ("p2p", None, "does a node of the hash table run there (`iot dht node`), and the receiver somewhere?", None),
-    ("radio", None, "connected", None),
+    (
+        "p2p",
+        Some("dtls"),
+        "does a node of the hash table run there (`iot dht node`), and the receiver somewhere?",
+        None,
+    ),
+    ("radio", Some("dtls"), "connected", None),
     ("serial", None, "is it plugged in, and are you allowed to use it? trying again", None),
-    ("store", None, "`store receiver FOLDER --server ADDRESS` starts it; trying again", None),
-    ("tcp", None, "`tcp receiver FOLDER --server ADDRESS` starts it; trying again", None),
-    ("udp", None, "connected", None),
+    ("store", Some("tls"), "`store receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("tcp", Some("tls"), "`tcp receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("udp", Some("dtls"), "connected", None),
     ("websocket", Some("wss"), "`websocket receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("xmpp", Some("xmpps"), "`prosody -F` starts one; trying again", Some("plant")),
 ];
@@ -113,9 +118,15 @@ fn each_says_what_is_wrong_and_how_to_mend_it_and_ends_when_it_is_told_to() {
             assert_eq!(device.wait().code(), Some(1), "{name}");
         }
         if let Some(scheme) = tls {
-            let device = trial.device(&[&["--server", &format!("{scheme}://plant.example:1")], login].concat());
-            device.wait_for(1, "this client has no TLS");
-            assert_eq!(device.wait().code(), Some(1), "{name}");
+            let server = format!("{scheme}://plant.example:1");
+            let odd = [&["--server", &server], login].concat();
+            let lines = trial.folder().join("lines");
+            let sink = ["--influx", lines.to_str().unwrap()];
+            let of_receiver = [&odd[..], if name == "store" { &sink } else { &[] }].concat();
+            for end in [trial.device(&odd), trial.receiver(&of_receiver)] {
+                end.wait_for(1, &format!("plant.example:1: no {scheme} here; this client has no TLS"));
+                assert_eq!(end.wait().code(), Some(1), "{name}");
+            }
         }
         let device = trial.device(login);
         device.wait_for(1, nobody);

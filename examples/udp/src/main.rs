@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let (server, role) = (options.server.clone(), options.role);
+    let (server, role) = (options.address("udp")?.to_owned(), options.role);
     Ok(Box::new(move || {
         let address = address_of(&server)?;
         Ok(Box::new(match role {
