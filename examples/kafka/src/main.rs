@@ -10,7 +10,7 @@ use iot_link::{Application, Dialer, Feedback, Link, Options, runtime};
 use iot_queue::mirror::{Mirror, MirrorConfig};
 use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
-use iot_queue_driven::{DrivenSink, drive};
+use iot_queue_driven::{ConnectionError, DrivenSink, drive};
 use iot_queue_kafka::{Consumed, KafkaError, Partition, PartitionReader, kafka_sink, mirror_config};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -52,13 +52,21 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
         // From its beginning: what is in the ledger already is passed over unopened.
         let mut reader = PartitionReader::new(theirs, 0);
         let (tell, arriving) = mpsc::channel(BATCHES);
-        let first = runtime.block_on(reader.read(Duration::ZERO)).map_err(io::Error::other)?;
+        let first = runtime.block_on(reader.read(Duration::ZERO)).map_err(|error| failed(error, &address))?;
         tell.try_send(Ok(first)).map_err(io::Error::other)?;
         runtime.spawn(async move { while tell.send(reader.read(WAIT).await).await.is_ok() {} });
         let (sink, driver) = kafka_sink(ours);
         runtime.spawn(driver.run());
         Ok(Box::new(Broker { runtime, arriving, arrived: VecDeque::new(), sink, config, mirror: None }))
     }))
+}
+
+fn failed(error: KafkaError, address: &str) -> io::Error {
+    match error {
+        // Whoever says it names the address, but for that of another broker, to which this one sends us.
+        KafkaError::Connection(ConnectionError::Unreachable { address: of, kind }) if of == address => kind.into(),
+        error => io::Error::other(error),
+    }
 }
 
 /// What is read from the broker, and the way there.

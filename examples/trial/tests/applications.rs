@@ -129,7 +129,8 @@ fn each_says_what_is_wrong_and_how_to_mend_it_and_ends_when_it_is_told_to() {
             }
         }
         let device = trial.device(login);
-        device.wait_for(1, nobody);
+        let line = device.wait_for(1, nobody);
+        assert!(line.matches(trial.server()).count() <= 1, "{name} says twice where: {line}");
         assert!(device.terminate().success(), "{name} ends well");
     }
 }
