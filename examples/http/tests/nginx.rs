@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use iot_trial::{Nginx, Trial, free_port, meddle_between};
@@ -72,6 +74,23 @@ fn nothing_is_lost_without_a_proxy_either_whoever_asks() {
         let device = trial.endless_device(&["--rate", "500"]);
         trial.survives_kills(device, trial.receiver(&[]), [&[], &[]]);
     }
+}
+
+/// Each request begins with the receiver's cursor, so the device need not wait until it loses its patience with what went to
+/// one that was killed before it had read the answer.
+#[test]
+fn a_receiver_that_pulls_gets_at_once_what_an_answer_before_it_took_along() {
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 100).with(&["--client", "receiver"]);
+    let device = trial.device(&["--rate", "0", "--patience", "3600"]);
+    device.wait_for(1, "connected");
+    let (mut stream, mut answer) = (TcpStream::connect(trial.server()).unwrap(), Vec::new());
+    write!(stream, "POST /packets HTTP/1.0\r\nContent-Length: 0\r\n\r\n").unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > 1_000, "{}", String::from_utf8_lossy(&answer));
+    let receiver = trial.receiver(&[]);
+    assert!(device.wait().success());
+    assert!(receiver.terminate().success());
+    trial.verify_all_arrived();
 }
 
 #[test]
