@@ -26,7 +26,11 @@ impl Node {
     pub(super) fn start(&mut self, now: Instant, wall: Timestamp, target: Key, kind: Kind) -> OperationId {
         let id = OperationId(self.next_operation);
         self.next_operation += 1;
-        let region = match kind {
+        let region = match &kind {
+            Kind::Get(get) if get.is_matching() => self.region_of(&target).map(|mut region| {
+                region.begin_alike();
+                region
+            }),
             Kind::Put(_) | Kind::Get(_) => self.region_of(&target),
             Kind::Join | Kind::Refresh | Kind::Sweep(_) | Kind::Find => None,
         };

@@ -76,6 +76,17 @@ impl Region {
         self.key.shared_prefix(id) >= self.bits
     }
 
+    /// Has the quarter beside the key's searched first: it lies within the region of whoever thinks the network half as large
+    /// or twice, where the half that the key does not lie in may be outside. So what any copy ends is found in it as a rule.
+    pub(super) fn begin_alike(&mut self) {
+        self.parts.swap(0, 1);
+    }
+
+    /// Where the quarter beside the key's is among the parts.
+    fn alike(&self) -> usize {
+        self.parts.iter().position(|part| part.bits == self.bits + 2).unwrap_or(0)
+    }
+
     fn divide(part: Part, mut octets: impl FnMut() -> [u8; 32]) -> [Part; 2] {
         let half = |point| Part { point, bits: part.bits + 1, standing: Standing::First, before: None, in_vain: 0 };
         [half(part.point.within(part.bits + 1, octets())), half(part.point.with_shared_prefix(part.bits, octets()))]
@@ -156,8 +167,9 @@ impl Node {
         let density = Density::of(region, &operation.lookups, size, greatest);
         if before == region.parts.len() {
             let mut searches_again = false;
-            // The second first, which is the same for those who differ in the size by a factor of two.
-            for place in (1..before).chain([0]) {
+            // First the one that is the same for those who differ in the size by a factor of two.
+            let alike = region.alike();
+            for place in (alike..before).chain(0..alike) {
                 let (part, lookup, secrets) = (region.parts[place], &operation.lookups[place], &mut self.secrets);
                 if part.standing == Standing::First && left >= DIVISION && density.is_crowded(lookup, &part) {
                     region.parts[place].standing = Standing::Done;

@@ -116,6 +116,30 @@ fn two_that_differ_in_the_size_by_a_factor_of_four_search_one_part_alike() {
     }
 }
 
+/// What any copy ends is looked for where the copies of those who take the network to be half or twice as large are, too;
+/// a search for the newest, which takes all parts, begins with the largest.
+#[test]
+fn what_any_copy_ends_is_searched_first_where_those_who_differ_by_a_factor_of_two_put_it() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let first_point = |size, mode, rng: &mut ChaCha20Rng| {
+        let mut node = node(size, rng);
+        let bits = node.region_bits().unwrap();
+        let key = Id::from_bytes(octets(rng));
+        let operation = node.start(NOW, Timestamp::from_secs(1), key, Kind::Get(Get::new(key, mode)));
+        (key, bits, *node.operations[&operation].lookup().target())
+    };
+    for size in [2000, 4000, 8000] {
+        let (key, bits, point) = first_point(size, GetMode::Matching([7; 32]), &mut rng);
+        assert_eq!(key.shared_prefix(&point), bits + 1);
+        for other in [size / 2, 2 * size] {
+            let region = node(other, &mut rng).region_of(&key).unwrap();
+            assert!(region.holds(&point), "{size} and {other}");
+        }
+        let (key, bits, point) = first_point(size, GetMode::Newest, &mut rng);
+        assert_eq!(key.shared_prefix(&point), bits);
+    }
+}
+
 /// Has all who are asked answer at once.
 fn answer_all(lookup: &mut Lookup<32>, answer: impl Fn(&Id<32>, &Id<32>) -> Vec<Peer<32>>) {
     let patience = Patience { hedge: core::time::Duration::MAX, timeout: core::time::Duration::MAX };
