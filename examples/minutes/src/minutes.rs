@@ -14,7 +14,9 @@ use iot_link::process::{now, rng, wall};
 use iot_link::{Failure, invalid};
 use iot_queue::mirror::{Mirror, MirrorConfig, MirrorError};
 use iot_queue::stage::{Stage, StageError, Windows};
-use iot_queue::{AppendError, Consumers, Durability, FileStorage, MaxLag, Message, Queue, QueueConfig, Seek, Stored};
+use iot_queue::{
+    AppendError, Consumers, Durability, FileStorage, MaxLag, Message, Queue, QueueConfig, Seek, Storage, Stored,
+};
 use iot_readings::{MAX_BATCH, decode};
 use iot_status::Figure;
 use rand_core::Rng as _;
@@ -50,8 +52,6 @@ const IDLE_AFTER: u64 = 1 << 12;
 
 /// Thermometers whose readings are known when they come again, each in one run of its counter.
 const MAX_FEEDS: u32 = 256;
-
-type Files = Queue<FileStorage>;
 
 /// Packets that wait for the thread. More are lost, and sent again.
 const MAX_WAITING: usize = 256;
@@ -152,7 +152,7 @@ impl Minutes {
         let windows = Windows::new(Means, MINUTE)?.at_most(AT_MOST).idle_after(IDLE_AFTER);
         let mut reports = Reports::new(reports);
         let mut stage = Stage::new("minutes", windows, &mut reports);
-        let mut readings = open_readings(&self.folder)?;
+        let mut readings = open_readings(FileStorage::create(&self.folder)?)?;
         let cursor = readings.open_cursor("minutes", Seek::Oldest, MaxLag::UNLIMITED)?;
         let mut mirror = Mirror::new(MirrorConfig::default(), &readings, cursor, rng()?.next_u64())?;
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,14 +195,14 @@ impl Minutes {
 }
 
 /// Each thermometer takes 224 octets at the beginning of a segment, and each reading some 150.
-fn open_readings(path: &Path) -> Result<Files, Failure> {
+fn open_readings<S: Storage>(storage: S) -> Result<Queue<S>, Failure> {
     let config = QueueConfig::default().segment_len(1 << 20)?.segments(16)?.deduplicate_positions(MAX_FEEDS)?;
     let config = config.consumers(Consumers::CursorsOnly).durability(Durability::Manual);
-    Ok(Queue::open(FileStorage::create(path)?, config, rng()?.next_u64().to_be_bytes())?)
+    Ok(Queue::open(storage, config, rng()?.next_u64().to_be_bytes())?)
 }
 
 /// Moves what a thermometer's end has accepted into the log of readings, one by one; `false` if there is no room.
-fn take_readings(end: &mut Endpoint<'_, FileStorage>, readings: &mut Files) -> Result<bool, Failure> {
+fn take_readings<S: Storage>(end: &mut Endpoint<'_, S>, readings: &mut Queue<S>) -> Result<bool, Failure> {
     let accepted = end.accepted(now())?;
     for message in &accepted {
         let Stored { position: Some(Position { source, stream, incarnation, sequence }), payload, .. } = message else {
@@ -234,5 +234,82 @@ fn tell(device: &DeviceId, end: &mut Endpoint<'_, FileStorage>) {
             Event::Accepted { .. } => {}
             other => println!("gateway: {other} of {device}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iot_core::Instant;
+    use iot_exchange::queue_config;
+    use iot_queue::{Entry, Fate, MemoryStorage, Offset};
+    use iot_readings::Readings;
+
+    use super::*;
+
+    type End<'k> = Endpoint<'k, MemoryStorage>;
+
+    /// Keys of a thermometer and of the gateway's end.
+    fn keys() -> [Keys; 2] {
+        Keys::draw(wall(), &mut rng().unwrap()).map(|file| Keys::parse(&file, wall()).unwrap())
+    }
+
+    fn open(keys: &Keys, role: Role, disks: [MemoryStorage; 2]) -> End<'_> {
+        let queues = disks.map(|disk| Queue::open(disk, queue_config(), [2; 8]).unwrap());
+        Endpoint::new(keys, role, FEEDBACK, queues, rng().unwrap()).unwrap()
+    }
+
+    /// A thermometer that has sent so many messages of `batch` readings, and the gateway's end with them.
+    fn exchange([near, far]: &[Keys; 2], messages: u64, batch: usize) -> [End<'_>; 2] {
+        let new_disks = || [MemoryStorage::new(), MemoryStorage::new()];
+        let (mut near, mut far) = (open(near, Role::Device, new_disks()), open(far, Role::Receiver, new_disks()));
+        let source = Readings::Thermometer(messages * batch as u64);
+        for number in 0..messages {
+            near.append(wall(), &source.payload(number * batch as u64, batch).unwrap()).unwrap();
+        }
+        while let Some(mut packet) = near.poll_transmit(Instant::START, wall()).unwrap() {
+            far.handle_packet(Instant::START, &mut packet).unwrap();
+        }
+        [near, far]
+    }
+
+    /// What is on a disk when the power is cut.
+    fn cut_power(queue: Queue<MemoryStorage>) -> MemoryStorage {
+        let mut disk = queue.into_storage();
+        disk.crash(|_| Fate::Lost);
+        disk
+    }
+
+    #[test]
+    fn readings_that_a_thermometer_let_go_of_are_in_the_log_each_once_through_a_power_cut() {
+        let keys = keys();
+        let [mut thermometer, mut end] = exchange(&keys, 5, 6);
+        let mut readings = open_readings(MemoryStorage::new()).unwrap();
+        assert!(take_readings(&mut end, &mut readings).unwrap());
+        let later = Instant::START.saturating_add(Duration::from_secs(1));
+        let mut acknowledgement = end.poll_transmit(later, wall()).unwrap().unwrap();
+        thermometer.handle_packet(later, &mut acknowledgement).unwrap();
+        assert_eq!(thermometer.waiting(), 0);
+
+        let mut end = open(&keys[1], Role::Receiver, end.into_queues().map(cut_power));
+        let mut readings = open_readings(cut_power(readings)).unwrap();
+        assert!(take_readings(&mut end, &mut readings).unwrap());
+        let times = readings.entries_from(Offset::START).map(|entry| match entry.unwrap() {
+            Entry::Message(message) => i64::from_be_bytes(*message.payload.first_chunk().unwrap()),
+            Entry::Gap(gap) => panic!("{gap:?}"),
+        });
+        assert!(times.eq((0..30).map(|number| 1_767_225_600 + 60 * number)));
+    }
+
+    #[test]
+    fn readings_for_which_the_log_has_no_room_stay_where_they_are() {
+        let keys = keys();
+        let [_, mut end] = exchange(&keys, 12, MAX_BATCH);
+        let config = QueueConfig::default().segment_len(1 << 17).and_then(|config| config.segments(2));
+        let config = config.and_then(|config| config.deduplicate_positions(1)).unwrap();
+        let config = config.consumers(Consumers::CursorsOnly).durability(Durability::Manual);
+        let mut readings = Queue::open(MemoryStorage::new(), config, [3; 8]).unwrap();
+        readings.open_cursor("minutes", Seek::Oldest, MaxLag::UNLIMITED).unwrap();
+        assert!(!take_readings(&mut end, &mut readings).unwrap());
+        assert_eq!(end.accepted(now()).unwrap().len(), 12);
     }
 }
