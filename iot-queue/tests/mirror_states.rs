@@ -1,6 +1,7 @@
 //! A mirror by itself: what it asks, sends, waits for and lets go of.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use iot_core::{DeviceId, Incarnation, Instant, Position, StreamId};
 use iot_queue::mirror::{
@@ -124,6 +125,25 @@ fn after_silence_it_waits_longer_each_time_and_asks_again() {
     let mut idle = mirror_of(&mut queue, config());
     resume(&mut idle, at(0), &mut queue, ResumePoint::From(Offset::new(30)));
     assert_eq!((sent(&mut idle, at(0), &mut queue), idle.poll_timeout()), (vec![], None));
+}
+
+/// Gateways that lose the same server come back apart, and each as its seed says.
+#[test]
+fn how_long_it_waits_follows_from_its_seed() {
+    let waits = |seed| -> Vec<_> {
+        let mut queue = queue_of(1, 1);
+        let cursor = queue.open_cursor("mirror", Seek::Oldest, MaxLag::UNLIMITED).expect("there is room");
+        let mut mirror = Mirror::new(config(), &queue, cursor, seed).expect("the cursor is there");
+        let fail = |_| {
+            mirror.handle_failure(at(0));
+            mirror.poll_timeout()
+        };
+        (0..6).map(fail).collect()
+    };
+    let of_each: BTreeSet<_> = (0..100).map(waits).collect();
+    assert_eq!(of_each.len(), 100, "no two seeds wait alike");
+    assert!((0..100).map(waits).all(|again| of_each.contains(&again)));
+    assert!(of_each.iter().flatten().all(Option::is_some));
 }
 
 #[test]
@@ -348,15 +368,19 @@ fn says_to_the_peer_why_a_connection_ends() {
 }
 
 /// Whatever the peer sends, neither end panics, and nothing is stored that is no message.
-#[test]
-fn stands_octets_of_any_kind() {
-    let mut source = queue_of(20, 1);
+/// What the first window of a mirror of `source` is on the wire, with the question before it.
+fn window_of(source: &mut Queue<MemoryStorage>) -> Vec<u8> {
     let mut sink = StreamSink::new(ORIGIN);
-    let mut mirror = mirror_of(&mut source, config());
-    mirror.drive(at(0), &mut source, &mut sink).expect("nothing is wrong");
-    mirror.handle_answer(at(0), &mut source, Answer::Resume(ResumePoint::Unknown));
-    mirror.drive(at(0), &mut source, &mut sink).expect("nothing is wrong");
-    let sound = sink.poll_output();
+    let mut mirror = mirror_of(source, config());
+    mirror.drive(at(0), source, &mut sink).expect("nothing is wrong");
+    mirror.handle_answer(at(0), source, Answer::Resume(ResumePoint::Unknown));
+    mirror.drive(at(0), source, &mut sink).expect("nothing is wrong");
+    sink.poll_output()
+}
+
+#[test]
+fn stands_a_flipped_bit_anywhere() {
+    let sound = window_of(&mut queue_of(20, 1));
     for bit in 0..sound.len() * 8 {
         let mut octets = sound.clone();
         octets[bit / 8] ^= 1 << (bit % 8);
@@ -367,5 +391,54 @@ fn stands_octets_of_any_kind() {
         let _ = sink.handle_input(&server.poll_output());
         let _ = sink.handle_input(&octets);
         assert!(target.next_offset() <= Offset::new(8));
+    }
+}
+
+/// Octets of both ends that were lost, repeated and made up, in pieces: nothing is taken that does not stand in them, what is
+/// taken is durable, and another log arrives as if there had been none.
+#[test]
+fn stands_octets_of_any_kind() {
+    let mut source = queue_of(20, 1);
+    let sound = window_of(&mut source);
+    let mut welcome = StreamServer::new(64);
+    welcome.handle_input(&sound, &mut queue_of(0, 2), &mut Intake::new(8)).expect("nothing is wrong");
+    let sound = [sound, welcome.poll_output()].concat();
+    for seed in 0..300_u64 {
+        let mut state = seed;
+        let mut draw = |bound: usize| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 33) as usize % bound.max(1)
+        };
+        let mut octets = sound.clone();
+        for _ in 0..=draw(3) {
+            let from = draw(octets.len());
+            let until = (from + draw(40)).min(octets.len());
+            match draw(4) {
+                0 => octets[from..until].iter_mut().for_each(|octet| *octet = draw(256) as u8),
+                1 => drop(octets.drain(from..until)),
+                2 => drop(octets.splice(from..from, octets[from..until].to_vec())),
+                _ => octets.rotate_left(from),
+            }
+        }
+        let (mut target, mut intake) = (queue_of(0, 2), Intake::new(8));
+        let (mut server, mut sink) = (StreamServer::new(64), StreamSink::new(ORIGIN));
+        let mut rest = &octets[..];
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(1 + draw(rest.len()));
+            rest = behind;
+            let _ = sink.handle_input(piece);
+            if server.handle_input(piece, &mut target, &mut intake).is_err() {
+                break;
+            }
+        }
+        // No frame of an entry is shorter than this.
+        assert!(target.next_offset().number() <= octets.len() as u64 / 9, "seed {seed}");
+        assert_eq!(target.durable(), target.next_offset(), "seed {seed}");
+        let before = target.stats().depth;
+        let mut other = queue_of(20, 3);
+        let mut mirror = mirror_of(&mut other, config());
+        let mut own = QueueSink::new(&mut target, &mut intake, DeviceId::from_bytes([8; 32]));
+        mirror.drive(at(0), &mut other, &mut own).expect("nothing is wrong with this one");
+        assert_eq!((mirror.confirmed(), target.stats().depth), (Offset::new(20), before + 20), "seed {seed}");
     }
 }
