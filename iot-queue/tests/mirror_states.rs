@@ -378,13 +378,20 @@ fn window_of(source: &mut Queue<MemoryStorage>) -> Vec<u8> {
     sink.poll_output()
 }
 
+/// An empty queue that costs little to make.
+fn target() -> Queue<MemoryStorage> {
+    let config = QueueConfig::default().max_payload(1024).and_then(|config| config.segment_len(8 << 10));
+    let config = config.and_then(|config| config.segments(4)).expect("in range").durability(Durability::Manual);
+    Queue::open(MemoryStorage::new(), config, [2; 8]).expect("nothing is wrong with it")
+}
+
 #[test]
 fn stands_a_flipped_bit_anywhere() {
     let sound = window_of(&mut queue_of(20, 1));
     for bit in 0..sound.len() * 8 {
         let mut octets = sound.clone();
         octets[bit / 8] ^= 1 << (bit % 8);
-        let (mut target, mut intake) = (queue_of(0, 2), Intake::new(8));
+        let (mut target, mut intake) = (target(), Intake::new(8));
         let mut server = StreamServer::new(64);
         let _ = server.handle_input(&octets, &mut target, &mut intake);
         let mut sink = StreamSink::new(ORIGIN);
@@ -401,7 +408,7 @@ fn stands_octets_of_any_kind() {
     let mut source = queue_of(20, 1);
     let sound = window_of(&mut source);
     let mut welcome = StreamServer::new(64);
-    welcome.handle_input(&sound, &mut queue_of(0, 2), &mut Intake::new(8)).expect("nothing is wrong");
+    welcome.handle_input(&sound, &mut target(), &mut Intake::new(8)).expect("nothing is wrong");
     let sound = [sound, welcome.poll_output()].concat();
     for seed in 0..300_u64 {
         let mut state = seed;
@@ -420,7 +427,7 @@ fn stands_octets_of_any_kind() {
                 _ => octets.rotate_left(from),
             }
         }
-        let (mut target, mut intake) = (queue_of(0, 2), Intake::new(8));
+        let (mut target, mut intake) = (target(), Intake::new(8));
         let (mut server, mut sink) = (StreamServer::new(64), StreamSink::new(ORIGIN));
         let mut rest = &octets[..];
         while !rest.is_empty() {
