@@ -83,7 +83,7 @@ pub enum AppendError {
     /// An append that makes room by moving messages may find one of them damaged. Its segment is not used again before the
     /// caller could hear of that by [`gaps`](crate::Queue::gaps), so that this may be the answer once although the next
     /// append finds room.
-    #[error("the queue is full: its budget is {budget} octets")]
+    #[error("the queue is full: what is free of its {budget} octets is kept for acknowledgements")]
     Full {
         /// Octets of all segments.
         budget: u64,
@@ -217,7 +217,7 @@ pub enum CursorError {
         count: usize,
     },
     /// A limit was reached: what is free is kept for draining what the queue holds.
-    #[error("the queue is full: its budget is {budget} octets")]
+    #[error("the queue is full: what is free of its {budget} octets is kept for acknowledgements")]
     Full {
         /// Octets of all segments.
         budget: u64,

@@ -280,7 +280,7 @@ fn a_full_queue_says_what_it_took_and_goes_on_when_there_is_room() {
     let folder = Folder::create(2);
     let full = complaint(&folder.run(&["append"], &[], &lines(1000)));
     let taken = full.rsplit_once("; ").unwrap().1.split(' ').next().unwrap().parse::<u32>().unwrap();
-    assert!(full.contains("is full: its budget is 8192 octets") && taken > 20, "{full}");
+    assert!(full.contains("is full: what is free of its 8192 octets is kept") && taken > 20, "{full}");
     assert_eq!(printed(&folder.run(&["verify"], &[], b"")), format!("{taken} messages are whole\n"));
     let offsets: Vec<_> = (0..taken).map(|offset| offset.to_string()).collect();
     printed(&folder.run(&["ack"], &offsets.iter().map(String::as_str).collect::<Vec<_>>(), b""));

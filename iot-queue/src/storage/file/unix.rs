@@ -68,10 +68,11 @@ pub(super) fn write_all_at(file: &File, bytes: &[u8], position: u64) -> io::Resu
 }
 
 /// Asks for `len` octets after `position` in one piece, without lengthening the file, which finds a full disk before time
-/// is spent. File systems that cannot do it do without.
+/// is spent. File systems that cannot do it do without. A signal may end it early, which says nothing about the disk.
 #[cfg(target_os = "linux")]
 pub(super) fn reserve(file: &File, position: u64, len: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, position, len) {
+    let allocate = || rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, position, len);
+    match rustix::io::retry_on_intr(allocate) {
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
