@@ -86,11 +86,14 @@ struct Poster {
 }
 
 impl Poster {
-    /// Posts all that waits. The key lets proxies and logs tell a second try; the receiver tells it by the positions.
+    /// Posts all that waits. The key lets proxies and logs tell a second try; the receiver tells it by the positions. Who
+    /// asks for news has none: a proxy that knows a key answers as it did before.
     fn post(&mut self) -> io::Result<()> {
+        let mut request = self.agent.post(&self.url);
         let ends = [self.going.first(), self.going.last()].map(|packet| packet.and_then(|it| label(it)));
-        let key = ends.map(Option::unwrap_or_default).join("-");
-        let mut request = self.agent.post(&self.url).header("Idempotency-Key", key);
+        if let ([Some(first), Some(last)], false) = (ends, self.pulls) {
+            request = request.header("Idempotency-Key", format!("{first}-{last}"));
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }

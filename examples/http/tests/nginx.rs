@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use iot_trial::{Nginx, Trial, free_port, meddle_between};
@@ -91,6 +91,53 @@ fn a_receiver_that_pulls_gets_at_once_what_an_answer_before_it_took_along() {
     assert!(device.wait().success());
     assert!(receiver.terminate().success());
     trial.verify_all_arrived();
+}
+
+/// A request as a proxy sees it: its idempotency key, and how long its body is.
+fn request_of(stream: &mut TcpStream) -> (Option<String>, usize) {
+    let (mut reader, mut key, mut len) = (BufReader::new(stream), None, 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim().split_once(": ") else {
+            if line.trim().is_empty() {
+                break;
+            }
+            continue;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "idempotency-key" => key = Some(value.to_owned()),
+            "content-length" => len = value.parse().unwrap(),
+            _ => {}
+        }
+    }
+    reader.read_exact(&mut vec![0; len]).unwrap();
+    (key, len)
+}
+
+/// A proxy that knows a key answers as it did before, so whoever asks for news has none: there would be no news.
+#[test]
+fn a_second_try_has_the_key_of_the_first_and_asking_for_news_has_none() {
+    for client in ["device", "receiver"] {
+        let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 10).with(&["--client", client]);
+        let server = TcpListener::bind(trial.server()).unwrap();
+        let patience = ["--patience", "0.05"];
+        let _asks = if client == "device" { trial.device(&patience) } else { trial.receiver(&patience) };
+        let (mut keys, mut without) = (Vec::new(), 0);
+        while without < 2 || (client == "device" && keys.len() < 3) {
+            let (mut stream, _) = server.accept().unwrap();
+            let (key, len) = request_of(&mut stream);
+            assert_eq!(key.is_some(), client == "device" && len > 0, "{key:?}, {len} octets");
+            let is_first = key.is_some() && keys.is_empty();
+            without += usize::from(key.is_none());
+            keys.extend(key);
+            // The first message gets no answer at all, and later ones one that acknowledges nothing.
+            if !is_first {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            }
+        }
+        assert!(keys.iter().all(|key| *key == keys[0] && key.starts_with("0/") && key.ends_with("/0")), "{keys:?}");
+    }
 }
 
 #[test]
