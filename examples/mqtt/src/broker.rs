@@ -116,7 +116,11 @@ impl Broker {
         let len = match self.stream.read(&mut octets) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(len) => len,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         let mut cursor = Cursor::new(&octets[..len]);

@@ -97,6 +97,45 @@ fn a_wrong_password_is_said_and_a_will_is_published() {
     listener.wait_for(1, "offline");
 }
 
+/// Neither end is there together with the other, and the broker is started anew in between.
+#[test]
+#[ignore = "needs mosquitto"]
+fn what_came_while_the_receiver_was_away_its_session_has_after_a_restart_of_the_broker() {
+    for version in ["5", "3.1.1"] {
+        let port = free_port();
+        let common = ["--user", "plant", "--mqtt", version, "--patience", "3600"];
+        let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 100).with(&common);
+        let mosquitto = Mosquitto::prepare(trial.folder(), port);
+        let first = mosquitto.start();
+        let [right, _] = trial.passwords();
+        let login = ["--password", right.as_str()];
+        let receiver = trial.receiver(&login);
+        receiver.wait_for(1, "connected");
+        assert!(receiver.terminate().success());
+
+        let port = port.to_string();
+        let listen = ["-V", "5", "-p", &port, "-u", "plant", "-P", "right", "-F", "%P is a packet"];
+        let topics = ["-t", "iot/1/status/receiver", "-t", "iot/1/readings"];
+        let listener = Program::start("mosquitto_sub", &[&listen[..], &topics].concat());
+        // The receiver's status is retained.
+        listener.wait_for(1, "is a packet");
+        let device = trial.device(&[&login[..], &["--rate", "0"]].concat());
+        listener.wait_for(11, "is a packet");
+        // MQTT 5 has room for plain words beside a packet.
+        let named = listener.lines().lines().filter(|line| line.starts_with("position:0/")).count();
+        assert_eq!(named, if version == "5" { 10 } else { 0 }, "{}", listener.lines());
+        assert!(device.terminate().success());
+        assert!(first.terminate().success());
+
+        let _second = mosquitto.start();
+        let receiver = trial.receiver(&login);
+        receiver.wait_for(10, "accepted");
+        assert!(trial.device(&login).wait().success());
+        assert!(receiver.terminate().success());
+        trial.verify_all_arrived();
+    }
+}
+
 #[test]
 fn tls_is_refused_with_advice() {
     let trial = Trial::new(PROGRAM, "mqtts://broker.example:8883", 10);

@@ -103,7 +103,11 @@ fn read(stream: &mut Stream, patience: Duration) -> io::Result<Option<Stanza>> {
         stream.get_ref().set_read_timeout(Some(left))?;
         match stream.step() {
             Ok(None) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
+                return Ok(None);
+            }
             whole => return whole,
         }
     }

@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use iot_trial::{Program, Trial, XmppFraming, free_port};
 
@@ -43,6 +44,34 @@ fn nothing_is_lost_through_kills_of_all_three() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--patience", "1"]);
     let configuration = configure(trial.folder(), port);
     trial.survives_kills_of_all_three(|| start(&configuration));
+}
+
+/// Neither end is there together with the other, and the server is killed in between.
+#[test]
+#[ignore = "needs prosody"]
+fn what_came_while_the_receiver_was_away_it_gets_without_the_device() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 100).with(&["--patience", "3600"]);
+    let configuration = configure(trial.folder(), port);
+    let first = start(&configuration);
+    let [right, _] = trial.passwords();
+    let login = ["--password", &right];
+    let device = trial.device(&[&login[..], &["--rate", "0"]].concat());
+    let kept = trial.folder().join("data/localhost/offline/receiver.list");
+    let end = Instant::now() + Duration::from_secs(300);
+    while std::fs::read_to_string(&kept).unwrap_or_default().matches("item(").count() < 10 {
+        assert!(Instant::now() < end, "the server keeps too little; the device said\n{}", device.lines());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(device.terminate().success());
+    first.kill();
+
+    let _second = start(&configuration);
+    let receiver = trial.receiver(&login);
+    receiver.wait_for(10, "accepted");
+    assert!(trial.device(&login).wait().success());
+    assert!(receiver.terminate().success());
+    trial.verify_all_arrived();
 }
 
 /// Runs a server, for ends that log in by a command line.
