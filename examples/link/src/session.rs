@@ -121,10 +121,10 @@ impl Session<'_> {
         loop {
             *due = now().saturating_add(POUR_EVERY);
             let messages = self.endpoint.accepted(now())?;
-            match if messages.is_empty() { break } else { sink(&messages) } {
+            match if messages.is_empty() { break } else { sink(&messages).map(|()| self.complaint.clear()) } {
                 Ok(()) => self.endpoint.let_go(&messages)?,
                 Err(error) if is_final(&error) => return Err(error),
-                Err(error) => break self.say(&format!("the ledger keeps what was accepted meanwhile: {error}")),
+                Err(error) => break self.complain(format!("the ledger keeps what was accepted meanwhile: {error}")),
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iot_trial::{Program, Trial, free_port};
 
@@ -83,8 +83,15 @@ fn nothing_is_missing_or_twice_after_kills_of_all_three() {
     device.wait_for(1, "is the receiver there?");
     let receiver = trial.receiver(&arguments);
     receiver.wait_for(1, "is PostgreSQL there?");
+    receiver.wait_for(150, "accepted");
+    assert_eq!(receiver.count("is PostgreSQL there?"), 1, "it is said once");
     let first = postgresql.run();
-    receiver.wait_for(60, "accepted");
+    // What is in the file is in the table.
+    let end = Instant::now() + Duration::from_secs(300);
+    while std::fs::metadata(&lines).map_or(0, |file| file.len()) == 0 {
+        assert!(Instant::now() < end, "nothing was written; the receiver said\n{}", receiver.lines());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     first.kill();
     receiver.wait_for(2, "the ledger keeps what was accepted meanwhile");
     // The server's own processes see a moment later that it is gone.
