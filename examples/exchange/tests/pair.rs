@@ -260,14 +260,20 @@ fn who_fetches_gets_what_is_behind_the_cursor_whatever_was_lost_before() {
     assert_eq!(came, 400 + 128, "none comes twice but those of the cut");
 }
 
+/// The receiver has fetched three messages, and not asked again since.
+fn ends_after_a_fetch(keys: &[Keys; 2]) -> [End<'_>; 2] {
+    let [mut device, mut receiver] = ends(keys, REPEATING);
+    append(&mut device, 0..3);
+    let answer = fetch(&mut device, &mut receiver, Instant::START);
+    answer.into_iter().for_each(|mut packet| receiver.handle_packet(Instant::START, &mut packet).unwrap());
+    [device, receiver]
+}
+
 #[test]
 fn a_cursor_speaks_of_what_is_durable() {
     let keys = keys();
-    let [mut device, mut receiver] = ends(&keys, REPEATING);
-    append(&mut device, 0..3);
+    let [mut device, mut receiver] = ends_after_a_fetch(&keys);
     let now = Instant::START;
-    let answer = fetch(&mut device, &mut receiver, now);
-    answer.into_iter().for_each(|mut packet| receiver.handle_packet(now, &mut packet).unwrap());
     fetch(&mut device, &mut receiver, now);
     assert_eq!(device.waiting(), 0);
     let mut receiver = open(&keys[1], Role::Receiver, REPEATING, cut_power(receiver), 5);
@@ -277,11 +283,8 @@ fn a_cursor_speaks_of_what_is_durable() {
 #[test]
 fn a_cursor_that_was_altered_or_is_of_another_outbox_frees_nothing() {
     let keys = keys();
-    let [mut device, mut receiver] = ends(&keys, REPEATING);
-    append(&mut device, 0..3);
+    let [mut device, mut receiver] = ends_after_a_fetch(&keys);
     let now = Instant::START;
-    let answer = fetch(&mut device, &mut receiver, now);
-    answer.into_iter().for_each(|mut packet| receiver.handle_packet(now, &mut packet).unwrap());
     receiver.handle_turn(Turn::Ask);
     let cursor = receiver.poll_transmit(now, NOW).unwrap().unwrap();
     device.handle_turn(Turn::Send);
