@@ -11,7 +11,7 @@ use iot_link::process::now;
 use iot_link::{Options, invalid};
 use iot_lobby::{Lobby, Sender};
 use iot_queue::Backoff;
-use mqtt::{Broker, Client, Message};
+use mqtt::{Broker, Client, Message, Session};
 use sha2::{Digest as _, Sha256};
 
 /// Packets that wait for the broker. Of more, the newest are dropped, and sent again in time.
@@ -36,9 +36,11 @@ pub fn open(address: &str, options: &Options, lobby: &Arc<Lobby>) -> io::Result<
     let client = Client {
         version: mqtt::version(options.own("mqtt-version").unwrap_or("5"))?,
         id: format!("gateway-{}", &source.to_string()[..15]),
+        // What came for a gateway that is away nobody else would get; devices send it again to who is there.
+        session: Session::EndsWithConnection,
         login: options.login()?,
         status: None,
-        // Gateways share what comes, so that a second one can take over.
+        // Gateways share what comes, and the work.
         filter: format!("$share/gateways/{}/{}", options.own("topic").unwrap_or("iot/+"), Role::Device.topic()),
     };
     let (address, lobby, (going, to_go)) = (address.to_owned(), lobby.clone(), sync_channel(MAX_WAITING));

@@ -35,6 +35,11 @@ impl Site {
         Self { folder, receiver: [address(), address()], doors: std::array::from_fn(|_| address()) }
     }
 
+    /// Another gateway's, which forwards to the same receiver.
+    fn beside(&self) -> Self {
+        Self { receiver: self.receiver.clone(), ..Self::new() }
+    }
+
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
@@ -139,6 +144,61 @@ fn nothing_is_lost_through_a_broker_that_is_killed_as_the_gateway_is() {
     assert!(gateway.terminate().success());
     assert!(receiver.terminate().success());
     trials.iter().for_each(Trial::verify_all_arrived);
+}
+
+/// The broker gives each message to one of them, so either lacks half of what a device says.
+#[test]
+#[ignore = "needs mosquitto"]
+fn all_arrives_once_and_in_order_when_one_of_two_gateways_that_share_a_subscription_is_killed() {
+    let first = Site::new();
+    let (second, port) = (first.beside(), free_port());
+    let (broker, program) = (format!("127.0.0.1:{port}"), sibling(GATEWAY, "mqtt"));
+    // With one device there is nobody whose messages put off which member's turn it is.
+    let trial = Trial::new(program, &broker, 4_000);
+    let [password, _] = trial.passwords();
+    let login = ["--user", "plant", "--password", &password];
+    let _broker = Mosquitto::prepare(first.folder.path(), port).start();
+    let arguments = [&["--mqtt", &*broker], &login[..]].concat();
+    let [one, other] = [&first, &second].map(|site| site.gateway(&arguments));
+    let receiver = first.receiver(&[trial.folder()]);
+
+    let device = iot_exchange::folder::load_keys(&trial.folder().join("device"), iot_link::process::wall());
+    let source = Some(device.unwrap().device_id());
+    let publish = ["-p", &port.to_string(), "-u", "plant", "-P", "right", "-q", "1", "-t", "iot/1/readings", "-f"];
+    for number in 0..4 {
+        let (stream, incarnation) = (StreamId::new(0), Incarnation::from_bytes([number; 8]));
+        let mut packet = [9; 300];
+        let header = RoutingHeader { source, topic: None, stream, incarnation, sequence: 0 };
+        header.encode(&mut packet).unwrap();
+        let forged = first.path("forged");
+        std::fs::write(&forged, packet).unwrap();
+        assert!(Program::start("mosquitto_pub", &[&publish[..], &[&forged]].concat()).wait().success());
+    }
+    receiver.wait_for(4, "refused: ");
+
+    let common = [&login[..], &["--behind-gateway", "--patience", "0.5"]].concat();
+    let device = trial.endless_device(&[&common[..], &["--rate", "1000"]].concat());
+    for site in [&first, &second] {
+        while site.metric("packets_taken_total") < 60.0 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+    receiver.wait_for(100, "accepted");
+    one.kill();
+    receiver.wait_for(receiver.count("accepted") + 200, "accepted");
+    assert!(device.terminate().success());
+    let device = trial.device(&[&common[..], &["--rate", "0"]].concat());
+    assert!(device.wait().success(), "whoever is left suffices");
+
+    // What the one that was killed still had changes nothing.
+    let one = first.gateway(&arguments);
+    while (first.metric("mirror_connected"), first.metric("queue_messages")) != (1.0, 0.0) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for program in [one, other, receiver] {
+        assert!(program.terminate().success());
+    }
+    trial.verify_all_arrived();
 }
 
 /// A thermometer that is read each second from a full minute on: reading `number`, in tenths of a degree.

@@ -8,5 +8,5 @@ mod packets;
 mod topics;
 
 pub use broker::Broker;
-pub use packets::{Client, Message, version};
+pub use packets::{Client, Message, Session, version};
 pub use topics::dialer;

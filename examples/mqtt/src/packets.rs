@@ -25,12 +25,23 @@ pub struct Client {
     pub version: Version,
     /// The name of the session.
     pub id: String,
+    /// How long that lasts.
+    pub session: Session,
     /// A user and a password.
     pub login: Option<(String, String)>,
     /// Where the broker says whether this end is there, retained.
     pub status: Option<String>,
     /// What it listens to. `$share/GROUP/` before it shares the messages out among the clients of a group.
     pub filter: String,
+}
+
+/// How long a broker knows a client, what it listens to, and what came for it meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// While it is away, too.
+    Lasts,
+    /// Until its connection is lost. A member of a group that stays away gets no share then.
+    EndsWithConnection,
 }
 
 /// A message of the broker's.
@@ -53,11 +64,12 @@ pub(crate) enum Said {
 }
 
 impl Client {
-    /// The session lasts, so that the broker keeps messages while this end is away; the will says that it is.
+    /// A session that lasts has the broker keep messages while this end is away; the will says that it is.
     pub(crate) fn connect(&self) -> Result<Packet, MqttError> {
+        let lasts = self.session == Session::Lasts;
         macro_rules! common {
             ($builder:expr) => {{
-                let builder = $builder.client_id(self.id.as_str())?.clean_start(false).keep_alive(KEEP_ALIVE);
+                let builder = $builder.client_id(self.id.as_str())?.clean_start(!lasts).keep_alive(KEEP_ALIVE);
                 let builder = match &self.status {
                     Some(status) => {
                         builder.will_message(status.as_str(), b"offline".to_vec(), Qos::AtLeastOnce, true)?
@@ -75,7 +87,7 @@ impl Client {
         if self.version == Version::V3_1_1 {
             return Ok(common!(v3_1_1::Connect::builder()).build()?.into());
         }
-        let session: Properties = vec![SessionExpiryInterval::new(SESSION)?.into()];
+        let session: Properties = vec![SessionExpiryInterval::new(if lasts { SESSION } else { 0 })?.into()];
         Ok(common!(v5_0::Connect::builder()).props(session).build()?.into())
     }
 

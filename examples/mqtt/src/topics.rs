@@ -6,7 +6,7 @@ use std::time::Duration;
 use iot_link::{Dialer, Link, Options, Role};
 
 use crate::broker::Broker;
-use crate::packets::{self, Client};
+use crate::packets::{self, Client, Session};
 
 /// What makes links of an end: it publishes on a topic of its own, and subscribes to the other end's.
 ///
@@ -19,6 +19,7 @@ pub fn dialer(options: &Options) -> io::Result<Dialer> {
     let client = Client {
         version: packets::version(options.own("mqtt").unwrap_or("5"))?,
         id: format!("{}-{role}", name.replace('/', "-")),
+        session: Session::Lasts,
         login: options.login()?,
         status: Some(format!("{name}/status/{role}")),
         // Receivers share a subscription, so that a second one can take over: the broker gives each message to one.

@@ -3,8 +3,9 @@
 //! A gateway is a client on two connections of TCP. On one the mirror of its queue goes to the receiver, by the protocol
 //! of `docs/formats/mirror.md` ([`Uplink`] there, [`receive`] here); the queue lets go of what the receiver says that it
 //! has. On the other come packets for devices ([`fetch`] there, [`give`] here): each a frame behind its length, the
-//! device's identifier first. Whoever loses a connection makes it again. Neither is protected: what travels is signed and
-//! sealed, and what somebody else says there can be lost or repeated, and no more.
+//! device's identifier first; each goes to all gateways, 64 at the most. Whoever loses a connection makes it again.
+//! Neither is protected: what travels is signed and sealed, and what somebody else says there can be lost or repeated, and
+//! no more.
 //!
 //! ```
 //! use std::net::TcpListener;

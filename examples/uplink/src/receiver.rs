@@ -1,8 +1,10 @@
 //! The receiver's end.
 
+use std::collections::VecDeque;
 use std::error::Error as _;
-use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +19,12 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long a gateway may take to take a packet.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Gateways that fetch at a time. Of more, the one that came first is left.
+const MAX_GATEWAYS: usize = 64;
+
+/// Packets that wait for one of them. Of more, the newest are lost.
+const MAX_WAITING: usize = 1024;
 
 /// A packet for a device.
 pub type Back = (DeviceId, Vec<u8>);
@@ -40,26 +48,40 @@ where
     }
 }
 
-/// Gives packets to whichever gateway fetches them, the last one that came, until nobody has any more to give. While none
-/// is there they are lost: what matters is sent again.
+/// Gives each packet to every gateway that fetches, until nobody has any more to give: devices that several hear have a way
+/// through each, and which of them still lives, nobody knows here. While none is there packets are lost, as they are for
+/// one that reads too slowly: what matters is sent again.
 pub fn give(listener: &TcpListener, to_go: &Receiver<Back>) {
-    let mut gateway = None;
+    let mut gateways = VecDeque::new();
     if listener.set_nonblocking(true).is_err() {
         return;
     }
     loop {
         while let Ok((stream, _)) = listener.accept() {
-            let ready = stream.set_nonblocking(false).and_then(|()| stream.set_nodelay(true));
-            gateway = ready.and_then(|()| stream.set_write_timeout(Some(PATIENCE))).ok().map(|()| stream);
+            if gateways.len() == MAX_GATEWAYS {
+                gateways.pop_front();
+            }
+            gateways.extend(attend(stream));
         }
-        let (device, packet) = match to_go.recv_timeout(TICK) {
-            Ok(going) => going,
+        let packet = match to_go.recv_timeout(TICK) {
+            Ok(going) => Arc::new(going),
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let written = gateway.as_mut().map(|stream| frames::write(stream, [device.as_bytes(), &packet]));
-        if matches!(written, Some(Err(_))) {
-            gateway = None;
-        }
+        gateways.retain(|gateway| !matches!(gateway.try_send(packet.clone()), Err(TrySendError::Disconnected(_))));
     }
+}
+
+/// A thread that writes to a gateway, so that none waits for another. It ends when the gateway does not take what it
+/// writes, or when nobody gives it any more.
+fn attend(mut stream: TcpStream) -> io::Result<SyncSender<Arc<Back>>> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let (give, given) = sync_channel::<Arc<Back>>(MAX_WAITING);
+    std::thread::Builder::new()
+        .name("back".into())
+        .stack_size(64 << 10)
+        .spawn(move || given.iter().try_for_each(|going| frames::write(&mut stream, [going.0.as_bytes(), &going.1])))?;
+    Ok(give)
 }
