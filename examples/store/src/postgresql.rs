@@ -1,10 +1,10 @@
 //! A table of `PostgreSQL`.
 
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind::{NotFound, Other, PermissionDenied};
 use std::time::Duration;
 
 use iot_link::invalid;
-use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
 
 use crate::Row;
@@ -37,26 +37,27 @@ impl PostgreSql {
         let (address, name) = plain.split_once('/').ok_or_else(odd)?;
         let (host, port) = address.rsplit_once(':').ok_or_else(odd)?;
         let mut config = Config::new();
-        config.host(host).port(port.parse().map_err(|_| odd())?).dbname(name);
-        config.connect_timeout(PATIENCE);
+        config.host(host).port(port.parse().map_err(|_| odd())?).dbname(name).connect_timeout(PATIENCE);
         if let Some((user, password)) = login {
             config.user(&user).password(password);
         }
         Ok(Self { name: database.into(), config, client: None })
     }
 
-    /// Writes rows, all or none.
+    /// Writes rows, all or none. Who is not admitted hears [`PermissionDenied`], and who asks for what is not there
+    /// [`NotFound`].
     pub fn write(&mut self, rows: &[Row]) -> io::Result<()> {
         self.try_write(rows).map_err(|error| {
             // Whatever it was, the next try begins anew.
             self.client = None;
             let words = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
-            let (kind, advice) = match error.code() {
-                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-                    (ErrorKind::PermissionDenied, ": wrong --user or --password, or it wants TLS, which we have not")
-                }
-                Some(_) => (ErrorKind::Other, ""),
-                None => (ErrorKind::Other, "; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts Debian's"),
+            // What it says begins with a class: it does not admit us, has no such database, or does not let us do this there.
+            let (kind, advice) = match error.code().and_then(|state| state.code().get(..2)) {
+                Some("28") => (PermissionDenied, ": wrong --user or --password, or it wants TLS, which we have not"),
+                Some("3D") => (NotFound, ": `createdb` makes it"),
+                Some("42") => (NotFound, ": may the user make the table `readings` there, or is there another?"),
+                Some(_) => (Other, ""),
+                None => (Other, "; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts Debian's"),
             };
             io::Error::new(kind, format!("{}: {words}{advice}", self.name))
         })

@@ -55,10 +55,10 @@ impl Postgresql {
         Program::start("setpriv", &[&user[..], arguments].concat())
     }
 
-    /// What a query finds, a line a row.
-    fn find(&self, query: &str) -> String {
+    /// What a query finds in a database, a line a row.
+    fn find(&self, database: &str, query: &str) -> String {
         let (port, mut psql) = (self.port.to_string(), Command::new("psql"));
-        psql.args(["-h", "127.0.0.1", "-p", &port, "-U", "plant", "-At", "-F", ",", "-c", query, "postgres"]);
+        psql.args(["-h", "127.0.0.1", "-p", &port, "-U", "plant", "-At", "-F", ",", "-c", query, database]);
         String::from_utf8(psql.env("PGPASSWORD", "right").output().unwrap().stdout).unwrap()
     }
 }
@@ -100,15 +100,25 @@ fn nothing_is_missing_or_twice_after_kills_of_all_three() {
     trial.goes_through_kills(device, receiver, [&[], &arguments]);
 
     let rows = "SELECT extract(epoch FROM time)::bigint, value FROM readings ORDER BY sequence, place";
-    let rows = postgresql.find(rows);
+    let rows = postgresql.find("postgres", rows);
     trial.verify(&rows);
     // A point that stands there twice is one to InfluxDB.
     let points: BTreeSet<_> = std::fs::read_to_string(&lines).unwrap().lines().map(str::to_owned).collect();
     assert_eq!(points.len(), rows.lines().count());
 
-    let stranger = trial.receiver(&[&common[..], &[&wrong]].concat());
-    stranger.wait_for(1, "wrong --user or --password");
-    assert_eq!(stranger.wait().code(), Some(1));
+    postgresql.find("postgres", "CREATE DATABASE garden");
+    postgresql.find("garden", "CREATE TABLE readings (rose text)");
+    let [absent, garden] = ["absent", "garden"].map(|name| format!("127.0.0.1:{port}/{name}"));
+    let common = ["--user", "plant", "--password"];
+    for (database, password, words) in [
+        (&database, &wrong, "wrong --user or --password"),
+        (&absent, &right, "database \"absent\" does not exist: `createdb` makes it"),
+        (&garden, &right, "may the user make the table `readings` there, or is there another?"),
+    ] {
+        let stranger = trial.receiver(&[&["--database", database], &common[..], &[password]].concat());
+        stranger.wait_for(1, words);
+        assert_eq!(stranger.wait().code(), Some(1));
+    }
     drop(second);
 }
 
