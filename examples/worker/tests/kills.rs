@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use iot_queue::{DeadLetter, FileStorage, Offset, Queue, QueueConfig};
 use iot_trial::Program;
@@ -76,4 +77,21 @@ fn a_lease_is_prolonged_while_a_command_runs() {
     worker.wait_for(1, "0 done at attempt 1");
     assert!(worker.terminate().success());
     assert_eq!(times(folder, "slow 1"), 1);
+}
+
+#[test]
+fn a_job_is_not_done_before_its_time_nor_later_than_its_last_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (mut worker, start) = (work(folder), Instant::now());
+    worker.type_line("after=1.2 late");
+    worker.type_line("every=0.2 until=1 tick");
+    worker.type_line("at once");
+    worker.wait_for(1, "0 done");
+    assert!(start.elapsed() >= Duration::from_millis(1200), "{:?}", start.elapsed());
+    // It would never end if one of them came again and again.
+    assert!(worker.end_input().wait().success());
+    // Given at 0, and done at 0, 0.2 and so on, or less often where nobody has time.
+    assert!((1..=6).contains(&times(folder, "tick")), "{}", times(folder, "tick"));
+    assert_eq!(["late", "at once"].map(|text| times(folder, text)), [1, 1]);
 }
