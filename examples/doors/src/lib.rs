@@ -69,6 +69,12 @@ pub const OPTIONS: &[(&str, &str)] = &[
     ("password", "FILE      a file with the user's password"),
     #[cfg(feature = "mqtt")]
     ("mqtt-version", "V     5 or 3.1.1, by default 5"),
+    #[cfg(feature = "mqtt")]
+    iot_tls::CA,
+    #[cfg(feature = "mqtt")]
+    iot_tls::CERTIFICATE,
+    #[cfg(feature = "mqtt")]
+    iot_tls::KEY,
     #[cfg(feature = "coap")]
     (
         "coap",

@@ -43,11 +43,12 @@ pub fn open(address: &str, options: &Options, lobby: &Arc<Lobby>) -> io::Result<
         // Gateways share what comes, and the work.
         filter: format!("$share/gateways/{}/{}", options.own("topic").unwrap_or("iot/+"), Role::Device.topic()),
     };
+    let server = mqtt::server(&Options { server: address.to_owned(), ..options.clone() })?;
     let (address, lobby, (going, to_go)) = (address.to_owned(), lobby.clone(), sync_channel(MAX_WAITING));
     let keep = move || {
         let (mut attempts, mut complaint) = (0, String::new());
         loop {
-            let served = Broker::dial(&address, client.clone()).and_then(|broker| {
+            let served = Broker::dial(&server, client.clone()).and_then(|broker| {
                 attempts = 0;
                 complaint.clear();
                 serve(broker, &lobby, &going, &to_go)

@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use iot_link::connect;
+use iot_tls::{Server, Stream};
 use mqtt_protocol_core::mqtt::Connection;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, TimerKind, role};
@@ -18,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to a broker, which has subscribed. Messages go and come at least once each.
 pub struct Broker {
-    stream: TcpStream,
+    stream: Stream,
     connection: Connection<role::Client>,
     client: Client,
     arrived: VecDeque<Message>,
@@ -30,14 +29,18 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Connects to `HOST:PORT` and subscribes.
+    /// Connects and subscribes.
     ///
     /// # Errors
     ///
     /// When nobody is there, or the broker refuses the client: [`PermissionDenied`](ErrorKind::PermissionDenied) when it
     /// is about who that is.
-    pub fn dial(server: &str, client: Client) -> io::Result<Self> {
-        let stream = connect(server, PATIENCE)?;
+    pub fn dial(server: &Server, client: Client) -> io::Result<Self> {
+        let stream = server.connect(PATIENCE)?;
+        Self::introduce(stream, client).map_err(|error| server.doubt(error, PATIENCE))
+    }
+
+    fn introduce(stream: Stream, client: Client) -> io::Result<Self> {
         let mut connection = Connection::new(client.version);
         connection.set_auto_pub_response(true);
         connection.set_pingresp_recv_timeout(PATIENCE.as_millis() as u64);
@@ -89,7 +92,7 @@ impl Broker {
             let left = end.checked_duration_since(Instant::now()).ok_or(ErrorKind::TimedOut)?;
             self.listen(left).map_err(|error| match error.kind() {
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
-                    io::Error::new(error.kind(), "the broker hung up at once: does it want TLS there?")
+                    io::Error::new(error.kind(), "the broker hung up at once")
                 }
                 _ => error,
             })?;

@@ -9,4 +9,4 @@ mod topics;
 
 pub use broker::Broker;
 pub use packets::{Client, Message, Session, version};
-pub use topics::dialer;
+pub use topics::{dialer, server};

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use iot_link::{Dialer, Link, Options, Role};
+use iot_tls::{Scheme, Server};
 
 use crate::broker::Broker;
 use crate::packets::{self, Client, Session};
@@ -25,8 +26,17 @@ pub fn dialer(options: &Options) -> io::Result<Dialer> {
         // Receivers share a subscription, so that a second one can take over: the broker gives each message to one.
         filter: if role == Role::Receiver { format!("$share/receivers/{filter}") } else { filter },
     };
-    let server = options.address("mqtt")?.to_owned();
+    let server = server(options)?;
     Ok(Box::new(move || Ok(Box::new(Topics { broker: Broker::dial(&server, client.clone())?, topic: topic.clone() }))))
+}
+
+/// The broker that `--server` names.
+///
+/// # Errors
+///
+/// When the options make no sense.
+pub fn server(options: &Options) -> io::Result<Server> {
+    Server::of(options, Scheme("mqtt", 1883), Scheme("mqtts", 8883))
 }
 
 /// The topics of one end.

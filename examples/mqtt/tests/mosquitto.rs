@@ -137,10 +137,10 @@ fn what_came_while_the_receiver_was_away_its_session_has_after_a_restart_of_the_
 }
 
 #[test]
-fn tls_is_refused_with_advice() {
-    let trial = Trial::new(PROGRAM, "mqtts://broker.example:8883", 10);
+fn another_scheme_is_refused_with_advice() {
+    let trial = Trial::new(PROGRAM, "ssl://broker.example:8883", 10);
     let device = trial.device(&[]);
-    device.wait_for(1, "this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it");
+    device.wait_for(1, "ssl://broker.example:8883: no ssl here; give mqtt://HOST:PORT or mqtts://HOST:PORT");
     assert_eq!(device.wait().code(), Some(1));
 }
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod authority;
 mod forwarder;
 mod framing;
 mod mosquitto;
@@ -17,6 +18,7 @@ mod relay;
 mod tansu;
 mod trial;
 
+pub use authority::{Authority, Validity};
 pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
 pub use framing::{Framing, NatsFraming, Part, WebSocketFraming, XmppFraming};
 pub use mosquitto::Mosquitto;
