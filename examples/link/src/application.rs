@@ -8,10 +8,9 @@ use iot_exchange::{Feedback, Role, folder};
 use iot_queue::Stored;
 use iot_readings::Feed;
 
-use crate::options::Options;
 use crate::process::{self, Failure, lines_of_stdin, rng, wall};
 use crate::session::Session;
-use crate::transport::Dialer;
+use crate::{Dialer, Options};
 
 /// An application: what it is called, and how it dials.
 pub struct Application {

@@ -10,10 +10,8 @@ use iot_exchange::{Endpoint, Event, ExchangeError};
 use iot_queue::{AppendError, Backoff, FileStorage};
 use iot_readings::{Feed, describe};
 
-use crate::application::{Application, Sink};
-use crate::options::Options;
 use crate::process::{Failure, now, wall};
-use crate::transport::{Dialer, Link};
+use crate::{Application, Dialer, Link, Options, Sink};
 
 /// How long an end waits for packets before it looks at everything else.
 const TICK: Duration = Duration::from_millis(50);
@@ -82,7 +80,7 @@ impl Session<'_> {
 
     /// Lets packets come and go.
     fn serve(&mut self, link: &mut dyn Link) -> io::Result<()> {
-        self.say("connected");
+        self.say(link.greeting());
         self.endpoint.handle_connected(now())?;
         let mut has_more = false;
         loop {

@@ -24,6 +24,11 @@ pub trait Link {
     /// As [`send`](Self::send).
     fn receive(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>>;
 
+    /// What is said once it is made. Who cannot tell whether anybody is at the other end says so.
+    fn greeting(&self) -> &'static str {
+        "connected"
+    }
+
     /// Whose turn it is, where the ends take turns.
     fn turn(&mut self) -> Turn {
         Turn::Send

@@ -63,6 +63,8 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
             receiver: Box::new(Receiver::new(receiving.map_err(io::Error::other)?)),
             started: Instant::now(),
             pause,
+            role,
+            is_lost: false,
         }))
     }))
 }
@@ -74,6 +76,9 @@ struct Radio {
     receiver: Box<Receiver<8, { slot_bytes(MAX_PACKET, MTU) }>>,
     started: Instant,
     pause: Duration,
+    role: Role,
+    /// Whether it was said that nobody listens.
+    is_lost: bool,
 }
 
 impl Radio {
@@ -83,6 +88,10 @@ impl Radio {
 }
 
 impl Link for Radio {
+    fn greeting(&self) -> &'static str {
+        if self.role == Role::Device { "sends, and will not hear whether anybody listens" } else { "listens" }
+    }
+
     fn send(&mut self, packet: &[u8]) -> io::Result<()> {
         let (mut outgoing, now) = loop {
             let now = self.now();
@@ -94,8 +103,12 @@ impl Link for Radio {
         };
         let mut buffer = [0; MTU as usize];
         while let Some(frame) = outgoing.next_frame(now, &mut buffer).map_err(io::Error::other)? {
-            // A radio does not know whether somebody listens.
-            let _ = self.socket.send(frame);
+            // A radio does not know whether somebody listens; what stands for it here may.
+            let sent = self.socket.send(frame).map_err(|error| error.kind());
+            if sent == Err(ErrorKind::ConnectionRefused) && !std::mem::replace(&mut self.is_lost, true) {
+                let advice = "`radio receiver FOLDER --server ADDRESS` starts the receiver";
+                println!("radio device: nobody has that port, so what is sent is lost: {advice}");
+            }
             std::thread::sleep(self.pause);
         }
         Ok(())

@@ -19,7 +19,7 @@ fn every_loss_is_accounted_for() {
     let through = proxy.address.to_string();
     let start = || trial.device(&["--server", &through, "--rate", "0"]);
     let receiver = trial.receiver(&[]);
-    receiver.wait_for(1, "connected");
+    receiver.wait_for(1, "listens");
     let device = start();
     receiver.wait_for(40, "accepted");
     receiver.kill();
@@ -45,7 +45,7 @@ fn hardly_anything_is_lost_while_both_ends_live() {
     let proxy = UdpProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), mischief, 11);
     let trial = Trial::new(env!("CARGO_BIN_EXE_radio"), format!("127.0.0.1:{port}"), 1_000);
     let receiver = trial.receiver(&[]);
-    receiver.wait_for(1, "connected");
+    receiver.wait_for(1, "listens");
     // Each frame waits until somebody has time for it; there is room for some hundreds, which is more than a second's.
     let device = trial.device(&["--server", &proxy.address.to_string(), "--rate", "0", "--pause", "4"]);
     assert!(device.wait().success());

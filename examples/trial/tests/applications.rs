@@ -21,11 +21,11 @@ const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
         "does a node of the hash table run there (`iot dht node`), and the receiver somewhere?",
         None,
     ),
-    ("radio", Some("dtls"), "connected", None),
+    ("radio", Some("dtls"), "`radio receiver FOLDER --server ADDRESS` starts the receiver", None),
     ("serial", None, "is it plugged in, and are you allowed to use it? trying again", None),
     ("store", Some("tls"), "`store receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("tcp", Some("tls"), "`tcp receiver FOLDER --server ADDRESS` starts it; trying again", None),
-    ("udp", Some("dtls"), "connected", None),
+    ("udp", Some("dtls"), "nobody has that port; is the receiver there? `udp receiver FOLDER --server ADDRESS`", None),
     ("websocket", Some("wss"), "`websocket receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("xmpp", Some("xmpps"), "`prosody -F` starts one; trying again", Some("plant")),
 ];

@@ -41,3 +41,37 @@ fn a_stranger_cannot_turn_a_device_away_from_its_receiver() {
     }
     assert!(device.terminate().success());
 }
+
+/// A datagram leaves whether somebody is there or not.
+#[test]
+fn a_device_says_that_nobody_is_there_once_and_when_that_is_over() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 100);
+    let device = trial.device(&["--rate", "0", "--batch", "10", "--patience", "0.2"]);
+    device.wait_for(1, "nobody has that port; is the receiver there? `udp receiver FOLDER --server ADDRESS` starts it");
+    // It takes what comes, and says nothing.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    for _ in 0..100 {
+        silent.recv_from(&mut [0; 2048]).expect("the device goes on sending");
+    }
+    drop(silent);
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(1, "udp receiver: listens");
+    device.wait_for(1, "udp device: answers come");
+    let said = device.lines();
+    assert!(device.wait().success());
+    assert_eq!((said.matches("is the receiver there?").count(), said.matches("connected").count()), (1, 0), "{said}");
+    receiver.wait_for(10, "accepted");
+    assert!(receiver.terminate().success());
+    trial.verify_all_arrived();
+}
+
+#[test]
+fn a_device_says_that_nobody_answers_though_what_it_sends_arrives() {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let trial = Trial::new(PROGRAM, silent.local_addr().unwrap().to_string(), 100);
+    let device = trial.device(&["--rate", "0", "--batch", "10", "--patience", "0.2"]);
+    device.wait_for(1, "nobody answers; is the receiver there?");
+    assert!(device.terminate().success());
+}
