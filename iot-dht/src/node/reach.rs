@@ -20,6 +20,9 @@ use crate::wire::{
     Ask, Body, Decline, Declined, Empty, Endpoint, Message, Probed, Reply, Role, Transaction, Tried, Try, Word,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How long a node waits for somebody to send to it, once it was told that somebody will.
 const TRIAL: Duration = Duration::from_secs(2);
 /// How many trials in a row must fail before a node takes it that strangers do not reach it: any of them may have been

@@ -15,6 +15,9 @@ use crate::signatures::{Signatures, Validity};
 use crate::wire::proof::{self, Signed};
 use crate::wire::{Body, Challenge, Message, Proof};
 
+#[cfg(test)]
+mod tests;
+
 /// How long a verdict is waited for.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -166,7 +169,7 @@ impl Node {
         let message = &arrival.message;
         let is_unproven = request.is_none_or(|request| request.standing == Standing::Stranger);
         let proof = message.proof.filter(|_| is_unproven && !matches!(message.body, Body::Put(_)));
-        let proof = proof.map(|proof| self.claim(arrival, &proof, request));
+        let proof = proof.map(|proof| self.claim(arrival, &proof));
         let octets = match &message.body {
             Body::Value(value) => Some(value.record),
             Body::Put(put) => Some(put.record),
@@ -185,8 +188,8 @@ impl Node {
         (proof.is_some() || record.is_some()).then_some(Job { number, signatures, proof, record })
     }
 
-    fn claim(&self, arrival: &Arrival<'_>, proof: &Proof<'_>, request: Option<&Request>) -> Claim {
-        let prover = Peer { id: arrival.message.sender, address: request.map_or(arrival.from, |request| request.to) };
+    fn claim(&self, arrival: &Arrival<'_>, proof: &Proof<'_>) -> Claim {
+        let prover = Peer { id: arrival.message.sender, address: arrival.from };
         let challenger = Peer { id: *self.id(), address: proof.seen.0 };
         let nonce = &arrival.message.transaction;
         let statement = proof::statement(self.config.overlay, nonce, &challenger, &prover);
