@@ -1,64 +1,46 @@
 //! A node of the DHT among strangers, for the target that plays them and for its seeds; and the datagrams of the page.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use iot_codec::cbor::List;
 use iot_core::{Instant, Timestamp};
-use iot_crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey};
+use iot_crypto::SigningKey;
 use iot_dht::subscription::is_subscription;
 use iot_dht::wire::proof::Signed;
 use iot_dht::wire::{
-    Ask, Body, Compare, Cookie, Data, Decline, Declined, Empty, Endpoint, Held, Holdings, Introduced,
-    MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message, Nodes, Probed, Refused, Reply, Reserved, Role, Value, Word,
+    Ask, Body, Challenge, Compare, Cookie, Data, Decline, Declined, Empty, Endpoint, FindNode, Get, Held, Holdings,
+    Introduced, MAX_AMPLIFICATION, MAX_DATAGRAM_LEN, Message, Nodes, Probed, Put, Refused, Reply, Reserve, Reserved,
+    Role, Token, Value, Word,
 };
-use iot_dht::{GetMode, Id, Node, NodeConfig, NodeId, Peer, Record, Rejection, Service};
+use iot_dht::{Event, GetMode, Id, Job, Node, NodeConfig, NodeId, Peer, Record, Rejection, Service, Verification};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-/// What the node's user puts and gets.
+/// What the node's user puts and gets: the only record that its owner signs. It is between three and four times as long as
+/// the question for it.
 pub static RECORD: LazyLock<Record> = LazyLock::new(|| {
-    let owner = SigningKey::from_seed(&[3; 32]);
-    Record::sign(&owner, b"feed/head", 7, Timestamp::from_secs(1_000_000), b"what the owner says")
-        .expect("within limits")
+    let value =
+        b"what the owner says, at such length that whoever asks must show first that it receives what it is sent";
+    Record::sign(&key(3), b"feed/head", 7, Timestamp::from_secs(1_000_000), value).expect("within limits")
 });
 
-/// The keys of the node and of those around it, by the octet that their seeds consist of.
-static KEYS: LazyLock<Vec<SigningKey>> =
-    LazyLock::new(|| (0..=u8::MAX).map(|octet| SigningKey::from_seed(&[octet; 32])).collect());
+/// How many signatures a node leaves to others at a time.
+const VERIFICATIONS: usize = 8;
 
-/// What was signed, by whom.
-type Signatures = HashMap<(u8, Vec<u8>), Signature>;
+/// Whoever has asked waits no longer for a verdict than this.
+const VERDICT: Duration = Duration::from_secs(10);
 
-static SIGNATURES: LazyLock<Mutex<Signatures>> = LazyLock::new(Mutex::default);
+/// The verdicts that a step asks for come after the next step without this.
+pub const LATER: u8 = 0x80;
 
-/// How many signatures are kept before all are forgotten.
-const REMEMBERED: usize = 10_000;
+/// The verdicts that a step asks for never come.
+pub const NEVER: u8 = 0x40;
 
-/// Signs with one of the keys, and remembers it: a signature follows from its key and message, and most executions sign what
-/// those before have signed.
-#[derive(Clone, Copy)]
-struct Neighbour(u8);
-
-impl Signer for Neighbour {
-    fn verifying_key(&self) -> VerifyingKey {
-        KEYS[usize::from(self.0)].verifying_key()
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
-        let mut signatures = SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
-        if signatures.len() >= REMEMBERED {
-            signatures.clear();
-        }
-        let place = (self.0, message.to_vec());
-        if let Some(signature) = signatures.get(&place) {
-            return Ok(*signature);
-        }
-        let signature = Signer::sign(&KEYS[usize::from(self.0)], message)?;
-        signatures.insert(place, signature);
-        Ok(signature)
-    }
+/// The key of the node, or of one of those around it: the octet that its seed consists of.
+fn key(octet: u8) -> SigningKey {
+    SigningKey::from_seed(&[octet; 32])
 }
 
 /// A node, and what it said last.
@@ -69,16 +51,43 @@ pub struct Harness {
     asked: Option<(SocketAddr, Vec<u8>)>,
     /// The last cookie that it gave, and to whom.
     given: Option<(SocketAddr, Cookie)>,
+    /// What it gave to those who have keys.
+    known: HashMap<SocketAddr, Given>,
+    /// Those who have proved to it who they are.
+    proved: HashSet<SocketAddr>,
+    /// The signatures that it has others verify, and when it asked for that.
+    jobs: Vec<(Duration, Job)>,
+    /// How many octets those may still be sent of whom it does not know yet that they receive anything; nothing of those
+    /// who have shown it.
+    credit: HashMap<SocketAddr, Option<usize>>,
+}
+
+/// What a node gives to one who asks.
+#[derive(Default)]
+struct Given {
+    cookie: Option<Cookie>,
+    token: Option<Token>,
+    challenge: Option<Challenge>,
 }
 
 impl Harness {
     /// A node that asks the strangers at one address to let it join.
-    pub fn new(service: Service) -> Self {
+    pub fn new(service: Service, verification: Verification) -> Self {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let config = NodeConfig::default().overlay(1).service(service).relays(2).links(4);
-        let mut node = Node::new(config, Neighbour(1), Instant::from_micros(0), &mut rng);
+        let config = config.verification(verification).verifications(VERIFICATIONS);
+        let mut node = Node::new(config, key(1), Instant::from_micros(0), &mut rng);
         node.bootstrap(Instant::from_micros(0), &[address(1)]);
-        let mut harness = Self { node, now: Duration::ZERO, asked: None, given: None };
+        let mut harness = Self {
+            node,
+            now: Duration::ZERO,
+            asked: None,
+            given: None,
+            known: HashMap::new(),
+            proved: HashSet::new(),
+            jobs: Vec::new(),
+            credit: HashMap::new(),
+        };
         harness.drain(None);
         harness
     }
@@ -97,72 +106,154 @@ impl Harness {
     ///
     /// When the node does not keep to its bounds.
     pub fn step(&mut self, what: u8, datagram: &[u8], choice: u8) {
+        if self.jobs.is_empty() {
+            self.credit.clear();
+        }
+        let from = self.act(what & !(LATER | NEVER), datagram, choice);
+        self.drain(from);
+        while let Some(job) = self.node.poll_job() {
+            self.jobs.push((self.now, job));
+        }
+        let waiting = self.jobs.iter().filter(|(asked, _)| self.now - *asked < VERDICT).count();
+        assert!(waiting <= VERIFICATIONS, "{waiting} signatures wait");
+        if what & NEVER != 0 {
+            self.jobs.clear();
+        }
+        // In another order than they were asked for.
+        while let Some((_, job)) = (what & LATER == 0).then(|| self.jobs.pop()).flatten() {
+            self.node.handle_verdict(self.now(), self.wall(), job.verify());
+            self.drain(None);
+        }
+    }
+
+    /// Tells from whom a datagram came.
+    fn act(&mut self, what: u8, datagram: &[u8], choice: u8) -> Option<SocketAddr> {
         let (now, wall) = (self.now(), self.wall());
         match what {
             0 => {
                 self.now += Duration::from_secs(choice.into());
                 self.node.handle_timeout(self.now(), self.wall());
+                None
             }
             2 | 6 => {
-                let (Ok(mut message), Some((from, asked))) = (Message::decode(datagram), self.asked.clone()) else {
-                    return;
-                };
-                let Ok(question) = Message::decode(&asked) else { return };
+                let (mut message, (from, asked)) = (Message::decode(datagram).ok()?, self.asked.clone()?);
+                let question = Message::decode(&asked).ok()?;
                 message.transaction = question.transaction;
-                let key = Neighbour(choice);
-                let prove = |challenge| Signed::answer(&key, &question, &challenge, address(0)).ok();
+                let prove = |challenge| Signed::answer(&key(choice), &question, &challenge, address(0)).ok();
                 let signed = question.challenge.filter(|_| what == 6).and_then(prove);
                 if what == 6 {
-                    message.sender = NodeId::of_node(&key.verifying_key());
+                    message.sender = NodeId::of_node(&key(choice).verifying_key());
                     message.proof = signed.as_ref().map(Signed::proof);
                 }
                 (message.padding, message.cookie, message.challenge) = (None, None, None);
-                if fits(&message) {
-                    self.node.handle_datagram(now, wall, from, &message.encode());
-                }
+                self.send_verified(from, &message)
+            }
+            3 => {
+                let _ = self.node.get(now, wall, *RECORD.key(), GetMode::Newest);
+                None
+            }
+            4 => {
+                let _ = self.node.put(now, wall, RECORD.clone());
+                None
             }
             5 => {
-                let (Ok(mut message), Some((from, cookie))) = (Message::decode(datagram), self.given) else {
-                    return;
-                };
+                let (mut message, (from, cookie)) = (Message::decode(datagram).ok()?, self.given?);
                 (message.cookie, message.padding, message.challenge, message.proof) = (Some(cookie), None, None, None);
-                if fits(&message) {
-                    self.node.handle_datagram(now, wall, from, &message.encode());
-                }
+                self.send_verified(from, &message)
             }
-            3 => drop(self.node.get(now, wall, *RECORD.key(), GetMode::Newest)),
-            4 => drop(self.node.put(now, wall, RECORD.clone())),
+            7 | 8 => self.send_as(Message::decode(datagram).ok()?, choice, what == 8),
             _ => {
-                self.node.handle_datagram(now, wall, address(choice), datagram);
-                return self.drain(Some((address(choice), datagram.len())));
+                let from = address(choice);
+                if let Some(credit) = self.credit.entry(from).or_insert(Some(0)) {
+                    *credit += MAX_AMPLIFICATION * datagram.len();
+                }
+                self.node.handle_datagram(now, wall, from, datagram);
+                Some(from)
             }
         }
-        self.drain(None);
     }
 
-    /// Takes all that the node has to say, after a datagram of so many octets from an address that is not verified.
-    fn drain(&mut self, unverified: Option<(SocketAddr, usize)>) {
+    /// Sends a datagram as one that has a key, with all that the node has given it; or as one that knows all of this but the
+    /// key, and forges a signature.
+    fn send_as(&mut self, message: Message<'_>, choice: u8, is_forged: bool) -> Option<SocketAddr> {
+        let (from, own) = (address(choice), key(choice));
+        let given = self.known.entry(from).or_default();
+        let node = Message::new(1, [0; 8], *self.node.id(), Role::Server, Body::Pong(Empty {}));
+        let prove = |challenge: Challenge| Signed::answer(&own, &node, &challenge, address(0)).ok();
+        let mut signed = given.challenge.and_then(prove);
+        signed.iter_mut().for_each(|signed| signed.signature[63] ^= u8::from(is_forged));
+        let (sender, proof) = (NodeId::of_node(&own.verifying_key()), signed.as_ref().map(Signed::proof));
+        let mut message = Message { sender, cookie: given.cookie, padding: None, proof, ..message };
+        if let Some(challenge) = given.challenge {
+            message.transaction = challenge.nonce;
+            if !is_forged {
+                self.proved.insert(from);
+            }
+        }
+        if let (Body::Put(put), Some(token)) = (&mut message.body, given.token) {
+            put.token = token;
+        }
+        self.send_verified(from, &message)
+    }
+
+    /// Sends what shows that its sender receives what it is sent, unless there was no room for that.
+    fn send_verified(&mut self, from: SocketAddr, message: &Message<'_>) -> Option<SocketAddr> {
+        if !fits(message) {
+            return None;
+        }
+        self.credit.insert(from, None);
+        self.node.handle_datagram(self.now(), self.wall(), from, &message.encode());
+        Some(from)
+    }
+
+    /// Takes all that the node has to say, after a datagram from this address.
+    fn drain(&mut self, from: Option<SocketAddr>) {
         let mut buffer = [0; MAX_DATAGRAM_LEN];
-        let (mut datagrams, mut answered) = (0, 0);
+        let mut datagrams = 0;
         while let Some(transmit) = self.node.poll_transmit(&mut buffer) {
             let message = Message::decode(&buffer[..transmit.len]).expect("a node writes what nodes read");
-            if !message.body.is_answer() && !matches!(message.body, Body::Word(_)) {
+            let is_word = matches!(message.body, Body::Word(_));
+            if message.body.is_answer() {
+                self.note_answer(transmit.to, &message);
+            } else if !is_word {
                 self.asked = Some((transmit.to, buffer[..transmit.len].to_vec()));
-            } else if let Some((from, len)) = unverified.filter(|(from, _)| *from == transmit.to) {
-                answered += transmit.len;
-                assert!(answered <= MAX_AMPLIFICATION * len, "{answered} octets to {from} for {len}");
             }
-            if let Some(cookie) = message.cookie.filter(|_| message.body.is_answer()) {
-                self.given = Some((transmit.to, cookie));
+            let credit = self.credit.get_mut(&transmit.to).and_then(Option::as_mut);
+            if let Some(credit) = credit.filter(|_| message.body.is_answer() || is_word && from == Some(transmit.to)) {
+                let left = credit.checked_sub(transmit.len);
+                *credit = left.expect("at most three times as much goes to an address that is not verified");
             }
             datagrams += 1;
         }
         assert!(datagrams <= 4096, "{datagrams} datagrams after one step");
-        let events = std::iter::from_fn(|| self.node.poll_event()).count();
-        assert!(events <= 4096, "{events} events after one step");
+        let events: Vec<_> = std::iter::from_fn(|| self.node.poll_event()).collect();
+        assert!(events.len() <= 4096, "{} events after one step", events.len());
+        let found = events.iter().filter_map(|event| match event {
+            Event::GetDone(done) => done.record.as_ref(),
+            _ => None,
+        });
         let (table, store) = (self.node.table(), self.node.store());
+        for record in store.records().chain(found).filter(|record| record.owner() == RECORD.owner()) {
+            assert_eq!(record, &*RECORD, "held what its owner did not sign");
+        }
         assert!(table.allocated() <= 1 << 20 && store.octets() <= 4 << 20, "{} octets", table.allocated());
         let _ = self.node.poll_timeout(self.now());
+    }
+
+    /// Remembers what an answer gives; a lease and a record's place are given to those who have shown what they must.
+    fn note_answer(&mut self, to: SocketAddr, message: &Message<'_>) {
+        let known = self.known.entry(to).or_default();
+        if let Some(cookie) = message.cookie {
+            self.given = Some((to, cookie));
+            known.cookie = Some(cookie);
+        }
+        known.challenge = message.challenge.or(known.challenge);
+        match &message.body {
+            Body::Nodes(nodes) => known.token = Some(nodes.token),
+            Body::Reply(Reply::Reserved(_)) => assert!(self.proved.contains(&to), "a lease for the stranger at {to}"),
+            Body::Stored(_) => assert!(known.token.is_some(), "a record of the stranger at {to}"),
+            _ => {}
+        }
     }
 }
 
@@ -181,17 +272,19 @@ pub fn datagrams() -> Vec<(String, Vec<u8>)> {
     vectors().filter(|(_, octets)| is_datagram(octets)).collect()
 }
 
-/// The seeds of `dht_record` that are values of records: those of the page.
+/// The seeds of `dht_record` that are values of records, which are those of the page, and a record that is good.
 pub fn values() -> Vec<(String, Vec<u8>)> {
     let names = ["segment", "head", "contact", "mail", "receipt", "roster"];
     let values = vectors().filter(|(name, octets)| {
         !is_subscription(octets) && names.iter().any(|kind| name.contains(kind)) && name != "roster-name"
     });
-    values.map(|(name, octets)| (name, [&[2], &octets[..]].concat())).collect()
+    let values = values.map(|(name, octets)| (name, [&[2], &octets[..]].concat()));
+    values.chain([("good".to_owned(), [&[1], RECORD.as_bytes()].concat())]).collect()
 }
 
-/// The seeds of `dht_node`: each datagram of the page from a stranger who has shown that it receives what it is sent, and
-/// two minutes of a node of each service whose only neighbour answers every question.
+/// The seeds of `dht_node`: each datagram of the page from a stranger who has shown that it receives what it is sent; what a
+/// neighbour may ask for that has proved who it is; and two minutes of a node of each service whose only neighbour answers
+/// every question.
 pub fn stories() -> Vec<(String, Vec<u8>)> {
     let messages: Vec<_> = datagrams()
         .into_iter()
@@ -209,16 +302,22 @@ pub fn stories() -> Vec<(String, Vec<u8>)> {
             tell(&mut story, 1, ping, 5);
             tell(&mut story, 5, datagram, 5);
             tell(&mut story, 1, datagram, 5);
-            served_by(&mut story, Service::Always);
+            is_about(&mut story, (Service::Always, Verification::Inline));
             (format!("from-a-stranger-{name}"), story)
         })
         .collect();
+    for (how, verification) in [("inline", Verification::Inline), ("handed-out", Verification::HandedOut)] {
+        for (what, mut story) in [("lease", leased()), ("record", stored()), ("crowd", crowded())] {
+            is_about(&mut story, (Service::Always, verification));
+            stories.push((format!("{what}-{how}"), story));
+        }
+    }
     for (name, service) in
         [("always", Service::Always), ("when-reachable", Service::WhenReachable), ("never", Service::Never)]
     {
         for commands in [&[][..], &[3], &[4]] {
             let mut story = answered(service, commands);
-            served_by(&mut story, service);
+            is_about(&mut story, (service, Verification::Inline));
             stories.push((format!("answered-{name}-{}", commands.first().unwrap_or(&0)), story));
         }
     }
@@ -226,15 +325,59 @@ pub fn stories() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Which node an input is about: its length says.
-pub fn service_of(input: &[u8]) -> Service {
-    [Service::Always, Service::WhenReachable, Service::Never][input.len() % 3]
+pub fn node_of(input: &[u8]) -> (Service, Verification) {
+    let service = [Service::Always, Service::WhenReachable, Service::Never][input.len() % 3];
+    (service, [Verification::Inline, Verification::HandedOut][input.len() / 3 % 2])
 }
 
 /// Makes a story as long as one about such a node is.
-fn served_by(story: &mut Vec<u8>, service: Service) {
-    while service_of(story) != service {
+fn is_about(story: &mut Vec<u8>, node: (Service, Verification)) {
+    while node_of(story) != node {
         story.push(0);
     }
+}
+
+/// A neighbour asks for a lease until it has one, and for a longer one; the verdict on a second one's proof comes too late,
+/// and the proof of a third is forged.
+fn leased() -> Vec<u8> {
+    let reserve = ask(Body::Ask(Ask::Reserve(Reserve { seconds: 120, rtt: Some(20) })));
+    let mut story = Vec::new();
+    for (what, choice) in [(7, 5), (7, 5), (7, 5), (7, 6), (7 | LATER, 6), (8, 7), (8, 7)] {
+        tell(&mut story, what, &reserve, choice);
+    }
+    tell(&mut story, LATER, &[], 20);
+    story
+}
+
+/// More neighbours prove who they are than there is room for verdicts.
+fn crowded() -> Vec<u8> {
+    let reserve = ask(Body::Ask(Ask::Reserve(Reserve { seconds: 120, rtt: None })));
+    let mut story = Vec::new();
+    for what in [7, 7 | LATER] {
+        (0..=VERIFICATIONS as u8).for_each(|choice| tell(&mut story, what, &reserve, choice));
+    }
+    story
+}
+
+/// A neighbour puts a record, gets it, and compares what it has; a second one's verdict never comes.
+fn stored() -> Vec<u8> {
+    let key = *RECORD.key();
+    let put = ask(Body::Put(Put { token: [0; 16], record: RECORD.as_bytes(), replaces: None }));
+    let find = ask(Body::FindNode(FindNode { target: key, key: None }));
+    let get = ask(Body::Get(Get { key, near: None }));
+    let compare = ask(Body::Compare(Compare { point: key, bits: 0, nonce: [7; 8], digest: [0; 8] }));
+    let mut story = Vec::new();
+    for (what, datagram, choice) in
+        [(7, &find, 5), (7, &put, 5), (7, &get, 5), (7, &compare, 5), (1, &get, 6), (7, &find, 6), (7 | NEVER, &put, 6)]
+    {
+        tell(&mut story, what, datagram, choice);
+    }
+    story
+}
+
+/// A question as a neighbour asks it.
+fn ask(body: Body<'_>) -> Vec<u8> {
+    Message::new(1, [5; 8], Id::from_bytes([9; 32]), Role::Server, body).encode()
 }
 
 fn tell(story: &mut Vec<u8>, what: u8, datagram: &[u8], choice: u8) {
@@ -246,7 +389,7 @@ fn tell(story: &mut Vec<u8>, what: u8, datagram: &[u8], choice: u8) {
 
 /// A node whose only neighbour answers whatever it asks, while its user gives commands now and then.
 fn answered(service: Service, commands: &[u8]) -> Vec<u8> {
-    let mut harness = Harness::new(service);
+    let mut harness = Harness::new(service, Verification::Inline);
     let mut story = Vec::new();
     let mut answers = 0;
     for round in 0..24_u8 {
