@@ -95,6 +95,6 @@ fn nothing_is_lost_whatever_the_network_does() {
 fn tls_is_refused_with_advice() {
     let trial = Trial::new(PROGRAM, "coaps://plant.example", 10);
     let device = trial.device(&[]);
-    device.wait_for(1, "this client has no TLS");
+    device.wait_for(1, "no coaps here; give coap://HOST:PORT");
     assert_eq!(device.wait().code(), Some(1));
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use iot_exchange::{frames, label};
 use iot_link::{Dialer, Link, Options, Role, Turn, invalid};
+use iot_tls::{Scheme, Trust, explain};
 use tiny_http::{Method, Request, Response, Server};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
 /// How often an end that has nothing to say asks whether the other has.
@@ -42,15 +44,48 @@ pub fn dialer(options: &Options) -> io::Result<Dialer> {
     let authorization = options.secret("authorization")?;
     // A request without packets says by its source whose commands it fetches.
     let source = options.source.map(|source| format!("/{source}")).unwrap_or_default();
-    let url = format!("http://{}/packets{source}", options.address("http")?);
-    let agent = Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+    let server = server(options)?;
+    let url = format!("{}/packets{source}", server.url());
+    let config = Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .tls_config(tls_of(options, &server)?)
+        .max_redirects(0)
+        .max_redirects_will_error(false);
+    let agent = config.build().into();
     let (arrived, going, posted) = (VecDeque::new(), Vec::new(), Instant::now());
     let poster = Poster { agent, url, authorization, pulls, arrived, going, posted };
     Ok(Box::new(move || {
         let mut poster = poster.clone();
-        poster.post()?;
+        poster.post().map_err(|error| server.doubt(error, PATIENCE))?;
         Ok(Box::new(poster))
     }))
+}
+
+/// The server that `--server` names.
+///
+/// # Errors
+///
+/// When the options make no sense.
+pub fn server(options: &Options) -> io::Result<iot_tls::Server> {
+    iot_tls::Server::of(options, Scheme("http", 80), Scheme("https", 443))
+}
+
+/// The same as the client takes it. Without TLS it trusts nobody, wherever it is sent.
+fn tls_of(options: &Options, server: &iot_tls::Server) -> io::Result<TlsConfig> {
+    let roots = server.trust().map_or(&[][..], Trust::roots).iter().map(|root| Certificate::from_der(root).to_owned());
+    let roots = RootCerts::Specific(Arc::new(roots.collect()));
+    let builder = TlsConfig::builder().root_certs(roots);
+    let Some(trust) = server.trust() else { return Ok(builder.build()) };
+    let read = |name| options.own(name).map(std::fs::read).transpose();
+    let identity = read("certificate")?.zip(read("key")?).map(|(certificate, key)| {
+        let chain = parse_pem(&certificate).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        });
+        PrivateKey::from_pem(&key).map(|key| ClientCert::new_with_certs(&chain.collect::<Vec<_>>(), key))
+    });
+    let builder = builder.client_cert(identity.transpose().map_err(Error::into_io)?);
+    Ok(builder.unversioned_rustls_crypto_provider(trust.config().crypto_provider().clone()).build())
 }
 
 /// A server at an address.
@@ -103,8 +138,16 @@ impl Poster {
             Error::StatusCode(401 | 403) => {
                 io::Error::new(ErrorKind::PermissionDenied, "the proxy: wrong --authorization")
             }
-            error => error.into_io(),
+            // So nginx says that it wants one; a receiver says so of a body that it cannot read.
+            Error::StatusCode(400) if self.url.starts_with("https://") => io::Error::other(
+                "status 400: the server may want a certificate of this end: --certificate FILE and --key FILE",
+            ),
+            error => explain(error.into_io()),
         })?;
+        if let Some(place) = answer.headers().get("location").filter(|_| answer.status().is_redirection()) {
+            let words = format!("the server is at {place:?}: give that as --server");
+            return Err(io::Error::new(ErrorKind::PermissionDenied, words));
+        }
         self.arrived.extend(frames::read_all(answer.body_mut().as_reader().take(MAX_BODY), frames::MAX_PACKET)?);
         self.posted = Instant::now();
         Ok(())

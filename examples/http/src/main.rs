@@ -15,6 +15,9 @@ const APPLICATION: Application = Application {
            trying again",
     options: &[
         ("authorization", "FILE  a file with the value of the header `Authorization`, for a proxy that asks for it"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
         ("client", "END   which end makes requests: `device`, by default, or `receiver`, which pulls with a cursor"),
     ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },

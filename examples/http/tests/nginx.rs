@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-use iot_trial::{Nginx, Trial, free_port, meddle_between};
+use iot_trial::{Certificates, Nginx, Trial, Validity, free_port, meddle_between};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_http");
 
@@ -33,6 +33,59 @@ fn nothing_is_lost_through_kills_of_all_three() {
     let (server, right) = (format!("127.0.0.1:{proxy}"), trial.folder().join("right"));
     let common = ["--server", &server, "--authorization", right.to_str().unwrap()];
     nginx.survives_kills(&trial, &common);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nothing_is_lost_over_tls() {
+    let (proxy, behind) = (free_port(), free_port());
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000);
+    let certificates = Certificates::make(&trial);
+    let nginx = configure(trial.folder(), proxy, behind).with_tls(&certificates.good);
+    let (server, right) = (format!("https://127.0.0.1:{proxy}"), trial.folder().join("right"));
+    let common = ["--server", &server, "--authorization", right.to_str().unwrap()];
+    nginx.survives_kills(&trial, &[&common[..], &certificates.trusted()].concat());
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_is_wrong_with_a_proxy_is_said() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, "", 10);
+    let addresses = [format!("http://127.0.0.1:{port}"), format!("https://127.0.0.1:{port}")];
+    trial.says_what_is_wrong_with_a_server(addresses.each_ref().map(String::as_str), &[], |certificate| {
+        let nginx = configure(trial.folder(), port, 9);
+        if let Some(pair) = certificate { nginx.with_tls(pair).start() } else { nginx.start() }
+    });
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_proxy_may_want_a_certificate_or_know_another_place() {
+    let [proxy, behind] = [free_port(), free_port()];
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 100);
+    let certificates = Certificates::make(&trial);
+    let plant = certificates.trusted()[1];
+    let settings = format!(
+        "ssl_client_certificate {plant};\nssl_verify_client on;\nlocation /packets {{ proxy_pass http://127.0.0.1:{behind}; }}\n\
+         error_page 497 =301 https://$http_host$request_uri;"
+    );
+    let _running = Nginx::configure(trial.folder(), proxy, &settings).with_tls(&certificates.good).start();
+    let receiver = trial.receiver(&[]);
+    receiver.wait_for(1, "connected");
+    let device = trial.device(&["--server", &format!("http://127.0.0.1:{proxy}")]);
+    device.wait_for(1, &format!("is at \"https://127.0.0.1:{proxy}/packets\": give that as --server"));
+    assert_eq!(device.wait().code(), Some(1));
+    let server = ["--server", &format!("https://127.0.0.1:{proxy}")];
+    let device = trial.device(&[&server[..], &certificates.trusted()].concat());
+    device.wait_for(1, "the server may want a certificate of this end: --certificate FILE and --key FILE");
+    device.kill();
+    let [certificate, key] = certificates.authority.issue("device", &[], Validity::Now);
+    let own = ["--certificate", &certificate, "--key", &key, "--rate", "0"];
+    let device = trial.device(&[&server[..], &certificates.trusted(), &own].concat());
+    assert!(device.wait().success());
+    assert!(receiver.terminate().success());
+    trial.verify_all_arrived();
 }
 
 #[test]

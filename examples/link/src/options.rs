@@ -72,16 +72,14 @@ impl Options {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if another scheme stands there: the system would look for a host of
-    /// that name, for ever. TLS would bring a second stack of ciphers, with C or assembly, for messages that are sealed in
-    /// any case.
+    /// that name, for ever; or if there is no port. What speaks TLS where that is asked for reads its addresses by `iot-tls`.
     pub fn address(&self, scheme: &str) -> io::Result<&str> {
         let plain = self.server.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap_or(&self.server);
-        if let Some((other, _)) = plain.split_once("://") {
-            return Err(invalid(format!(
-                "{plain}: no {other} here; this client has no TLS; give HOST:PORT, of stunnel for one, which speaks it"
-            )));
+        match (plain.split_once("://"), plain.rsplit_once(':').map(|(_, port)| port.parse::<u16>())) {
+            (Some((other, _)), _) => Err(invalid(format!("{plain}: no {other} here; give {scheme}://HOST:PORT"))),
+            (None, Some(Ok(_))) => Ok(plain),
+            _ => Err(invalid(format!("{plain}: the port is missing, as in HOST:PORT"))),
         }
-        Ok(plain)
     }
 
     /// What the options `--user NAME` and `--password FILE` say, if an application has those.
@@ -139,6 +137,10 @@ mod tests {
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
             let words = refused.to_string();
             assert!(words.starts_with(&format!("{server}: no {other} here;")), "{words}");
+        }
+        for server in ["plant.example", "tcp://plant.example", "plant.example:", "plant.example:tcp"] {
+            let words = address(server).address("tcp").unwrap_err().to_string();
+            assert!(words.ends_with(": the port is missing, as in HOST:PORT"), "{words}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use iot_link::Options;
-use iot_trial::{Mosquitto, Program, Trial, free_port, meddle_between};
+use iot_trial::{Certificates, Mosquitto, Program, Trial, free_port, meddle_between};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, role};
 use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet, Qos, v5_0};
@@ -34,6 +34,29 @@ fn nothing_is_lost_through_mqtt_5() {
 #[ignore = "needs mosquitto"]
 fn nothing_is_lost_through_mqtt_3_1_1() {
     goes_through_kills_of_all_three("3.1.1");
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn nothing_is_lost_over_tls() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("mqtts://127.0.0.1:{port}"), 2_000);
+    let certificates = Certificates::make(&trial);
+    let trial = trial.with(&["--user", "plant", "--patience", "1"]).with(&certificates.trusted());
+    let mosquitto = Mosquitto::prepare(trial.folder(), port).with_tls(&certificates.good);
+    trial.survives_kills_of_all_three(|| mosquitto.start());
+}
+
+#[test]
+#[ignore = "needs mosquitto"]
+fn what_is_wrong_with_a_broker_is_said() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, "", 10);
+    let addresses = [format!("127.0.0.1:{port}"), format!("mqtts://127.0.0.1:{port}")];
+    trial.says_what_is_wrong_with_a_server(addresses.each_ref().map(String::as_str), &[], |certificate| {
+        let mosquitto = Mosquitto::prepare(trial.folder(), port);
+        if let Some(pair) = certificate { mosquitto.with_tls(pair).start() } else { mosquitto.start() }
+    });
 }
 
 /// Two brokers, and between them one who knows the password: to the first he is the receiver, to the second the device.

@@ -23,7 +23,12 @@ const SUBSCRIBER: Application = Application {
     about: "Takes what a publisher posts, or with `--client receiver` fetches it.",
     server: "127.0.0.1:8080",
     hint: "is the publisher there, with a --page? trying again",
-    options: &[("client", "END   which end makes requests: `device`, by default, or `receiver`, which fetches")],
+    options: &[
+        ("client", "END       which end makes requests: `device`, by default, or `receiver`, which fetches"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
+    ],
     feedback: Feedback::Acknowledged { within: PATIENCE },
     dialer: iot_http::dialer,
     sink: None,
@@ -37,6 +42,8 @@ const HELP: &str = "Posts sealed readings to subscribers over HTTP, until each h
   push list FOLDER/NAME        show what a subscriber accepted, as lines `seconds,value`
 
   --subscriber NAME=ADDRESS  where to post for a subscriber; may be said again. The others fetch
+  --ca FILE                  the CA that signed the certificates of https:// subscribers, in PEM; by default those of
+                             the system
   --page ADDRESS             where the publisher answers how it is with each, and those who fetch
   --input FILE               take readings from lines `seconds,value`, in place of a thermometer's
   --readings N               end when every subscriber has so many; by default never
@@ -56,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
-    let (mut words, mut posted, mut page, mut max_lag) = (Vec::new(), Vec::new(), None, 50_000);
+    let (mut words, mut posted, mut ca, mut page, mut max_lag) = (Vec::new(), Vec::new(), None, None, 50_000);
     let mut feed = FeedOptions::default();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -65,6 +72,7 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
                 return Ok(());
             }
             Long("subscriber") => posted.push(parser.value()?.string()?),
+            Long("ca") => ca = Some(parser.value()?.string()?),
             Long("page") => page = Some(parser.value()?.string()?),
             Long("input") => feed.input = Some(parser.value()?.into()),
             Long("readings") => feed.count = parser.value()?.parse()?,
@@ -79,13 +87,21 @@ fn run(mut parser: lexopt::Parser) -> Result<(), Failure> {
         [task, folder, names @ ..] if task == "keys" && !names.is_empty() => {
             Ok(folder::provision_fanout(folder.as_ref(), names, wall(), &mut rng()?)?)
         }
-        [task, folder] if task == "publisher" => publish(folder.into(), Feed::open(&feed)?, &posted, page, max_lag),
+        [task, folder] if task == "publisher" => {
+            publish(folder.into(), Feed::open(&feed)?, (&posted, ca), page, max_lag)
+        }
         _ => Err(lexopt::Error::from("a command is missing or incomplete: see --help").into()),
     }
 }
 
 /// Runs the publisher until every subscriber has everything, or somebody stops it.
-fn publish(root: PathBuf, feed: Feed, posted: &[String], page: Option<String>, max_lag: u64) -> Result<(), Failure> {
+fn publish(
+    root: PathBuf,
+    feed: Feed,
+    (posted, ca): (&[String], Option<String>),
+    page: Option<String>,
+    max_lag: u64,
+) -> Result<(), Failure> {
     let (stop, folder, mut rng) = (process::stop_flag()?, root.join("publisher"), rng()?);
     let keys = folder::load_publisher_keys(&folder, wall())?;
     let outbox = folder::open_published(&folder, rng.next_u64().to_be_bytes())?;
@@ -93,8 +109,12 @@ fn publish(root: PathBuf, feed: Feed, posted: &[String], page: Option<String>, m
     let posted = posted.iter().map(|word| {
         let (name, address) = word.split_once('=').ok_or("--subscriber takes NAME=ADDRESS")?;
         let id = publisher.subscriber(name).ok_or_else(|| format!("there are no keys of a subscriber {name}"))?;
-        let mut options = Options { server: address.into(), ..Options::default() };
-        options.server = options.address("http")?.into();
+        // Others have no use for it.
+        let ca = ca.clone().filter(|_| address.starts_with("https://"));
+        let own = ca.map(|file| ("ca", file)).into_iter().collect();
+        let options = Options { server: address.into(), own, ..Options::default() };
+        // What makes no sense is said before anything is posted.
+        iot_http::server(&options)?;
         Ok((id, options))
     });
     let posted = posted.collect::<Result<Vec<_>, Failure>>()?;

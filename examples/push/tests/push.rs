@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
 
-use iot_trial::{Mischief, Nginx, Program, TcpProxy, free_port, meddle_between};
+use iot_trial::{Authority, Mischief, Nginx, Program, TcpProxy, Validity, free_port, meddle_between};
 
 const PUSH: &str = env!("CARGO_BIN_EXE_push");
 const NAMES: [&str; 2] = ["archive", "alarm"];
@@ -138,15 +138,44 @@ fn every_subscriber_has_everything_whoever_is_killed() {
     survives_kills(&Site::new(3_000));
 }
 
+/// nginx before the first subscriber.
+fn configure(site: &mut Site) -> Nginx {
+    site.listening[0] = free_port();
+    let settings = format!("location / {{ proxy_pass http://127.0.0.1:{}; }}", site.listening[0]);
+    Nginx::configure(site.folder.path(), site.posted[0], &settings)
+}
+
 #[test]
 #[ignore = "needs nginx"]
 fn a_proxy_may_stand_in_between() {
     let mut site = Site::new(3_000);
-    site.listening[0] = free_port();
-    let settings = format!("location / {{ proxy_pass http://127.0.0.1:{}; }}", site.listening[0]);
-    let nginx = Nginx::configure(site.folder.path(), site.posted[0], &settings);
-    let _running = nginx.start();
+    let _running = configure(&mut site).start();
     survives_kills(&site);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_proxy_may_speak_tls_to_who_trusts_it() {
+    let mut site = Site::new(1_000);
+    let plant = Authority::new(site.folder.path(), "plant");
+    let nginx = configure(&mut site).with_tls(&plant.issue("good", &["127.0.0.1"], Validity::Now));
+    let running = nginx.start();
+    let subscribers = [0, 1].map(|index| site.subscriber(index));
+    let archive = format!("archive=https://127.0.0.1:{}", site.posted[0]);
+    let alarm = format!("alarm=127.0.0.1:{}", site.posted[1]);
+    let [unknown, plant] = ["other", "plant"].map(|name| format!("{}/{name}.pem", site.path()));
+    Authority::new(site.folder.path(), "other");
+    let publisher = site.publisher(&[&archive, &alarm], &["--ca", &unknown, "--rate", "100"]);
+    publisher.wait_for(1, "the server's certificate is of a CA that is not trusted here: give that CA by --ca FILE");
+    subscribers[1].wait_for(10, "accepted");
+    assert!(subscribers[0].count("accepted") == 0 && publisher.terminate().success());
+    let publisher = site.publisher(&[&archive, &alarm], &["--ca", &plant, "--rate", "200"]);
+    subscribers[0].wait_for(20, "accepted");
+    running.kill();
+    publisher.wait_for(1, "tries again");
+    let _running = nginx.start();
+    assert!(publisher.wait().success());
+    site.everything_arrived(subscribers);
 }
 
 #[test]
@@ -242,8 +271,8 @@ fn the_first_user_is_told_what_is_missing() {
     assert!(line.contains("nowhere/publisher/keys: No such file") && code == Some(1), "{line}");
     let (line, code) = said(&["publisher", site.path(), "--subscriber", "nobody=127.0.0.1:1"]);
     assert_eq!((line.as_str(), code), ("push: there are no keys of a subscriber nobody", Some(1)));
-    let (line, code) = said(&["publisher", site.path(), "--subscriber", "alarm=https://127.0.0.1:1"]);
-    assert!(line.contains("this client has no TLS") && code == Some(1), "{line}");
+    let (line, code) = said(&["publisher", site.path(), "--subscriber", "alarm=ftp://127.0.0.1:1"]);
+    assert!(line.contains("no ftp here; give http://HOST:PORT or https://HOST:PORT") && code == Some(1), "{line}");
     let (line, code) = said(&["receiver", "nowhere"]);
     assert!(line.contains("nowhere/receiver/keys: No such file") && code == Some(1), "{line}");
 }

@@ -61,6 +61,7 @@ mod words;
 
 #[cfg(feature = "tokio")]
 pub use dial::Duplex;
+pub use rustls;
 pub use server::{CA, CERTIFICATE, KEY, Scheme, Server};
 pub use stream::Stream;
 pub use trust::Trust;

@@ -29,7 +29,8 @@ pub struct Scheme(pub &'static str, pub u16);
 #[derive(Clone, Debug)]
 pub struct Server {
     address: String,
-    /// The scheme that was not given.
+    /// The scheme that was given or meant, and the other one.
+    scheme: Scheme,
     other: Scheme,
     trust: Option<Trust>,
     /// Whose certificate it must be, if not that of the address.
@@ -72,16 +73,19 @@ impl Server {
         {
             return Err(invalid(format!("{server}: --{idle} is for {}://HOST:PORT", secure.0)));
         }
-        Ok(Self { address, other, trust, name: None })
+        Ok(Self { address, scheme: used, other, trust, name: None })
     }
 
-    /// Wants a certificate for `name`, in place of one for the host of the address.
+    /// Wants a certificate for `name`, in place of one for the host of the address, and says by ALPN what it will speak.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if nobody can have that name.
-    pub fn named(mut self, name: &str) -> io::Result<Self> {
-        self.name = Some(name_of(name)?);
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if no certificate can have that name.
+    pub fn named(mut self, name: &str, protocol: &str) -> io::Result<Self> {
+        if let Some(trust) = &mut self.trust {
+            self.name = Some(name_of(name)?);
+            trust.speak(protocol);
+        }
         Ok(self)
     }
 
@@ -120,7 +124,17 @@ impl Server {
 
     /// What clients with a TLS of their own take, if there is to be any.
     pub fn config(&self) -> Option<&Arc<ClientConfig>> {
-        self.trust.as_ref().map(Trust::config)
+        self.trust().map(Trust::config)
+    }
+
+    /// Whom to trust, if there is to be TLS.
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+
+    /// `SCHEME://HOST:PORT`, for clients that read the scheme.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme.0, self.address)
     }
 
     /// The scheme that was not given.

@@ -11,7 +11,10 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::
 
 /// Whom to trust, and who this is to a server that asks.
 #[derive(Clone, Debug)]
-pub struct Trust(Arc<ClientConfig>);
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    roots: Arc<[CertificateDer<'static>]>,
+}
 
 impl Trust {
     /// Trusts the CAs in the file that `--ca` names, or those of the system; shows the certificate of `--certificate`, with
@@ -22,16 +25,14 @@ impl Trust {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a file does not exist or holds nothing of its kind, or the system
     /// has no CAs.
     pub fn of(options: &Options) -> io::Result<Self> {
+        let (found, origin) = match options.own("ca") {
+            Some(file) => (certificates(file)?, file),
+            None => (rustls_native_certs::load_native_certs().certs, "the system's CAs"),
+        };
         let mut roots = RootCertStore::empty();
-        if let Some(file) = options.own("ca") {
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|error| invalid(format!("{file}: {error}")))?;
-            }
-        } else {
-            let found = rustls_native_certs::load_native_certs();
-            if roots.add_parsable_certificates(found.certs).0 == 0 {
-                return Err(invalid("this system has no file of CAs: give --ca FILE"));
-            }
+        // A system has hundreds, some of them odd.
+        if roots.add_parsable_certificates(found.iter().cloned()).0 == 0 {
+            return Err(invalid(format!("{origin}: there is no CA among them: give --ca FILE")));
         }
         let builder = builder(roots);
         let config = match (options.own("certificate"), options.own("key")) {
@@ -43,17 +44,28 @@ impl Trust {
             }
             _ => return Err(invalid("--certificate and --key go together")),
         };
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: config.into(), roots: found.into() })
     }
 
     /// Trusts nobody, to see whether a server speaks TLS.
     pub(crate) fn nobody() -> Self {
-        Self(Arc::new(builder(RootCertStore::empty()).with_no_client_auth()))
+        let config = builder(RootCertStore::empty()).with_no_client_auth();
+        Self { config: config.into(), roots: Arc::new([]) }
+    }
+
+    /// Says by ALPN what it will speak.
+    pub(crate) fn speak(&mut self, protocol: &str) {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![protocol.into()];
     }
 
     /// What `rustls` and the clients built on it take.
     pub fn config(&self) -> &Arc<ClientConfig> {
-        &self.0
+        &self.config
+    }
+
+    /// The CAs, for clients that bring a configuration of their own.
+    pub fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod certificates;
 mod forwarder;
 mod framing;
 mod mosquitto;
@@ -19,6 +20,7 @@ mod tansu;
 mod trial;
 
 pub use authority::{Authority, Validity};
+pub use certificates::Certificates;
 pub use forwarder::{Forwarder, fill, forward_for_ever, number_of, open_queue};
 pub use framing::{Framing, NatsFraming, Part, WebSocketFraming, XmppFraming};
 pub use mosquitto::Mosquitto;

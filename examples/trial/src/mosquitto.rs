@@ -33,6 +33,19 @@ impl Mosquitto {
         Self { configuration }
     }
 
+    /// Lets it speak TLS alone, with a certificate and its key.
+    ///
+    /// # Panics
+    ///
+    /// If its configuration cannot be written.
+    #[must_use]
+    pub fn with_tls(self, [certificate, key]: &[String; 2]) -> Self {
+        let settings = std::fs::read_to_string(&self.configuration).expect("it was written");
+        let settings = format!("{settings}certfile {certificate}\nkeyfile {key}\n");
+        std::fs::write(&self.configuration, settings).expect("there is room for a file");
+        self
+    }
+
     /// Starts it, and waits until it takes connections.
     ///
     /// # Panics

@@ -30,6 +30,21 @@ impl Nginx {
         Self { configuration }
     }
 
+    /// Lets it speak TLS alone, with a certificate and its key.
+    ///
+    /// # Panics
+    ///
+    /// If its configuration cannot be written.
+    #[must_use]
+    pub fn with_tls(self, [certificate, key]: &[String; 2]) -> Self {
+        let text = std::fs::read_to_string(&self.configuration).expect("it was written");
+        let settings = format!(" ssl;\nssl_certificate {certificate};\nssl_certificate_key {key};\n");
+        let (before, after) = text.split_once("listen ").expect("it listens");
+        let text = format!("{before}listen {}", after.replacen(";\n", &settings, 1));
+        std::fs::write(&self.configuration, text).expect("there is room for a file");
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics

@@ -11,7 +11,7 @@ use iot_trial::{Trial, free_port, siblings};
 const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
     ("amqp", Some("amqps"), "`rabbitmq-server` starts one; trying again", Some("plant")),
     ("coap", Some("coaps"), "`coap receiver FOLDER --server ADDRESS` starts it; trying again", None),
-    ("http", Some("https"), "starts it, or a device that is pulled from; trying again", None),
+    ("http", Some("ftp"), "starts it, or a device that is pulled from; trying again", None),
     ("kafka", Some("ssl"), "README.md starts one, tansu; trying again", None),
     ("mqtt", Some("tls"), "`mosquitto -p 1883` starts one; trying again", Some("plant")),
     ("nats", Some("tls"), "`nats-server -js` starts one; trying again", Some("plant")),
@@ -26,8 +26,8 @@ const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
     ("store", Some("tls"), "`store receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("tcp", Some("tls"), "`tcp receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("udp", Some("dtls"), "nobody has that port; is the receiver there? `udp receiver FOLDER --server ADDRESS`", None),
-    ("websocket", Some("wss"), "`websocket receiver FOLDER --server ADDRESS` starts it; trying again", None),
-    ("xmpp", Some("xmpps"), "`prosody -F` starts one; trying again", Some("plant")),
+    ("websocket", Some("tls"), "`websocket receiver FOLDER --server ADDRESS` starts it; trying again", None),
+    ("xmpp", Some("tls"), "`prosody -F` starts one; trying again", Some("plant")),
 ];
 
 /// A command line, and what a program says to it.

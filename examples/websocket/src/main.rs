@@ -6,16 +6,24 @@ use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role, connect};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, invalid};
+use iot_tls::{Scheme, Server, Stream};
+use tungstenite::client::{IntoClientRequest as _, client_with_config};
+use tungstenite::http::{HeaderValue, StatusCode};
 use tungstenite::protocol::WebSocketConfig;
-use tungstenite::{Error, HandshakeError, Message, WebSocket, accept_with_config, client::client_with_config};
+use tungstenite::{Error, HandshakeError, Message, WebSocket, accept_with_config};
 
 const APPLICATION: Application = Application {
     name: "websocket",
     about: "Sends sealed readings over a WebSocket until the receiver has verified and kept them.",
     server: "127.0.0.1:8080",
     hint: "is the receiver there? `websocket receiver FOLDER --server ADDRESS` starts it; trying again",
-    options: &[],
+    options: &[
+        ("authorization", "FILE  a file with the value of the header `Authorization`, for a proxy that asks for it"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
+    ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
     dialer,
     sink: None,
@@ -35,21 +43,29 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let server = options.address("ws")?.to_owned();
     let config = WebSocketConfig::default().max_message_size(Some(MAX_PACKET)).max_frame_size(Some(MAX_PACKET));
     if options.role == Role::Device {
+        let server = Server::of(options, Scheme("ws", 80), Scheme("wss", 443))?;
+        let mut request = format!("{}/packets", server.url()).into_client_request().map_err(invalid)?;
+        if let Some(authorization) = options.secret("authorization")? {
+            let value = HeaderValue::try_from(authorization).map_err(invalid)?;
+            request.headers_mut().insert("Authorization", value);
+        }
         return Ok(Box::new(move || {
-            let stream = prepare(connect(&server, MAX_STALL)?)?;
-            let made = client_with_config(format!("ws://{server}/packets"), stream, Some(config));
-            Ok(Box::new(Socket::new(made.map(|(socket, _)| socket).map_err(failed)?)))
+            let stream = server.connect(MAX_STALL)?;
+            stream.set_read_timeout(Some(MAX_STALL))?;
+            let made = client_with_config(request.clone(), stream, Some(config)).map(|(socket, _)| Socket::new(socket));
+            Ok(Box::new(made.map_err(|error| server.doubt(failed(error), MAX_STALL))?))
         }));
     }
+    let server = options.address("ws")?.to_owned();
     let listener =
         TcpListener::bind(&server).map_err(|error| io::Error::new(error.kind(), format!("{server}: {error}")))?;
     listener.set_nonblocking(true)?;
     Ok(Box::new(move || match listener.accept() {
         Ok((stream, _)) => {
-            Ok(Box::new(Socket::new(accept_with_config(prepare(stream)?, Some(config)).map_err(failed)?)))
+            let stream = Stream::Plain(prepare(stream)?);
+            Ok(Box::new(Socket::new(accept_with_config(stream, Some(config)).map_err(failed)?)))
         }
         Err(nobody) => {
             std::thread::sleep(Duration::from_millis(20));
@@ -70,6 +86,11 @@ fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
 fn failed<R: tungstenite::handshake::HandshakeRole>(error: HandshakeError<R>) -> io::Error {
     match error {
         HandshakeError::Failure(Error::Io(error)) => error,
+        HandshakeError::Failure(Error::Http(answer))
+            if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+        {
+            io::Error::new(ErrorKind::PermissionDenied, "the proxy: wrong --authorization")
+        }
         HandshakeError::Failure(error) => io::Error::other(error),
         HandshakeError::Interrupted(_) => ErrorKind::TimedOut.into(),
     }
@@ -77,13 +98,13 @@ fn failed<R: tungstenite::handshake::HandshakeRole>(error: HandshakeError<R>) ->
 
 /// Packets as messages of a connection.
 struct Socket {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Stream>,
     heard: Instant,
     asked: Instant,
 }
 
 impl Socket {
-    fn new(socket: WebSocket<TcpStream>) -> Self {
+    fn new(socket: WebSocket<Stream>) -> Self {
         Self { socket, heard: Instant::now(), asked: Instant::now() }
     }
 
@@ -117,7 +138,11 @@ impl Link for Socket {
                 // What is no packet is a sign of life, or refused by whoever opens it.
                 Ok(message.is_binary().then(|| message.into_data().to_vec()))
             }
-            Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+            Err(Error::Io(error))
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
+                Ok(None)
+            }
             Err(Error::Io(error)) => Err(error),
             Err(error) => Err(io::Error::other(error)),
         }

@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use iot_trial::{Nginx, Trial, WebSocketFraming, free_port};
+use iot_trial::{Certificates, Nginx, Trial, WebSocketFraming, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_websocket");
 
@@ -24,6 +24,59 @@ fn nothing_is_lost_through_kills_of_all_three() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000);
     let server = format!("127.0.0.1:{proxy}");
     configure(&trial, proxy, behind).survives_kills(&trial, &["--server", &server]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nothing_is_lost_over_tls() {
+    let (proxy, behind) = (free_port(), free_port());
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 3_000);
+    let certificates = Certificates::make(&trial);
+    let server = format!("wss://127.0.0.1:{proxy}");
+    let nginx = configure(&trial, proxy, behind).with_tls(&certificates.good);
+    nginx.survives_kills(&trial, &[&["--server", &server], &certificates.trusted()[..]].concat());
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_is_wrong_with_a_proxy_is_said() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, "", 10);
+    let addresses = [format!("ws://127.0.0.1:{port}"), format!("wss://127.0.0.1:{port}")];
+    trial.says_what_is_wrong_with_a_server(addresses.each_ref().map(String::as_str), &[], |certificate| {
+        let nginx = configure(&trial, port, 9);
+        if let Some(pair) = certificate { nginx.with_tls(pair).start() } else { nginx.start() }
+    });
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_proxy_may_ask_for_a_password() {
+    let (proxy, behind) = (free_port(), free_port());
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{behind}"), 100);
+    let write = |name: &str, text: &str| {
+        let path = trial.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let passwords = write("passwords", "plant:{PLAIN}right\n");
+    // `plant:right` and `plant:wrong` in base64.
+    let (right, wrong) = (write("right", "Basic cGxhbnQ6cmlnaHQ=\n"), write("wrong", "Basic cGxhbnQ6d3Jvbmc=\n"));
+    let settings = format!(
+        "auth_basic plant;\nauth_basic_user_file {passwords};\nlocation /packets {{ proxy_pass http://127.0.0.1:{behind};
+         proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}"
+    );
+    let _running = Nginx::configure(trial.folder(), proxy, &settings).start();
+    let receiver = trial.receiver(&[]);
+    let server = ["--server", &format!("127.0.0.1:{proxy}")];
+    for own in [&[][..], &["--authorization", &wrong]] {
+        let device = trial.device(&[&server[..], own].concat());
+        device.wait_for(1, "the proxy: wrong --authorization");
+        assert_eq!(device.wait().code(), Some(1));
+    }
+    assert!(trial.device(&[&server[..], &["--authorization", &right, "--rate", "0"]].concat()).wait().success());
+    assert!(receiver.terminate().success());
+    trial.verify_all_arrived();
 }
 
 #[test]

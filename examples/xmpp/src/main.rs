@@ -2,14 +2,14 @@
 //! for whoever is away.
 
 use std::io::{self, ErrorKind, Write as _};
-use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use iot_link::{Application, Dialer, Feedback, Link, Options, Role, connect, invalid};
+use iot_link::{Application, Dialer, Feedback, Link, Options, Role, invalid};
 use iot_stanzas::{Stanza, Stanzas};
+use iot_tls::{Scheme, Server};
 
 const APPLICATION: Application = Application {
     name: "xmpp",
@@ -21,6 +21,9 @@ const APPLICATION: Application = Application {
         ("user", "NAME         the account of this end, by default device or receiver"),
         ("peer", "NAME         the account of the other end, by default receiver or device"),
         ("password", "FILE     a file with the password of this end's account"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
     ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
     dialer,
@@ -38,22 +41,24 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let address = options.address("xmpp")?.to_owned();
     let name = |option, role: Role| options.own(option).map_or_else(|| role.to_string(), str::to_owned);
     let (user, peer) = (name("user", options.role), name("peer", options.role.peer()));
     let domain = options.own("domain").unwrap_or("localhost").to_owned();
+    // TLS from the first octet on (XEP-0368); the certificate is for the domain, wherever its server is.
+    let server = Server::of(options, Scheme("xmpp", 5222), Scheme("xmpps", 5223))?.named(&domain, "xmpp-client")?;
     if let Some(odd) = [&user, &peer, &domain].into_iter().find(|name| name.contains(['\'', '<', '&', '@'])) {
         return Err(invalid(format!("{odd} is no name of an account or a domain")));
     }
     let password = options.secret("password")?.ok_or_else(|| invalid("--password FILE is missing: see --help"))?;
     let secret = STANDARD.encode(format!("\0{user}\0{password}"));
     Ok(Box::new(move || {
-        let stream = log_in(Stanzas::new(connect(&address, PATIENCE)?), &domain, &secret)?;
+        let stream = log_in(Stanzas::new(server.connect(PATIENCE)?), &domain, &secret);
+        let stream = stream.map_err(|error| server.doubt(error, PATIENCE))?;
         Ok(Box::new(Account { stream, peer: format!("{peer}@{domain}"), spoke: Instant::now() }))
     }))
 }
 
-type Stream = Stanzas<TcpStream>;
+type Stream = Stanzas<iot_tls::Stream>;
 
 /// Opens a stream, logs in, binds a resource and becomes available (RFC 6120, 6121).
 fn log_in(mut stream: Stream, domain: &str, secret: &str) -> io::Result<Stream> {
@@ -64,7 +69,7 @@ fn log_in(mut stream: Stream, domain: &str, secret: &str) -> io::Result<Stream> 
     );
     let features = ask(&mut stream, &open)?;
     if !features.inside.iter().any(|(_, text)| text == "PLAIN") {
-        return denied("the server takes no password here: it wants TLS; let stunnel speak that");
+        return denied("the server takes no password here: it wants TLS; give xmpps://HOST:PORT");
     }
     let auth = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>");
     match ask(&mut stream, &auth)?.name.as_str() {

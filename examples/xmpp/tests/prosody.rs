@@ -6,21 +6,27 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use iot_trial::{Program, Trial, XmppFraming, free_port};
+use iot_trial::{Certificates, Program, Trial, XmppFraming, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xmpp");
 
 /// A configuration with an account for each end, and everything that the server writes in one folder.
-fn configure(folder: &Path, port: u16) -> String {
+fn configure(folder: &Path, port: u16, certificate: Option<&[String; 2]>) -> String {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     std::fs::create_dir_all(path("data/localhost/accounts")).unwrap();
     for account in ["device", "receiver"] {
         let record = "return { [\"password\"] = \"right\" };\n";
         std::fs::write(path(&format!("data/localhost/accounts/{account}.dat")), record).unwrap();
     }
+    let ports = if let Some([certificate, key]) = certificate {
+        let pair = format!("{{ certificate = \"{certificate}\", key = \"{key}\" }}");
+        format!("c2s_ports = {{ }}\nc2s_direct_tls_ports = {{ {port} }}\nc2s_direct_tls_ssl = {pair}\n")
+    } else {
+        format!("c2s_ports = {{ {port} }}\n")
+    };
     let settings = format!(
         "run_as_root = true\npidfile = \"{}\"\ndata_path = \"{}\"\ninterfaces = {{ \"127.0.0.1\" }}\n\
-         c2s_ports = {{ {port} }}\nmodules_enabled = {{ \"saslauth\", \"offline\" }}\n\
+         {ports}modules_enabled = {{ \"saslauth\", \"offline\" }}\n\
          modules_disabled = {{ \"s2s\", \"tls\" }}\nauthentication = \"internal_plain\"\n\
          c2s_require_encryption = false\nallow_unencrypted_plain_auth = true\nlog = {{ info = \"*console\" }}\n\
          VirtualHost \"localhost\"\n",
@@ -33,7 +39,7 @@ fn configure(folder: &Path, port: u16) -> String {
 
 fn start(configuration: &str) -> Program {
     let prosody = Program::start("prosody", &["--config", configuration, "-F"]);
-    prosody.wait_for(1, "Activated service 'c2s'");
+    prosody.wait_for_any(1, &["Activated service 'c2s' on [", "Activated service 'c2s_direct_tls' on ["]);
     prosody
 }
 
@@ -42,8 +48,32 @@ fn start(configuration: &str) -> Program {
 fn nothing_is_lost_through_kills_of_all_three() {
     let port = free_port();
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--patience", "1"]);
-    let configuration = configure(trial.folder(), port);
+    let configuration = configure(trial.folder(), port, None);
     trial.survives_kills_of_all_three(|| start(&configuration));
+}
+
+#[test]
+#[ignore = "needs prosody"]
+fn nothing_is_lost_over_tls() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, format!("xmpps://127.0.0.1:{port}"), 2_000);
+    let certificates = Certificates::make(&trial);
+    let trial = trial.with(&["--patience", "1"]).with(&certificates.trusted());
+    let configuration = configure(trial.folder(), port, Some(&certificates.good));
+    trial.survives_kills_of_all_three(|| start(&configuration));
+}
+
+#[test]
+#[ignore = "needs prosody"]
+fn what_is_wrong_with_a_server_is_said() {
+    let port = free_port();
+    let trial = Trial::new(PROGRAM, "", 10);
+    let [right, _] = trial.passwords();
+    let addresses = [format!("xmpp://127.0.0.1:{port}"), format!("xmpps://127.0.0.1:{port}")];
+    let addresses = addresses.each_ref().map(String::as_str);
+    trial.says_what_is_wrong_with_a_server(addresses, &["--password", &right], |certificate| {
+        start(&configure(trial.folder(), port, certificate))
+    });
 }
 
 /// Neither end is there together with the other, and the server is killed in between.
@@ -52,7 +82,7 @@ fn nothing_is_lost_through_kills_of_all_three() {
 fn what_came_while_the_receiver_was_away_it_gets_without_the_device() {
     let port = free_port();
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 100).with(&["--patience", "3600"]);
-    let configuration = configure(trial.folder(), port);
+    let configuration = configure(trial.folder(), port, None);
     let first = start(&configuration);
     let [right, _] = trial.passwords();
     let login = ["--password", &right];
@@ -78,7 +108,7 @@ fn what_came_while_the_receiver_was_away_it_gets_without_the_device() {
 fn meet(through: impl FnOnce(&Trial, SocketAddr, &[&str])) {
     let port = free_port();
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 1_200);
-    let configuration = configure(trial.folder(), port);
+    let configuration = configure(trial.folder(), port, None);
     let _running = start(&configuration);
     let [right, _] = trial.passwords();
     through(&trial, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &["--password", &right, "--patience", "1"]);
