@@ -1,7 +1,7 @@
 //! The device's end: it posts, and observes.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind::Interrupted, ErrorKind::TimedOut, ErrorKind::WouldBlock};
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -146,7 +146,7 @@ impl Client {
                 }
             }
         }
-        Err(ErrorKind::TimedOut.into())
+        Err(TimedOut.into())
     }
 
     /// The next message, if one comes before `end`. What is confirmable is acknowledged.
@@ -158,7 +158,7 @@ impl Client {
             self.socket.set_read_timeout(Some(left))?;
             let len = match self.socket.recv(&mut octets) {
                 Ok(len) => len,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+                Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => return Ok(None),
                 Err(error) => return Err(error),
             };
             let Ok(heard) = Packet::from_bytes(&octets[..len]) else { continue };

@@ -271,6 +271,6 @@ fn send(socket: &UdpSocket, message: &Packet, to: SocketAddr) -> io::Result<Vec<
 
 /// Nothing came; or whoever is gone made an error of what was sent to it.
 fn is_passing(error: io::Error) -> io::Result<()> {
-    use ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
-    if matches!(error.kind(), ConnectionRefused | TimedOut | WouldBlock) { Ok(()) } else { Err(error) }
+    use ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
+    if matches!(error.kind(), ConnectionRefused | Interrupted | TimedOut | WouldBlock) { Ok(()) } else { Err(error) }
 }
