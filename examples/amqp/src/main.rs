@@ -13,6 +13,7 @@ use iot_queue_amqp::amqprs::channel::{
 };
 use iot_queue_amqp::amqprs::{BasicProperties, FieldTable, FieldValue};
 use iot_queue_amqp::{AmqpError, ConfirmedChannel};
+use iot_tls::{Scheme, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
@@ -27,6 +28,9 @@ const APPLICATION: Application = Application {
         ("user", "NAME         the user that the broker knows, by default guest with that user's password"),
         ("password", "FILE     a file with the user's password"),
         ("host", "NAME         the virtual host, by default /"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
     ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(10) },
     dialer,
@@ -44,11 +48,14 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let address = options.address("amqp")?;
-    let (host, port) = address.rsplit_once(':').ok_or_else(|| invalid(format!("{address} is not HOST:PORT")))?;
-    let port = port.parse().map_err(|error| invalid(format!("{address}: {error}")))?;
+    let server = Server::of(options, Scheme("amqp", 5672), Scheme("amqps", 5671))?;
+    let (host, port) = server.address().rsplit_once(':').expect("it has a port");
+    let port = port.parse().expect("it is one");
     let (user, password) = options.login()?.unwrap_or_else(|| ("guest".into(), "guest".into()));
-    let broker = iot_queue_amqp::Broker::new(host, port).login(user, password);
+    let mut broker = iot_queue_amqp::Broker::new(host, port).login(user, password);
+    if let Some(config) = server.config() {
+        broker = broker.tls(config.clone());
+    }
     let broker = broker.virtual_host(options.own("host").unwrap_or("/")).map_err(invalid)?;
     let name = options.own("name").unwrap_or("iot.1").to_owned();
     if name.len() > 200 {
@@ -59,21 +66,28 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()].map(|role| format!("{name}.{}", role.topic()));
         let opened = runtime.block_on(async {
-            let channel = ConfirmedChannel::open(&broker, &ours).await.map_err(failed)?;
-            let arriving = timeout(PATIENCE, take(&channel, [&ours, &theirs], &format!("{name}.dead"))).await??;
-            Ok::<_, io::Error>((channel, arriving))
+            let channel = ConfirmedChannel::open(&broker, &ours).await?;
+            let arriving = timeout(PATIENCE, take(&channel, [&ours, &theirs], &format!("{name}.dead"))).await;
+            Ok::<_, AmqpError>((channel, arriving))
         });
-        let (channel, arriving) = opened?;
+        let (channel, arriving) = opened.map_err(|error| refused(error, &server))?;
+        let arriving = arriving??;
         Ok(Box::new(Ends { runtime, channel, arriving, to: ours, handed_out: None }))
     }))
 }
 
+/// Why there is no connection. The client tells little of it.
+fn refused(error: AmqpError, server: &Server) -> io::Error {
+    let is_hung_up = matches!(error, AmqpError::NotAdmitted { .. });
+    let doubted = server.doubt(failed(error), PATIENCE);
+    if !is_hung_up || doubted.kind() == ErrorKind::PermissionDenied {
+        return doubted;
+    }
+    io::Error::new(ErrorKind::PermissionDenied, "the broker hung up: wrong --user or --password")
+}
+
 fn failed(error: AmqpError) -> io::Error {
     match error {
-        AmqpError::NotAdmitted { .. } => {
-            let words = "the broker hung up: wrong --user or --password, or it wants TLS there";
-            io::Error::new(ErrorKind::PermissionDenied, words)
-        }
         // Whoever says it names the address.
         AmqpError::Unreachable { reason, .. } => io::Error::other(reason),
         AmqpError::Unanswered => ErrorKind::TimedOut.into(),

@@ -13,7 +13,7 @@ use amqprs::channel::{
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, Nack, Return};
-use iot_trial::{Counts, Interference, Mischief, Rabbitmq, Trial, free_port};
+use iot_trial::{Counts, Interference, Mischief, Ports, Rabbitmq, Trial, Validity, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_amqp");
 
@@ -36,6 +36,25 @@ fn nothing_is_lost_through_kills_of_all_three_and_what_is_refused_is_a_dead_lett
     receiver.wait_for(1, "refused");
     assert!(receiver.terminate().success());
     assert!(dead_letter(port).is_some_and(|letter| letter.len() > 100));
+}
+
+#[test]
+#[ignore = "needs rabbitmq-server"]
+fn nothing_is_lost_over_tls_and_no_broker_is_trusted_without_reason() {
+    let [plain, port] = [free_port(), free_port()];
+    let trial = Trial::new(PROGRAM, format!("amqps://127.0.0.1:{port}"), 2_000);
+    let (plant, files) = trial.authorities();
+    let [certificate, key] = plant.issue("broker", &["127.0.0.1"], Validity::Now);
+    let listen = format!("listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\n", files[0]);
+    let shown = format!("ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n");
+    let rabbitmq = Rabbitmq::prepare(trial.folder(), plain, &[USER, &listen, &shown].concat());
+    let trial = trial.with(&["--user", "plant", "--patience", "2", "--ca", &files[0]]);
+    let _running = trial.survives_kills_of_all_three(|| rabbitmq.start());
+
+    let other = Trial::new(PROGRAM, "", 10).with(&["--user", "plant"]);
+    let [right, _] = other.passwords();
+    let ports = Ports { plain: ("amqp", plain), secure: ("amqps", port) };
+    other.trusts_no_server_without_reason(&ports, &files, &["--password", &right]);
 }
 
 /// The oldest of the messages that were refused.

@@ -11,7 +11,8 @@ use iot_queue::mirror::{Mirror, MirrorConfig};
 use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
 use iot_queue_driven::{ConnectionError, DrivenSink, drive};
-use iot_queue_kafka::{Consumed, KafkaError, Partition, PartitionReader, kafka_sink, mirror_config};
+use iot_queue_kafka::{Consumed, KafkaError, Partition, PartitionReader, kafka_sink_over, mirror_config};
+use iot_tls::{Scheme, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -24,11 +25,17 @@ const APPLICATION: Application = Application {
         ("name", "NAME         the topics are NAME-readings and NAME-commands, by default iot"),
         ("partition", "N       the partition of both that is this device's, by default 0"),
         ("settle", "S          seconds for which what the broker has is kept, by default 60, for its disk's sake"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
     ],
     feedback: Feedback::None,
     dialer,
     sink: None,
 };
+
+/// How long the broker may take to be connected to, when it is asked what was wrong.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the broker may wait for records before it says that there are none.
 const WAIT: Duration = Duration::from_millis(250);
@@ -41,32 +48,35 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let (address, role) = (options.address("kafka")?.to_owned(), options.role);
+    let (server, role) = (Server::of(options, Scheme("kafka", 9092), Scheme("ssl", 9093))?, options.role);
     let partition = options.number("partition", 0)?;
     let config = mirror_config().settle_after(Duration::from_secs(options.number("settle", 60)?));
     let name = options.own("name").unwrap_or("iot").to_owned();
     let runtime = runtime()?;
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()]
-            .map(|role| Partition::new(address.as_str(), format!("{name}-{}", role.topic()), partition));
+            .map(|role| Partition::new(server.address(), format!("{name}-{}", role.topic()), partition));
         // From its beginning: what is in the ledger already is passed over unopened.
-        let mut reader = PartitionReader::new(theirs, 0);
+        let mut reader = PartitionReader::over(server.clone(), theirs, 0);
         let (tell, arriving) = mpsc::channel(BATCHES);
-        let first = runtime.block_on(reader.read(Duration::ZERO)).map_err(|error| failed(error, &address))?;
+        let first = runtime.block_on(reader.read(Duration::ZERO)).map_err(|error| failed(error, &server))?;
         tell.try_send(Ok(first)).map_err(io::Error::other)?;
         runtime.spawn(async move { while tell.send(reader.read(WAIT).await).await.is_ok() {} });
-        let (sink, driver) = kafka_sink(ours);
+        let (sink, driver) = kafka_sink_over(server.clone(), ours);
         runtime.spawn(driver.run());
         Ok(Box::new(Broker { runtime, arriving, arrived: VecDeque::new(), sink, config, mirror: None }))
     }))
 }
 
-fn failed(error: KafkaError, address: &str) -> io::Error {
-    match error {
+fn failed(error: KafkaError, server: &Server) -> io::Error {
+    let error = match error {
         // Whoever says it names the address, but for that of another broker, to which this one sends us.
-        KafkaError::Connection(ConnectionError::Unreachable { address: of, kind }) if of == address => kind.into(),
+        KafkaError::Connection(ConnectionError::Unreachable { address, .. }) if address == server.address() => {
+            return server.connect(PATIENCE).err().unwrap_or_else(|| ErrorKind::TimedOut.into());
+        }
         error => io::Error::other(error),
-    }
+    };
+    server.doubt(error, PATIENCE)
 }
 
 /// What is read from the broker, and the way there.

@@ -15,6 +15,7 @@ use iot_queue::sink::Forwarded;
 use iot_queue::{FileStorage, MaxLag, Queue, Seek};
 use iot_queue_driven::{DrivenSink, drive};
 use iot_queue_nats::{JetStreamError, mirror_config, nats_sink, published};
+use iot_tls::{Scheme, explain_cause};
 use tokio::runtime::Runtime;
 
 const APPLICATION: Application = Application {
@@ -27,6 +28,9 @@ const APPLICATION: Application = Application {
         ("user", "NAME         the user that the server knows"),
         ("password", "FILE     a file with the user's password"),
         ("settle", "S          seconds for which what the server has is kept, by default 150: it syncs every 120"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
     ],
     feedback: Feedback::None,
     dialer,
@@ -44,7 +48,9 @@ fn main() -> ExitCode {
 }
 
 fn dialer(options: &Options) -> io::Result<Dialer> {
-    let (address, login, role) = (options.address("nats")?.to_owned(), options.login()?, options.role);
+    // What speaks TLS begins without it, at the same port.
+    let server = iot_tls::Server::of(options, Scheme("nats", 4222), Scheme("tls", 4222))?;
+    let (login, role) = (options.login()?, options.role);
     let name = options.own("name").unwrap_or("iot").to_owned();
     if name.contains(['.', '*', '>', ' ']) {
         return Err(invalid(format!("--name takes no points, stars or blanks, unlike {name}")));
@@ -58,7 +64,7 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
     Ok(Box::new(move || {
         let [ours, theirs] = [role, role.peer()].map(|role| format!("{name}-{}", role.topic()));
         let opened = runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, open(&address, login.clone(), [&ours, &theirs])).await });
+            .block_on(async { tokio::time::timeout(PATIENCE, open(&server, login.clone(), [&ours, &theirs])).await });
         let (client, sink, arriving) = opened.map_err(|_| ErrorKind::TimedOut)??;
         Ok(Box::new(Server { runtime, client, sink, arriving, config, mirror: None }))
     }))
@@ -66,21 +72,27 @@ fn dialer(options: &Options) -> io::Result<Dialer> {
 
 /// Connects, and makes the streams that are not there yet.
 async fn open(
-    address: &str,
+    server: &iot_tls::Server,
     login: Option<(String, String)>,
     [ours, theirs]: [&str; 2],
 ) -> io::Result<(Client, DrivenSink<JetStreamError>, Ordered)> {
-    let mut options = ConnectOptions::new();
+    let mut options = ConnectOptions::new().require_tls(server.config().is_some());
+    options = options.tls_client_config((*server.config_if_asked()).clone());
     if let Some((user, password)) = login {
         options = options.user_and_password(user, password);
     }
-    let client = options.connect(address).await.map_err(|error| match error.kind() {
-        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-            io::Error::new(ErrorKind::PermissionDenied, "the server does not let us in: wrong --user or --password")
-        }
-        ConnectErrorKind::Tls => io::Error::new(ErrorKind::PermissionDenied, "the server wants TLS, which we have not"),
-        _ => io::Error::other(error),
-    })?;
+    let denied = |words: String| io::Error::new(ErrorKind::PermissionDenied, words);
+    let client =
+        options.connect(server.address()).await.map_err(|error| match (error.kind(), explain_cause(&error)) {
+            (ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation, _) => {
+                denied("the server does not let us in: wrong --user or --password".into())
+            }
+            (_, Some(_)) if server.config().is_none() => {
+                denied(format!("the server speaks TLS there: give tls://{}", server.address()))
+            }
+            (_, Some(reason)) => reason,
+            _ => io::Error::other(error),
+        })?;
     let context = jetstream::new(client.clone());
     for name in [ours, theirs] {
         let stream = stream::Config { name: name.into(), subjects: vec![format!("{name}.*")], ..Default::default() };

@@ -9,17 +9,23 @@ use std::time::Instant;
 
 use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, stream};
-use iot_trial::{Mischief, NatsFraming, Program, TcpProxy, Trial, free_port};
+use iot_trial::{Mischief, NatsFraming, Ports, Program, TcpProxy, Trial, Validity, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nats");
 
 /// A server that asks for a password and keeps its streams on disk.
 fn start(folder: &Path, port: u16) -> Program {
+    start_with(folder, port, &[])
+}
+
+/// The same, with options of its own.
+fn start_with(folder: &Path, port: u16, options: &[&str]) -> Program {
     let (port, store) = (port.to_string(), folder.join("streams"));
     let arguments = ["-a", "127.0.0.1", "-p", &port, "-js", "-sd", store.to_str().unwrap(), "--user", "plant"];
     // Debian keeps it where only administrators look.
     let program = ["/usr/sbin/nats-server", "nats-server"].into_iter().find(|path| Path::new(path).exists());
-    let server = Program::start(program.unwrap_or("nats-server"), &[&arguments[..], &["--pass", "right"]].concat());
+    let server =
+        Program::start(program.unwrap_or("nats-server"), &[&arguments[..], &["--pass", "right"], options].concat());
     server.wait_for(1, "Server is ready");
     server
 }
@@ -31,6 +37,23 @@ fn nothing_is_lost_through_kills_of_all_three() {
     // A server that is killed loses nothing that the system has not written yet; so nothing need settle for long.
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{port}"), 2_000).with(&["--user", "plant", "--settle", "1"]);
     trial.survives_kills_of_all_three(|| start(trial.folder(), port));
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn nothing_is_lost_over_tls_and_no_server_is_trusted_without_reason() {
+    let [plain, port] = [free_port(), free_port()];
+    let trial = Trial::new(PROGRAM, format!("tls://127.0.0.1:{port}"), 2_000);
+    let (plant, files) = trial.authorities();
+    let [certificate, key] = plant.issue("server", &["127.0.0.1"], Validity::Now);
+    let shown = ["--tls", "--tlscert", &certificate, "--tlskey", &key];
+    let trial = trial.with(&["--user", "plant", "--settle", "1", "--ca", &files[0]]);
+    let _running = trial.survives_kills_of_all_three(|| start_with(trial.folder(), port, &shown));
+
+    let other = Trial::new(PROGRAM, "", 10).with(&["--user", "plant"]);
+    let (_plain, [right, _]) = (start(other.folder(), plain), other.passwords());
+    let ports = Ports { plain: ("nats", plain), secure: ("tls", port) };
+    other.trusts_no_server_without_reason(&ports, &files, &["--password", &right]);
 }
 
 /// A proxy that interferes with readings and with nothing else: in what else passes, who refuses an altered octet would

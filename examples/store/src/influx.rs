@@ -23,9 +23,8 @@ impl Influx {
     /// Writes rows.
     pub fn write(&mut self, rows: &[Row]) -> io::Result<()> {
         let mut lines = String::new();
-        for Row { position: Position { source, incarnation, sequence, .. }, place, reading } in rows {
+        for (Position { source, incarnation, sequence, .. }, place, Reading { time, value }) in rows {
             let tags = format!("source={:.16},incarnation={incarnation}", source.to_string());
-            let Reading { time, value } = reading;
             writeln!(lines, "readings,{tags} value={value},sequence={sequence}i,place={place}i {time}000000000")
                 .expect("a string has room");
         }

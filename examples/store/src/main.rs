@@ -25,6 +25,9 @@ const APPLICATION: Application = Application {
         ("database", "HOST:PORT/NAME  a database of PostgreSQL, in which the receiver makes the table `readings`"),
         ("user", "NAME         the user that PostgreSQL knows"),
         ("password", "FILE     a file with the user's password"),
+        iot_tls::CA,
+        iot_tls::CERTIFICATE,
+        iot_tls::KEY,
         ("influx", "FILE       a file to which the receiver appends lines of InfluxDB's protocol"),
     ],
     feedback: Feedback::Acknowledged { within: Duration::from_secs(5) },
@@ -36,17 +39,12 @@ fn main() -> ExitCode {
     APPLICATION.main()
 }
 
-/// A reading, and where it stands: which of a message's it is, and the position of that.
-struct Row {
-    position: Position,
-    place: i32,
-    reading: Reading,
-}
+/// The position of a message, which of its readings this is, and the reading.
+type Row = (Position, i32, Reading);
 
 /// Opens what the receiver writes into, `PostgreSQL` first: it alone can refuse.
 fn open(options: &Options) -> io::Result<Sink> {
-    let mut postgresql =
-        options.own("database").map(|database| PostgreSql::new(database, options.login()?)).transpose()?;
+    let mut postgresql = options.own("database").map(|database| PostgreSql::new(database, options)).transpose()?;
     // Who is not let in, or names a database that is not there, hears it now; a server that is away may come.
     let tried = postgresql.as_mut().map_or(Ok(()), |postgresql| postgresql.write(&[]));
     tried.or_else(|error| if error.kind() == ErrorKind::Other { Ok(()) } else { Err(error) })?;
@@ -68,5 +66,5 @@ fn rows_of(message: &Stored) -> Vec<Row> {
         println!("store receiver: message {} holds no readings", position.sequence);
         Vec::new()
     });
-    (0..).zip(readings).map(|(place, reading)| Row { position, place, reading }).collect()
+    (0..).zip(readings).map(|(place, reading)| (position, place, reading)).collect()
 }

@@ -4,44 +4,43 @@ use std::io;
 use std::io::ErrorKind::{NotFound, Other, PermissionDenied};
 use std::time::Duration;
 
-use iot_link::invalid;
-use postgres::{Client, Config, NoTls};
+use iot_link::{Options, invalid};
+use iot_tls::{Trust, explain_cause};
+use postgres::{Client, Config, NoTls, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Row;
 
 /// How long the server may take to let us in. The link waits meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS readings (
-    source bytea, incarnation bytea, sequence bigint, place integer,
-    time timestamptz NOT NULL, value double precision NOT NULL,
-    PRIMARY KEY (source, incarnation, sequence, place))";
+const TABLE: &str = include_str!("table.sql");
 
-const UPSERT: &str = "INSERT INTO readings SELECT source, incarnation, sequence, place, to_timestamp(seconds), value
-    FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::integer[], $5::double precision[], $6::double precision[])
-        AS row (source, incarnation, sequence, place, seconds, value)
-    ON CONFLICT (source, incarnation, sequence, place) DO UPDATE SET time = excluded.time, value = excluded.value";
+const UPSERT: &str = include_str!("upsert.sql");
 
 /// A database, and the connection to it when there is one.
 pub struct PostgreSql {
     name: String,
     config: Config,
+    tls: Option<MakeRustlsConnect>,
     client: Option<Client>,
 }
 
 impl PostgreSql {
     /// The database `HOST:PORT/NAME`. It is connected to when there is something to write.
-    pub fn new(database: &str, login: Option<(String, String)>) -> io::Result<Self> {
-        let odd = || invalid(format!("--database takes HOST:PORT/NAME, not {database}"));
+    pub fn new(database: &str, options: &Options) -> io::Result<Self> {
         let plain = database.trim_start_matches("postgresql://").trim_start_matches("postgres://");
-        let (address, name) = plain.split_once('/').ok_or_else(odd)?;
-        let (host, port) = address.rsplit_once(':').ok_or_else(odd)?;
-        let mut config = Config::new();
-        config.host(host).port(port.parse().map_err(|_| odd())?).dbname(name).connect_timeout(PATIENCE);
-        if let Some((user, password)) = login {
+        // Whatever TLS is asked for, the certificate is verified.
+        let url = format!("postgresql://{plain}").replace("=verify-full", "=require");
+        let odd = |error| invalid(format!("--database takes HOST:PORT/NAME, not {database}: {error}"));
+        let mut config: Config = url.parse().map_err(odd)?;
+        config.connect_timeout(PATIENCE);
+        if let Some((user, password)) = options.login()? {
             config.user(&user).password(password);
         }
-        Ok(Self { name: database.into(), config, client: None })
+        let trust = (config.get_ssl_mode() == SslMode::Require).then(|| Trust::of(options)).transpose()?;
+        let tls = trust.map(|trust| MakeRustlsConnect::new((**trust.config()).clone()));
+        Ok(Self { name: database.into(), config, tls, client: None })
     }
 
     /// Writes rows, all or none. Who is not admitted hears [`PermissionDenied`], and who asks for what is not there
@@ -50,22 +49,28 @@ impl PostgreSql {
         self.try_write(rows).map_err(|error| {
             // Whatever it was, the next try begins anew.
             self.client = None;
+            let reason = explain_cause(&error);
             let words = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
             // What it says begins with a class: it does not admit us, has no such database, or does not let us do this there.
             let (kind, advice) = match error.code().and_then(|state| state.code().get(..2)) {
-                Some("28") => (PermissionDenied, ": wrong --user or --password, or it wants TLS, which we have not"),
+                Some("28") => (PermissionDenied, ": wrong --user or --password, or it wants NAME?sslmode=verify-full"),
                 Some("3D") => (NotFound, ": `createdb` makes it"),
                 Some("42") => (NotFound, ": may the user make the table `readings` there, or is there another?"),
-                Some(_) => (Other, ""),
-                None => (Other, "; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts Debian's"),
+                None if words.contains("not support TLS") => (PermissionDenied, ": leave sslmode out"),
+                None if reason.is_none() => {
+                    (Other, "; is PostgreSQL there? `pg_ctlcluster VERSION main start` starts it")
+                }
+                _ => (reason.as_ref().map_or(Other, io::Error::kind), ""),
             };
+            let words = reason.map_or(words, |reason| reason.to_string());
             io::Error::new(kind, format!("{}: {words}{advice}", self.name))
         })
     }
 
     fn try_write(&mut self, rows: &[Row]) -> Result<(), postgres::Error> {
         if self.client.is_none() {
-            let mut client = self.config.connect(NoTls)?;
+            let connected = self.tls.clone().map(|tls| self.config.connect(tls));
+            let mut client = connected.unwrap_or_else(|| self.config.connect(NoTls))?;
             client.batch_execute(TABLE)?;
             self.client = Some(client);
         }
@@ -75,12 +80,12 @@ impl PostgreSql {
         }
         // One statement is one transaction.
         let columns: [&(dyn postgres::types::ToSql + Sync); 6] = [
-            &column(rows, |row| &row.position.source.as_bytes()[..]),
-            &column(rows, |row| &row.position.incarnation.as_bytes()[..]),
-            &column(rows, |row| row.position.sequence as i64),
-            &column(rows, |row| row.place),
-            &column(rows, |row| row.reading.time as f64),
-            &column(rows, |row| row.reading.value),
+            &column(rows, |(position, ..)| &position.source.as_bytes()[..]),
+            &column(rows, |(position, ..)| &position.incarnation.as_bytes()[..]),
+            &column(rows, |(position, ..)| position.sequence as i64),
+            &column(rows, |(_, place, _)| *place),
+            &column(rows, |(.., reading)| reading.time as f64),
+            &column(rows, |(.., reading)| reading.value),
         ];
         client.execute(UPSERT, &columns).map(drop)
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use iot_trial::{Program, Trial, free_port};
+use iot_trial::{Program, Trial, Validity, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_store");
 
@@ -17,6 +17,7 @@ struct Postgresql {
     programs: PathBuf,
     data: String,
     port: u16,
+    settings: Vec<String>,
 }
 
 impl Postgresql {
@@ -30,17 +31,32 @@ impl Postgresql {
         }
         let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
         let programs = versions.map(|version| version.unwrap().path().join("bin")).max().unwrap();
-        let server = Self { programs, data: path("data"), port };
+        let server = Self { programs, data: path("data"), port, settings: Vec::new() };
         let pwfile = format!("--pwfile={}", path("right"));
         let made = server.start("initdb", &["-D", &server.data, "-U", "plant", "-A", "scram-sha-256", &pwfile, "-N"]);
         assert!(made.wait().success());
         server
     }
 
+    /// Has it show a certificate, and admit nobody without TLS.
+    fn with_tls(mut self, [certificate, key]: &[String; 2]) -> Self {
+        std::fs::write(format!("{}/pg_hba.conf", self.data), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        // The key is to be its own, and nobody else's to read.
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            assert!(Command::new("chown").args(["postgres", key]).status().unwrap().success());
+        }
+        for (name, value) in [("ssl", "on"), ("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+            self.settings.extend(["-c".into(), format!("{name}={value}")]);
+        }
+        self
+    }
+
     fn run(&self) -> Program {
         let port = self.port.to_string();
         let settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="];
-        let server = self.start("postgres", &[&["-D", &self.data, "-p", &port], &settings[..]].concat());
+        let own: Vec<_> = self.settings.iter().map(String::as_str).collect();
+        let server = self.start("postgres", &[&["-D", &self.data, "-p", &port], &settings[..], &own].concat());
         server.wait_for(1, "ready to accept connections");
         server
     }
@@ -67,17 +83,13 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
-#[test]
-#[ignore = "needs postgresql"]
-fn nothing_is_missing_or_twice_after_kills_of_all_three() {
-    let port = free_port();
-    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 4_500);
+/// Sends readings on into a database whose address ends so, with options of the receiver, while everything is killed; gives
+/// the server that runs then.
+fn survives_kills_of_all_three(trial: &Trial, postgresql: &Postgresql, end: &str, options: &[&str]) -> Program {
     let path = |name: &str| trial.folder().join(name).to_str().unwrap().to_owned();
-    let ([right, wrong], lines) = (trial.passwords(), path("lines"));
-    let postgresql = Postgresql::prepare(trial.folder(), port);
-    let database = format!("127.0.0.1:{port}/postgres");
-    let common = ["--database", &database, "--user", "plant", "--influx", &lines, "--password"];
-    let arguments = [&common[..], &[&right]].concat();
+    let (database, lines) = (format!("127.0.0.1:{}/postgres{end}", postgresql.port), path("lines"));
+    let (right, common) = (path("right"), ["--database", &database, "--user", "plant", "--influx", &lines]);
+    let arguments = [&common[..], &["--password", &right], options].concat();
 
     let device = trial.endless_device(&["--rate", "500"]);
     device.wait_for(1, "is the receiver there?");
@@ -105,21 +117,50 @@ fn nothing_is_missing_or_twice_after_kills_of_all_three() {
     // A point that stands there twice is one to InfluxDB.
     let points: BTreeSet<_> = std::fs::read_to_string(&lines).unwrap().lines().map(str::to_owned).collect();
     assert_eq!(points.len(), rows.lines().count());
+    second
+}
+
+/// Starts the receiver with a database that it does not get into, and hears why.
+fn is_refused(trial: &Trial, database: &str, password: &str, more: &[&str], words: &str) {
+    let arguments = ["--database", database, "--user", "plant", "--password", password];
+    trial.is_refused("receiver", &[&arguments[..], more].concat(), words);
+}
+
+#[test]
+#[ignore = "needs postgresql"]
+fn nothing_is_missing_or_twice_after_kills_of_all_three() {
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 4_500);
+    let [right, wrong] = trial.passwords();
+    let postgresql = Postgresql::prepare(trial.folder(), free_port());
+    let _running = survives_kills_of_all_three(&trial, &postgresql, "", &[]);
 
     postgresql.find("postgres", "CREATE DATABASE garden");
     postgresql.find("garden", "CREATE TABLE readings (rose text)");
-    let [absent, garden] = ["absent", "garden"].map(|name| format!("127.0.0.1:{port}/{name}"));
-    let common = ["--user", "plant", "--password"];
-    for (database, password, words) in [
-        (&database, &wrong, "wrong --user or --password"),
-        (&absent, &right, "database \"absent\" does not exist: `createdb` makes it"),
-        (&garden, &right, "may the user make the table `readings` there, or is there another?"),
-    ] {
-        let stranger = trial.receiver(&[&["--database", database], &common[..], &[password]].concat());
-        stranger.wait_for(1, words);
-        assert_eq!(stranger.wait().code(), Some(1));
-    }
-    drop(second);
+    let [known, absent, garden, tls] = ["postgres", "absent", "garden", "postgres?sslmode=verify-full"]
+        .map(|name| format!("127.0.0.1:{}/{name}", postgresql.port));
+    is_refused(&trial, &known, &wrong, &[], "wrong --user or --password");
+    is_refused(&trial, &absent, &right, &[], "database \"absent\" does not exist: `createdb` makes it");
+    let words = "may the user make the table `readings` there, or is there another?";
+    is_refused(&trial, &garden, &right, &[], words);
+    let (_, [ca, _]) = trial.authorities();
+    is_refused(&trial, &tls, &right, &["--ca", &ca], "server does not support TLS: leave sslmode out");
+}
+
+#[test]
+#[ignore = "needs postgresql"]
+fn nothing_is_missing_or_twice_over_tls_and_no_server_is_trusted_without_reason() {
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 4_500);
+    let ([right, _], (plant, [ca, other])) = (trial.passwords(), trial.authorities());
+    let shown = plant.issue("server", &["127.0.0.1"], Validity::Now);
+    let postgresql = Postgresql::prepare(trial.folder(), free_port()).with_tls(&shown);
+    let verify = "?sslmode=verify-full";
+    let _running = survives_kills_of_all_three(&trial, &postgresql, verify, &["--ca", &ca]);
+
+    let [here, localhost] = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{}/postgres", postgresql.port));
+    let [secure, odd] = [&here, &localhost].map(|database| format!("{database}{verify}"));
+    is_refused(&trial, &secure, &right, &["--ca", &other], "is of a CA that is not trusted here");
+    is_refused(&trial, &odd, &right, &["--ca", &ca], "is for 127.0.0.1, and not for localhost");
+    is_refused(&trial, &here, &right, &[], "or it wants NAME?sslmode=verify-full");
 }
 
 #[test]

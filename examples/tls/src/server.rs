@@ -100,12 +100,16 @@ impl Server {
     }
 
     /// What to say of a connection that failed before the server had said anything sensible: a plain one may have gone to a
-    /// server that speaks TLS. It is asked, which takes another connection.
+    /// server that speaks TLS, and of one with TLS a client of others may tell no more. It is tried, which takes another
+    /// connection.
     #[must_use]
     pub fn doubt(&self, error: io::Error, patience: Duration) -> io::Error {
         let is_other = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput);
-        if self.trust.is_some() || is_other || error.kind() == ErrorKind::ConnectionRefused {
+        if is_other || error.kind() == ErrorKind::ConnectionRefused {
             return error;
+        }
+        if self.trust.is_some() {
+            return self.connect(patience).err().unwrap_or(error);
         }
         // Nobody's certificate is trusted, so it is refused, if there is one.
         match self.greet(&Trust::nobody(), patience) {
@@ -141,6 +145,12 @@ impl Server {
     #[cfg(feature = "tokio")]
     pub(crate) fn other(&self) -> &'static str {
         self.other.0
+    }
+
+    /// What clients take that begin with TLS when the server asks for it. Where the command line does not, nobody is trusted,
+    /// and they fail: what is said in plain words is not to begin with somebody's certificate.
+    pub fn config_if_asked(&self) -> Arc<ClientConfig> {
+        self.config().cloned().unwrap_or_else(|| Trust::nobody().config().clone())
     }
 
     /// Connects with TLS.

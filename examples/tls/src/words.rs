@@ -40,6 +40,16 @@ pub fn explain(error: io::Error) -> io::Error {
     io::Error::new(kind, words)
 }
 
+/// [`explain`]s the error of a client that is built on `rustls`, if that is why it failed.
+pub fn explain_cause(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let mut reasons = causes.filter_map(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => reason(error),
+        None => cause.downcast_ref::<Error>(),
+    });
+    reasons.next().map(|reason| explain(io::Error::other(reason.clone())))
+}
+
 /// [`explain`]s why a handshake failed, with a server that may speak the `plain` scheme alone.
 pub(crate) fn greeting_failed(error: io::Error, plain: &str) -> io::Error {
     let advice = format!("the server speaks no TLS there: give the port where it does, or {plain}://");

@@ -49,6 +49,18 @@ impl Trial {
         self.read("readings.csv", arguments)
     }
 
+    /// Starts an end of the trial, such as the `device`, with arguments that make no sense there: it says so in these words,
+    /// and ends.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn is_refused(&self, role: &str, arguments: &[&str], words: &str) {
+        let end = self.start(role, arguments);
+        end.wait_for(1, words);
+        assert_eq!(end.wait().code(), Some(1), "{words}");
+    }
+
     /// Starts a device that is to be killed, with arguments of its own: it has so many more readings that it does not end
     /// before that, however slow everything else is.
     ///

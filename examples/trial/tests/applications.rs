@@ -9,12 +9,12 @@ use iot_trial::{Trial, free_port, siblings};
 /// Each application: how an address begins that it does not take, unless it is none of a network; what it says when nobody
 /// is where it connects to, unless it cannot tell; and the user that it logs in, if it does.
 const APPLICATIONS: [(&str, Option<&str>, &str, Option<&str>); 14] = [
-    ("amqp", Some("amqps"), "`rabbitmq-server` starts one; trying again", Some("plant")),
+    ("amqp", Some("tls"), "`rabbitmq-server` starts one; trying again", Some("plant")),
     ("coap", Some("coaps"), "`coap receiver FOLDER --server ADDRESS` starts it; trying again", None),
     ("http", Some("ftp"), "starts it, or a device that is pulled from; trying again", None),
-    ("kafka", Some("ssl"), "README.md starts one, tansu; trying again", None),
+    ("kafka", Some("kafkas"), "README.md starts one, tansu; trying again", None),
     ("mqtt", Some("tls"), "`mosquitto -p 1883` starts one; trying again", Some("plant")),
-    ("nats", Some("tls"), "`nats-server -js` starts one; trying again", Some("plant")),
+    ("nats", Some("wss"), "`nats-server -js` starts one; trying again", Some("plant")),
     (
         "p2p",
         Some("dtls"),

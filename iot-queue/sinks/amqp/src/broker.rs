@@ -18,13 +18,23 @@ pub struct Broker {
     user: String,
     password: String,
     virtual_host: String,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsConnector>,
 }
 
 impl Broker {
     /// The broker at `host`, a name or an address.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         let guest = String::from("guest");
-        Self { host: host.into(), port, user: guest.clone(), password: guest, virtual_host: "/".into() }
+        Self {
+            host: host.into(),
+            port,
+            user: guest.clone(),
+            password: guest,
+            virtual_host: "/".into(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// The user that the broker knows; by default `guest`, with that as the password.
@@ -41,6 +51,14 @@ impl Broker {
         Ok(Self { virtual_host: short(name.into(), LONGEST_HOST)?, ..self })
     }
 
+    /// Connects with TLS, by a configuration of `rustls` that says whom to trust; by default without. The broker's
+    /// certificate must be for its host.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(self, config: impl Into<tokio_rustls::TlsConnector>) -> Self {
+        Self { tls: Some(config.into()), ..self }
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -49,6 +67,12 @@ impl Broker {
     pub(crate) fn connection(&self) -> OpenConnectionArguments {
         let mut arguments = OpenConnectionArguments::new(&self.host, self.port, &self.user, &self.password);
         arguments.virtual_host(&self.virtual_host).heartbeat(HEARTBEAT);
+        #[cfg(feature = "tls")]
+        if let Some(connector) = &self.tls {
+            // An address of IPv6 stands in brackets, and not in a certificate.
+            let name = self.host.trim_matches(['[', ']']).to_owned();
+            arguments.tls_adaptor(amqprs::tls::TlsAdaptor::new(connector.clone(), name));
+        }
         arguments
     }
 }

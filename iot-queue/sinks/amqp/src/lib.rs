@@ -104,8 +104,12 @@
 //!
 //! What a mirror's window holds, twice, is kept in memory. The broker bounds a message (`RabbitMQ`: `max_message_size`, 16 MiB
 //! from version 4 on); one that is longer stops the mirror, which says so each time that it tries. The queue of entries and
-//! that of dead letters are bounded by [`Route::max_waiting`] and [`Route::max_dead`]. There is no TLS, which would bring a
-//! second stack of ciphers: put stunnel in front.
+//! that of dead letters are bounded by [`Route::max_waiting`] and [`Route::max_dead`].
+//!
+//! # Features
+//!
+//! `tls`: `Broker::tls` connects with TLS, by a configuration of `rustls`. Off by default: it brings `rustls`, and the
+//! ciphers are those of the configuration.
 //!
 //! # Panics
 //!
