@@ -5,7 +5,7 @@ use std::io::ErrorKind::{NotFound, Other, PermissionDenied};
 use std::time::Duration;
 
 use iot_link::{Options, invalid};
-use iot_tls::{Trust, explain_cause};
+use iot_tls::{Trust, explain_cause, last_cause};
 use postgres::{Client, Config, NoTls, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -50,7 +50,7 @@ impl PostgreSql {
             // Whatever it was, the next try begins anew.
             self.client = None;
             let reason = explain_cause(&error);
-            let words = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
+            let words = last_cause(&error).to_string();
             // What it says begins with a class: it does not admit us, has no such database, or does not let us do this there.
             let (kind, advice) = match error.code().and_then(|state| state.code().get(..2)) {
                 Some("28") => (PermissionDenied, ": wrong --user or --password, or it wants NAME?sslmode=verify-full"),

@@ -65,4 +65,4 @@ pub use rustls;
 pub use server::{CA, CERTIFICATE, KEY, Scheme, Server};
 pub use stream::Stream;
 pub use trust::Trust;
-pub use words::{explain, explain_cause};
+pub use words::{explain, explain_cause, last_cause};

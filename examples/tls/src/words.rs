@@ -42,12 +42,22 @@ pub fn explain(error: io::Error) -> io::Error {
 
 /// [`explain`]s the error of a client that is built on `rustls`, if that is why it failed.
 pub fn explain_cause(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
-    let mut reasons = causes.filter_map(|cause| match cause.downcast_ref::<io::Error>() {
+    let mut reasons = causes(error).filter_map(|cause| match cause.downcast_ref::<io::Error>() {
         Some(error) => reason(error),
         None => cause.downcast_ref::<Error>(),
     });
     reasons.next().map(|reason| explain(io::Error::other(reason.clone())))
+}
+
+/// The last cause of an error: it says why that failed which a client says that it did.
+pub fn last_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    causes(error).last().unwrap_or(error)
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |cause| cause.source())
 }
 
 /// [`explain`]s why a handshake failed, with a server that may speak the `plain` scheme alone.
