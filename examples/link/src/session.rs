@@ -53,6 +53,8 @@ impl Session<'_> {
             });
             match ended {
                 Ok(Ok(())) => break,
+                // A signal is no fault of the link: it may be over.
+                Ok(Err(error)) | Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(Err(broken)) => match broken.downcast::<ExchangeError>() {
                     Ok(own) => return Err(own.into()),
                     Err(broken) => self.complain(format!("the link ended: {broken}")),

@@ -104,8 +104,8 @@ impl Server {
     /// connection.
     #[must_use]
     pub fn doubt(&self, error: io::Error, patience: Duration) -> io::Error {
-        let is_other = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput);
-        if is_other || error.kind() == ErrorKind::ConnectionRefused {
+        use ErrorKind::{ConnectionRefused, Interrupted, InvalidInput, PermissionDenied};
+        if matches!(error.kind(), ConnectionRefused | Interrupted | InvalidInput | PermissionDenied) {
             return error;
         }
         if self.trust.is_some() {

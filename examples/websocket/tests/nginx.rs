@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
 
 use iot_trial::{Certificates, Nginx, Trial, WebSocketFraming, free_port};
 
@@ -77,6 +79,20 @@ fn a_proxy_may_ask_for_a_password() {
     assert!(trial.device(&[&server[..], &["--authorization", &right, "--rate", "0"]].concat()).wait().success());
     assert!(receiver.terminate().success());
     trial.verify_all_arrived();
+}
+
+#[test]
+fn a_signal_is_not_taken_for_a_fault_of_the_server() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let trial = Trial::new(PROGRAM, listener.local_addr().unwrap().to_string(), 10);
+    let device = trial.device(&[]);
+    let (mut stream, _) = listener.accept().unwrap();
+    // It has asked, and waits for the answer.
+    assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+    assert!(Command::new("kill").args(["-TERM", &device.id().to_string()]).status().unwrap().success());
+    device.wait_for(1, "ends after");
+    assert_eq!(device.count("Interrupted"), 0, "{}", device.lines());
+    assert!(device.wait().success());
 }
 
 #[test]
