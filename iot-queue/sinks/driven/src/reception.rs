@@ -133,7 +133,8 @@ impl Reception {
         Ok(receipts.collect())
     }
 
-    /// Those of the deliveries that follow on what is there, and on each other.
+    /// Those of the deliveries that follow on what is there, and on each other. The intake drops what came before, too; one
+    /// such among the others would have those behind it seem too early here.
     fn due<S: Storage>(&self, queue: &Queue<S>, feed: Epoch, deliveries: Vec<Delivery>) -> Vec<Forwarded> {
         let mut next = match self.intake.resume_point(queue, feed) {
             ResumePoint::From(next) => Some(next),
