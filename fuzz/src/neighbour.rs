@@ -20,10 +20,12 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 /// What the node's user puts and gets: the only record that its owner signs. It is between three and four times as long as
 /// the question for it.
+///
+/// A corpus outlives what stands here, and keeps records that were signed before: another value takes another key.
 pub static RECORD: LazyLock<Record> = LazyLock::new(|| {
     let value =
         b"what the owner says, at such length that whoever asks must show first that it receives what it is sent";
-    Record::sign(&key(3), b"feed/head", 7, Timestamp::from_secs(1_000_000), value).expect("within limits")
+    Record::sign(&key(33), b"feed/head", 7, Timestamp::from_secs(1_000_000), value).expect("within limits")
 });
 
 /// How many signatures a node leaves to others at a time.
@@ -272,14 +274,24 @@ pub fn datagrams() -> Vec<(String, Vec<u8>)> {
     vectors().filter(|(_, octets)| is_datagram(octets)).collect()
 }
 
-/// The seeds of `dht_record` that are values of records, which are those of the page, and a record that is good.
+/// The seeds of `dht_record` that are values of records, which are those of the page; a record that is good, and the same with
+/// what its signature does not cover: a tag, and an unprotected header.
 pub fn values() -> Vec<(String, Vec<u8>)> {
     let names = ["segment", "head", "contact", "mail", "receipt", "roster"];
     let values = vectors().filter(|(name, octets)| {
         !is_subscription(octets) && names.iter().any(|kind| name.contains(kind)) && name != "roster-name"
     });
     let values = values.map(|(name, octets)| (name, [&[2], &octets[..]].concat()));
-    values.chain([("good".to_owned(), [&[1], RECORD.as_bytes()].concat())]).collect()
+    let (protected, rest) = RECORD.as_bytes().split_at(15);
+    let (b"\xa0", rest) = rest.split_at(1) else { unreachable!("the unprotected header of a record is empty") };
+    let good = [protected, b"\xa0", rest].concat();
+    let records = [
+        ("good", good.clone()),
+        ("good-with-a-tag", [b"\xd2", &good[..]].concat()),
+        ("good-with-an-unsigned-header", [protected, b"\xa1\x18\x63\x00", rest].concat()),
+    ];
+    let records = records.map(|(name, octets)| (name.to_owned(), [&[1], &octets[..]].concat()));
+    values.chain(records).collect()
 }
 
 /// The seeds of `dht_node`: each datagram of the page from a stranger who has shown that it receives what it is sent; what a
