@@ -84,6 +84,12 @@ fn the_newest_copy_wins_and_older_ones_are_counted() {
     assert!(done.superseded >= 1);
 }
 
+/// Thirty other seeds had 8.1 to 9.3 holders of a record on average, 8.71 with a standard deviation of 0.30. With this seed it
+/// is 7.25 where newcomers fetch what belongs to them and nobody looks again, and of eight copies six are left where nobody
+/// does anything. The bound is three deviations below the first of them.
+///
+/// A newcomer is among the eight closest to a key with a probability of a sixteenth: that more than sixteen of the 32 are,
+/// so that they all receive a record, happens once in 10^11 times.
 #[test]
 fn survives_the_replacement_of_a_quarter_of_the_nodes() {
     let (mut network, mut all) = Network::joined(14, 128);
@@ -109,12 +115,12 @@ fn survives_the_replacement_of_a_quarter_of_the_nodes() {
     for record in &records {
         assert_eq!(network.get(newcomer, *record.key(), GetMode::Newest).record.as_ref(), Some(record));
         let holders = network.holders(record.key());
-        // Which record has few depends on the seed; none may be near its end, and the average has all.
-        assert!((REPLICAS / 2..=32).contains(&holders), "{holders} holders");
+        assert!(holders <= REPLICAS + 16, "{holders} holders");
         all_holders += holders;
     }
-    assert!(all_holders >= records.len() * REPLICAS, "{all_holders} holders of {} records", records.len());
-    // New neighbours have received what they are now closest to.
+    assert!(4 * all_holders >= 31 * records.len(), "{all_holders} holders of {} records", records.len());
+    // Whoever has a record looks every 25 s at the latest, 20 and a quarter, whether those have it to whom it belongs. The last
+    // newcomers came 35 s ago, and nothing is lost.
     let wall = network.wall();
     let closest_have_it = records.iter().filter(|record| {
         let closest = network.truly_closest(record.key(), 3);
@@ -122,7 +128,7 @@ fn survives_the_replacement_of_a_quarter_of_the_nodes() {
             |id| network.nodes().any(|(_, node)| node.id() == id && node.store().get(wall, record.key()).is_some());
         closest.iter().all(has)
     });
-    assert!(closest_have_it.count() >= 19);
+    assert_eq!(closest_have_it.count(), records.len());
 }
 
 #[test]

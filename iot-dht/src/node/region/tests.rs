@@ -93,6 +93,22 @@ fn a_region_is_as_large_as_configured() {
     }
 }
 
+/// The lookups of the upkeep are older than the neighbourhood, and a table shows how many there are at the least.
+#[test]
+fn a_network_is_no_smaller_than_the_table_and_has_changed_when_the_neighbours_say_twice_as_much_or_half() {
+    let mut rng = ChaCha20Rng::seed_from_u64(8);
+    let mut node = node(1000, &mut rng);
+    node.upkeep.set_sizes([1; 5]);
+    assert_eq!(node.network_size(), node.table.len() as u64 + 1);
+    let now = node.size_by_neighbours().unwrap();
+    for (before, has_changed) in
+        [(now, false), (now / 2 + 1, false), (now / 2 - 1, true), (2 * now, false), (2 * now + 1, true)]
+    {
+        node.upkeep.set_sizes([before; 5]);
+        assert_eq!(node.size_has_changed(), has_changed, "{before} before and {now} now");
+    }
+}
+
 /// Which subtrees are searched from here and from there, by their leading bits.
 #[test]
 fn two_that_differ_in_the_size_by_a_factor_of_four_search_one_part_alike() {
