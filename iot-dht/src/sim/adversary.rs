@@ -104,9 +104,23 @@ impl Adversary for Withholder {
     }
 }
 
-/// Names twenty nodes next to each point, of which none exists, at addresses where nobody is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Liar;
+/// Names twenty nodes near each point, of which none exists, at addresses where nobody is.
+#[derive(Clone, Copy, Debug)]
+pub struct Liar {
+    bits: usize,
+}
+
+impl Liar {
+    /// A liar whose nodes share so many bits with the point: many, and they are the closest of all; about as many as the
+    /// closest that exist, and nobody can tell them from these by where they are.
+    ///
+    /// # Panics
+    /// When there are more than 256 bits.
+    pub fn sharing(bits: usize) -> Self {
+        assert!(bits <= 256, "an identifier has 256 bits, not {bits}");
+        Self { bits }
+    }
+}
 
 impl Adversary for Liar {
     fn answer<'a>(&'a self, me: &NodeId, request: &Message<'_>) -> Conduct<'a> {
@@ -119,7 +133,7 @@ impl Adversary for Liar {
         let ghost = |n: u8| {
             let mut octets = *me.as_bytes();
             octets.rotate_left(usize::from(n) + 1);
-            Peer { id: point.within(40, octets), address: ([240, octets[0], octets[1], 1], 4000).into() }
+            Peer { id: point.within(self.bits, octets), address: ([240, octets[0], octets[1], 1], 4000).into() }
         };
         let nodes = List((0..MAX_NODES as u8).map(ghost).collect());
         Conduct::Say(Body::Nodes(Nodes { token: [0; 16], nodes }))

@@ -27,6 +27,7 @@ pub enum Attack {
     Gang,
     Withholder,
     Liar,
+    ThinLiar,
     Mute,
 }
 
@@ -35,7 +36,9 @@ impl Attack {
         match self {
             Self::Gang => Arc::new(Gang::new(members)),
             Self::Withholder => Arc::new(Withholder),
-            Self::Liar => Arc::new(Liar),
+            Self::Liar => Arc::new(Liar::sharing(40)),
+            // Where a third of the hosts lies, two of theirs stand in the place of each host.
+            Self::ThinLiar => Arc::new(Liar::sharing(members.len().max(2).ilog2() as usize - 1)),
             Self::Mute => Arc::new(Mute),
         }
     }
@@ -49,8 +52,9 @@ impl FromStr for Attack {
             "gang" => Ok(Self::Gang),
             "withholder" => Ok(Self::Withholder),
             "liar" => Ok(Self::Liar),
+            "thin-liar" => Ok(Self::ThinLiar),
             "mute" => Ok(Self::Mute),
-            _ => Err("the attacks are gang, withholder, liar and mute".into()),
+            _ => Err("the attacks are gang, withholder, liar, thin-liar and mute".into()),
         }
     }
 }
