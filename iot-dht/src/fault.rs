@@ -20,11 +20,14 @@ pub enum Defence {
     RecordKey,
     /// Requests of one address are limited.
     Rate,
+    /// Who names nodes that do not answer is believed no further.
+    Credit,
 }
 
 impl Defence {
     /// All of them, by the names that [`VARIABLE`] takes.
-    const NAMES: &[(&str, Self)] = &[("region", Self::Region), ("record-key", Self::RecordKey), ("rate", Self::Rate)];
+    const NAMES: &[(&str, Self)] =
+        &[("region", Self::Region), ("record-key", Self::RecordKey), ("rate", Self::Rate), ("credit", Self::Credit)];
 }
 
 /// Whether the defence is switched off.

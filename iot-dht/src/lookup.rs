@@ -7,20 +7,25 @@ use crate::peer::{Address, Peer};
 use crate::rtt::Patience;
 
 mod config;
+mod credit;
 mod crowd;
 mod silence;
+mod summary;
 #[cfg(test)]
 mod tests;
 
 pub use crate::lookup::config::LookupConfig;
+pub use crate::lookup::summary::Summary;
 
+use crate::lookup::credit::{Credit, TRUSTED};
 use crate::lookup::silence::Silence;
 
 /// A search for the nodes closest to a target: asks the closest that it has heard of, learns closer ones from their
 /// answers, and is done when the closest have all answered.
 ///
 /// It sends nothing itself: ask the nodes that [`next`](Self::next) names, and report every answer and every failure.
-/// It remembers at most [`CANDIDATES`](Self::CANDIDATES) nodes; beyond that the farthest is forgotten.
+/// It remembers at most [`CANDIDATES`](Self::CANDIDATES) nodes; beyond that the farthest of those that were not asked is
+/// forgotten, and once three quarters as many were asked, the farthest of all.
 ///
 /// # Time
 ///
@@ -110,8 +115,9 @@ struct Candidate<const N: usize> {
     distance: Distance<N>,
     address: Address,
     path: u8,
-    /// How many answers named it.
+    /// How many answers named it, and which did first and second: one and the same, if no other has.
     named: u8,
+    named_by: [u8; 2],
     /// How many answers lead from the start to it, its own included.
     hops: u8,
     /// The subtree that it is asked about, by the leading bits that it shares with the target; none, if it is asked about
@@ -139,28 +145,6 @@ enum Stopped {
 enum View {
     Path(u8),
     All,
-}
-
-/// How many nodes a [`Lookup`] asked, and what came of it: how far its result can be relied on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Nodes that were asked.
-    pub asked: usize,
-    /// Nodes that answered.
-    pub answered: usize,
-    /// Nodes that did not answer in time, or answered with what was refused.
-    pub failed: usize,
-    /// Of the closest nodes that answered, those that at least two others named.
-    pub agreed: usize,
-    /// How many answers, one after the other, led to the closest node, its own included.
-    pub hops: usize,
-}
-
-impl Summary {
-    /// Nodes that had not answered when the search was over, and were not waited for.
-    pub fn unanswered(&self) -> usize {
-        self.asked - self.answered - self.failed
-    }
 }
 
 impl<const N: usize> Candidate<N> {
@@ -226,7 +210,7 @@ impl<const N: usize> Lookup<N> {
             stopped,
             looked_at,
         };
-        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1));
+        start.into_iter().for_each(|peer| lookup.hear_of(peer, 0, 1, TRUSTED));
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
             candidate.path = (place % config.paths) as u8;
@@ -244,13 +228,15 @@ impl<const N: usize> Lookup<N> {
     /// that comes after its failure was reported, changes nothing.
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
         if let Some((path, hops)) = self.settle(from, State::Answered) {
+            let by = self.answered.min(TRUSTED.into()) as u8;
             self.answered += 1;
             self.covered.extend(self.place(from).and_then(|place| self.candidates[place].about));
+            self.forget_doubted();
             let mut named = 0;
             for peer in nodes {
                 named += 1;
                 if peer.id != *from {
-                    self.hear_of(peer, path, hops.saturating_add(1));
+                    self.hear_of(peer, path, hops.saturating_add(1), by);
                 }
             }
             self.most_named = self.most_named.max(named);
@@ -335,9 +321,15 @@ impl<const N: usize> Lookup<N> {
         asked.map(|candidate| self.peer(candidate))
     }
 
-    /// All nodes that it has heard of and that have not failed, in ascending distance.
-    pub(crate) fn known(&self) -> impl Iterator<Item = Peer<N>> + '_ {
-        let known = self.candidates.iter().filter(|candidate| candidate.state != State::Failed);
+    /// All nodes that it has heard of, in ascending distance: but for those that have failed, and those whom nobody named but
+    /// such as have named hardly anybody who answers.
+    pub(crate) fn known(&self, now: Instant) -> impl Iterator<Item = Peer<N>> + '_ {
+        let credit = Credit::of(self, now);
+        let known = self.candidates.iter().filter(move |candidate| match candidate.state {
+            State::Failed => false,
+            State::Heard | State::Asked { .. } => !credit.doubts(candidate),
+            State::Answered => true,
+        });
         known.map(|candidate| self.peer(candidate))
     }
 
@@ -433,8 +425,12 @@ impl<const N: usize> Lookup<N> {
     fn uncovered(&self, now: Instant, silence: Silence) -> Option<(usize, u16)> {
         let answered =
             || self.candidates.iter().enumerate().filter(|(_, candidate)| candidate.state == State::Answered);
-        let (place, last) = answered().nth(self.config.closest - 1)?;
-        let first = self.candidates.get(self.horizon()).filter(|_| place >= self.horizon())?;
+        let (_, last) = answered().nth(self.config.closest - 1)?;
+        let credit = Credit::of(self, now);
+        let first = self.candidates.iter().filter(|candidate| !credit.doubts(candidate)).nth(self.horizon())?;
+        if first.distance > last.distance {
+            return None;
+        }
         let is_asked = |bits| {
             let asked = |candidate: &Candidate<N>| {
                 let State::Asked { timeout, twice, .. } = candidate.state else { return false };
@@ -449,13 +445,14 @@ impl<const N: usize> Lookup<N> {
     }
 
     fn next_of(&self, view: View, reach: usize, now: Instant) -> Option<usize> {
+        let credit = Credit::of(self, now);
         // A slow node counts neither as a request under way nor as one of the closest, until it answers.
         let mut hopeful = self.candidates.iter().enumerate().filter(|(_, candidate)| {
             view.holds(candidate)
                 && match candidate.state {
                     State::Asked { hedge, .. } => now < hedge,
                     State::Failed => false,
-                    State::Heard => !self.is_surplus(candidate),
+                    State::Heard => credit.trusts(candidate) && !self.is_surplus(candidate),
                     State::Answered => true,
                 }
         });
@@ -507,10 +504,11 @@ impl<const N: usize> Lookup<N> {
 
     fn is_settled(&self, view: View, reach: usize, now: Instant, silence: Silence) -> bool {
         let spent = self.asked >= self.config.requests;
+        let credit = Credit::of(self, now);
         let (mut answered, mut passed_over) = (0, 0);
         for candidate in self.candidates.iter().filter(|candidate| view.holds(candidate)) {
             match candidate.state {
-                State::Heard if spent || self.is_surplus(candidate) => {}
+                State::Heard if spent || credit.doubts(candidate) || self.is_surplus(candidate) => {}
                 State::Heard => return false,
                 State::Asked { timeout, twice, .. } if silence.gives_up(now, timeout, twice) => passed_over += 1,
                 State::Asked { .. } => return false,
@@ -540,7 +538,7 @@ impl<const N: usize> Lookup<N> {
         self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance).ok()
     }
 
-    fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8) {
+    fn hear_of(&mut self, peer: Peer<N>, path: u8, hops: u8, by: u8) {
         if peer.id == self.own || self.own.shared_prefix(&peer.id) > self.nearest {
             return;
         }
@@ -550,15 +548,20 @@ impl<const N: usize> Lookup<N> {
         }
         match self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance) {
             Ok(place) => {
-                let named = &mut self.candidates[place].named;
-                *named = named.saturating_add(1);
+                let candidate = &mut self.candidates[place];
+                candidate.named = candidate.named.saturating_add(1);
+                if candidate.named == 2 {
+                    candidate.named_by[1] = by;
+                }
             }
-            Err(place) if place >= self.config.candidates => {}
             Err(place) => {
-                self.candidates.truncate(self.config.candidates - 1);
                 let address = peer.address.into();
-                let (named, about, state) = (1, None, State::Heard);
-                self.candidates.insert(place, Candidate { distance, address, path, named, hops, about, state });
+                let (named, named_by, about, state) = (1, [by; 2], None, State::Heard);
+                let heard = Candidate { distance, address, path, named, named_by, hops, about, state };
+                self.candidates.insert(place, heard);
+                if self.candidates.len() > self.config.candidates {
+                    self.forget_one();
+                }
             }
         }
     }

@@ -23,6 +23,7 @@ const ATTACKS: &[[&str; 4]] = &[
         "region",
     ],
     ["closest", "colluders_hide_records_from_kademlia_and_hardly_any_from_a_region", "IOT_DHT_FAULT", "region"],
+    ["closest", "liars_cost_a_search_hardly_any_requests", "IOT_DHT_FAULT", "credit"],
     ["simulated", "adversaries::forged_records_are_refused", "IOT_DHT_FAULT", "record-key"],
     ["simulated", "adversaries::altered_records_are_refused", "IOT_CRYPTO_FAULT", "signature"],
     ["simulated", "adversaries::expired_records_are_refused", "IOT_CRYPTO_FAULT", "expiry"],

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iot_dht::sim::adversary::{Adversary, Gang};
+use iot_dht::sim::adversary::{Adversary, Gang, Liar};
 use iot_dht::sim::study::{self, Bootstraps, Eclipse, Eclipsed, Flood, Searches, Siege, Spread, Sybils};
 use iot_dht::sim::{self, Link, Signing, Sim, SimConfig};
 use iot_dht::{NodeConfig, Peer, Placement};
@@ -121,6 +121,21 @@ fn colluders_hide_records_from_kademlia_and_hardly_any_from_a_region() {
         study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
         assert!(siege.trials == 200 && siege.found >= 196, "{} of 200, seed {seed}", siege.found);
         assert!(siege.requests.mean() <= 250.0, "{} requests", siege.requests.mean());
+    }
+}
+
+/// Nodes that do not exist are named next to a key, or as far apart as those that do: two in the place of each. Where all are
+/// believed it takes some 700 requests to put a record and to get it.
+#[test]
+fn liars_cost_a_search_hardly_any_requests() {
+    for bits in [40, 7] {
+        let mut sim = grown(5, 500);
+        let mut siege = Siege::default();
+        study::collude(&mut sim, 0.3, &|_| Arc::new(Liar::sharing(bits)), &mut sim::in_turn);
+        let owners: Vec<_> = (0..20).map(|n| sim.key(n)).collect();
+        study::try_records(&mut sim, &owners, 1, &mut siege, &mut sim::in_turn);
+        assert!(siege.trials == 20 && siege.found >= 19, "{} of 20, {bits} bits", siege.found);
+        assert!(siege.requests.mean() <= 320.0, "{} requests, {bits} bits", siege.requests.mean());
     }
 }
 

@@ -59,6 +59,10 @@ impl LookupConfig {
     ///   that it shares with the target, more nodes are to be expected than anybody can name. Where the size is unknown it
     ///   may be asked about its own surroundings ([`Lookup::point_for`](crate::Lookup::point_for)), which leads nowhere if
     ///   those closer ones were all an attacker's.
+    /// - who names nodes that do not answer is believed no further. Of those whom one or two answers name, and no others, one
+    ///   is asked until the first has answered; once more than twice as many are silent as have answered, nobody else of
+    ///   them is asked. Who is named by three is. So a search for parts of a region reaches nearly all who are there, for few
+    ///   requests; one for the very closest would miss some where many are gone whom nobody has missed yet.
     pub fn network(mut self, nodes: u64) -> Self {
         self.network = Some(nodes);
         self

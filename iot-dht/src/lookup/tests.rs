@@ -63,6 +63,197 @@ fn ends_when_the_closest_have_answered_and_says_who_failed() {
     assert_eq!(lookup.summary(), Summary { asked: 4, answered: 3, failed: 1, agreed: 0, hops: 2 });
 }
 
+/// A search in a network so dense that nobody is crowded.
+fn lookup_of_known_size(start: &[u16], closest: usize) -> Lookup<2> {
+    let config = LookupConfig::default().closest(closest).network(1 << 16);
+    Lookup::new(Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]), config, start.iter().map(|n| peer(*n)))
+}
+
+fn asked_at(lookup: &mut Lookup<2>, now: Instant) -> Vec<u16> {
+    core::iter::from_fn(|| next(lookup, now)).map(|peer| number(&peer)).collect()
+}
+
+fn known(lookup: &Lookup<2>, now: Instant) -> Vec<u16> {
+    lookup.known(now).map(|peer| number(&peer)).collect()
+}
+
+#[test]
+fn who_names_nobody_that_answers_is_believed_no_further() {
+    let mut lookup = lookup_of_known_size(&[100, 101], 2);
+    assert_eq!(asked_at(&mut lookup, NOW), [100, 101]);
+    lookup.handle_response(&peer(100).id, (1..=20).map(peer));
+    assert_eq!(asked_at(&mut lookup, NOW), [1], "the others wait for what becomes of the first");
+    assert_eq!(asked_at(&mut lookup, at(200)), [], "the first is silent");
+    lookup.handle_response(&peer(101).id, [50, 51, 52].map(peer));
+    assert_eq!(asked_at(&mut lookup, at(200)), [50]);
+    lookup.handle_response(&peer(50).id, []);
+    assert_eq!(asked_at(&mut lookup, at(200)), [51]);
+    lookup.handle_response(&peer(51).id, []);
+    assert!(!lookup.is_done(at(200)), "the first may still answer");
+    lookup.handle_failure(&peer(1).id);
+    assert!(lookup.is_done(at(200)));
+    assert_eq!(lookup.closest().collect::<Vec<_>>(), [50, 51].map(peer));
+}
+
+#[test]
+fn a_late_answer_restores_who_named_the_node() {
+    let mut lookup = lookup_of_known_size(&[100], 3);
+    assert_eq!(asked_at(&mut lookup, NOW), [100]);
+    lookup.handle_response(&peer(100).id, (1..=9).map(peer));
+    assert_eq!(asked_at(&mut lookup, NOW), [1]);
+    assert_eq!(asked_at(&mut lookup, at(200)), []);
+    lookup.handle_response(&peer(1).id, []);
+    assert_eq!(asked_at(&mut lookup, at(300)), [2, 3]);
+    // Twice as many may be silent as have answered, and no more.
+    assert_eq!(asked_at(&mut lookup, at(500)), [4, 5]);
+    assert_eq!(asked_at(&mut lookup, at(700)), []);
+}
+
+#[test]
+fn two_may_lie_together_and_whom_three_name_is_asked() {
+    let start = [100, 101, 102];
+    for (liars, asked) in [(1, &[1][..]), (2, &[1]), (3, &[1, 2, 3])] {
+        let mut lookup = lookup_of_known_size(&start, 8);
+        assert_eq!(asked_at(&mut lookup, NOW), start);
+        for (n, from) in start.into_iter().enumerate() {
+            lookup.handle_response(&peer(from).id, (1..=20).map(peer).filter(|_| n < liars));
+        }
+        assert_eq!(asked_at(&mut lookup, NOW), asked, "{liars} name the same");
+    }
+}
+
+#[test]
+fn whoever_the_search_began_with_needs_nobody_to_vouch_for_it() {
+    let mut lookup = lookup_of_known_size(&[1, 2, 3, 4, 5, 100], 5);
+    assert_eq!(asked_at(&mut lookup, NOW), [1, 2, 3]);
+    assert_eq!(asked_at(&mut lookup, at(200)), [4, 5, 100]);
+    lookup.handle_response(&peer(100).id, [4, 5].map(peer));
+    for silent in 1..=3 {
+        lookup.handle_failure(&peer(silent).id);
+    }
+    lookup.handle_response(&peer(4).id, [6].map(peer));
+    lookup.handle_response(&peer(5).id, [7].map(peer));
+    assert_eq!(asked_at(&mut lookup, at(200)), [6, 7]);
+}
+
+#[test]
+fn another_search_does_not_begin_with_whom_a_liar_named() {
+    let mut lookup = lookup_of_known_size(&[100, 101], 4);
+    assert_eq!(asked_at(&mut lookup, NOW), [100, 101]);
+    lookup.handle_response(&peer(100).id, (1..=20).map(peer));
+    lookup.handle_response(&peer(101).id, [50, 51].map(peer));
+    assert_eq!(asked_at(&mut lookup, NOW), [1, 50]);
+    let all: Vec<_> = (1..=20).chain([50, 51, 100, 101]).collect();
+    assert_eq!(known(&lookup, NOW), all, "nobody is silent yet");
+    lookup.handle_response(&peer(50).id, []);
+    assert_eq!(known(&lookup, at(200)), [50, 51, 100, 101]);
+}
+
+#[test]
+fn whom_somebody_else_names_too_need_not_wait() {
+    let mut lookup = lookup_of_known_size(&[100, 101], 4);
+    assert_eq!(asked_at(&mut lookup, NOW), [100, 101]);
+    lookup.handle_response(&peer(100).id, (1..=20).map(peer));
+    lookup.handle_response(&peer(101).id, [20, 50].map(peer));
+    assert_eq!(asked_at(&mut lookup, NOW), [1, 20]);
+}
+
+#[test]
+fn two_of_three_may_be_silent_and_whom_two_named_counts_once() {
+    let mut lookup = lookup_of_known_size(&[100, 101], 3);
+    assert_eq!(asked_at(&mut lookup, NOW), [100, 101]);
+    lookup.handle_response(&peer(100).id, [1, 2, 3, 9, 10].map(peer));
+    lookup.handle_response(&peer(101).id, [3].map(peer));
+    assert_eq!(asked_at(&mut lookup, NOW), [1, 3]);
+    lookup.handle_response(&peer(3).id, []);
+    assert_eq!(asked_at(&mut lookup, NOW), [2]);
+    assert_eq!(known(&lookup, at(200)), [1, 2, 3, 9, 10, 100, 101], "two are silent, one has answered");
+    assert_eq!(asked_at(&mut lookup, at(200)), [9, 10]);
+    lookup.handle_response(&peer(10).id, []);
+    assert_eq!(known(&lookup, at(400)), [1, 2, 3, 9, 10, 100, 101], "three are silent, two have answered");
+    let mut lookup = lookup_of_known_size(&[100], 4);
+    assert_eq!(asked_at(&mut lookup, NOW), [100]);
+    lookup.handle_response(&peer(100).id, [1, 2, 3, 9, 10].map(peer));
+    assert_eq!(asked_at(&mut lookup, NOW), [1]);
+    lookup.handle_response(&peer(1).id, []);
+    assert_eq!(asked_at(&mut lookup, NOW), [2, 3, 9]);
+    assert_eq!(known(&lookup, at(200)), [1, 100], "three are silent, one has answered");
+}
+
+/// A search of which eight that exist have named 160 that do not, closer than whoever exists, and a ninth has not answered.
+fn crowded(network: Option<u64>) -> Lookup<2> {
+    let config = LookupConfig { network, ..LookupConfig::default().closest(20) };
+    let start: Vec<u16> = (0x1000..=0x1008).collect();
+    let mut lookup =
+        Lookup::new(Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]), config, start.iter().map(|n| peer(*n)));
+    let asked: Vec<_> = [0, 200, 400].into_iter().flat_map(|millis| asked_at(&mut lookup, at(millis))).collect();
+    assert_eq!(asked, start);
+    let mut ghosts = 1..=160;
+    for liar in 0x1000..0x1008 {
+        lookup.handle_response(&peer(liar).id, ghosts.by_ref().take(20).map(peer).collect::<Vec<_>>());
+    }
+    assert_eq!(lookup.candidates.len(), Lookup::<2>::CANDIDATES);
+    lookup
+}
+
+#[test]
+fn nobody_makes_a_search_forget_who_has_answered() {
+    for network in [None, Some(1 << 16)] {
+        let lookup = crowded(network);
+        assert!(lookup.closest().map(|peer| number(&peer)).eq(0x1000..0x1008), "{network:?}");
+    }
+}
+
+#[test]
+fn whom_only_liars_named_leave_room_for_others() {
+    let mut lookup = crowded(Some(1 << 16));
+    let mut millis = 400;
+    while !asked_at(&mut lookup, at(millis)).is_empty() {
+        millis += 200;
+    }
+    lookup.handle_response(&peer(0x1008).id, (0x2000..0x2000 + 20).map(peer));
+    assert!(known(&lookup, at(millis)).into_iter().eq((0x1000..=0x1008).chain(0x2000..0x2000 + 20)));
+}
+
+/// What is forgotten where nearly all were asked are the farthest: the search still comes closer.
+#[test]
+fn a_search_that_has_asked_all_whom_it_remembers_hears_of_others() {
+    let config = LookupConfig::default().closest(2).requests(1024);
+    let mut lookup = Lookup::new(Id::from_bytes([0xff; 2]), Id::from_bytes([0; 2]), config, [peer(0x8000)]);
+    // Each names the next one alone.
+    while let Some(asked) = next(&mut lookup, NOW) {
+        lookup.handle_response(&asked.id, [number(&asked) - 1].into_iter().filter(|n| *n > 0x8000 - 500).map(peer));
+    }
+    assert_eq!(lookup.closest().next(), Some(peer(0x8000 - 499)));
+}
+
+/// Twenty nodes that do not exist, closer than all others, are not the horizon beyond which somebody must be asked about
+/// each subtree.
+#[test]
+fn a_result_does_not_end_where_a_liar_says() {
+    let honest: Vec<u16> = (0x400..0x400 + 12).collect();
+    let mut lookup = lookup_of_known_size(&[&honest[..], &[0x8000]].concat(), 12);
+    let mut questions = 0;
+    let mut now = NOW;
+    while !lookup.is_done(now) {
+        while let Some(asked) = next(&mut lookup, now) {
+            questions += 1;
+            assert!(questions <= 16, "{questions} questions");
+            assert_eq!(number_of(&lookup.point_for(&asked.id)), 0, "{asked:?} is asked about a subtree");
+            match number(&asked) {
+                0x400 => lookup.handle_response(&asked.id, (1..=20).map(peer)),
+                0x401.. => lookup.handle_response(&asked.id, []),
+                _ => {}
+            }
+        }
+        now = now.saturating_add(Duration::from_millis(200));
+        if now >= at(1000) {
+            lookup.handle_failure(&peer(1).id);
+        }
+    }
+    assert!(lookup.closest().map(|peer| number(&peer)).eq(honest));
+}
+
 #[test]
 fn a_slow_node_holds_nobody_up() {
     let mut lookup = lookup(0, &[1, 2, 3, 4], 3);

@@ -194,7 +194,7 @@ impl Node {
             .lookups
             .iter()
             .partition(|lookup| density.is_sparse(size_around(lookup.target(), &operation.lookups)));
-        let known: Vec<_> = others.into_iter().flat_map(Lookup::known).collect();
+        let known: Vec<_> = others.into_iter().flat_map(|lookup| lookup.known(now)).collect();
         let astray: Vec<_> = astray.into_iter().flat_map(Lookup::asked).map(|peer| peer.id).collect();
         // Some are left for each: what is divided or searched again has been searched within the budget.
         let share = MOST_REQUESTS.saturating_sub(asked) / (region.parts.len() - before).max(1);
@@ -204,7 +204,8 @@ impl Node {
             let config = self.part_config(share).closest(closest);
             let mut lookup = if own.is_empty() && known.is_empty() && part.standing == Standing::First {
                 // Those who may have led astray are better than nobody.
-                Lookup::new(*self.id(), part.point, config, operation.lookups.iter().flat_map(Lookup::known))
+                let anybody = operation.lookups.iter().flat_map(|lookup| lookup.known(now));
+                Lookup::new(*self.id(), part.point, config, anybody)
             } else {
                 let start = own.into_iter().chain(known.iter().copied());
                 Lookup::ignoring(*self.id(), part.point, config, &astray, start)
