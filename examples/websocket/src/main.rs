@@ -148,3 +148,10 @@ impl Link for Socket {
         }
     }
 }
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Who is still there hears that nothing is wrong.
+        let _ = self.socket.close(None);
+    }
+}

@@ -96,6 +96,15 @@ fn a_signal_is_not_taken_for_a_fault_of_the_server() {
 }
 
 #[test]
+fn a_device_that_ends_takes_its_leave() {
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 10);
+    let receiver = trial.receiver(&[]);
+    assert!(trial.device(&["--rate", "0"]).wait().success());
+    receiver.wait_for(1, "the link ended: Connection closed normally");
+    assert!(receiver.terminate().success());
+}
+
+#[test]
 fn nothing_is_lost_without_a_proxy_either() {
     let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 3_000);
     let device = trial.endless_device(&["--rate", "500"]);
