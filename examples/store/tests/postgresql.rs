@@ -170,3 +170,20 @@ fn a_receiver_without_a_database_says_so() {
     receiver.wait_for(1, "neither --database nor --influx");
     assert_eq!(receiver.wait().code(), Some(1));
 }
+
+/// The receiver writes twice a second, and once more when it ends.
+#[test]
+fn what_was_accepted_last_is_written_before_a_receiver_that_is_told_to_end_does() {
+    let trial = Trial::new(PROGRAM, format!("127.0.0.1:{}", free_port()), 60);
+    let lines = trial.folder().join("lines");
+    let receiver = trial.receiver(&["--influx", lines.to_str().unwrap()]);
+    assert!(trial.device(&["--rate", "0"]).wait().success());
+    assert!(receiver.terminate().success());
+    let points = std::fs::read_to_string(&lines).unwrap();
+    let value_and_time = |line: &str| {
+        let [_, fields, time]: [&str; 3] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let value = fields.split(',').find_map(|field| field.strip_prefix("value=")).unwrap();
+        format!("{},{value}\n", time.strip_suffix("000000000").unwrap())
+    };
+    assert_eq!(points.lines().map(value_and_time).collect::<String>(), trial.readings());
+}
