@@ -5,6 +5,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
+use crate::record::Record;
 use crate::table::{SubnetLimit, TableConfig};
 use crate::wire::{Challenge, MAX_DATAGRAM_LEN};
 
@@ -121,6 +122,20 @@ fn a_node_that_learns_nothing_twice_looks_for_relays() {
         assert_eq!(node.reach.lacks_reach(Service::WhenReachable), lacks);
         assert_eq!(node.reachability(), Reachability::Unknown);
     }
+}
+
+/// Its neighbours have what belongs to a server and lack what one held that serves no more.
+#[test]
+fn who_begins_to_serve_compares_soon_and_who_ends_to_hands_over_at_once() {
+    let (mut node, now) = (node(&[at(2, 7)]), later(1000));
+    node.finish_join(NOW, 1);
+    node.end_trial(now, WALL, Outcome::Reached(own()));
+    assert_eq!(node.role(), Role::Server);
+    assert!(node.next_replication() > Some(now), "it looks again from now on");
+    let record = Record::sign(&SigningKey::from_seed(&[3; 32]), b"r", 1, Timestamp::from_secs(1000), b"value").unwrap();
+    node.store.put(WALL, record).unwrap();
+    (0..3).for_each(|_| node.end_trial(now, WALL, Outcome::Silence));
+    assert_eq!((node.role(), node.next_replication()), (Role::Client, Some(now)));
 }
 
 #[test]
