@@ -115,9 +115,13 @@ struct Candidate<const N: usize> {
     distance: Distance<N>,
     address: Address,
     path: u8,
-    /// How many answers named it, and which did first and second: one and the same, if no other has.
+    /// Whether the search began with it.
+    given: bool,
+    /// How many named it, and the ordinals of the first two: one and the same, if no other has.
     named: u8,
     named_by: [u8; 2],
+    /// Its own ordinal among those who answered, once it has.
+    ordinal: Option<u8>,
     /// How many answers lead from the start to it, its own included.
     hops: u8,
     /// The subtree that it is asked about, by the leading bits that it shares with the target; none, if it is asked about
@@ -214,7 +218,7 @@ impl<const N: usize> Lookup<N> {
         // Dealt out in order of distance, so that no path starts farther away than another.
         for (place, candidate) in lookup.candidates.iter_mut().enumerate() {
             candidate.path = (place % config.paths) as u8;
-            candidate.named = 0;
+            (candidate.given, candidate.named) = (true, 0);
         }
         lookup
     }
@@ -227,10 +231,14 @@ impl<const N: usize> Lookup<N> {
     /// Takes in the answer of `from`: the nodes that it knows near the target. An answer that was not asked for, or
     /// that comes after its failure was reported, changes nothing.
     pub fn handle_response(&mut self, from: &Id<N>, nodes: impl IntoIterator<Item = Peer<N>>) {
-        if let Some((path, hops)) = self.settle(from, State::Answered) {
-            let by = self.answered.min(TRUSTED.into()) as u8;
+        if let Some(place) = self.settle(from, State::Answered) {
+            let ordinal = self.answered.min(TRUSTED.into()) as u8;
             self.answered += 1;
-            self.covered.extend(self.place(from).and_then(|place| self.candidates[place].about));
+            let candidate = &mut self.candidates[place];
+            // Who is asked once more is still the same.
+            let by = *candidate.ordinal.get_or_insert(ordinal);
+            let (path, hops) = (candidate.path, candidate.hops);
+            self.covered.extend(candidate.about);
             self.forget_doubted();
             let mut named = 0;
             for peer in nodes {
@@ -523,14 +531,15 @@ impl<const N: usize> Lookup<N> {
         passed_over == 0
     }
 
-    fn settle(&mut self, from: &Id<N>, state: State) -> Option<(u8, u8)> {
+    /// Notes what became of a request, and gives the place of who was asked.
+    fn settle(&mut self, from: &Id<N>, state: State) -> Option<usize> {
         let place = self.place(from)?;
         let candidate = &mut self.candidates[place];
         let State::Asked { timeout, .. } = candidate.state else { return None };
         let is_late = state == State::Answered && self.looked_at.is_some_and(|now| timeout <= now);
         self.late += usize::from(is_late);
         candidate.state = state;
-        Some((candidate.path, candidate.hops))
+        Some(place)
     }
 
     fn place(&self, id: &Id<N>) -> Option<usize> {
@@ -549,15 +558,16 @@ impl<const N: usize> Lookup<N> {
         match self.candidates.binary_search_by_key(&distance, |candidate| candidate.distance) {
             Ok(place) => {
                 let candidate = &mut self.candidates[place];
-                candidate.named = candidate.named.saturating_add(1);
-                if candidate.named == 2 {
-                    candidate.named_by[1] = by;
+                let first_two = usize::from(candidate.named.min(2));
+                if !candidate.named_by[..first_two].contains(&by) {
+                    candidate.named_by[first_two..].fill(by);
+                    candidate.named = candidate.named.saturating_add(1);
                 }
             }
             Err(place) => {
                 let address = peer.address.into();
-                let (named, named_by, about, state) = (1, [by; 2], None, State::Heard);
-                let heard = Candidate { distance, address, path, named, named_by, hops, about, state };
+                let (given, named, named_by, ordinal, about, state) = (false, 1, [by; 2], None, None, State::Heard);
+                let heard = Candidate { distance, address, path, given, named, named_by, ordinal, hops, about, state };
                 self.candidates.insert(place, heard);
                 if self.candidates.len() > self.config.candidates {
                     self.forget_one();

@@ -4,14 +4,15 @@ use iot_core::Instant;
 
 use crate::lookup::{Candidate, Lookup, State};
 
-/// Stands for who is taken at its word: the node itself, and whoever answers when so many have answered already.
+/// Stands for who is taken at its word: whoever answers when so many have answered already.
 pub(super) const TRUSTED: u8 = 128;
 
-/// What became of those whom each answer has named: who names nodes that do not exist is believed no further.
+/// What became of those whom each node was the first or the second to name: who names nodes that do not exist is believed no
+/// further.
 ///
-/// Of those whom an answer names, and no more than one other, one is asked until the first has answered. Once more than
+/// Of those whom a node names, and no more than one other, one is asked until the first has answered. Once more than
 /// twice as many are silent as have answered, the rest counts for nothing. Silence begins where the search no longer counts
-/// on a node, and is forgiven when it answers after all.
+/// on a node, and is forgiven when it answers after all. How often a node names another makes no difference.
 ///
 /// Where the size of the network is unknown, everybody is believed: a search for the very closest would miss some of them
 /// where many are gone whom nobody has missed yet.
@@ -49,9 +50,9 @@ impl Credit {
         Self { of: Some(tallies) }
     }
 
-    /// Whether nobody named it but such as have named hardly anybody who answers.
+    /// Whether it has not answered, and nobody named it but such as have named hardly anybody who answers.
     pub(super) fn doubts<const N: usize>(&self, candidate: &Candidate<N>) -> bool {
-        self.all(candidate, |of| of.silent > of.answered.saturating_mul(2))
+        candidate.state != State::Answered && self.all(candidate, |of| of.silent > of.answered.saturating_mul(2))
     }
 
     /// Whether it may be asked now: it is not doubted, and need not wait for what becomes of others whom the same named.
@@ -59,11 +60,12 @@ impl Credit {
         !self.doubts(candidate) && !self.all(candidate, |of| of.answered == 0 && of.under_way > 0)
     }
 
-    /// Whether it holds for all who named a candidate; not if they are more than are remembered.
+    /// Whether it holds for all who named a candidate; not if they are more than are remembered, or the search began with it.
     fn all<const N: usize>(&self, candidate: &Candidate<N>, holds: impl Fn(&Tally) -> bool) -> bool {
         let Some(tallies) = &self.of else { return false };
         let of = |by: u8| tallies.get(usize::from(by)).is_some_and(&holds);
-        usize::from(candidate.named) <= candidate.named_by.len() && candidate.named_by.into_iter().all(of)
+        let are_remembered = !candidate.given && usize::from(candidate.named) <= candidate.named_by.len();
+        are_remembered && candidate.named_by.into_iter().all(of)
     }
 }
 

@@ -180,6 +180,24 @@ fn two_of_three_may_be_silent_and_whom_two_named_counts_once() {
     assert_eq!(known(&lookup, at(200)), [1, 100], "three are silent, one has answered");
 }
 
+#[test]
+fn whoever_names_a_node_again_and_again_counts_once() {
+    let mut lookup = lookup_of_known_size(&[100, 101], 4);
+    assert_eq!(asked_at(&mut lookup, NOW), [100, 101]);
+    let ghosts = || (1..=6).flat_map(|n| [peer(n); 3]);
+    lookup.handle_response(&peer(100).id, ghosts());
+    // Somebody may be asked about a second subtree.
+    let place = lookup.place(&peer(100).id).unwrap();
+    lookup.candidates[place].state = State::Asked { hedge: at(200), timeout: at(500), twice: at(1000) };
+    lookup.handle_response(&peer(100).id, ghosts());
+    assert_eq!(asked_at(&mut lookup, NOW), [1]);
+    lookup.handle_response(&peer(101).id, [50].map(peer));
+    assert_eq!(asked_at(&mut lookup, at(200)), [50]);
+    assert_eq!(known(&lookup, at(200)), [50, 100, 101]);
+    lookup.handle_response(&peer(50).id, [100, 100].map(peer));
+    assert_eq!(lookup.summary().agreed, 0, "each was named by one");
+}
+
 /// A search of which eight that exist have named 160 that do not, closer than whoever exists, and a ninth has not answered.
 fn crowded(network: Option<u64>) -> Lookup<2> {
     let config = LookupConfig { network, ..LookupConfig::default().closest(20) };
