@@ -57,7 +57,7 @@ Usage: iot COMMAND [ARGUMENTS]
     --spread WHERE         of sybil: key (on the key itself) or eighth (all over the eighth of its region in which it lies) [key]
     --attack NAME          what attackers of sybil, colluders and eclipse do: gang (name each other alone), withholder,
                            liar (twenty nodes next to each point that do not exist), thin-liar (as far apart as those
-                           that do) or mute [gang]
+                           that do), agreeing-liar (the same twenty as all others) or mute [gang]
     --share P              of colluders and dead: which share of the hosts is one attacker's, or gone, 0 up to 1 [0.3]
     --placement KIND       region or closest [region]: where records are put; closest is plain Kademlia; not of flood
     --operations N         searches, puts and gets of each measurement, 1 to 100000 [1000]; not of offline and flood;

@@ -108,6 +108,7 @@ impl Adversary for Withholder {
 #[derive(Clone, Copy, Debug)]
 pub struct Liar {
     bits: usize,
+    agrees: bool,
 }
 
 impl Liar {
@@ -118,7 +119,12 @@ impl Liar {
     /// When there are more than 256 bits.
     pub fn sharing(bits: usize) -> Self {
         assert!(bits <= 256, "an identifier has 256 bits, not {bits}");
-        Self { bits }
+        Self { bits, agrees: false }
+    }
+
+    /// One who names what all others of this kind name for the same point: whom many name need not be asked with care.
+    pub fn agreeing(self) -> Self {
+        Self { agrees: true, ..self }
     }
 }
 
@@ -131,7 +137,7 @@ impl Adversary for Liar {
             _ => return Conduct::Honest,
         };
         let ghost = |n: u8| {
-            let mut octets = *me.as_bytes();
+            let mut octets = if self.agrees { *point.as_bytes() } else { *me.as_bytes() };
             octets.rotate_left(usize::from(n) + 1);
             Peer { id: point.within(self.bits, octets), address: ([240, octets[0], octets[1], 1], 4000).into() }
         };

@@ -28,6 +28,7 @@ pub enum Attack {
     Withholder,
     Liar,
     ThinLiar,
+    AgreeingLiar,
     Mute,
 }
 
@@ -39,6 +40,7 @@ impl Attack {
             Self::Liar => Arc::new(Liar::sharing(40)),
             // Where a third of the hosts lies, two of theirs stand in the place of each host.
             Self::ThinLiar => Arc::new(Liar::sharing(members.len().max(2).ilog2() as usize - 1)),
+            Self::AgreeingLiar => Arc::new(Liar::sharing(40).agreeing()),
             Self::Mute => Arc::new(Mute),
         }
     }
@@ -53,8 +55,9 @@ impl FromStr for Attack {
             "withholder" => Ok(Self::Withholder),
             "liar" => Ok(Self::Liar),
             "thin-liar" => Ok(Self::ThinLiar),
+            "agreeing-liar" => Ok(Self::AgreeingLiar),
             "mute" => Ok(Self::Mute),
-            _ => Err("the attacks are gang, withholder, liar, thin-liar and mute".into()),
+            _ => Err("the attacks are gang, withholder, liar, thin-liar, agreeing-liar and mute".into()),
         }
     }
 }
